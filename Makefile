@@ -1,0 +1,64 @@
+# Every target sets up what it needs first; with nothing to do, that takes no time.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+PYTEST_ARGS ?=
+
+.PHONY: help
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## install everything that is missing: uv, Python, .venv, JDK, jars
+	@scripts/setup.sh
+
+.PHONY: demo
+demo: setup ## the whole path on generated data, with a report at the end
+	@$(BIN)/headrace demo
+
+.PHONY: test
+test: lint ## linters, then all tests but the kill tests
+	$(PYTEST) tests --ignore=tests/faults $(PYTEST_ARGS)
+
+.PHONY: faults
+faults: setup ## the kill tests
+	$(PYTEST) tests/faults $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: setup ## formatter, linter, types, import contracts
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: setup ## put the code into its format and mend what the linter can
+	$(BIN)/ruff check --fix-only --quiet
+	$(BIN)/ruff format
+
+.PHONY: handbook
+handbook: setup ## compare with published features: make handbook HANDBOOK_CHECK=/path/to/handbook.py
+	@test -f "$(HANDBOOK_CHECK)" || { echo "set HANDBOOK_CHECK to the check's path" >&2; exit 2; }
+	$(BIN)/python "$(HANDBOOK_CHECK)" local
+	$(BIN)/python "$(HANDBOOK_CHECK)" spark
+
+.PHONY: bench
+bench: setup ## the batch benchmark, beside its peers
+	@$(BIN)/headrace bench batch
+
+.PHONY: schemas
+schemas: setup ## write the JSON Schemas of the contracts, if the change is compatible
+	$(BIN)/python -m headrace_schemas.json_schema --write schemas/json
+
+.PHONY: wheel
+wheel: setup ## build the wheel into dist/
+	$(BIN)/python -m hatchling build -t wheel
+
+.PHONY: lock
+lock: setup ## resolve the requirement and jar locks anew, within the ranges of pyproject.toml
+	scripts/lock.sh
+
+.PHONY: clean
+clean: ## remove what was built, fetched or generated here
+	rm -rf .venv .tools .jgo .setup.lock .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Writes the requirement locks and the jar lock anew; what they pin stays where the ranges allow it.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+uv=$(command -v uv || echo .tools/bin/uv)
+
+compile() { # OUTPUT OLDEST_PYTHON INPUT...
+    local output=$1 python=$2
+    shift 2
+    "$uv" pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
+        --python-version "$python" --custom-compile-command "make lock" -o "$output" "$@"
+}
+
+compile requirements/dev.txt 3.11 pyproject.toml requirements/dev.in --all-extras
+compile requirements/build.txt 3.11 requirements/build.in
+# uv is installed by whatever Python the machine has: no limits from pyproject.toml here.
+UV_NO_CONFIG=1 compile requirements/bootstrap.txt 3.8 requirements/bootstrap.in
+.venv/bin/jgo --quiet lock
+# The time of its making would change a lock that is otherwise the same.
+grep -v '^generated = ' jgo.lock.toml >jgo.lock.toml.new
+mv jgo.lock.toml.new jgo.lock.toml
+if grep -HnE '(https?|file)://' requirements/*.txt jgo.lock.toml; then
+    echo "a lock names a host: unset what makes the installer write it, and run again" >&2
+    exit 1
+fi
