@@ -1,0 +1,1 @@
+"""The contracts of Headrace: events, codec, topics and tables, settings, metric names, errors."""

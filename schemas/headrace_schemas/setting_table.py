@@ -1,0 +1,143 @@
+"""Every setting, declared once: where it is written, its type, its default and its meaning."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+FILE_NAME = "headrace.toml"
+
+
+class SettingKind(StrEnum):
+    """What a value is; also how it is written in an environment variable."""
+
+    TEXT = "text"
+    NAMES = "names"  # a list in the file, separated by commas in the environment
+    PATH = "path"  # relative to the file's folder, or to the current one from the environment
+    LOCATION = "path or URL"
+    OPTIONS = "options"  # a section in the file, a JSON object in the environment
+
+
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """One setting. `default` is spelled as in the file, with `{base}` and `{home}` filled in.
+
+    `required_in_file` means that a project's file can't do without it: the default is for the
+    built-in project. `choices` and `pattern` limit the text, or each of the names.
+    """
+
+    section: str | None
+    key: str
+    kind: SettingKind
+    default: str
+    meaning: str
+    choices: tuple[str, ...] = ()
+    pattern: str | None = None
+    required_in_file: bool = False
+
+    @property
+    def name(self) -> str:
+        """How code and people call it: `engine.default`."""
+        return self.key if self.section is None else f"{self.section}.{self.key}"
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that overrides it: `HEADRACE_ENGINE_DEFAULT`."""
+        return f"HEADRACE_{self.name.replace('.', '_').upper()}"
+
+    @property
+    def place(self) -> str:
+        """Where it stands inside the file: `[engine] default`."""
+        if self.section is None:
+            return self.key
+        if self.kind is SettingKind.OPTIONS:
+            return f"[{self.name}]"
+        return f"[{self.section}] {self.key}"
+
+
+SETTINGS = (
+    Setting(
+        section=None,
+        key="home",
+        kind=SettingKind.PATH,
+        default="{base}/.headrace",
+        meaning="the folder for all data that has no place of its own",
+    ),
+    Setting(
+        section="project",
+        key="name",
+        kind=SettingKind.TEXT,
+        default="fraud",
+        pattern="[a-z][a-z0-9_]*",
+        required_in_file=True,
+        meaning="the name of the project: lower-case letters, digits and underscores",
+    ),
+    Setting(
+        section="project",
+        key="definitions",
+        kind=SettingKind.NAMES,
+        default="headrace_features.fraud.definitions",
+        pattern=r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*",
+        required_in_file=True,
+        meaning="the Python modules that declare sources and views, importable from the"
+        f" folder of {FILE_NAME}",
+    ),
+    Setting(
+        section="warehouse",
+        key="path",
+        kind=SettingKind.LOCATION,
+        default="{home}/warehouse",
+        meaning="where the tables are: a folder, or a URL such as s3://bucket/warehouse",
+    ),
+    Setting(
+        section="warehouse",
+        key="storage_options",
+        kind=SettingKind.OPTIONS,
+        default="",
+        meaning="access to an object store, by the names of its client; never shown",
+    ),
+    Setting(
+        section="engine",
+        key="default",
+        kind=SettingKind.TEXT,
+        default="local",
+        choices=("local", "spark"),
+        meaning="what computes features where a command names no engine",
+    ),
+    Setting(
+        section="spark",
+        key="master",
+        kind=SettingKind.TEXT,
+        default="local[*]",
+        meaning="the master URL of Spark",
+    ),
+    Setting(
+        section="spark",
+        key="conf",
+        kind=SettingKind.OPTIONS,
+        default="",
+        meaning="further properties of Spark; values never shown",
+    ),
+    Setting(
+        section="online",
+        key="type",
+        kind=SettingKind.TEXT,
+        default="sqlite",
+        choices=("sqlite",),
+        meaning="the kind of online store",
+    ),
+    Setting(
+        section="online",
+        key="path",
+        kind=SettingKind.PATH,
+        default="{home}/online.db",
+        meaning="the file of the SQLite online store",
+    ),
+    Setting(
+        section="feast",
+        key="registry",
+        kind=SettingKind.PATH,
+        default="{home}/registry.db",
+        meaning="the file of the Feast registry",
+    ),
+)

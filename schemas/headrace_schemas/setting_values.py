@@ -1,0 +1,130 @@
+"""Turns what is written in the file or the environment into the value of a setting."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from headrace_schemas.errors import ConfigurationError
+from headrace_schemas.setting_table import Setting, SettingKind
+
+_SPELLED = {
+    str: "text",
+    bool: "true or false",
+    int: "an integer",
+    float: "a number",
+    list: "a list",
+    dict: "a section",
+}
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where a value was found: `source` for people, `folder` for relative paths.
+
+    `user_home` stands for `~`, and `looked_up` lists all places in their order, for errors.
+    """
+
+    source: str
+    folder: Path
+    user_home: str
+    looked_up: str
+
+    def error(self, problem: str) -> ConfigurationError:
+        """An error about the value, which names its source and the places looked up."""
+        return ConfigurationError(f"{self.source} {problem}", hint=f"looked up: {self.looked_up}")
+
+
+def from_environment(setting: Setting, text: str, origin: Origin) -> Any:
+    """The value that an environment variable spells; its type is the setting's kind."""
+    if setting.kind is not SettingKind.OPTIONS:
+        return from_text(setting, text, origin)
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        # The text itself may be a secret: it is not shown.
+        raise origin.error('is no JSON object, expected one such as {"name": "value"}')
+    return _flat(found, origin)
+
+
+def from_file(setting: Setting, found: object, origin: Origin) -> Any:
+    """The value for what TOML holds; its type is the setting's kind."""
+    if setting.kind is SettingKind.OPTIONS:
+        if not isinstance(found, dict):
+            raise origin.error(f"is {_kind_of(found)}, expected a section [{setting.name}]")
+        return _flat(found, origin)
+    if setting.kind is SettingKind.NAMES:
+        if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+            raise origin.error(f'is {_kind_of(found)}, expected a list of names such as ["a", "b"]')
+        return _names(setting, found, origin)
+    if not isinstance(found, str):
+        raise origin.error(f"is {_kind_of(found)}, expected text")
+    return from_text(setting, found, origin)
+
+
+def from_text(setting: Setting, text: str, origin: Origin) -> Any:
+    """The value that a text spells, for every kind but options."""
+    match setting.kind:
+        case SettingKind.NAMES:
+            return _names(setting, [name.strip() for name in text.split(",")], origin)
+        case SettingKind.PATH:
+            if "://" in text:
+                raise origin.error(f"is {text!r}, expected a path of this machine, not a URL")
+            return _path(text, origin)
+        case SettingKind.LOCATION:
+            return text if "://" in text else str(_path(text, origin))
+        case _:
+            _check(setting, text, origin)
+            return text
+
+
+def _names(setting: Setting, names: list[str], origin: Origin) -> tuple[str, ...]:
+    if not names:
+        raise origin.error("is empty, expected at least one name")
+    for name in names:
+        _check(setting, name, origin)
+    return tuple(names)
+
+
+def _check(setting: Setting, text: str, origin: Origin) -> None:
+    if not text:
+        raise origin.error(f"is empty, expected {setting.meaning}")
+    if setting.choices and text not in setting.choices:
+        raise origin.error(f"is {text!r}, expected one of: {', '.join(setting.choices)}")
+    if setting.pattern and not re.fullmatch(setting.pattern, text):
+        raise origin.error(f"is {text!r}, expected {setting.meaning}")
+
+
+def _path(text: str, origin: Origin) -> Path:
+    if not text:
+        raise origin.error("is empty, expected a path")
+    if text == "~" or text.startswith("~/"):
+        if not origin.user_home:
+            raise origin.error(f"is {text!r}, but there is no HOME to put in the place of ~")
+        text = origin.user_home + text[1:]
+    return origin.folder / text
+
+
+def _flat(found: dict[str, Any], origin: Origin, prefix: str = "") -> dict[str, str]:
+    """Options by their full name: TOML reads `spark.ui.enabled = false` as nested sections."""
+    flat: dict[str, str] = {}
+    for key, value in found.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict):
+            flat |= _flat(value, origin, f"{name}.")
+        elif isinstance(value, bool):
+            flat[name] = "true" if value else "false"
+        elif isinstance(value, str | int | float):
+            flat[name] = str(value)
+        else:
+            raise origin.error(f"{name} is {_kind_of(value)}, expected text")
+    return flat
+
+
+def _kind_of(found: object) -> str:
+    return _SPELLED.get(type(found), f"a {type(found).__name__}")

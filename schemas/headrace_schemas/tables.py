@@ -1,0 +1,58 @@
+"""The names of tables and where each one lies, relative to the warehouse."""
+
+from __future__ import annotations
+
+import re
+
+from headrace_schemas.errors import ConfigurationError
+
+# Shorter than what any catalogue or file system allows; no dot, slash or `..` can get through.
+_PART = re.compile("[a-z][a-z0-9_]{0,126}")
+
+
+def bronze_table(source: str) -> str:
+    """Where the events of a source land, unless it names a table of its own."""
+    return _joined("bronze", source)
+
+
+def rejected_table(source: str) -> str:
+    """Where the refused records of a source are kept, each with its reason."""
+    return _joined("rejected", source)
+
+
+def features_table(view: str, version: int) -> str:
+    """Where the history of one version of a feature view is kept."""
+    if version < 1:
+        raise ConfigurationError(
+            f"version {version} of feature view {view!r} has no table",
+            hint="versions are counted from 1",
+        )
+    return _joined("features", f"{view}_v{version}")
+
+
+def relative_path(table: str) -> str:
+    """The folder of a table below the warehouse: `bronze.transactions` → `bronze/transactions`.
+
+    Raises ConfigurationError for anything but two names joined by a dot, so that no path leads
+    out of the warehouse.
+    """
+    parts = table.split(".")
+    if len(parts) != 2:  # noqa: PLR2004  (the two that are named in the message)
+        raise ConfigurationError(
+            f"table {table!r} is not of the form schema.name", hint="such as bronze.transactions"
+        )
+    return "/".join(_checked(part, table) for part in parts)
+
+
+def _joined(schema: str, name: str) -> str:
+    return f"{schema}.{_checked(name, f'{schema}.{name}')}"
+
+
+def _checked(part: str, table: str) -> str:
+    if not _PART.fullmatch(part):
+        raise ConfigurationError(
+            f"table {table!r} has a part that is no name: {part!r}",
+            hint="lower-case letters, digits and underscores, beginning with a letter,"
+            " at most 127 characters",
+        )
+    return part
