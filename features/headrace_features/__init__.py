@@ -1,0 +1,44 @@
+"""Features declared once: definitions, semantics, and the engines' common ground."""
+
+from headrace_features.definitions.aggregates import (
+    ApproxDistinct,
+    Count,
+    Distinct,
+    First,
+    Last,
+    Max,
+    Mean,
+    Min,
+    Quantile,
+    StdDev,
+    Sum,
+    Variance,
+    struct,
+)
+from headrace_features.definitions.sources import Entity, EventSource
+from headrace_features.definitions.views import FeatureService, FeatureView
+from headrace_features.definitions.windows import Session, Sliding, Tumbling, Unbounded
+
+__all__ = [
+    "ApproxDistinct",
+    "Count",
+    "Distinct",
+    "Entity",
+    "EventSource",
+    "FeatureService",
+    "FeatureView",
+    "First",
+    "Last",
+    "Max",
+    "Mean",
+    "Min",
+    "Quantile",
+    "Session",
+    "Sliding",
+    "StdDev",
+    "Sum",
+    "Tumbling",
+    "Unbounded",
+    "Variance",
+    "struct",
+]

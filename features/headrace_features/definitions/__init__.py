@@ -1,0 +1,1 @@
+"""What a user declares: sources, entities, windows, aggregates, views, services."""

@@ -1,0 +1,85 @@
+"""Event sources and entities: where events live and what features describe."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+import msgspec
+
+from headrace_schemas.columns import Column, ColumnType, columns_of
+from headrace_schemas.errors import ConfigurationError
+
+_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+
+
+def checked_name(what: str, name: str) -> str:
+    """The name, if every engine and store can carry it."""
+    if not _NAME.fullmatch(name):
+        msg = f"{name!r} can't name the {what}: expected lower-case words joined by underscores"
+        raise ConfigurationError(msg, hint=f"for example {what.replace(' ', '_')}_1")
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """What a feature describes, such as a card, with the column that identifies it."""
+
+    name: str
+    join_key: str
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        """Check the names."""
+        checked_name("entity", self.name)
+        checked_name("join key", self.join_key)
+
+
+@dataclass(frozen=True, slots=True)
+class EventSource:
+    """Where one type of event lives: schema, topic, table, time column and dedup key.
+
+    ``available_at`` names the column that says when an event could first be known, in ms UTC;
+    without one an event is known at its event time. ``topic`` and ``table`` default to the
+    source's name and ``bronze.<name>``.
+    """
+
+    name: str
+    schema: type[msgspec.Struct]
+    event_time: str = "event_time"
+    dedup_key: str = "event_id"
+    available_at: str | None = None
+    topic: str = ""
+    table: str = ""
+    description: str = ""
+    columns: tuple[Column, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Read the schema and check that the columns named here are in it."""
+        checked_name("source", self.name)
+        object.__setattr__(self, "columns", columns_of(self.schema))
+        object.__setattr__(self, "topic", self.topic or self.name)
+        object.__setattr__(self, "table", self.table or f"bronze.{self.name}")
+        self._require("event_time", self.event_time, ColumnType.INT64)
+        self._require("dedup_key", self.dedup_key, ColumnType.STRING)
+        if self.available_at is not None:
+            self._require("available_at", self.available_at, ColumnType.INT64)
+
+    def column(self, name: str) -> Column:
+        """The column of that name."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise ConfigurationError.unknown(
+            f"column of {self.schema.__name__}", name, [column.name for column in self.columns]
+        )
+
+    def _require(self, role: str, name: str, wanted: ColumnType) -> None:
+        column = self.column(name)
+        if column.type is not wanted or column.nullable:
+            null = " or null" if column.nullable else ""
+            msg = (
+                f"source {self.name}: {role}={name!r} is {column.type}{null}, "
+                f"expected {wanted} that is never null"
+            )
+            raise ConfigurationError(msg)

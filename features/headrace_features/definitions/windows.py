@@ -1,0 +1,186 @@
+"""Windows: which span of event time a value at time t looks at.
+
+Times are int64 milliseconds UTC. Spans are closed on both sides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from headrace_features.definitions.durations import DAY_MS, canonical, floor_to, parse_duration
+from headrace_schemas.errors import ConfigurationError
+
+#: Before every event: the lower edge of a window without one.
+BEGINNING_MS = -(2**62)
+
+
+def _set(window: Window, **texts: str) -> None:
+    for name, text in texts.items():
+        object.__setattr__(window, name, canonical(text))
+
+
+@dataclass(frozen=True, slots=True)
+class Sliding:
+    """Events with ``t - size < ts <= t``, moved into the past by ``delay``.
+
+    With a ``hop`` the old edge is coarse, ``floor_hop(t - size + 1) <= ts``, which bounds the
+    state of a busy entity; with a delay as well the new edge is coarse too, so that a delayed
+    window is made of whole hops.
+    """
+
+    size: str
+    hop: str = "1ms"
+    delay: str = "0ms"
+
+    def __post_init__(self) -> None:
+        """Spell the durations canonically and refuse a hop that doesn't fit."""
+        _set(self, size=self.size, hop=self.hop, delay=self.delay)
+        if self.size_ms == 0 or self.hop_ms == 0:
+            msg = "the size and the hop of a sliding window are longer than zero"
+            raise ConfigurationError(msg)
+        if self.size_ms % self.hop_ms:
+            msg = f"the hop {self.hop} does not divide its window of {self.size}"
+            raise ConfigurationError(msg, hint="choose a hop that divides the size")
+        if DAY_MS % self.hop_ms and self.hop_ms % DAY_MS:
+            msg = f"the hop {self.hop} neither divides one day nor is a multiple of it"
+            raise ConfigurationError(msg, hint="for example 5m, 1h or 1d")
+
+    @property
+    def size_ms(self) -> int:
+        """Length of the window in milliseconds."""
+        return parse_duration(self.size)
+
+    @property
+    def hop_ms(self) -> int:
+        """Coarseness of the edges in milliseconds; 1 is exact."""
+        return parse_duration(self.hop)
+
+    @property
+    def delay_ms(self) -> int:
+        """How far in the past the window ends, in milliseconds."""
+        return parse_duration(self.delay)
+
+    def span(self, time_ms: int) -> tuple[int, int]:
+        """First and last event time inside the window at a time."""
+        end_ms = time_ms - self.delay_ms
+        start_ms = floor_to(end_ms - self.size_ms + 1, self.hop_ms)
+        if self.delay_ms:
+            end_ms = floor_to(end_ms + 1, self.hop_ms) - 1
+        return start_ms, end_ms
+
+    @property
+    def label(self) -> str:
+        """How the window is written in a feature's name."""
+        hop = "" if self.hop_ms == 1 else f"_hop_{self.hop}"
+        return self.size + hop + _delayed(self.delay)
+
+
+@dataclass(frozen=True, slots=True)
+class Tumbling:
+    """Events since the last multiple of ``size``: ``floor_size(t) <= ts <= t``."""
+
+    size: str
+    delay: str = "0ms"
+
+    def __post_init__(self) -> None:
+        """Spell the durations canonically and refuse an empty window."""
+        _set(self, size=self.size, delay=self.delay)
+        if self.size_ms == 0:
+            msg = "the size of a tumbling window is longer than zero"
+            raise ConfigurationError(msg)
+
+    @property
+    def size_ms(self) -> int:
+        """Length of the window in milliseconds."""
+        return parse_duration(self.size)
+
+    @property
+    def delay_ms(self) -> int:
+        """How far in the past the window ends, in milliseconds."""
+        return parse_duration(self.delay)
+
+    def span(self, time_ms: int) -> tuple[int, int]:
+        """First and last event time inside the window at a time."""
+        end_ms = time_ms - self.delay_ms
+        return floor_to(end_ms, self.size_ms), end_ms
+
+    @property
+    def label(self) -> str:
+        """How the window is written in a feature's name."""
+        return f"tumbling_{self.size}{_delayed(self.delay)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The newest chain of events up to t whose neighbours are at most ``gap`` apart.
+
+    Empty once more than ``gap`` has passed since the chain's last event.
+    """
+
+    gap: str
+    delay: str = "0ms"
+
+    def __post_init__(self) -> None:
+        """Spell the durations canonically and refuse an empty gap."""
+        _set(self, gap=self.gap, delay=self.delay)
+        if self.gap_ms == 0:
+            msg = "the gap of a session window is longer than zero"
+            raise ConfigurationError(msg)
+
+    @property
+    def gap_ms(self) -> int:
+        """Greatest distance between neighbours of one session, in milliseconds."""
+        return parse_duration(self.gap)
+
+    @property
+    def delay_ms(self) -> int:
+        """How far in the past the window ends, in milliseconds."""
+        return parse_duration(self.delay)
+
+    @property
+    def label(self) -> str:
+        """How the window is written in a feature's name."""
+        return f"session_{self.gap}{_delayed(self.delay)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Unbounded:
+    """No window: all events up to t."""
+
+    delay: str = "0ms"
+
+    def __post_init__(self) -> None:
+        """Spell the delay canonically."""
+        _set(self, delay=self.delay)
+
+    @property
+    def delay_ms(self) -> int:
+        """How far in the past the window ends, in milliseconds."""
+        return parse_duration(self.delay)
+
+    def span(self, time_ms: int) -> tuple[int, int]:
+        """First and last event time inside the window at a time."""
+        return BEGINNING_MS, time_ms - self.delay_ms
+
+    @property
+    def label(self) -> str:
+        """How the window is written in a feature's name."""
+        return _delayed(self.delay).removeprefix("_")
+
+
+Window = Sliding | Tumbling | Session | Unbounded
+
+
+def _delayed(delay: str) -> str:
+    return f"_delayed_{delay}" if parse_duration(delay) else ""
+
+
+def lookback_ms(window: Window) -> int | None:
+    """How far before t an event can still matter; None where there is no bound.
+
+    A session has none: its chain may be as long as events keep coming.
+    """
+    if isinstance(window, Session | Unbounded):
+        return None
+    coarse_ms = window.hop_ms if isinstance(window, Sliding) else 1
+    return window.size_ms + window.delay_ms + coarse_ms

@@ -1,0 +1,1 @@
+"""Row expressions: a small closed SQL grammar for filters and derived columns."""

@@ -1,0 +1,1 @@
+"""Headrace inside Feast: registry objects, offline store and online store."""

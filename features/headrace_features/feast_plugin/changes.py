@@ -1,0 +1,108 @@
+"""What has changed between the registered definitions and a project's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from headrace_features.definitions.fingerprint import meaning
+from headrace_features.project import Project
+from headrace_schemas.errors import ConfigurationError
+
+#: Tags that our views carry in the registry.
+FINGERPRINT_TAG = "headrace.fingerprint"
+VERSION_TAG = "headrace.version"
+MEANING_TAG = "headrace.meaning"
+
+
+class ChangeKind(StrEnum):
+    """What happens to a view."""
+
+    ADDED = "added"
+    CHANGED = "changed"
+    REMOVED = "removed"
+    UNCHANGED = "unchanged"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class ViewChange:
+    """How one view differs from the registered one.
+
+    Attributes:
+        differences: a line for each difference, "+", "-" or "~" and where.
+    """
+
+    view: str
+    kind: ChangeKind
+    registered_version: int | None
+    version: int | None
+    differences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A view as the registry has it."""
+
+    version: int
+    meaning: Mapping[str, Any]
+
+
+def changes(registered: Mapping[str, Registered], project: Project) -> tuple[ViewChange, ...]:
+    """One change for each view of the registry or the project, in order of their names."""
+    names = sorted({*registered, *project.views})
+    return tuple(_change(name, registered.get(name), project) for name in names)
+
+
+def refuse_silent_changes(found: Iterable[ViewChange]) -> None:
+    """Raise an error if a view means something else without a new version.
+
+    Raises:
+        ConfigurationError: names the view and its first differences.
+    """
+    for change in found:
+        if change.kind is ChangeKind.REFUSED:
+            shown = "; ".join(change.differences[:3]) or "a lower version than registered"
+            message = (
+                f"feature view {change.view} has changed without a new version "
+                f"(registered: {change.registered_version}, declared: {change.version}): {shown}"
+            )
+            raise ConfigurationError(
+                message, hint=f"declare version={(change.registered_version or 0) + 1}"
+            )
+
+
+def _change(name: str, old: Registered | None, project: Project) -> ViewChange:
+    view = project.views.get(name)
+    if view is None:
+        return ViewChange(name, ChangeKind.REMOVED, old.version if old else None, None)
+    # Through JSON, as the registered meaning has been: tuples are lists there.
+    new: Mapping[str, Any] = json.loads(json.dumps(meaning(view)))
+    if old is None:
+        added = tuple(f"+ {feature}" for feature in view.feature_names)
+        return ViewChange(name, ChangeKind.ADDED, None, view.version, added)
+    differences = tuple(_differences(old.meaning, new))
+    if view.version < old.version or (differences and view.version == old.version):
+        kind = ChangeKind.REFUSED
+    elif view.version > old.version:
+        kind = ChangeKind.CHANGED
+    else:
+        kind = ChangeKind.UNCHANGED
+    return ViewChange(name, kind, old.version, view.version, differences)
+
+
+def _differences(old: Any, new: Any, path: str = "") -> Iterable[str]:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in sorted({*old, *new}):
+            inner = f"{path}.{key}" if path else str(key)
+            if key not in old:
+                yield f"+ {inner}"
+            elif key not in new:
+                yield f"- {inner}"
+            else:
+                yield from _differences(old[key], new[key], inner)
+    elif old != new:
+        yield f"~ {path}: {old} → {new}"

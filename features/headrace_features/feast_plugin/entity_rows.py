@@ -1,0 +1,130 @@
+"""What a request says: join keys, and the reserved keys for query time and current event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from numbers import Integral
+from typing import Any, TypeGuard
+
+from feast import FeatureView
+from feast import utils as feast_utils
+from feast.protos.feast.types.Value_pb2 import Value as ValueProto
+
+from headrace_schemas.errors import BadRecordError
+from headrace_schemas.event_times import time_problem
+from headrace_schemas.reasons import Reason
+
+#: Reserved keys of entity rows: the query time, and the dedup key of the event being decided.
+AS_OF = "as_of"
+CURRENT = "current_event"
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def columnar(entity_rows: list[dict[str, Any]] | Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Entity rows as columns, from either form in which Feast takes them.
+
+    Raises:
+        BadRecordError: there are no rows, or they don't all have the same keys.
+    """
+    if isinstance(entity_rows, Mapping):
+        columns = {
+            key: list(values) if isinstance(values, Sequence) else list(values.val)
+            for key, values in entity_rows.items()
+        }
+    else:
+        if any(set(row) != set(entity_rows[0]) for row in entity_rows):
+            raise BadRecordError(
+                Reason.MISSING_FIELD,
+                "the entity rows don't all have the same keys",
+                hint="give every row every key",
+            )
+        keys = entity_rows[0] if entity_rows else ()
+        columns = {key: [row[key] for row in entity_rows] for key in keys}
+    lengths = {key: len(values) for key, values in columns.items()}
+    if not any(lengths.values()) or len(set(lengths.values())) > 1:
+        raise BadRecordError(
+            Reason.MISSING_FIELD,
+            f"the entity rows have columns of the lengths {lengths or 0}",
+            hint="give at least one row, and every key a value in each",
+        )
+    return columns
+
+
+def query_times(column: Sequence[Any] | None, rows: int, now_ms: int) -> list[int]:
+    """The query time of each row in ms UTC: its `as_of`, else now."""
+    if column is None:
+        return [now_ms] * rows
+    native = map(_plain, column)
+    return [now_ms if value is None else as_of_ms(value) for value in native]
+
+
+def current_events(column: Sequence[Any] | None, rows: int) -> list[str | None]:
+    """The dedup key of the event that each row decides, if it names one."""
+    if column is None:
+        return [None] * rows
+    return [None if value is None else str(value) for value in map(_plain, column)]
+
+
+def as_of_ms(value: object) -> int:
+    """A query time in ms UTC from a number, a datetime or ISO text; without a zone it is UTC.
+
+    Raises:
+        BadRecordError: it is none of these, or no plausible time.
+    """
+    time_ms = int(value) if _is_integer(value) else _moment_ms(value)
+    problem = time_problem(time_ms)
+    if problem is not None:
+        raise BadRecordError(problem.reason, f"as_of={value!r}: {problem.message}")
+    return time_ms
+
+
+def _is_integer(value: object) -> TypeGuard[Integral]:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _moment_ms(value: object) -> int:
+    moment: datetime | None = value if isinstance(value, datetime) else None
+    if isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            moment = None
+    if moment is None:
+        raise BadRecordError(
+            Reason.WRONG_TYPE,
+            f"as_of={value!r} is no time",
+            hint="give ms since 1970 UTC, or ISO text such as 2024-05-31",
+        )
+    since = (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment) - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000
+
+
+def entity_values(
+    view: FeatureView, join_key_values: dict[str, Any], join_keys: dict[str, str]
+) -> list[str | int]:
+    """The key of each row for a view, through Feast's mapping of join keys.
+
+    Raises:
+        BadRecordError: a key is null.
+    """
+    values = feast_utils._get_table_entity_values(view, join_keys, join_key_values)  # noqa: SLF001 - no public one
+    ((key, column),) = values.items()
+    if any(value.WhichOneof("val") in {None, "null_val"} for value in column):
+        raise BadRecordError(
+            Reason.NULL_KEY,
+            f"a row has no {key}, the join key of {view.name}",
+            hint="leave such rows out",
+        )
+    return [native(value) for value in column]
+
+
+def native(value: ValueProto) -> str | int:
+    """The key that a protobuf value holds."""
+    found: str | int = getattr(value, str(value.WhichOneof("val")))
+    return found
+
+
+def _plain(value: Any) -> Any:
+    return native(value) if isinstance(value, ValueProto) else value

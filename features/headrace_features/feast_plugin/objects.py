@@ -1,0 +1,114 @@
+"""Feast's registry objects, generated from the definitions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import feast
+from feast.data_format import DeltaFormat
+from feast.types import Bool, Float64, Int64, String
+
+from headrace_features.definitions.fingerprint import fingerprint, meaning
+from headrace_features.definitions.sources import Entity, EventSource
+from headrace_features.definitions.views import FeatureService, FeatureView
+from headrace_features.feast_plugin.changes import FINGERPRINT_TAG, MEANING_TAG, VERSION_TAG
+from headrace_features.project import Project
+from headrace_schemas.columns import ColumnType
+
+_TYPES = {
+    ColumnType.INT64: Int64,
+    ColumnType.FLOAT64: Float64,
+    ColumnType.STRING: String,
+    ColumnType.BOOL: Bool,
+}
+_KEY_TYPES = {
+    ColumnType.INT64: feast.ValueType.INT64,
+    ColumnType.STRING: feast.ValueType.STRING,
+}
+
+
+def registry_objects(project: Project, table_path: Any) -> list[Any]:
+    """Every entity, view and service of a project as Feast objects.
+
+    Args:
+        project: the definitions.
+        table_path: from the name of a table to its path or URL.
+    """
+    entities = {name: _entity(entity, project) for name, entity in project.entities.items()}
+    # One object for each source: Feast takes two equal ones for two sources of the same name.
+    sources = {name: _source(source, table_path) for name, source in project.sources.items()}
+    views = {
+        name: _view(view, entities[view.entity.name], sources[view.source.name])
+        for name, view in project.views.items()
+    }
+    services = [_service(service, views) for service in project.services.values()]
+    return [*entities.values(), *views.values(), *services]
+
+
+def is_ours(view: Any) -> bool:
+    """Whether a Feast view was generated from our definitions."""
+    return FINGERPRINT_TAG in view.tags
+
+
+def _entity(entity: Entity, project: Project) -> feast.Entity:
+    types = {
+        view.source.column(entity.join_key).type
+        for view in project.views.values()
+        if view.entity == entity
+    }
+    kind = types.pop() if types else ColumnType.STRING
+    return feast.Entity(
+        name=entity.name,
+        join_keys=[entity.join_key],
+        value_type=_KEY_TYPES[kind],
+        description=entity.description,
+    )
+
+
+def _source(source: EventSource, table_path: Any) -> feast.FileSource:
+    return feast.FileSource(
+        name=source.name,
+        path=table_path(source.table),
+        timestamp_field=source.event_time,
+        file_format=DeltaFormat(),
+        description=source.description,
+    )
+
+
+def _view(view: FeatureView, entity: feast.Entity, source: feast.FileSource) -> feast.FeatureView:
+    key_type = view.source.column(view.entity.join_key).type
+    return feast.FeatureView(
+        name=view.name,
+        entities=[entity],
+        ttl=timedelta(0),
+        schema=[
+            feast.Field(name=view.entity.join_key, dtype=_TYPES[key_type]),
+            *(feast.Field(name=f.name, dtype=_TYPES[f.type]) for f in view.features),
+        ],
+        source=source,
+        online=True,
+        description=view.description,
+        owner=view.owner,
+        tags={
+            **view.tags,
+            VERSION_TAG: str(view.version),
+            FINGERPRINT_TAG: fingerprint(view),
+            MEANING_TAG: json.dumps(meaning(view), sort_keys=True, separators=(",", ":")),
+        },
+    )
+
+
+def _service(service: FeatureService, views: dict[str, feast.FeatureView]) -> feast.FeatureService:
+    chosen: Sequence[Any] = [
+        views[selection.view.name][list(selection.names)] for selection in service.selections
+    ]
+    return feast.FeatureService(
+        name=service.name,
+        features=list(chosen),
+        description=service.description,
+        owner=service.owner,
+        tags=dict(service.tags),
+    )

@@ -1,0 +1,116 @@
+"""The Feast repository of a project: its store, its registry, and what to apply to it."""
+
+from __future__ import annotations
+
+import fcntl
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import feast
+from feast.repo_config import RegistryConfig, RepoConfig
+
+from headrace_features.feast_plugin import objects
+from headrace_features.feast_plugin.changes import ViewChange, refuse_silent_changes
+from headrace_features.feast_plugin.context import project_for, remember, settings_for
+from headrace_features.feast_plugin.registry_file import pending_changes
+from headrace_features.project import Project
+from headrace_schemas.errors import RetryableError
+from headrace_schemas.tables import relative_path
+
+if TYPE_CHECKING:
+    from headrace_schemas.settings import Settings
+
+_PLUGIN = "headrace_features.feast_plugin"
+REGISTRY_STORE = f"{_PLUGIN}.registry_store.ProjectRegistryStore"
+ONLINE_STORE = f"{_PLUGIN}.online_store.HeadraceOnlineStore"
+OFFLINE_STORE = f"{_PLUGIN}.offline_store.HeadraceOfflineStore"
+
+
+def feature_store(settings: Settings) -> feast.FeatureStore:
+    """Feast's store for a project; the same as from its feature_store.yaml."""
+    remember(settings.home, settings)
+    settings.feast.registry.parent.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        # Feast warns of its own defaults, which a user of ours can't change.
+        warnings.simplefilter("ignore")
+        config = RepoConfig(
+            project=settings.project.name,
+            provider="local",
+            registry=RegistryConfig(
+                path=str(settings.feast.registry), registry_store_type=REGISTRY_STORE
+            ),
+            online_store={"type": ONLINE_STORE},
+            offline_store={"type": OFFLINE_STORE},
+            entity_key_serialization_version=3,
+            repo_path=settings.home,
+        )
+        return feast.FeatureStore(config=config)
+
+
+def declared_objects(repo_path: Path) -> dict[str, Any]:
+    """What `feast apply` registers for a repository, by names of a module.
+
+    Raises:
+        ConfigurationError: a view has changed without a new version.
+    """
+    settings, project = settings_for(repo_path), project_for(repo_path)
+    refuse_silent_changes(pending_changes(settings, project))
+    found = _objects(settings, project)
+    return {f"{type(value).__name__}_{value.name}".lower(): value for value in found}
+
+
+def apply(settings: Settings, project: Project) -> tuple[ViewChange, ...]:
+    """Register a project's definitions, in place of those registered before.
+
+    Raises:
+        ConfigurationError: a view has changed without a new version; nothing is registered.
+    """
+    with _only_writer(settings.feast.registry):
+        return _apply(settings, project)
+
+
+def _apply(settings: Settings, project: Project) -> tuple[ViewChange, ...]:
+    pending = pending_changes(settings, project)
+    refuse_silent_changes(pending)
+    store = feature_store(settings)
+    wanted = _objects(settings, project)
+    kept = {(type(value), value.name) for value in wanted}
+    registered: list[Any] = [
+        *store.list_feature_services(),
+        *store.list_feature_views(),
+        *store.list_entities(),
+    ]
+    dropped = [
+        value
+        for value in registered
+        if (type(value), value.name) not in kept and value.name != "__dummy"
+    ]
+    store.apply(wanted, objects_to_delete=dropped, partial=False)
+    return pending
+
+
+@contextmanager
+def _only_writer(registry: Path) -> Iterator[None]:
+    """Hold a lock beside the registry from the check of changes to the write.
+
+    Raises:
+        RetryableError: another apply holds it.
+    """
+    registry.parent.mkdir(parents=True, exist_ok=True)
+    with registry.with_name(f".{registry.name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RetryableError(
+                f"another apply is writing the registry {registry}", hint="run it again"
+            ) from error
+        yield
+
+
+def _objects(settings: Settings, project: Project) -> list[Any]:
+    return objects.registry_objects(
+        project, lambda table: f"{settings.warehouse.path}/{relative_path(table)}"
+    )

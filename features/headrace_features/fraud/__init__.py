@@ -1,0 +1,1 @@
+"""The built-in project: card-fraud detection, used where there is no headrace.toml."""

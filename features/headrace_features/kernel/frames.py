@@ -1,0 +1,170 @@
+"""Events and rows of the same entities, and which rows see which events.
+
+Rows of one entity are sorted by time, and an event, once inside a window and known, stays so until
+it leaves: it is seen by an interval of rows. Every aggregate is computed from these intervals. An
+event that becomes known late just starts later, so nothing is joined with itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headrace_features.kernel.sorting import positions, stable_order
+from headrace_features.numbers import INT64_MAX
+
+if TYPE_CHECKING:
+    from headrace_features.kernel.arrays import Ints
+
+#: Later than any row.
+NEVER_MS = 2**62
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Events and rows of the same entities, both sorted by (entity, time).
+
+    Attributes:
+        event_entity, event_ms: entity codes and event times, shape (events,).
+        available_ms: when each event could be known; None if at its event time.
+        row_entity, row_ms: entity codes and times of the spine, shape (rows,).
+        current: for each row the position of the event being decided, or -1; shape (rows,).
+    """
+
+    event_entity: Ints
+    event_ms: Ints
+    available_ms: Ints | None
+    row_entity: Ints
+    row_ms: Ints
+    current: Ints
+
+    @property
+    def events(self) -> int:
+        """Number of events."""
+        return len(self.event_ms)
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return len(self.row_ms)
+
+    def first_row_at(self, entity: Ints, time_ms: Ints) -> Ints:
+        """Position of the first row of an entity at or after a time, or past its last one."""
+        if not self.rows:
+            return np.zeros(len(entity), np.int64)
+        low, step = self._range
+        if not self._narrow:
+            return positions(self._keys, entity * (self.rows + 1) + self._tick(time_ms))
+        inside = np.clip(time_ms, low, low + step - 1)
+        return positions(self._keys, entity * step + (inside - low))
+
+    @cached_property
+    def _range(self) -> tuple[int, int]:
+        """The least time of a row, and how many times there are up to just after the greatest.
+
+        The time after the last row's means "past it", and is still below the next entity.
+        """
+        low, high = int(self.row_ms.min()), int(self.row_ms.max())
+        return low, high - low + 2
+
+    @cached_property
+    def _narrow(self) -> bool:
+        """Whether (entity, time) fits one int64."""
+        entities = max(int(self.row_entity[-1]), int(self.event_entity.max(initial=0))) + 1
+        return entities * self._range[1] <= INT64_MAX
+
+    @cached_property
+    def _keys(self) -> Ints:
+        """One sorted integer for each (entity, time) of the rows."""
+        low, step = self._range
+        if self._narrow:
+            return self.row_entity * step + (self.row_ms - low)
+        return self.row_entity * (self.rows + 1) + self._tick(self.row_ms)
+
+    def _tick(self, time_ms: Ints) -> Ints:
+        """How many of the rows' distinct times are before each of some times."""
+        return np.searchsorted(self._times, time_ms)
+
+    @cached_property
+    def _times(self) -> Ints:
+        """The distinct times of the rows."""
+        return np.unique(self.row_ms)
+
+
+@dataclass(frozen=True)
+class Visibility:
+    """Intervals of rows: piece i is event[i], seen by rows start[i] <= row < stop[i].
+
+    Attributes:
+        event, start, stop: shape (pieces,), with start <= stop. An event may have several pieces,
+            which don't overlap.
+        rows: number of rows.
+        regular: whether each event has one piece, in order, with starts and stops that never fall.
+    """
+
+    event: Ints
+    start: Ints
+    stop: Ints
+    rows: int
+    regular: bool
+
+    @cached_property
+    def pieces(self) -> tuple[Ints, Ints, Ints]:
+        """Events, starts and stops of the pieces that are not empty."""
+        kept = self.start < self.stop
+        return self.event[kept], self.start[kept], self.stop[kept]
+
+    @cached_property
+    def entered(self) -> Ints:
+        """For each row, how many pieces have started; shape (rows,)."""
+        return self._up_to(self.start)
+
+    @cached_property
+    def left(self) -> Ints:
+        """For each row, how many pieces have stopped; shape (rows,)."""
+        return self._up_to(self.stop)
+
+    @cached_property
+    def by_start(self) -> Ints:
+        """The order of the pieces by their start."""
+        return stable_order(self.start)
+
+    @cached_property
+    def by_stop(self) -> Ints:
+        """The order of the pieces by their stop."""
+        return stable_order(self.stop)
+
+    def _up_to(self, at: Ints) -> Ints:
+        return np.cumsum(np.bincount(at, minlength=self.rows + 1)[: self.rows])
+
+
+def excluded(frame: Frame, start: Ints, stop: Ints) -> tuple[Ints, Ints]:
+    """Pairs of event and row where a row would see the event that it decides.
+
+    Args:
+        frame: the events and rows.
+        start, stop: the one interval of each event.
+    """
+    row = np.flatnonzero(frame.current >= 0)
+    event = frame.current[row]
+    seen = (start[event] <= row) & (row < stop[event])
+    return event[seen], row[seen]
+
+
+def without(
+    event: Ints, start: Ints, stop: Ints, out_event: Ints, out_row: Ints
+) -> tuple[Ints, Ints, Ints]:
+    """Cut rows out of intervals: starts and stops pair up again in sorted order.
+
+    Args:
+        event, start, stop: intervals; those of one event don't overlap.
+        out_event, out_row: distinct pairs that lie inside an interval.
+    """
+    events = np.concatenate([event, out_event])
+    starts = np.concatenate([start, out_row + 1])
+    stops = np.concatenate([stop, out_row])
+    by_start, by_stop = np.lexsort((starts, events)), np.lexsort((stops, events))
+    return events[by_start], starts[by_start], stops[by_stop]

@@ -1,0 +1,1 @@
+"""Partials: the mergeable intermediates of aggregates, and their encoding."""

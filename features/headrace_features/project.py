@@ -1,0 +1,152 @@
+"""A project: the definitions that commands, engines and the registry work on."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, TypeVar
+
+from headrace_features.definitions.sources import Entity, EventSource
+from headrace_features.definitions.views import FeatureService, FeatureView, Selection
+from headrace_schemas.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from headrace_schemas.settings import Settings
+
+_Named = TypeVar("_Named", Entity, EventSource, FeatureView, FeatureService)
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """Everything declared in a project, by name."""
+
+    name: str
+    entities: Mapping[str, Entity]
+    sources: Mapping[str, EventSource]
+    views: Mapping[str, FeatureView]
+    services: Mapping[str, FeatureService]
+
+    def source(self, name: str) -> EventSource:
+        """The source of that name."""
+        return _named("source", self.sources, name)
+
+    def view(self, name: str) -> FeatureView:
+        """The feature view of that name."""
+        return _named("feature view", self.views, name)
+
+    def service(self, name: str) -> FeatureService:
+        """The feature service of that name."""
+        return _named("feature service", self.services, name)
+
+    def select(
+        self, references: Iterable[str], service: str | None = None
+    ) -> tuple[Selection, ...]:
+        """Features of a service and by reference: "view:feature", or "view" for all of a view.
+
+        Raises:
+            ConfigurationError: an unknown name, or nothing is asked for.
+        """
+        names: dict[str, list[str]] = {}
+        if service is not None:
+            for selection in self.service(service).selections:
+                names[selection.view.name] = list(selection.names)
+        for reference in references:
+            view_name, _, feature = reference.partition(":")
+            view = self.view(view_name)
+            chosen = [view.feature(feature).name] if feature else view.feature_names
+            names.setdefault(view_name, []).extend(chosen)
+        if not names:
+            services = ", ".join(self.services) or "none is declared"
+            raise ConfigurationError(
+                "no features are asked for", hint=f"give --service ({services}) or --feature"
+            )
+        return tuple(
+            Selection(self.view(view), tuple(dict.fromkeys(features)))
+            for view, features in names.items()
+        )
+
+
+def _named(kind: str, known: Mapping[str, _Named], name: str) -> _Named:
+    if name not in known:
+        raise ConfigurationError.unknown(kind, name, known)
+    return known[name]
+
+
+def load_project(settings: Settings) -> Project:
+    """The project that the settings name: import its modules and collect what they declare.
+
+    A project is imported once in a process.
+
+    Raises:
+        ConfigurationError: a module can't be imported, declares nothing, or two definitions
+            share a name.
+    """
+    return _loaded(settings.root, settings.project.name, settings.project.definitions)
+
+
+@lru_cache(maxsize=16)
+def _loaded(root: Path | None, name: str, definitions: tuple[str, ...]) -> Project:
+    if root is not None and str(root) not in sys.path:
+        sys.path.insert(0, str(root))
+    return collect(name, [_imported(module) for module in definitions])
+
+
+def _imported(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        # Whatever a user's module raises is a mistake in the definitions, told in one line.
+        message = (
+            f"the definitions module {name!r} can't be imported: {type(error).__name__}: {error}"
+        )
+        raise ConfigurationError(
+            message,
+            hint="see [project] definitions in headrace.toml, or HEADRACE_PROJECT_DEFINITIONS",
+        ) from error
+
+
+def collect(name: str, modules: Iterable[ModuleType]) -> Project:
+    """Every definition among the public names of some modules, and those they refer to."""
+    found: dict[type, dict[str, object]] = {
+        kind: {} for kind in (Entity, EventSource, FeatureView, FeatureService)
+    }
+
+    def add(value: Entity | EventSource | FeatureView | FeatureService) -> None:
+        known = found[type(value)].setdefault(value.name, value)
+        if known is not value and known != value:
+            message = (
+                f"two different definitions of {type(value).__name__} are named {value.name!r}"
+            )
+            raise ConfigurationError(message, hint="rename one of them")
+        if isinstance(value, FeatureView):
+            add(value.entity)
+            add(value.source)
+        if isinstance(value, FeatureService):
+            for selection in value.selections:
+                add(selection.view)
+
+    names = []
+    for module in modules:
+        names.append(module.__name__)
+        for public, value in vars(module).items():
+            if not public.startswith("_") and type(value) in found:
+                add(value)
+    if not found[FeatureView]:
+        message = f"no feature view is declared in {', '.join(names) or 'any module'}"
+        raise ConfigurationError(message, hint="assign a FeatureView to a module-level name")
+    return Project(
+        name,
+        *(
+            MappingProxyType(dict(sorted(found[kind].items())))  # type: ignore[arg-type]
+            for kind in (Entity, EventSource, FeatureView, FeatureService)
+        ),
+    )

@@ -1,0 +1,1 @@
+"""Approximate aggregates whose results do not depend on order: Theta sketch and histogram."""
