@@ -1,0 +1,63 @@
+"""A backfill on Spark: the kernel on sorted partitions, all days in one commit."""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pyspark.sql import Observation
+from pyspark.sql import functions as F  # noqa: N812 - the name it has everywhere
+
+from headrace_batch.backfill_rows import EVENT_DATE, feature_columns, features_at_events, span_ms
+from headrace_batch.backfill_table import FeatureTable, busy, days_predicate
+from headrace_batch.local_events import Span
+from headrace_batch.spark_errors import spark_errors
+from headrace_batch.spark_events import partitions_for, spark_events
+from headrace_batch.spark_kernel import by_entity
+from headrace_batch.spark_session import spark_session
+from headrace_batch.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from headrace_features.definitions.views import FeatureView
+    from headrace_schemas.settings import Settings
+
+
+def backfill(
+    settings: Settings, warehouse: Warehouse, view: FeatureView, first: date, last: date
+) -> int:
+    """Write the features at every event of some days; returns the number of rows.
+
+    Args:
+        settings: how a Spark session is made.
+        warehouse: where events and features are.
+        view: the definition.
+        first, last: the days, both included.
+    """
+    first_ms, last_ms = span_ms(first, last)
+    table = FeatureTable.of(warehouse, view)
+    before_ms = view.lookback_ms
+    span = Span(None if before_ms is None else first_ms - before_ms, last_ms)
+    # Only now: what can't be done needs no session.
+    spark = spark_session(settings)
+    partitions = partitions_for(spark, warehouse, view.source, span)
+    counted = Observation()
+    with spark_errors(f"backfill of {view.name}", conflict=busy(view.name)):
+        features = by_entity(
+            spark_events(spark, warehouse, view.source, view.input_columns, span),
+            view,
+            partitions,
+            partial(features_at_events, first_ms=first_ms, last_ms=last_ms),
+            feature_columns(view),
+        )
+        (
+            features.select(*table.columns)
+            .observe(counted, F.count(F.lit(1)).alias("rows"))
+            # Brings the rows of a day together: a file or a few for each day, however many tasks.
+            .hint("rebalance", F.col(EVENT_DATE))
+            .write.format("delta")
+            .mode("overwrite")
+            .option("replaceWhere", days_predicate(first, last))
+            .save(table.uri)
+        )
+    return int(counted.get["rows"])

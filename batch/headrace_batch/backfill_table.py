@@ -1,0 +1,121 @@
+"""The feature table of a view: created once, tied to the view's meaning, replaced by days."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING
+
+from deltalake import CommitProperties, DeltaTable, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError
+
+from headrace_batch.backfill_rows import EVENT_DATE, feature_columns
+from headrace_batch.warehouse import Warehouse
+from headrace_features.definitions.fingerprint import fingerprint
+from headrace_schemas.errors import ConfigurationError, RetryableError
+from headrace_schemas.tables import features_table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from headrace_features.definitions.views import FeatureView
+
+#: The table property that says which definition the values were computed from.
+FINGERPRINT = "headrace.fingerprint"
+#: Statistics of key and time, the first two columns: nobody looks for features by their value.
+_PROPERTIES = {"delta.dataSkippingNumIndexedCols": "2"}
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureTable:
+    """The feature table of a view, as it was at one version of its log.
+
+    Attributes:
+        columns: their order in the table, which is that of the view when the table was made.
+    """
+
+    warehouse: Warehouse
+    view: str
+    name: str
+    version: int
+    columns: tuple[str, ...]
+
+    @classmethod
+    def of(cls, warehouse: Warehouse, view: FeatureView) -> FeatureTable:
+        """The table of a view, created empty where there is none.
+
+        Raises:
+            ConfigurationError: it holds the values of another definition, or is damaged; or the
+                view's source has no table.
+        """
+        name = features_table(view.name, view.version)
+        table = warehouse.find(name) or _created(warehouse, name, view)
+        recorded = table.metadata().configuration.get(FINGERPRINT)
+        if recorded != fingerprint(view):
+            raise ConfigurationError(
+                f"feature view {view.name}: definition changed without a new version; "
+                f"{warehouse.uri(name)} holds the values of another one",
+                hint=f"declare version={view.version + 1}",
+            )
+        columns = tuple(field.name for field in table.schema().fields)
+        return cls(warehouse, view.name, name, table.version(), columns)
+
+    @property
+    def uri(self) -> str:
+        """Where it is."""
+        return self.warehouse.uri(self.name)
+
+    def replace(self, first: date, last: date, rows: pa.Table) -> None:
+        """Put rows in the place of all rows of some days, in one commit.
+
+        Raises:
+            RetryableError: since this version somebody else has written rows of these days.
+        """
+        with self.warehouse.explaining(self.name):
+            table = DeltaTable(
+                self.uri,
+                version=self.version,
+                storage_options=dict(self.warehouse.storage_options),
+            )
+            try:
+                write_deltalake(
+                    table,
+                    rows.select(self.columns),
+                    mode="overwrite",
+                    predicate=days_predicate(first, last),
+                )
+            except CommitFailedError as error:
+                raise busy(self.view) from error
+
+
+def days_predicate(first: date, last: date) -> str:
+    """The rows of some days, in SQL; both days are included."""
+    return f"{EVENT_DATE} >= '{first}' AND {EVENT_DATE} <= '{last}'"
+
+
+def busy(view: str) -> RetryableError:
+    """What a backfill says when another one came first."""
+    return RetryableError(f"another backfill of {view} is writing these days", hint="run it again")
+
+
+def _created(warehouse: Warehouse, name: str, view: FeatureView) -> DeltaTable:
+    # Nothing is left behind where there is nothing to compute from.
+    warehouse.open(view.source.table)
+    with warehouse.explaining(name):
+        try:
+            return DeltaTable.create(
+                warehouse.uri(name),
+                schema=feature_columns(view),
+                partition_by=[EVENT_DATE],
+                configuration={FINGERPRINT: fingerprint(view), **_PROPERTIES},
+                raise_if_key_not_exists=False,
+                storage_options=dict(warehouse.storage_options),
+                # Otherwise the later of two creates the table anew on top of the first.
+                commit_properties=CommitProperties(max_commit_retries=0),
+            )
+        except DeltaError:
+            # Another backfill may have been faster.
+            found = warehouse.find(name)
+            if found is None:
+                raise
+            return found

@@ -1,0 +1,31 @@
+"""Which days the events of a source cover."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headrace_batch.warehouse import Warehouse
+from headrace_schemas.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from headrace_features.definitions.sources import EventSource
+    from headrace_schemas.settings import Settings
+
+
+def days_with_events(settings: Settings, source: EventSource) -> tuple[date, date]:
+    """The first and the last day (UTC) with events of a source, from the table's log alone.
+
+    Raises:
+        ConfigurationError: there is no table, or no event in it.
+    """
+    table = Warehouse.of(settings).open(source.table)
+    days = pa.table(table.get_add_actions(flatten=True))["partition.event_date"]
+    found = pc.min_max(days.cast(pa.date32())).as_py()
+    if found["min"] is None:
+        message = f"source {source.name} has no events"
+        raise ConfigurationError(message, hint="run: headrace ingest")
+    return found["min"], found["max"]

@@ -1,0 +1,121 @@
+"""A history put together: the spine as it is and, beside it, the features of each view."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeAlias
+
+import pyarrow as pa
+
+from headrace_batch.history_files import result_file, spine_file
+from headrace_batch.history_spine import SpineRows, Survey, result_schema, survey
+from headrace_features.definitions.aggregates import Aggregate, Columns, Count
+from headrace_features.definitions.views import FeatureView, Selection
+from headrace_features.definitions.windows import Window
+
+#: Computes some features for every row of a surveyed spine; tables in the order of its rows.
+Computation: TypeAlias = Callable[[Selection, SpineRows, Survey], Iterator[pa.Table]]
+
+
+def history_table(
+    selections: Sequence[Selection], spine: pa.Table, features: Computation
+) -> pa.Table:
+    """The columns of a spine in memory, and after them the features."""
+    schema = result_schema(selections, spine.schema)
+    rows = SpineRows(spine.schema, len(spine), lambda columns: iter([spine.select(columns)]))
+    surveyed = survey(selections, rows)
+    columns = spine.columns
+    for selection in selections:
+        tables = features(narrowed(selection), rows, surveyed) if surveyed.rows else ()
+        columns.extend(_gathered(schema, selection, tables).columns)
+    return pa.table(columns, schema=schema)
+
+
+def history_file(
+    selections: Sequence[Selection],
+    spine: str,
+    out: str,
+    storage_options: Mapping[str, str],
+    features: Computation,
+) -> int:
+    """The same from file to file, with no more than some pieces in memory; returns the rows."""
+    rows = spine_file(spine, storage_options)
+    schema = result_schema(selections, rows.schema)
+    surveyed = survey(selections, rows)
+    streams = [_Stream(features(narrowed(selection), rows, surveyed)) for selection in selections]
+    with result_file(out, schema, storage_options) as writer:
+        for table in rows.read(rows.schema.names):
+            columns = table.columns
+            for stream in streams:
+                columns.extend(stream.take(len(table)).columns)
+            writer.write_table(pa.table(columns, schema=schema))
+    return surveyed.rows
+
+
+def narrowed(selection: Selection) -> Selection:
+    """The same features of a view that computes little else.
+
+    An aggregate stays with the windows for which one of its features is wanted.
+    """
+    view = selection.view
+    wanted = [feature for feature in view.features if feature.name in selection.names]
+
+    def windows(aggregate: Aggregate) -> tuple[Window, ...]:
+        return tuple(
+            window
+            for window in aggregate.windows
+            if any(
+                feature.kind is aggregate.kind
+                and feature.window == window
+                and feature.column in _columns(aggregate)
+                and feature.exclude_current == aggregate.exclude_current
+                for feature in wanted
+            )
+        )
+
+    kept = [(aggregate, windows(aggregate)) for aggregate in view.aggregates]
+    narrow = FeatureView(
+        name=view.name,
+        version=view.version,
+        entity=view.entity,
+        source=view.source,
+        aggregates=[replace(aggregate, windows=some) for aggregate, some in kept if some],
+        filter=view.filter,
+        derived=view.derived,
+    )
+    return Selection(narrow, selection.names)
+
+
+def _columns(aggregate: Aggregate) -> tuple[str | None, ...]:
+    if isinstance(aggregate, Count):
+        return (None,)
+    if isinstance(aggregate.column, Columns):
+        return aggregate.column.names
+    return (aggregate.column,)
+
+
+def _gathered(schema: pa.Schema, selection: Selection, tables: Iterable[pa.Table]) -> pa.Table:
+    names = [f"{selection.view.name}__{name}" for name in selection.names]
+    own = pa.schema([schema.field(name) for name in names])
+    renamed = [table.rename_columns(names) for table in tables]
+    return pa.concat_tables([own.empty_table(), *renamed])
+
+
+class _Stream:
+    """Tables that are read on in pieces of another size."""
+
+    def __init__(self, tables: Iterator[pa.Table]) -> None:
+        self._tables = tables
+        self._held: list[pa.Table] = []
+        self._rows = 0
+
+    def take(self, rows: int) -> pa.Table:
+        """The next so many rows."""
+        while self._rows < rows:
+            table = next(self._tables)
+            self._held.append(table)
+            self._rows += len(table)
+        joined = pa.concat_tables(self._held)
+        self._held, self._rows = [joined.slice(rows)], self._rows - rows
+        return joined.slice(0, rows)

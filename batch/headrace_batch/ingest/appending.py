@@ -1,0 +1,140 @@
+"""Appends to a Delta table so that nothing is written twice and nobody writes in between.
+
+Every commit carries an application transaction: the identity of an ingest, and the number of the
+last row of the file that it has dealt with. A later run reads that number and goes on after it.
+A commit is only accepted as the very next version of the table that its rows were made for: what
+was compared with the table still holds when it lands. Delta has no other writers' lock, and needs
+none.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError
+
+from headrace_batch.warehouse import Warehouse, first_line
+from headrace_schemas.errors import ConfigurationError, RetryableError
+
+#: How often rows are made anew because somebody else has committed first.
+ATTEMPTS = 50
+
+_APPLICATION = "headrace.ingest"
+
+
+@dataclass(frozen=True, slots=True)
+class IngestOf:
+    """Which content an ingest takes in, and the name of its file for people."""
+
+    ingest_id: str
+    file: str
+
+    @property
+    def application(self) -> str:
+        """The application id of its transactions."""
+        return f"{_APPLICATION}:{self.ingest_id}"
+
+    def progress(self, table: DeltaTable | None) -> int:
+        """The number of the last row that a table already reflects; 0 for none."""
+        return (table.transaction_version(self.application) or 0) if table is not None else 0
+
+    def told(self) -> dict[str, str]:
+        """What the table's history says about a commit."""
+        return {
+            "headrace.ingest_id": self.ingest_id,
+            "headrace.file": self.file,
+            "headrace.process": f"{os.getpid()} on {socket.gethostname()}",
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """The table after a commit, or after somebody else's that made it needless.
+
+    `done_before` is the number of the last row that was dealt with before this commit.
+    """
+
+    table: DeltaTable
+    done_before: int
+
+
+@dataclass(frozen=True, slots=True)
+class Appender:
+    """Appends to one table, which is created when it is first needed."""
+
+    warehouse: Warehouse
+    table: str
+    schema: pa.Schema
+    partition_by: Sequence[str] = ()
+
+    def append(
+        self, ingest: IngestOf, upto: int, rows_of: Callable[[DeltaTable, int], pa.Table]
+    ) -> Appended:
+        """Commit what is new among the rows up to number `upto` of a file.
+
+        Args:
+            ingest: whose rows they are.
+            upto: the number of the last of them.
+            rows_of: makes the rows to write, given the table as it is and the number of the last
+                row that it already reflects. Called again where another commit came first.
+
+        Raises:
+            ConfigurationError: the table can't be read, or has other types.
+            RetryableError: others kept committing, or the store can't be reached.
+        """
+        cause = ""
+        for _ in range(ATTEMPTS):
+            table = self.opened()
+            done = ingest.progress(table)
+            if done >= upto:
+                return Appended(table, upto)
+            rows = rows_of(table, done)
+            try:
+                self._commit(table, rows, ingest, upto)
+            except CommitFailedError as error:
+                cause = first_line(error)
+                continue
+            return Appended(table, done)
+        raise RetryableError(
+            f"{self.table} was committed to by others {ATTEMPTS} times in a row, last by"
+            f" {self._last_writer()} ({cause})",
+            hint="run it again when they are done: what is ingested stays, and is not repeated",
+        )
+
+    def opened(self) -> DeltaTable:
+        """The table, created where there is none, whose columns fit."""
+        table = self.warehouse.create(self.table, self.schema, partition_by=self.partition_by)
+        there = pa.schema(table.schema().to_arrow())
+        for field in self.schema:
+            if field.name in there.names and there.field(field.name).type != field.type:
+                raise ConfigurationError(
+                    f"column {field.name} of table {self.table} is"
+                    f" {there.field(field.name).type}, and {field.type} by its schema now",
+                    hint="give the changed column a new name, or the source another table",
+                )
+        return table
+
+    def _commit(self, table: DeltaTable, rows: pa.Table, ingest: IngestOf, upto: int) -> None:
+        with self.warehouse.explaining(self.table, except_for=CommitFailedError):
+            write_deltalake(
+                table,
+                rows,
+                mode="append",
+                # A column that the schema has gained since is added to the table.
+                schema_mode="merge",
+                commit_properties=CommitProperties(
+                    custom_metadata=ingest.told(),
+                    max_commit_retries=0,
+                    app_transactions=[Transaction(ingest.application, upto)],
+                ),
+            )
+
+    def _last_writer(self) -> str:
+        told = self.warehouse.open(self.table).history(1)[0]
+        process = told.get("headrace.process", told.get("engineInfo", "an unknown process"))
+        return f"process {process}, {told.get('headrace.file', told.get('operation', ''))}"

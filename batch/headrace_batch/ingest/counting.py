@@ -1,0 +1,66 @@
+"""Counts what became of rows, file by file, and sums it up for a report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow.compute as pc
+
+from headrace_batch.ingest.contract import Contract
+from headrace_batch.ingest.report import SourceReport
+from headrace_batch.warehouse import Warehouse
+from headrace_schemas.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What became of the rows of a file, or of a part of it; see `SourceReport`."""
+
+    rows: int = 0
+    ingested: int = 0
+    duplicates: int = 0
+    rejected: Mapping[Reason, int] = field(default_factory=dict)
+    already_ingested: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            self.rows + other.rows,
+            self.ingested + other.ingested,
+            self.duplicates + other.duplicates,
+            dict(Counter(self.rejected) + Counter(other.rejected)),
+            self.already_ingested + other.already_ingested,
+        )
+
+
+def source_report(
+    contract: Contract, warehouse: Warehouse, ingest_ids: Sequence[str], counts: Iterable[Counts]
+) -> SourceReport:
+    """The report on one source, whose files are known by the ids of their ingests."""
+    total = sum(counts, Counts())
+    before = _rejected(contract, warehouse, ingest_ids) if total.already_ingested else Counter()
+    return SourceReport(
+        source=contract.source.name,
+        table=contract.source.table,
+        table_uri=warehouse.uri(contract.source.table),
+        rejected_table=contract.rejected_table,
+        rejected_table_uri=warehouse.uri(contract.rejected_table),
+        rows=total.rows,
+        ingested=total.ingested,
+        duplicates=total.duplicates,
+        rejected=total.rejected,
+        already_ingested=total.already_ingested,
+        already_rejected=dict(before - Counter(total.rejected)),
+    )
+
+
+def _rejected(
+    contract: Contract, warehouse: Warehouse, ingest_ids: Sequence[str]
+) -> Counter[Reason]:
+    """How many rows of some ingests are kept as rejected, by their first reason."""
+    if not warehouse.exists(contract.rejected_table):
+        return Counter()
+    ours = pc.field("ingest_id").isin(ingest_ids)
+    table = warehouse.read(contract.rejected_table, ["reasons"], ours)
+    return Counter(map(Reason, pc.list_element(table.column("reasons"), 0).to_pylist()))

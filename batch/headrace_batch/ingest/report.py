@@ -1,0 +1,90 @@
+"""What an ingest did, source by source, for people and for other programs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from headrace_schemas.errors import BadRecordError
+from headrace_schemas.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReport:
+    """What became of the rows of some files in one source.
+
+    Every row of the files is counted exactly once:
+    `rows = ingested + duplicates + sum(rejected.values()) + already_ingested`.
+
+    Attributes:
+        source: the name of the event source.
+        table: the bronze table, such as bronze.transactions.
+        table_uri: where the bronze table lies.
+        rejected_table: the table of rejected rows.
+        rejected_table_uri: where that lies; it exists once a row was rejected.
+        rows: rows in the files.
+        ingested: rows added to the bronze table by this run.
+        duplicates: rows whose dedup key an earlier row had, in the files or in the table.
+        rejected: rows that broke the contract, by their first reason.
+        already_ingested: rows that an earlier or a concurrent run has dealt with.
+        already_rejected: those of them that were rejected then, by their first reason.
+    """
+
+    source: str
+    table: str
+    table_uri: str
+    rejected_table: str
+    rejected_table_uri: str
+    rows: int
+    ingested: int
+    duplicates: int
+    rejected: Mapping[Reason, int]
+    already_ingested: int
+    already_rejected: Mapping[Reason, int]
+
+    @property
+    def rejected_rows(self) -> int:
+        """Rows rejected by this run."""
+        return sum(self.rejected.values())
+
+
+@dataclass(frozen=True, slots=True)
+class IngestReport:
+    """What an ingest did.
+
+    Attributes:
+        files: paths or URLs, in the order of reading.
+        format: parquet, csv, jsonl or handbook.
+        rows: rows in the files.
+        seconds: how long it took, in seconds.
+        sources: one report for each source that the files feed.
+    """
+
+    files: tuple[str, ...]
+    format: str
+    rows: int
+    seconds: float
+    sources: tuple[SourceReport, ...]
+
+    @property
+    def rows_per_s(self) -> float:
+        """Rows of the files per second, all steps included."""
+        return self.rows / self.seconds if self.seconds > 0 else 0.0
+
+    def failure(self) -> BadRecordError | None:
+        """The error to end with where a source took none of the rows, as with a wrong file.
+
+        Some rejected rows are no failure: they are kept aside and counted.
+        """
+        for source in self.sources:
+            counts = Counter(source.rejected) + Counter(source.already_rejected)
+            if source.rows and counts.total() == source.rows:
+                told = ", ".join(f"{reason} {rows}" for reason, rows in counts.most_common())
+                return BadRecordError(
+                    counts.most_common(1)[0][0],
+                    f"all {source.rows} rows were rejected ({told}): is this a file of"
+                    f" {source.source}?",
+                    hint=f"the rows and their reasons are in {source.rejected_table_uri}",
+                )
+        return None

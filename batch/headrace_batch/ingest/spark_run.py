@@ -1,0 +1,224 @@
+"""Ingests files into bronze tables on Spark: the same tables as in-process, of any size.
+
+Keys are compared by joins, so a table may have more rows than a driver could know the keys of.
+Workers read the files themselves: these have to lie where all of them can. One file is one commit.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pyspark.sql import Window
+from pyspark.sql import functions as F  # noqa: N812 - the name it has everywhere
+
+from headrace_batch.ingest.appending import Appender, IngestOf
+from headrace_batch.ingest.contract import EVENT_DATE, REJECTED_SCHEMA, Contract
+from headrace_batch.ingest.counting import Counts, source_report
+from headrace_batch.ingest.feeds import Feed
+from headrace_batch.ingest.input_files import InputFile, find_files
+from headrace_batch.ingest.reading import feeds_of, require_columns
+from headrace_batch.ingest.report import IngestReport
+from headrace_batch.ingest.spark_rows import ROW, FileOnSpark, Judged
+from headrace_batch.spark_errors import SparkFailedError, spark_errors
+from headrace_batch.spark_session import spark_session
+from headrace_batch.warehouse import Warehouse
+from headrace_features.project import Project
+from headrace_schemas.errors import ConfigurationError, RetryableError
+from headrace_schemas.settings import Settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+#: How often rows are written anew because somebody else has committed first.
+ATTEMPTS = 5
+
+_RANK = "_rank"
+# The last line of a worker's traceback.
+_WORKER_ERROR = re.compile(r"^headrace_schemas\.errors\.ConfigurationError: (.+)$", re.MULTILINE)
+
+
+def ingest_on_spark(  # noqa: PLR0913 - all but the first three have defaults and are named
+    settings: Settings,
+    project: Project,
+    place: str,
+    *,
+    file_format: str | None = None,
+    source: str | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> IngestReport:
+    """Take files of events into the bronze tables of their sources, each event once.
+
+    Arguments, tables and report are those of `headrace_batch.ingest.run.ingest`, and files that
+    one of the two has taken in are known to the other.
+
+    Raises:
+        ConfigurationError: nothing to read, a file that can't be read, a column that is missing
+            or of the wrong type, a damaged table, no Spark.
+        UnsupportedError: a format or a suffix that is not read.
+        RetryableError: other writers were in the way.
+        SparkFailedError: Spark failed for a reason of its own.
+    """
+    start = clock()
+    files = find_files(place, file_format)
+    feeds = feeds_of(project, file_format, source)
+    for file in files:
+        require_columns(file, feeds)
+    # Only now: what can't be done needs no session.
+    spark = spark_session(settings)
+    warehouse = Warehouse.of(settings)
+    writers = [_Writer(spark, warehouse, feed, feeds) for feed in feeds]
+    rows = 0
+    for file in files:
+        content = file.content_hash()
+        rows += max(writer.take(file, file_format or file.kind, content) for writer in writers)
+    return IngestReport(
+        files=tuple(file.url for file in files),
+        format=file_format or ", ".join(sorted({file.kind for file in files})),
+        rows=rows,
+        seconds=clock() - start,
+        sources=tuple(
+            source_report(writer.contract, warehouse, writer.ids, writer.counts)
+            for writer in writers
+        ),
+    )
+
+
+class _Writer:
+    """Takes files into the tables of one source."""
+
+    def __init__(
+        self, spark: SparkSession, warehouse: Warehouse, feed: Feed, feeds: Sequence[Feed]
+    ) -> None:
+        self._spark = spark
+        self._feed = feed
+        self._feeds = feeds
+        self.contract: Contract = feed.contract
+        source = self.contract.source
+        self._bronze = Appender(warehouse, source.table, self.contract.bronze_schema, (EVENT_DATE,))
+        self._rejected = Appender(warehouse, self.contract.rejected_table, REJECTED_SCHEMA)
+        self.ids: list[str] = []
+        self.counts: list[Counts] = []
+
+    def take(self, file: InputFile, file_format: str, content: str) -> int:
+        """Take one file in; the number of its rows."""
+        ingest = IngestOf(self.contract.ingest_id(file_format, content), file.url)
+        done = ingest.progress(self._bronze.opened())
+        counts = Counts(rows=done, already_ingested=done)
+        rows = FileOnSpark(self._spark, file, self._feed, self._feeds)
+        with _told_by_workers(), spark_errors(f"ingest of {file.url}"):
+            judged = rows.judged(done)
+            if judged.rejected:
+                self._keep_rejected(rows, ingest, judged.last)
+            if judged.last:
+                counts = self._append(rows, ingest, judged, done)
+        self.ids.append(ingest.ingest_id)
+        self.counts.append(counts)
+        return counts.rows
+
+    def _keep_rejected(self, rows: FileOnSpark, ingest: IngestOf, upto: int) -> None:
+        """Commit the rejected rows up to number `upto`."""
+        for attempt in range(1, ATTEMPTS + 1):
+            done = ingest.progress(self._rejected.opened())
+            if done >= upto:
+                return
+            with _conflict_ignored(self._rejected.table, attempt):
+                self._write(rows.rejected(done, ingest), self._rejected, ingest, upto)
+
+    def _append(
+        self, rows: FileOnSpark, ingest: IngestOf, judged: Judged, judged_after: int
+    ) -> Counts:
+        """Commit the events whose keys are new, and count all rows."""
+        upto = judged.last
+        for attempt in range(1, ATTEMPTS + 1):
+            table = self._bronze.opened()
+            done = ingest.progress(table)
+            if done >= upto:
+                break
+            with _conflict_ignored(self._bronze.table, attempt):
+                self._write(self._new_events(rows.events(done)), self._bronze, ingest, upto)
+            written = self._rows_written(ingest, table.version())
+            if written is not None:
+                rejected = (judged if done == judged_after else rows.judged(done)).rejected
+                return Counts(
+                    rows=upto,
+                    ingested=written,
+                    duplicates=upto - done - written - sum(rejected.values()),
+                    rejected=rejected,
+                    already_ingested=done,
+                )
+        return Counts(rows=upto, already_ingested=upto)
+
+    def _new_events(self, events: DataFrame) -> DataFrame:
+        """The events whose keys are neither earlier in the file nor in the table."""
+        source = self.contract.source
+        key = source.dedup_key
+        # Read in the transaction of the write: who appends meanwhile makes that fail.
+        known = self._spark.read.format("delta").load(self._uri(self._bronze)).select(key)
+        first = Window.partitionBy(key).orderBy(ROW)
+        return (
+            events.withColumn(_RANK, F.row_number().over(first))
+            .where(F.col(_RANK) == 1)
+            .join(known, key, "left_anti")
+            .select(*self.contract.bronze_schema.names)
+            # Brings the rows of a day together: a file or a few for each, however many tasks.
+            .hint("rebalance", F.col(EVENT_DATE))
+            .sortWithinPartitions(EVENT_DATE, source.event_time)
+        )
+
+    def _write(self, rows: DataFrame, to: Appender, ingest: IngestOf, upto: int) -> None:
+        (
+            rows.write.format("delta")
+            .mode("append")
+            .option("mergeSchema", "true")
+            .option("txnAppId", ingest.application)
+            .option("txnVersion", upto)
+            .option("userMetadata", json.dumps(ingest.told()))
+            .save(self._uri(to))
+        )
+
+    def _rows_written(self, ingest: IngestOf, before: int) -> int | None:
+        """How many rows this process has committed after version `before`; None if nothing.
+
+        Delta leaves a write out, without a word, where its transaction is already recorded.
+        """
+        table = self._bronze.opened()
+        for commit in table.history(table.version() - before):
+            if commit.get("userMetadata") == json.dumps(ingest.told()):
+                return int(commit["operationMetrics"]["numOutputRows"])
+        return None
+
+    @staticmethod
+    def _uri(of: Appender) -> str:
+        return of.warehouse.uri(of.table)
+
+
+@contextmanager
+def _told_by_workers() -> Iterator[None]:
+    """Raise what a worker found wrong with a file as if it had been found here."""
+    try:
+        yield
+    except SparkFailedError as error:
+        told = _WORKER_ERROR.search(str(error.__cause__))
+        if told is None:
+            raise
+        raise ConfigurationError(told[1]) from error
+
+
+@contextmanager
+def _conflict_ignored(table: str, attempt: int) -> Iterator[None]:
+    """Let a write fail where somebody else came first, unless it was the last attempt."""
+    busy = RetryableError(
+        f"{table} was committed to by others {ATTEMPTS} times in a row",
+        hint="run it again when they are done: what is ingested stays, and is not repeated",
+    )
+    try:
+        with spark_errors(f"ingest into {table}", conflict=busy):
+            yield
+    except RetryableError:
+        if attempt == ATTEMPTS:
+            raise

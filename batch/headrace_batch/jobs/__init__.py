@@ -1,0 +1,1 @@
+"""The steps of the batch path as plain scripts, for `spark-submit`."""

@@ -1,0 +1,55 @@
+"""The in-process engine: tables are read, computed by the kernel and written without Spark."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from functools import partial
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from headrace_batch import backfill_local, history_assembly, history_local
+from headrace_batch.local_spill import Workspace
+from headrace_batch.warehouse import Warehouse
+from headrace_features.engines import BackfillReport
+from headrace_schemas.tables import features_table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from headrace_features.definitions.views import FeatureView, Selection
+    from headrace_schemas.settings import Settings
+
+#: Events and rows that are in memory at once, where no single entity has more: about a gigabyte.
+PART_ROWS = 2_000_000
+
+
+class LocalEngine:
+    """Computes features in this process; see `headrace_features.engines.Engine`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._warehouse = Warehouse.of(settings)
+        self._workspace = Workspace(PART_ROWS, settings.home / "scratch")
+        self._features = partial(history_local.features, self._warehouse, self._workspace)
+
+    def history(self, selections: Sequence[Selection], spine: pa.Table) -> pa.Table:
+        """The rows of a spine, in order, with a column `view__feature` for each feature."""
+        return history_assembly.history_table(selections, spine, self._features)
+
+    def history_file(self, selections: Sequence[Selection], spine: str, out: str) -> int:
+        """The same from a Parquet file to a Parquet file; returns the number of rows."""
+        options = self._warehouse.storage_options
+        return history_assembly.history_file(selections, spine, out, options, self._features)
+
+    def backfill(self, view: FeatureView, first: date, last: date) -> BackfillReport:
+        """Write the features at every event of some days, in place of what was there."""
+        began = perf_counter()
+        rows = backfill_local.backfill(self._warehouse, self._workspace, view, first, last)
+        return BackfillReport(
+            view=view.name,
+            table=self._warehouse.uri(features_table(view.name, view.version)),
+            first=first,
+            last=last,
+            rows=rows,
+            seconds=perf_counter() - began,
+        )

@@ -1,0 +1,138 @@
+"""From the events of a view to a generation of its batch layer in the online store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from itertools import islice
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from headrace_batch.local_events import Events, Span
+from headrace_batch.warehouse import Warehouse
+from headrace_features.kernel.columns import times
+from headrace_features.kernel.prepare import ARROW_TYPES, apply_expressions, encode_keys
+from headrace_features.kernel.sorting import order_by
+from headrace_features.online.serving import entity_key, view_key
+from headrace_features.online.sqlite_store import Row, SqliteStateStore
+from headrace_features.partials.events import events_of
+from headrace_features.partials.plan import PartialPlan, plan_of
+from headrace_features.state.build import build
+from headrace_features.state.layout import Layout, layout_of
+
+if TYPE_CHECKING:
+    from headrace_features.definitions.views import FeatureView
+    from headrace_features.kernel.arrays import Ints
+    from headrace_schemas.settings import Settings
+
+#: Fields written in one transaction: large enough to be fast, small enough for memory.
+_FIELDS_PER_WRITE = 50_000
+#: Events whose Python objects exist at once.
+_EVENTS_PER_SLICE = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class MaterializeReport:
+    """What a materialization wrote.
+
+    Attributes:
+        boundary: the layer holds the events before it.
+    """
+
+    view: str
+    version: int
+    boundary: datetime
+    entities: int
+    events: int
+    fields: int
+    seconds: float
+
+
+def materialize_view(
+    settings: Settings, view: FeatureView, last: date, advance: Callable[[int], None]
+) -> MaterializeReport:
+    """Write the state of every entity up to the end of a day; readers see it when it is whole.
+
+    Args:
+        settings: where tables and online store are.
+        view: the definition.
+        last: the last day to hold, UTC.
+        advance: takes the number of events done so far.
+
+    Raises:
+        RetryableError: another materialization of the view has taken over.
+    """
+    began = perf_counter()
+    boundary = datetime.combine(last + timedelta(days=1), datetime.min.time(), UTC)
+    boundary_ms = int(boundary.timestamp()) * 1000
+    plan, layout = plan_of(view), layout_of(view, boundary_ms)
+    events = apply_expressions(view, _events(settings, view, layout))
+    store = SqliteStateStore(settings.online.path)
+    generation = store.begin(view_key(view), boundary_ms)
+    fields = entities = done = 0
+    for rows, count, events_in in _batches(view, plan, layout, events):
+        fields += store.write(generation, rows)
+        entities += count
+        done += events_in
+        advance(done)
+    store.publish(generation)
+    return MaterializeReport(
+        view.name, view.version, boundary, entities, done, fields, perf_counter() - began
+    )
+
+
+def _events(settings: Settings, view: FeatureView, layout: Layout) -> pa.Table:
+    first_ms = None if layout.unbounded else layout.horizon_ms
+    tables = Events(Warehouse.of(settings), view.source).read(
+        view.input_columns, Span(first_ms, layout.boundary_ms - 1)
+    )
+    empty = pa.schema(
+        [(name, ARROW_TYPES[view.source.column(name).type]) for name in view.input_columns]
+    ).empty_table()
+    return pa.concat_tables([empty, *tables])
+
+
+def _batches(
+    view: FeatureView, plan: PartialPlan, layout: Layout, events: pa.Table
+) -> Iterator[tuple[list[Row], int, int]]:
+    """Rows of fields for some entities at a time, with how many entities and events they hold."""
+    codes = encode_keys(events[view.entity.join_key])
+    order = order_by(codes, times(events[view.source.event_time]))
+    ordered = codes[order]
+    starts = (
+        np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+        if len(ordered)
+        else np.empty(0, np.int64)
+    )
+    rows: list[Row] = []
+    entities = counted = 0
+    for first, last in _slices(starts, len(ordered)):
+        table = events.take(pa.array(order[first:last]))
+        keys = table[view.entity.join_key].to_pylist()
+        stream = events_of(view, plan, table)
+        inside = starts[(starts >= first) & (starts < last)] - first
+        for start, stop in zip(inside, [*inside[1:], last - first], strict=True):
+            state = build(plan, layout, list(islice(stream, int(stop - start))))
+            key = entity_key(keys[start])
+            rows.extend((key, name, value) for name, value in state.items())
+            entities += 1
+            counted += int(stop - start)
+            if len(rows) >= _FIELDS_PER_WRITE:
+                yield rows, entities, counted
+                rows, entities, counted = [], 0, 0
+    if rows:
+        yield rows, entities, counted
+
+
+def _slices(starts: Ints, total: int) -> Iterator[tuple[int, int]]:
+    """Ranges of whole entities with about as many events as may be held as objects."""
+    first = 0
+    while first < total:
+        after = np.searchsorted(starts, first + _EVENTS_PER_SLICE)
+        last = int(starts[after]) if after < len(starts) else total
+        yield first, last
+        first = last

@@ -1,0 +1,58 @@
+"""The Spark engine: tables are read, computed by the kernel on workers and written by Spark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from headrace_batch import backfill_spark, history_assembly, history_spark
+from headrace_batch.spark_session import spark_session
+from headrace_batch.warehouse import Warehouse
+from headrace_features.engines import BackfillReport
+from headrace_schemas.tables import features_table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from headrace_batch.history_spine import SpineRows, Survey
+    from headrace_features.definitions.views import FeatureView, Selection
+    from headrace_schemas.settings import Settings
+
+
+class SparkEngine:
+    """Computes features on Spark; see `headrace_features.engines.Engine`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._warehouse = Warehouse.of(settings)
+
+    def history(self, selections: Sequence[Selection], spine: pa.Table) -> pa.Table:
+        """The rows of a spine, in order, with a column `view__feature` for each feature."""
+        return history_assembly.history_table(selections, spine, self._features)
+
+    def history_file(self, selections: Sequence[Selection], spine: str, out: str) -> int:
+        """The same from a Parquet file to a Parquet file; returns the number of rows."""
+        options = self._warehouse.storage_options
+        return history_assembly.history_file(selections, spine, out, options, self._features)
+
+    def backfill(self, view: FeatureView, first: date, last: date) -> BackfillReport:
+        """Write the features at every event of some days, in place of what was there."""
+        began = perf_counter()
+        rows = backfill_spark.backfill(self._settings, self._warehouse, view, first, last)
+        return BackfillReport(
+            view=view.name,
+            table=self._warehouse.uri(features_table(view.name, view.version)),
+            first=first,
+            last=last,
+            rows=rows,
+            seconds=perf_counter() - began,
+        )
+
+    def _features(
+        self, selection: Selection, spine: SpineRows, surveyed: Survey
+    ) -> Iterator[pa.Table]:
+        # Only now: a spine that is refused, or has no rows, needs no session.
+        session = spark_session(self._settings)
+        return history_spark.features(session, self._warehouse, selection, spine, surveyed)

@@ -1,0 +1,50 @@
+"""What goes wrong inside Spark, as the errors of Headrace."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from delta.exceptions import DeltaConcurrentModificationException
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
+
+from headrace_schemas.errors import BadRecordError, HeadraceError, RetryableError
+from headrace_schemas.reasons import Reason
+
+# The kernel's own error at the end of a worker's traceback.
+_OVERFLOW = re.compile(r"BadRecordError: (.+?)(?: \((filter the events.*?)\))?$", re.MULTILINE)
+
+
+class SparkFailedError(HeadraceError):
+    """A Spark job ended with an error that is none of Headrace's own."""
+
+
+@contextmanager
+def spark_errors(what: str, conflict: RetryableError | None = None) -> Iterator[None]:
+    """Turn what Spark raises inside the block into one line.
+
+    Args:
+        what: what is being done, to begin the line with.
+        conflict: raised where another writer came first.
+    """
+    try:
+        yield
+    except DeltaConcurrentModificationException as error:
+        raise conflict or RetryableError(f"{what}: another writer came first") from error
+    except (PySparkException, Py4JError) as error:
+        text = str(error)
+        if conflict is not None and re.search(r"\bio\.delta\.exceptions\.\w*Concurrent", text):
+            raise conflict from error
+        overflow = _OVERFLOW.search(text)
+        if overflow is not None:
+            raise BadRecordError(Reason.INTEGER_OVERFLOW, overflow[1], hint=overflow[2]) from error
+        raise SparkFailedError(f"{what}: Spark failed: {_cause(text)}") from error
+
+
+def _cause(text: str) -> str:
+    """The innermost cause that a stack trace names, or else its first line."""
+    causes = re.findall(r"^Caused by: (.+)$", text, re.MULTILINE)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return causes[-1] if causes else next(iter(lines), "no message")

@@ -1,0 +1,139 @@
+"""The kernel inside Spark: whole entities of sorted partitions, one chunk after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import types
+
+from headrace_features.definitions.sources import EventSource
+from headrace_features.definitions.views import FeatureView
+from headrace_features.kernel.compute import CHUNK
+from headrace_schemas.columns import ColumnType
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+_PYTHON_TYPES: dict[ColumnType, type] = {
+    ColumnType.INT64: int,
+    ColumnType.FLOAT64: float,
+    ColumnType.STRING: str,
+    ColumnType.BOOL: bool,
+}
+_SPARK_TYPES = {
+    pa.int64(): types.LongType(),
+    pa.float64(): types.DoubleType(),
+    pa.string(): types.StringType(),
+    pa.bool_(): types.BooleanType(),
+    pa.date32(): types.DateType(),
+}
+#: Rows that go back to the JVM at once, which holds them outside its heap.
+_BATCH_ROWS = 1 << 16
+
+
+def by_entity(
+    frame: DataFrame,
+    view: FeatureView,
+    partitions: int,
+    compute: Callable[[FeatureView, pa.Table], pa.Table],
+    result: pa.Schema,
+) -> DataFrame:
+    """Apply a function to all rows of whole entities, half a million rows or more at a time.
+
+    Args:
+        frame: rows with the view's join key and event time.
+        view: handed to the function.
+        partitions: into how many parts the entities are divided.
+        compute: makes the result of a table; runs on the workers.
+        result: the columns that it returns.
+    """
+    key = view.entity.join_key
+    sent = SentView(view)
+
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for table in whole_entities(batches, key, CHUNK):
+            yield from compute(sent.view, table).to_batches(max_chunksize=_BATCH_ROWS)
+
+    # The sort brings an entity's rows together, and in the order that the kernel needs them.
+    return (
+        frame.repartition(partitions, key)
+        .sortWithinPartitions(key, view.source.event_time)
+        .mapInArrow(run, spark_schema(result))
+    )
+
+
+def whole_entities(batches: Iterable[pa.RecordBatch], key: str, rows: int) -> Iterator[pa.Table]:
+    """Tables of at least so many rows, cut where the key changes; the last one may be smaller.
+
+    Args:
+        batches: rows in which those of one key stand together.
+        key: a column that is never null.
+        rows: after how many rows a table ends with the entity that it has reached.
+    """
+    held: list[pa.RecordBatch] = []
+    count = 0
+    for arriving in batches:
+        batch = arriving
+        if count >= rows:
+            change = pc.index(pc.equal(batch[key], held[-1][key][-1]), False).as_py()
+            if change >= 0:
+                yield pa.Table.from_batches([*held, batch.slice(0, change)])
+                batch = batch.slice(change)
+                held, count = [], 0
+        if len(batch):
+            held.append(batch)
+            count += len(batch)
+    if held:
+        yield pa.Table.from_batches(held)
+
+
+def spark_schema(schema: pa.Schema) -> types.StructType:
+    """The same columns for Spark, all of them nullable."""
+    return types.StructType(
+        [types.StructField(field.name, _SPARK_TYPES[field.type]) for field in schema]
+    )
+
+
+class SentView:
+    """A view on its way to a worker, which has Headrace but not the modules of the project.
+
+    The class of its events stays behind; one with the same columns takes its place.
+    """
+
+    def __init__(self, view: FeatureView) -> None:
+        self.view = view
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        view, source = self.view, self.view.source
+        columns = [(column.name, column.type, column.nullable) for column in source.columns]
+        roles = (source.name, source.event_time, source.dedup_key, source.available_at)
+        what = (view.name, view.version, view.entity, view.aggregates, view.filter)
+        return _received, (what, dict(view.derived), roles, columns)
+
+
+def _received(
+    what: tuple[Any, ...],
+    derived: dict[str, str],
+    roles: tuple[Any, ...],
+    columns: list[tuple[str, ColumnType, bool]],
+) -> SentView:
+    name, version, entity, aggregates, condition = what
+    source_name, event_time, dedup_key, available_at = roles
+    fields: list[Any] = [
+        (column, _PYTHON_TYPES[kind] | None, None) if nullable else (column, _PYTHON_TYPES[kind])
+        for column, kind, nullable in columns
+    ]
+    source = EventSource(
+        source_name,
+        msgspec.defstruct("Received", fields, kw_only=True),
+        event_time=event_time,
+        dedup_key=dedup_key,
+        available_at=available_at,
+    )
+    return SentView(
+        FeatureView(name, version, entity, source, aggregates, filter=condition, derived=derived)
+    )

@@ -1,0 +1,127 @@
+"""The Spark session: embedded by default, any cluster by configuration, always with Delta."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pyspark import SparkConf, SparkContext
+from pyspark.errors import PySparkException
+from pyspark.java_gateway import launch_gateway
+from pyspark.sql import SparkSession
+
+from headrace_batch.jars import delta_jars
+from headrace_batch.java import java_home
+from headrace_schemas.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from headrace_schemas.settings import Settings
+
+_EXTENSION = "io.delta.sql.DeltaSparkSessionExtension"
+
+#: What holds for every master.
+_ALWAYS: Mapping[str, str] = {
+    "spark.sql.extensions": _EXTENSION,
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+    # Fewer, larger batches to and from Python; a batch is copied once more where it is cut.
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "65536",
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    # The same URLs as everywhere else in Headrace; Hadoop calls its own store s3a.
+    "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
+}
+
+#: What suits one machine; a cluster has its own settings for these.
+_EMBEDDED: Mapping[str, str] = {
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.host": "127.0.0.1",
+    # With what the JVM needs besides, this stays well below 4 GiB however many events there are.
+    "spark.driver.memory": "2g",
+    "spark.sql.shuffle.partitions": "4",
+    "spark.databricks.delta.snapshotPartitions": "2",
+}
+
+#: What a JVM has to be started with; the rest, which may hold secrets, stays out of its command.
+_AT_LAUNCH = ("spark.master", "spark.driver.", "spark.jars", "spark.submit.")
+
+
+def spark_session(settings: Settings) -> SparkSession:
+    """The session that is active, or else one made from the settings.
+
+    Below `spark-submit` what was given there comes first, otherwise `[spark]` of the settings; what
+    neither says is fit for one machine. Spark's own messages go to `logs/spark.log` in the home
+    folder.
+
+    Raises:
+        ConfigurationError: no Java that Spark runs on, or Spark does not start.
+    """
+    active = SparkSession.getActiveSession()
+    if active is not None:
+        if _EXTENSION not in (active.conf.get("spark.sql.extensions", "") or ""):
+            raise ConfigurationError(
+                "the active Spark session can't read Delta tables",
+                hint=f"set spark.sql.extensions to {_EXTENSION}, or stop it to have one made",
+            )
+        return active
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    submitted = "PYSPARK_GATEWAY_PORT" in os.environ
+    try:
+        return _below_spark_submit(settings) if submitted else _embedded(settings)
+    except PySparkException as error:
+        raise ConfigurationError(
+            f"Spark does not start: {_first_line(error)}",
+            hint="see [spark] in headrace.toml" if submitted else f"see {_log(settings)}",
+        ) from error
+
+
+def _embedded(settings: Settings) -> SparkSession:
+    os.environ["JAVA_HOME"] = str(java_home())
+    jars = ",".join(map(str, delta_jars()))
+    chosen = {"spark.master": settings.spark.master, "spark.jars": jars, **settings.spark.conf}
+    conf = SparkConf(loadDefaults=False).setAppName("headrace")
+    conf.setAll(list({**_defaults(chosen["spark.master"]), **chosen}.items()))
+    if SparkContext._gateway is None:  # noqa: SLF001 - the one place that knows of a running JVM
+        at_launch = SparkConf(loadDefaults=False).setAll(
+            [(name, value) for name, value in conf.getAll() if name.startswith(_AT_LAUNCH)]
+        )
+        log = _log(settings)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as stderr:
+            gateway = launch_gateway(at_launch, {"stderr": stderr})  # type: ignore[no-untyped-call]
+        SparkContext._ensure_initialized(gateway=gateway)  # noqa: SLF001 - as pyspark itself
+    return SparkSession.builder.config(conf=conf).getOrCreate()
+
+
+def _below_spark_submit(settings: Settings) -> SparkSession:
+    """A session in the JVM that spark-submit has started, with the Delta jars added to it."""
+    SparkContext._ensure_initialized()  # noqa: SLF001 - as pyspark itself
+    conf = SparkConf()
+    chosen: dict[str, str] = {**_defaults(conf.get("spark.master", "")), **settings.spark.conf}
+    for name, value in chosen.items():
+        conf.setIfMissing(name, value)
+    jvm: Any = SparkContext._jvm  # noqa: SLF001 - there is no public name for it
+    loader = jvm.java.lang.Thread.currentThread().getContextClassLoader()
+    if loader.getResource(_EXTENSION.replace(".", "/") + ".class") is None:
+        jars = delta_jars()
+        for jar in jars:
+            loader.addURL(jvm.java.net.URL(jar.as_uri()))
+        given = conf.get("spark.jars", "") or ""
+        conf.set("spark.jars", ",".join(filter(None, [given, *map(str, jars)])))
+    return SparkSession.builder.config(conf=conf).getOrCreate()
+
+
+def _defaults(master: str | None) -> dict[str, str]:
+    return {**_ALWAYS, **(_EMBEDDED if (master or "").startswith("local") else {})}
+
+
+def _log(settings: Settings) -> Path:
+    return settings.home / "logs" / "spark.log"
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,0 +1,186 @@
+"""The warehouse: where the Delta tables lie, opened, created and read without Spark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable
+from deltalake.exceptions import DeltaError, TableNotFoundError
+
+from headrace_schemas.errors import ConfigurationError, HeadraceError, RetryableError
+from headrace_schemas.tables import relative_path
+
+if TYPE_CHECKING:
+    import pyarrow.compute as pc
+    import pyarrow.dataset as pa_ds
+
+    from headrace_schemas.settings import Settings
+
+# Characters of a folder's name with which deltalake 1.6 fails, each in its own way.
+_UNADDRESSABLE = frozenset("%[]\\^|")
+
+
+@dataclass(frozen=True, slots=True)
+class Warehouse:
+    """A folder or object-store prefix that holds tables, named such as `bronze.transactions`.
+
+    `url` is an absolute path or the URL of an object store; `storage_options` are what that
+    store needs, by the names that deltalake knows.
+    """
+
+    url: str
+    storage_options: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse folders that the Delta library can't address."""
+        found = sorted(_UNADDRESSABLE & set(self.url)) if "://" not in self.url else []
+        if found:
+            raise ConfigurationError(
+                f"the warehouse {self.url} has {' '.join(found)} in its path, which Delta tables"
+                " can't be written to",
+                hint="set [warehouse] path in headrace.toml, or HEADRACE_WAREHOUSE_PATH",
+            )
+
+    @classmethod
+    def of(cls, settings: Settings) -> Warehouse:
+        """The warehouse that the settings name."""
+        return cls(settings.warehouse.path, settings.warehouse.storage_options)
+
+    def uri(self, table: str) -> str:
+        """The path or URL of a table, whether it exists or not."""
+        return f"{self.url.rstrip('/')}/{relative_path(table)}"
+
+    def exists(self, table: str) -> bool:
+        """Whether there is such a table; raises ConfigurationError where its log is damaged."""
+        return self.find(table) is not None
+
+    def find(self, table: str) -> DeltaTable | None:
+        """The newest version of a table, or None where there is no such table.
+
+        Raises:
+            ConfigurationError: its log can't be read.
+            RetryableError: the store can't be reached.
+        """
+        with self.explaining(table):
+            try:
+                return DeltaTable(self.uri(table), storage_options=dict(self.storage_options))
+            except TableNotFoundError as error:
+                # That error also stands for a URL that no store is known for.
+                if "Unknown scheme" in str(error):
+                    raise
+                return None
+
+    def open(self, table: str) -> DeltaTable:
+        """The newest version of a table that has to exist.
+
+        Raises:
+            ConfigurationError: there is no such table, or its log can't be read.
+            RetryableError: the store can't be reached.
+        """
+        found = self.find(table)
+        if found is None:
+            raise ConfigurationError(
+                f"there is no table {table} at {self.uri(table)}",
+                hint="fill it first: headrace ingest for events, headrace backfill for features",
+            )
+        return found
+
+    def create(
+        self, table: str, schema: pa.Schema, *, partition_by: Sequence[str] = ()
+    ) -> DeltaTable:
+        """The newest version of a table, which is created empty where there is none.
+
+        A table that exists keeps its schema. Two callers at once get the same table.
+        """
+        found = self.find(table)
+        if found is not None:
+            return found
+        with self.explaining(table):
+            try:
+                return DeltaTable.create(
+                    self.uri(table),
+                    schema=schema,
+                    mode="error",
+                    partition_by=list(partition_by),
+                    storage_options=dict(self.storage_options),
+                    # Otherwise the later of two creates the table anew on top of the first.
+                    commit_properties=CommitProperties(max_commit_retries=0),
+                )
+            except DeltaError:
+                # Somebody else may have created it since.
+                found = self.find(table)
+                if found is None:
+                    raise
+                return found
+
+    def dataset(self, table: str) -> pa_ds.Dataset:
+        """A table as an Arrow dataset: nothing is read until it is scanned.
+
+        Days are pruned by a filter on the partition column. Scan it within `explaining`.
+        """
+        return self.open(table).to_pyarrow_dataset()
+
+    def read(
+        self,
+        table: str,
+        columns: Sequence[str] | None = None,
+        where: pc.Expression | None = None,
+    ) -> pa.Table:
+        """Some columns of the rows that fulfil `where`, in no particular order."""
+        with self.explaining(table):
+            return self.dataset(table).to_table(
+                columns=None if columns is None else list(columns), filter=where
+            )
+
+    @contextmanager
+    def explaining(
+        self, table: str, *, except_for: type[DeltaError] | None = None
+    ) -> Iterator[None]:
+        """Turn what Delta and the store raise inside the block into one line on this table.
+
+        An error of the type `except_for` passes as it is.
+        """
+        try:
+            yield
+        except HeadraceError:
+            raise
+        except (DeltaError, OSError, pa.ArrowException) as error:
+            if except_for is not None and isinstance(error, except_for):
+                raise
+            raise self._explained(table, error) from error
+
+    def _explained(self, table: str, error: Exception) -> HeadraceError:
+        where = f"table {table} at {self.uri(table)}"
+        cause = first_line(error)
+        if isinstance(error, TableNotFoundError):
+            return ConfigurationError(
+                f"{where} can't be reached: {cause}", hint="see [warehouse] path in headrace.toml"
+            )
+        if isinstance(error, FileNotFoundError):
+            return ConfigurationError(
+                f"{where} misses a data file that its log lists: {cause}",
+                hint="restore the file, or move the table away and write it again",
+            )
+        if isinstance(error, PermissionError):
+            return ConfigurationError(
+                f"{where} may not be used: {cause}", hint="check the permissions of the warehouse"
+            )
+        if isinstance(error, OSError):
+            return RetryableError(
+                f"{where} can't be read or written: {cause}",
+                hint="check the disk or the object store, then run it again",
+            )
+        return ConfigurationError(
+            f"{where} has a damaged Delta log or data file: {cause}",
+            hint="restore its _delta_log folder, or move the table away and write it again",
+        )
+
+
+def first_line(error: Exception) -> str:
+    """What an engine's error says, without the stack that Rust and C++ append."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
