@@ -1,0 +1,1 @@
+"""Benchmarks beside the peers, on the same data in the same run."""

@@ -1,0 +1,97 @@
+"""The `headrace` command: its sub-commands, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from headrace_orchestration.commands import (
+    backfill,
+    bench,
+    demo,
+    doctor,
+    features,
+    ingest,
+    init,
+    materialize,
+    plan,
+    simulate,
+)
+from headrace_schemas.errors import ConfigurationError, HeadraceError
+
+app = typer.Typer(
+    help="Features declared once: computed by Spark, kept for Feast, the same everywhere.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+# The order of --help: what a newcomer runs first comes first.
+app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
+app.command("init")(init.init)
+app.command("simulate")(simulate.simulate)
+app.command("ingest")(ingest.ingest)
+app.command("plan")(plan.plan)
+app.command("apply")(plan.apply)
+app.command("backfill")(backfill.backfill)
+app.command("materialize")(materialize.materialize)
+app.add_typer(features.app, name="features")
+app.add_typer(bench.app, name="bench")
+
+#: The extra that brings a package which a command needs.
+_EXTRAS = {
+    "feast": "serving",
+    "pyspark": "batch",
+    "delta": "batch",
+    "jgo": "batch",
+    "duckdb": "bench",
+    "psutil": "bench",
+}
+_IO = 74
+_INTERRUPTED = 130
+_INTERNAL_ERROR = 70
+
+
+def main() -> None:
+    """Run the command; an error is one line on standard error and a status that isn't 0."""
+    try:
+        app(prog_name="headrace")
+    except HeadraceError as error:
+        _fail(str(error), error.exit_code)
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get((error.name or "").partition(".")[0])
+        advice = "" if extra is None else f" (pip install 'headrace[{extra}]')"
+        _fail(f"the package {error.name!r} is not installed{advice}", ConfigurationError.exit_code)
+    except KeyboardInterrupt:
+        _fail("interrupted; what was published stays whole, run it again to go on", _INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output has gone, as with `| head`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        if os.environ.get("HEADRACE_DEBUG"):
+            raise
+        told = str(error) if error.filename is None else f"{error.filename}: {error.strerror}"
+        _fail(f"{told} (see HEADRACE_HOME and the paths given)", _IO)
+    except Exception as error:
+        if os.environ.get("HEADRACE_DEBUG"):
+            raise
+        lines = str(error).strip().splitlines()
+        shown = lines[0] if lines else ""
+        _fail(
+            f"internal error: {type(error).__name__}: {shown} (set HEADRACE_DEBUG=1 to see where)",
+            _INTERNAL_ERROR,
+        )
+
+
+def _fail(message: str, status: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.write(f"headrace: {message}\n")
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

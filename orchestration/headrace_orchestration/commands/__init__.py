@@ -1,0 +1,1 @@
+"""The sub-commands; each imports what is heavy only when it runs."""

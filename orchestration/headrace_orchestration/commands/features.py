@@ -1,0 +1,150 @@
+"""`headrace features`: what an entity's features are, or were."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from headrace_orchestration.commands.backfill import EngineName
+from headrace_orchestration.output import JsonOption, console, print_json, print_table, progress
+from headrace_orchestration.session import current_project
+from headrace_schemas.columns import ColumnType
+from headrace_schemas.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from headrace_features.definitions.views import Selection
+    from headrace_features.project import Project
+    from headrace_schemas.settings import Settings
+
+app = typer.Typer(help="What an entity's features are, or were.", no_args_is_help=True)
+
+Service = Annotated[str | None, typer.Option(help="A feature service.")]
+References = Annotated[
+    list[str] | None,
+    typer.Option("--feature", help="view:feature, or a view; again for more."),
+]
+Entities = Annotated[
+    list[str], typer.Option("--entity", help="join_key=value, such as card_id=card-000001.")
+]
+AsOf = Annotated[
+    str | None, typer.Option(help="The time asked for, ISO text or ms UTC. Default: now.")
+]
+Current = Annotated[
+    str | None, typer.Option(help="Dedup key of the event being decided, to leave it out.")
+]
+Spine = Annotated[Path, typer.Option(help="Parquet file with the join keys and event_time.")]
+Out = Annotated[Path, typer.Option(help="Parquet file for the rows with their features.")]
+
+
+@app.command("get")
+def get(  # noqa: PLR0913, PLR0917 - one for each option
+    entity: Entities,
+    service: Service = None,
+    feature: References = None,
+    as_of: AsOf = None,
+    current: Current = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Values from the online store through Feast, now or as of a time it still holds."""
+    settings, project = current_project()
+    row: dict[str, Any] = dict(_pair(text) for text in entity)
+    selections = project.select(feature or (), service)
+    keys = {selection.view.entity.join_key for selection in selections}
+    for key in sorted(keys):
+        if key not in row:
+            raise ConfigurationError(
+                f"no value for the join key {key!r}", hint=f"add --entity {key}=…"
+            )
+    for key in row.keys() - keys:
+        raise ConfigurationError.unknown("join key", key, keys)
+    for selection in selections:
+        source, key = selection.view.source, selection.view.entity.join_key
+        if source.column(key).type is ColumnType.INT64:
+            row[key] = _integer(key, row[key])
+    _require_registered(settings, project, selections)
+    # What was asked wrongly has been told by now: Feast takes seconds to import.
+    from headrace_features.feast_plugin.entity_rows import AS_OF, CURRENT, as_of_ms
+    from headrace_features.feast_plugin.repository import feature_store
+
+    if as_of is not None:
+        row[AS_OF] = as_of_ms(int(as_of) if as_of.lstrip("-").isdigit() else as_of)
+    if current is not None:
+        row[CURRENT] = current
+    store = feature_store(settings)
+    names = [f"{s.view.name}:{name}" for s in selections for name in s.names]
+    values = store.get_online_features(
+        features=names, entity_rows=[row], full_feature_names=True
+    ).to_dict()
+    shown = {name: column[0] for name, column in values.items() if "__" in name}
+    if as_json:
+        print_json({"entity": {k: v for k, v in row.items() if k in keys}, "features": shown})
+        return
+    print_table(None, ("feature", "value"), list(shown.items()))
+    if all(value is None for value in shown.values()):
+        console().print("no values: is the view materialized? run: headrace materialize")
+
+
+@app.command("history")
+def history(  # noqa: PLR0913, PLR0917 - one for each option
+    spine: Spine,
+    out: Out,
+    service: Service = None,
+    feature: References = None,
+    engine: EngineName = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The rows of a spine with each feature as of the row's own time."""
+    from time import perf_counter
+
+    from headrace_features.engines import load_engine
+
+    settings, project = current_project()
+    selections = project.select(feature or (), service)
+    runner = load_engine(engine or settings.engine.default, settings)
+    began = perf_counter()
+    with progress("features history", quiet=as_json):
+        rows = runner.history_file(selections, str(spine), str(out))
+    seconds = perf_counter() - began
+    count = sum(len(selection.names) for selection in selections)
+    if as_json:
+        print_json({"rows": rows, "features": count, "seconds": seconds, "out": out})
+        return
+    console().print(f"{rows:,} rows × {count} features in {seconds:.1f} s → {out}")
+    if not rows:
+        console().print("the spine has no rows")
+
+
+def _require_registered(
+    settings: Settings, project: Project, selections: Iterable[Selection]
+) -> None:
+    from headrace_features.feast_plugin.registry_file import pending_changes
+
+    asked = {selection.view.name for selection in selections}
+    for change in pending_changes(settings, project):
+        if change.view in asked and change.kind != "unchanged":
+            raise ConfigurationError(
+                f"feature view {change.view} is not registered as it is declared ({change.kind})",
+                hint="run: headrace apply",
+            )
+
+
+def _integer(key: str, value: Any) -> int:
+    try:
+        return int(value)
+    except ValueError:
+        raise ConfigurationError(
+            f"--entity {key}={value}: {key} is an integer", hint=f"such as {key}=42"
+        ) from None
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key or not value:
+        raise ConfigurationError(
+            f"--entity {text!r} is not join_key=value", hint="such as card_id=card-000001"
+        )
+    return key, value

@@ -1,0 +1,113 @@
+"""`headrace ingest`: events from files into their tables, once each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from headrace_orchestration.commands.backfill import EngineName
+from headrace_orchestration.output import JsonOption, console, print_json, print_table, progress
+from headrace_orchestration.session import current_project
+from headrace_schemas.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from headrace_batch.ingest.report import IngestReport
+
+File = Annotated[str, typer.Option("--file", help="A file, a folder or a pattern in quotes.")]
+Format = Annotated[
+    str | None,
+    typer.Option("--format", help="parquet, csv, jsonl or handbook. Default: by the ending."),
+]
+Source = Annotated[
+    str | None, typer.Option(help="The event source. Default: the only one, or by --format.")
+]
+
+
+def ingest(
+    file: File,
+    format: Format = None,  # noqa: A002 - the option's name
+    source: Source = None,
+    engine: EngineName = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Append events to their Delta table, each once however often this runs.
+
+    Rows that break the contract are kept aside with their reasons.
+    """
+    settings, project = current_project()
+    chosen = engine or settings.engine.default
+    with progress(f"ingest {file}", quiet=as_json) as advance:
+        if chosen == "spark":
+            from headrace_batch.ingest.spark_run import ingest_on_spark
+
+            report = ingest_on_spark(settings, project, file, file_format=format, source=source)
+        elif chosen == "local":
+            from headrace_batch.ingest.run import ingest as ingest_here
+
+            report = ingest_here(
+                settings,
+                project,
+                file,
+                file_format=format,
+                source=source,
+                on_progress=lambda done, _: advance(done),
+            )
+        else:
+            raise ConfigurationError.unknown("engine", chosen, ("local", "spark"))
+    if as_json:
+        print_json(_described(report))
+    else:
+        _show(report)
+    failure = report.failure()
+    if failure is not None:
+        raise failure
+
+
+def _show(report: IngestReport) -> None:
+    print_table(
+        None,
+        ("source", "rows", "ingested", "duplicates", "rejected", "already ingested", "table"),
+        [
+            (
+                s.source,
+                s.rows,
+                s.ingested,
+                s.duplicates,
+                s.rejected_rows,
+                s.already_ingested,
+                s.table_uri,
+            )
+            for s in report.sources
+        ],
+    )
+    out = console()
+    for source in report.sources:
+        for reason, rows in source.rejected.items():
+            out.print(f"{rows:,} rejected as {reason}: {reason.meaning}")
+        if source.rejected_rows:
+            out.print(f"  kept in {source.rejected_table_uri}")
+    out.print(f"{report.rows:,} rows in {report.seconds:.1f} s")
+
+
+def _described(report: IngestReport) -> dict[str, Any]:
+    return {
+        "files": list(report.files),
+        "format": report.format,
+        "rows": report.rows,
+        "seconds": report.seconds,
+        "rows_per_second": report.rows_per_s,
+        "sources": [
+            {
+                "source": source.source,
+                "table": source.table_uri,
+                "rejected_table": source.rejected_table_uri,
+                "rows": source.rows,
+                "ingested": source.ingested,
+                "duplicates": source.duplicates,
+                "rejected": dict(source.rejected),
+                "already_ingested": source.already_ingested,
+            }
+            for source in report.sources
+        ],
+    }

@@ -1,0 +1,46 @@
+"""`headrace materialize`: the batch layer of the online store."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from headrace_orchestration.commands.backfill import Views
+from headrace_orchestration.days import parse_day
+from headrace_orchestration.output import JsonOption, print_json, print_table, progress
+from headrace_orchestration.session import current_project
+
+Day = Annotated[
+    str | None,
+    typer.Option("--date", help="Last day to hold, UTC. Default: the last with events."),
+]
+
+
+def materialize(view: Views = None, date: Day = None, as_json: JsonOption = False) -> None:
+    """Write the state of every entity up to the end of a day to the online store.
+
+    Readers see the former state until all of it is there.
+    """
+    from headrace_batch.days import days_with_events
+    from headrace_batch.materialize import materialize_view
+    from headrace_features.feast_plugin.changes import refuse_silent_changes
+    from headrace_features.feast_plugin.registry_file import pending_changes
+
+    settings, project = current_project()
+    refuse_silent_changes(pending_changes(settings, project))
+    day = None if date is None else parse_day(date, "--date")
+    views = [project.view(name) for name in view] if view else list(project.views.values())
+    reports = []
+    for declared in views:
+        with progress(f"materialize {declared.name}", quiet=as_json) as advance:
+            last = day or days_with_events(settings, declared.source)[1]
+            reports.append(materialize_view(settings, declared, last, advance))
+    if as_json:
+        print_json(reports)
+        return
+    print_table(
+        None,
+        ("view", "up to", "entities", "events", "seconds"),
+        [(r.view, r.boundary, r.entities, r.events, r.seconds) for r in reports],
+    )

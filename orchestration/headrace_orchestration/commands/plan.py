@@ -1,0 +1,67 @@
+"""`headrace plan` and `headrace apply`: what has changed in the definitions, and registering it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from headrace_orchestration.output import JsonOption, console, print_json
+from headrace_orchestration.session import current_project
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from headrace_features.feast_plugin.changes import ViewChange
+
+_MARKS = {"added": "+", "changed": "~", "removed": "-", "unchanged": " ", "refused": "!"}
+
+
+def plan(as_json: JsonOption = False) -> None:
+    """Show what apply would register; nothing is changed.
+
+    Ends with an error if a view means something else without a new version.
+    """
+    from headrace_features.feast_plugin.changes import refuse_silent_changes
+    from headrace_features.feast_plugin.registry_file import pending_changes
+
+    settings, project = current_project()
+    found = pending_changes(settings, project)
+    if as_json:
+        print_json([_described(change) for change in found])
+    else:
+        _show(found)
+    refuse_silent_changes(found)
+
+
+def apply(as_json: JsonOption = False) -> None:
+    """Register the definitions in Feast's registry."""
+    from headrace_features.feast_plugin import repository
+
+    settings, project = current_project()
+    found = repository.apply(settings, project)
+    if as_json:
+        print_json([_described(change) for change in found])
+        return
+    _show(found)
+    services = ", ".join(project.services) or "none"
+    console().print(f"registered in {settings.feast.registry}; services: {services}")
+
+
+def _show(found: Iterable[ViewChange]) -> None:
+    out = console()
+    for change in found:
+        versions = f"version {change.version or change.registered_version}"
+        if change.kind == "changed":
+            versions = f"version {change.registered_version} → {change.version}"
+        out.print(f"{_MARKS[change.kind]} {change.view}: {change.kind}, {versions}")
+        for line in change.differences:
+            out.print(f"    {line}")
+
+
+def _described(change: ViewChange) -> dict[str, Any]:
+    return {
+        "view": change.view,
+        "change": str(change.kind),
+        "registered_version": change.registered_version,
+        "version": change.version,
+        "differences": list(change.differences),
+    }

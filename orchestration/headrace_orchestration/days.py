@@ -1,0 +1,28 @@
+"""Days on the command line."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+from headrace_schemas.errors import ConfigurationError
+from headrace_schemas.event_times import PLAUSIBLE
+
+_FIRST = datetime.fromtimestamp(PLAUSIBLE.earliest_ms // 1000, UTC).date()
+_LAST = datetime.fromtimestamp(PLAUSIBLE.latest_ms // 1000 - 1, UTC).date()
+
+
+def parse_day(text: str, option: str) -> date:
+    """A day such as 2024-05-31.
+
+    Raises:
+        ConfigurationError: it is none; `option` says where it was given.
+    """
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        message = f"{option}: {text!r} is no day"
+        raise ConfigurationError(message, hint="write it as 2024-05-31") from None
+    if not _FIRST <= day <= _LAST:
+        message = f"{option}: {text} is not from {_FIRST} to {_LAST}, where events can be"
+        raise ConfigurationError(message)
+    return day

@@ -1,0 +1,90 @@
+"""All checks of a machine and of the project in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from operator import attrgetter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headrace_orchestration.diagnosis.checks import Check, Status, failed
+from headrace_orchestration.diagnosis.machine import machine_checks
+from headrace_orchestration.diagnosis.project import project_checks, shown_url
+from headrace_schemas.errors import ConfigurationError
+from headrace_schemas.project_file import find_file
+from headrace_schemas.setting_table import FILE_NAME, SETTINGS, SettingKind
+from headrace_schemas.settings import load
+
+if TYPE_CHECKING:
+    from headrace_schemas.settings import Settings
+
+_DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class SettingInUse:
+    """A setting that somebody chose: its value without secrets, and where it was found."""
+
+    name: str
+    value: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What was looked at, and every setting that is not a default."""
+
+    checks: tuple[Check, ...]
+    settings: tuple[SettingInUse, ...]
+
+    @property
+    def problems(self) -> int:
+        """How many checks found something that has to be put right."""
+        return sum(check.status is Status.PROBLEM for check in self.checks)
+
+
+def diagnose(start: Path, environ: Mapping[str, str]) -> Diagnosis:
+    """Look at the machine, and at the project that the folder `start` belongs to.
+
+    Nothing is fetched or changed, and no engine is loaded.
+    """
+    try:
+        settings = load(start, environ)
+    except ConfigurationError as error:
+        checks = [*machine_checks(spark_wanted=False), failed("settings", error)]
+        return Diagnosis(tuple(checks), ())
+    checks = [
+        *machine_checks(spark_wanted=settings.engine.default == "spark"),
+        _settings(start, settings),
+        *project_checks(settings),
+    ]
+    return Diagnosis(tuple(checks), tuple(_in_use(settings)))
+
+
+def _settings(start: Path, settings: Settings) -> Check:
+    file = find_file(start)
+    if file is None:
+        found = f"no {FILE_NAME} here or above: the built-in project {settings.project.name}"
+        return Check("settings", Status.OK, found)
+    return Check("settings", Status.OK, f"project {settings.project.name} in {file}")
+
+
+def _in_use(settings: Settings) -> list[SettingInUse]:
+    chosen = []
+    for setting in SETTINGS:
+        source = settings.source_of(setting.name)
+        if source == _DEFAULT:
+            continue
+        value = attrgetter(setting.name)(settings)
+        match setting.kind:
+            case SettingKind.OPTIONS:
+                shown = ", ".join(f"{name}=***" for name in value)
+            case SettingKind.NAMES:
+                shown = ", ".join(value)
+            case SettingKind.LOCATION:
+                shown = shown_url(value) if "://" in value else value
+            case _:
+                shown = str(value)
+        chosen.append(SettingInUse(setting.name, shown, source))
+    return chosen

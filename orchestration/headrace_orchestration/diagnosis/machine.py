@@ -1,0 +1,99 @@
+"""What the machine has: Python, packages, Java and Spark's jars. Nothing is fetched or started."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from headrace_batch import jars
+from headrace_batch.java import java_home, java_version
+from headrace_orchestration.diagnosis.checks import Check, Status, failed
+from headrace_orchestration.diagnosis.packages import (
+    DISTRIBUTION,
+    installed_versions,
+    packages_check,
+    requirements,
+)
+from headrace_schemas.errors import ConfigurationError
+
+_PYTHONS = ((3, 11), (3, 12))
+_NEEDED_FOR = {
+    "batch": "the engine spark",
+    "serving": "plan, apply, materialize and features get",
+}
+
+
+def machine_checks(*, spark_wanted: bool) -> list[Check]:
+    """One check for each thing that Headrace stands on.
+
+    Args:
+        spark_wanted: whether the settings name Spark as the engine; what it needs is a problem
+            then where it is missing, and a warning otherwise.
+    """
+    lacking = Status.PROBLEM if spark_wanted else Status.WARNING
+    return [_python(), *_packages(lacking), _java(lacking), _jars(lacking)]
+
+
+def _python() -> Check:
+    found = f"{platform.python_version()} in {sys.prefix}"
+    if sys.version_info[:2] in _PYTHONS:
+        return Check("Python", Status.OK, found)
+    wanted = " or ".join(f"{major}.{minor}" for major, minor in _PYTHONS)
+    return Check("Python", Status.PROBLEM, found, f"use Python {wanted}")
+
+
+def _packages(spark_lacking: Status) -> list[Check]:
+    place = Path(__file__).parents[2]
+    try:
+        version = metadata.version(DISTRIBUTION)
+    except metadata.PackageNotFoundError:
+        found = f"not installed, runs from {place}"
+        return [Check("Headrace", Status.PROBLEM, found, "install it: pip install headrace")]
+    wanted = requirements(metadata.requires(DISTRIBUTION) or [])
+    versions = installed_versions(wanted)
+    return [
+        Check("Headrace", Status.OK, f"{version} in {place}"),
+        packages_check(
+            "packages",
+            [r for r in wanted if r.extra is None],
+            versions,
+            Status.PROBLEM,
+            f"pip install {DISTRIBUTION}",
+        ),
+        *(
+            packages_check(
+                f"extra {extra}",
+                [r for r in wanted if r.extra == extra],
+                versions,
+                spark_lacking if extra == "batch" else Status.WARNING,
+                f"pip install '{DISTRIBUTION}[{extra}]', for {purpose}",
+            )
+            for extra, purpose in _NEEDED_FOR.items()
+        ),
+    ]
+
+
+def _java(lacking: Status) -> Check:
+    try:
+        home = java_home()
+    except ConfigurationError as error:
+        return failed("Java", error, lacking)
+    return Check("Java", Status.OK, f"{java_version(home)} in {home}")
+
+
+def _jars(lacking: Status) -> Check:
+    name = "Spark's jars"
+    if named := os.environ.get(jars.JARS_VARIABLE):
+        try:
+            found = jars.delta_jars()
+        except ConfigurationError as error:
+            return failed(name, error, lacking)
+        return Check(name, Status.OK, f"{len(found)}, named by {jars.JARS_VARIABLE}={named}")
+    wanted = jars.expected_jars()
+    if all(path.is_file() for path in wanted):
+        return Check(name, Status.OK, f"{len(wanted)} in {wanted[0].parent}")
+    advice = "they are fetched when Spark is first used; now: python -m headrace_batch.jars"
+    return Check(name, lacking, f"not in {wanted[0].parent}", advice)

@@ -1,0 +1,26 @@
+"""What nearly every command begins with: settings and project of the current directory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from headrace_features.project import Project
+    from headrace_schemas.settings import Settings
+
+
+def current_settings() -> Settings:
+    """The settings that hold in the current directory."""
+    from headrace_schemas.settings import load
+
+    return load(Path.cwd(), os.environ)
+
+
+def current_project() -> tuple[Settings, Project]:
+    """The settings and definitions of the current directory."""
+    from headrace_features.project import load_project
+
+    settings = current_settings()
+    return settings, load_project(settings)
