@@ -1,0 +1,65 @@
+"""What several tests need: settings of an empty home, and one Spark session for all of them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from headrace_schemas.settings import Settings, load
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+#: Names the folder with the published transactions and features.
+HANDBOOK = "HEADRACE_HANDBOOK"
+#: Short runs: compiling everything to the last would take longer than it saves.
+JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+#: Settings for Spark in tests, here and in the processes that tests start.
+SPARK = {
+    "HEADRACE_SPARK_MASTER": "local[2]",
+    "HEADRACE_SPARK_CONF": json.dumps(
+        {"spark.driver.memory": "1g", "spark.driver.extraJavaOptions": JAVA_OPTIONS}
+    ),
+}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out, and count as such, what needs the published data where there is none.
+
+    In continuous integration nothing is left out: there the data has to be.
+    """
+    if os.environ.get(HANDBOOK) or os.environ.get("CI"):
+        return
+    absent = [item for item in items if item.get_closest_marker("handbook")]
+    if absent:
+        config.hook.pytest_deselected(items=absent)
+        items[:] = [item for item in items if item not in absent]
+
+
+@pytest.fixture(scope="session")
+def handbook() -> Path:
+    """The folder with the published transactions and features."""
+    folder = Path(os.environ.get(HANDBOOK, ""))
+    assert (folder / "transactions.parquet").exists(), f"{HANDBOOK} names no published data"
+    return folder
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """The built-in project in a folder of its own, with an empty warehouse."""
+    return load(tmp_path, SPARK)
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """The one Spark session of a test run; every Spark engine uses it while it is active."""
+    from headrace_batch.spark_session import spark_session
+
+    session = spark_session(load(tmp_path_factory.mktemp("spark"), {**os.environ, **SPARK}))
+    yield session
+    session.stop()

@@ -1,0 +1,293 @@
+"""The command from outside: every step on a small lake, and one clear line for every mistake."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from headrace_batch.simulator import simulate
+from headrace_orchestration import cli
+from lakes import FEW
+
+HEADRACE = str(Path(sys.executable).with_name("headrace"))
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended."""
+
+    status: int
+    out: str
+    error: str
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Run the command in this process, in the current directory."""
+
+    def run_command(*arguments: object) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["headrace", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        captured = capfd.readouterr()
+        return Ran(int(ended.value.code or 0), captured.out, captured.err)
+
+    return run_command
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files of simulated transactions and labels."""
+    folder = tmp_path_factory.mktemp("files")
+    simulated = simulate(FEW)
+    pq.write_table(simulated.transactions, folder / "transactions.parquet")
+    pq.write_table(simulated.labels, folder / "labels.parquet")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def filled(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home folder in which every step was run, by the installed command."""
+    home = tmp_path_factory.mktemp("filled")
+    for line in (
+        f"ingest --file {files}/transactions.parquet --source transactions",
+        f"ingest --file {files}/labels.parquet --source transaction_labels",
+        "plan",
+        "apply",
+        "backfill",
+        "materialize",
+    ):
+        done = subprocess.run(
+            [HEADRACE, *line.split()],
+            env={"HEADRACE_HOME": str(home), "PATH": "/usr/bin:/bin"},
+            cwd=home,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert done.returncode == 0, (line, done.stderr)
+    return home
+
+
+@pytest.fixture
+def home(filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the filled home that a test may spoil, as the current directory."""
+    copy = tmp_path / "home"
+    shutil.copytree(filled, copy)
+    monkeypatch.setenv("HEADRACE_HOME", str(copy))
+    monkeypatch.chdir(copy)
+    return copy
+
+
+def spine(path: Path, **columns: object) -> Path:
+    """A spine file with one row for a known card and terminal, changed by columns."""
+    whole: dict[str, object] = {
+        "transaction_id": ["tx-1"],
+        "card_id": ["card-000001"],
+        "terminal_id": ["terminal-000001"],
+        "event_time": [1_525_000_000_000],
+        **columns,
+    }
+    pq.write_table(pa.table({k: v for k, v in whole.items() if v is not None}), path)
+    return path
+
+
+def test_help_names_every_command_and_loads_no_engine() -> None:
+    code = (
+        "import sys\n"
+        "sys.argv = ['headrace', '--help']\n"
+        "from headrace_orchestration import cli\n"
+        "try:\n    cli.main()\nexcept SystemExit:\n    pass\n"
+        "heavy = {'feast', 'pyspark', 'pandas', 'pyarrow', 'numpy', 'deltalake', 'sqlglot'}\n"
+        "sys.exit(','.join(sorted(heavy & set(sys.modules))) or 0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    for command in (
+        "demo",
+        "doctor",
+        "init",
+        "simulate",
+        "ingest",
+        "plan",
+        "apply",
+        "backfill",
+        "materialize",
+        "features",
+        "bench",
+    ):
+        assert f" {command} " in done.stdout
+
+
+@pytest.mark.usefixtures("home")
+def test_ingesting_again_adds_nothing(files: Path, run: Run) -> None:
+    again = run(
+        "ingest", "--file", files / "transactions.parquet", "--source", "transactions", "--json"
+    )
+    (source,) = json.loads(again.out)["sources"]
+    assert again.status == 0
+    assert source["ingested"] == 0
+    assert source["already_ingested"] == source["rows"] > 0
+
+
+@pytest.mark.usefixtures("home")
+def test_features_get_answers_as_of_a_time_and_now(run: Run) -> None:
+    entity = ["--entity", "card_id=card-000001", "--entity", "terminal_id=terminal-000001"]
+    then = run("features", "get", "--service", "fraud", *entity, "--as-of", "2018-05-15", "--json")
+    now = run("features", "get", "--service", "fraud", *entity, "--json")
+    assert then.status == now.status == 0, then.error + now.error
+    assert json.loads(then.out)["features"]["card_activity__count_30d"] > 0
+    assert json.loads(now.out)["features"]["card_activity__count_30d"] == 0
+
+
+def test_history_keeps_rows_order_duplicates_and_columns(home: Path, run: Run) -> None:
+    rows = {
+        "transaction_id": ["a", "b", "a"],
+        "card_id": ["card-000002", "card-000001", "card-000002"],
+        "terminal_id": ["terminal-000001"] * 3,
+        "event_time": [1_525_000_000_000, 1_525_100_000_000, 1_525_000_000_000],
+        "note": [1, None, 3],
+    }
+    path = spine(home / "spine.parquet", **rows)
+    done = run("features", "history", "--service", "fraud", "--spine", path, "--out", "out.parquet")
+    assert done.status == 0, done.error
+    out = pq.read_table(home / "out.parquet")
+    assert out.select(list(rows)).to_pydict() == rows
+    counts = out["card_activity__count_30d"].to_pylist()
+    assert counts[0] == counts[2]
+
+
+def test_an_empty_spine_gives_an_empty_result_with_every_column(home: Path, run: Run) -> None:
+    empty = pq.read_table(spine(home / "spine.parquet")).slice(0, 0)
+    pq.write_table(empty, home / "empty.parquet")
+    done = run(
+        "features",
+        "history",
+        "--service",
+        "fraud",
+        "--spine",
+        "empty.parquet",
+        "--out",
+        "out.parquet",
+    )
+    assert done.status == 0
+    assert "no rows" in done.out
+    assert "terminal_risk__count_30d_delayed_7d" in pq.read_table(home / "out.parquet").column_names
+
+
+MISTAKES = {
+    "a missing file": ("ingest --file none.parquet --source transactions", "none.parquet"),
+    "an unreadable file": (
+        "ingest --file garbage.parquet --source transactions",
+        "garbage.parquet",
+    ),
+    "a missing column": ("ingest --file short.parquet --source transactions", "card_id"),
+    "an unknown source": (
+        "ingest --file short.parquet --source nowhere",
+        "known: transaction_labels",
+    ),
+    "an unknown format": ("ingest --file short.parquet --source transactions --format orc", "orc"),
+    "an unknown view": ("backfill --view card_activty", "did you mean 'card_activity'"),
+    "an unknown engine": ("backfill --engine flunk", "known: local, spark"),
+    "no day": ("backfill --start yesterday", "2024-05-31"),
+    "an empty range of days": ("backfill --start 2018-05-02 --end 2018-05-01", "2018-05-02"),
+    "an unknown service": (
+        "features history --service frod --spine good.parquet --out out.parquet",
+        "did you mean 'fraud'",
+    ),
+    "an unknown feature": (
+        "features history --feature card_activity:nothing --spine good.parquet --out out.parquet",
+        "unknown feature of card_activity 'nothing'",
+    ),
+    "a spine without its keys": (
+        "features history --service fraud --spine keyless.parquet --out out.parquet",
+        "card_id",
+    ),
+    "a spine with a null key": (
+        "features history --service fraud --spine nullkey.parquet --out out.parquet",
+        "card_id",
+    ),
+    "a spine with times in seconds": (
+        "features history --service fraud --spine seconds.parquet --out out.parquet",
+        "seconds",
+    ),
+    "a missing spine": (
+        "features history --service fraud --spine none.parquet --out out.parquet",
+        "none.parquet",
+    ),
+    "no features": ("features history --spine good.parquet --out out.parquet", "--service (fraud)"),
+    "an entity that is none": ("features get --service fraud --entity card", "join_key=value"),
+    "a missing key": ("features get --service fraud --entity card_id=1", "terminal_id"),
+    "a time that is none": (
+        "features get --feature card_activity --entity card_id=1 --as-of soon",
+        "no time",
+    ),
+    "too many days": ("simulate --days 100000", "2000 to 2099"),
+    "two sizes": ("simulate --rows 10 --cards 10", "--rows"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_line_and_a_failure_and_leaves_nothing_behind(
+    mistake: str, home: Path, run: Run
+) -> None:
+    (home / "garbage.parquet").write_bytes(b"PAR1 is how a Parquet file begins, but not all of it")
+    pq.write_table(pa.table({"transaction_id": ["1"]}), home / "short.parquet")
+    spine(home / "good.parquet")
+    spine(home / "keyless.parquet", card_id=None)
+    spine(home / "nullkey.parquet", card_id=pa.array([None], pa.string()))
+    spine(home / "seconds.parquet", event_time=[1_525_000_000])
+    before = sorted(path for path in home.rglob("*") if path.is_file() and "logs" not in path.parts)
+    line, expected = MISTAKES[mistake]
+    done = run(*line.split())
+    assert done.status not in (0, 70), done
+    assert done.error.count("\n") == 1, done.error
+    assert expected in done.error
+    assert "Traceback" not in done.error
+    after = sorted(path for path in home.rglob("*") if path.is_file() and "logs" not in path.parts)
+    assert [p for p in after if not p.name.startswith("online")] == [
+        p for p in before if not p.name.startswith("online")
+    ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "backfill",
+        "materialize",
+        "features history --feature card_activity --spine good.parquet --out out.parquet",
+    ],
+)
+def test_a_damaged_table_is_one_line_that_names_it(line: str, home: Path, run: Run) -> None:
+    spine(home / "good.parquet")
+    log = home / "warehouse" / "bronze" / "transactions" / "_delta_log"
+    (log / "00000000000000000000.json").write_text("{not json", encoding="utf-8")
+    done = run(*line.split())
+    assert done.status not in (0, 70)
+    assert "bronze" in done.error
+    assert done.error.count("\n") == 1
+
+
+@pytest.mark.usefixtures("home")
+def test_a_wrong_option_is_told_by_usage() -> None:
+    done = subprocess.run(
+        [HEADRACE, "ingest", "--flie", "x"], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 2
+    assert "--flie" in done.stderr

@@ -1,0 +1,249 @@
+"""Features through Feast's SDK equal the oracle: historical ones, and online as of any time."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import feast
+import pandas as pd
+import pyarrow as pa
+import pytest
+from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
+
+from headrace_batch.materialize import materialize_view
+from headrace_features import oracle
+from headrace_features.definitions.durations import DAY_MS, HOUR_MS
+from headrace_features.feast_plugin import repository
+from headrace_features.fraud.definitions import card_activity, fraud, terminal_risk
+from headrace_features.oracle import SpineRow
+from headrace_features.project import load_project
+from headrace_schemas.errors import UnsupportedError
+from headrace_schemas.settings import Settings
+from headrace_schemas.tables import relative_path
+from histories import bits
+from lakes import settings_in, unwatched, write_events, write_simulated
+
+LAST_DAY = date(2018, 5, 10)
+BOUNDARY_MS = int(datetime(2018, 5, 11, tzinfo=UTC).timestamp()) * 1000
+ROWS = Mapping[str, list[dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, ROWS]:
+    """A warehouse with events, registered and materialized views."""
+    home = tmp_path_factory.mktemp("home")
+    settings = settings_in(home)
+    rows = write_simulated(settings)
+    repository.apply(settings, load_project(settings))
+    for view in (card_activity, terminal_risk):
+        materialize_view(settings, view, LAST_DAY, unwatched)
+    return settings, rows
+
+
+@pytest.fixture
+def store(lake: tuple[Settings, ROWS]) -> feast.FeatureStore:
+    """Feast's store on the warehouse."""
+    return repository.feature_store(lake[0])
+
+
+def expected(rows: ROWS, spine: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The service's values by the oracle for rows with both keys, event_time and transaction_id."""
+    result: list[dict[str, Any]] = [{} for _ in spine]
+    for view in (card_activity, terminal_risk):
+        asked = [
+            SpineRow(row[view.entity.join_key], row["event_time"], row.get("transaction_id"))
+            for row in spine
+        ]
+        for target, values in zip(
+            result, oracle.values(view, rows[view.source.name], asked), strict=True
+        ):
+            target.update({f"{view.name}__{name}": value for name, value in values.items()})
+    return result
+
+
+def test_historical_features_equal_the_oracle_as_of_each_rows_own_timestamp(
+    lake: tuple[Settings, ROWS], store: feast.FeatureStore
+) -> None:
+    chosen = random.Random(1).sample(lake[1]["transactions"], 60)
+    entity_df = pd.DataFrame(
+        {
+            "transaction_id": [row["transaction_id"] for row in chosen],
+            "card_id": [row["card_id"] for row in chosen],
+            "terminal_id": [row["terminal_id"] for row in chosen],
+            "event_timestamp": pd.to_datetime(
+                [row["event_time"] for row in chosen], unit="ms", utc=True
+            ),
+        }
+    )
+    found = store.get_historical_features(
+        entity_df, features=store.get_feature_service("fraud"), full_feature_names=True
+    ).to_df()
+    assert list(found["transaction_id"]) == list(entity_df["transaction_id"])
+    for name, values in pd.DataFrame(expected(lake[1], chosen)).items():
+        pd.testing.assert_series_equal(
+            found[name], values, check_dtype=False, check_names=False, check_exact=True
+        )
+    assert found["card_activity__count_1d"].dtype == "int64"
+
+
+def test_online_features_equal_the_oracle_at_each_rows_own_time(
+    lake: tuple[Settings, ROWS], store: feast.FeatureStore
+) -> None:
+    known = {
+        source: [row for row in rows if row["event_time"] < BOUNDARY_MS]
+        for source, rows in lake[1].items()
+    }
+    chance = random.Random(2)
+    recent = [r for r in known["transactions"] if r["event_time"] > BOUNDARY_MS - 7 * DAY_MS]
+    spine = []
+    for row in chance.sample(recent, 40):
+        later_ms = chance.choice([0, 1, HOUR_MS, DAY_MS, 20 * DAY_MS])
+        spine.append(
+            {
+                "card_id": row["card_id"],
+                "terminal_id": row["terminal_id"],
+                "event_time": row["event_time"] + later_ms,
+                "transaction_id": row["transaction_id"],
+            }
+        )
+    found = store.get_online_features(
+        features=store.get_feature_service("fraud"),
+        entity_rows=[
+            {
+                "card_id": row["card_id"],
+                "terminal_id": row["terminal_id"],
+                "as_of": row["event_time"],
+                "current_event": row["transaction_id"],
+            }
+            for row in spine
+        ],
+        full_feature_names=True,
+    ).to_dict()
+    wanted = expected(known, spine)
+    for name in wanted[0]:
+        assert [bits(v) for v in found[name]] == [bits(row[name]) for row in wanted], name
+
+
+def test_values_decay_with_no_new_event(
+    lake: tuple[Settings, ROWS], store: feast.FeatureStore
+) -> None:
+    last = max(
+        (r for r in lake[1]["transactions"] if r["event_time"] < BOUNDARY_MS),
+        key=lambda row: row["event_time"],
+    )
+    at = datetime.fromtimestamp(last["event_time"] / 1000, tz=UTC)
+    found = store.get_online_features(
+        features=["card_activity:count_1h"],
+        entity_rows=[
+            {"card_id": last["card_id"], "as_of": moment}
+            for moment in (at.isoformat(), at + timedelta(hours=1), None)
+        ],
+    ).to_dict()
+    assert found["count_1h"][0] >= 1
+    assert found["count_1h"][1:] == [0, 0]
+
+
+def test_an_unknown_entity_has_the_values_of_empty_windows_and_the_status_not_found(
+    store: feast.FeatureStore,
+) -> None:
+    response = store.get_online_features(
+        features=["card_activity:count_1d", "card_activity:amount_minor_mean_1d"],
+        entity_rows=[{"card_id": "nobody"}],
+    )
+    values = response.to_dict()
+    assert (values["count_1d"], values["amount_minor_mean_1d"]) == ([0], [None])
+    statuses = {tuple(vector.statuses) for vector in response.proto.results[1:]}
+    not_found = FieldStatus.NOT_FOUND
+    assert statuses == {(not_found,)}
+
+
+def test_a_time_that_is_no_longer_held_is_refused_with_the_way_to_history(
+    store: feast.FeatureStore,
+) -> None:
+    with pytest.raises(UnsupportedError, match=r"can answer from 2018-05-04.*features history"):
+        store.get_online_features(
+            features=["card_activity:count_1d"],
+            entity_rows=[{"card_id": "card-000001", "as_of": "2018-04-20"}],
+        )
+
+
+def test_plain_materialize_is_refused_with_the_right_command(store: feast.FeatureStore) -> None:
+    with pytest.raises(UnsupportedError, match="headrace materialize"):
+        store.materialize_incremental(end_date=datetime(2018, 6, 1, tzinfo=UTC))
+
+
+def test_a_new_generation_replaces_the_former_at_once_and_adds_late_labels(
+    tmp_path: Path,
+) -> None:
+    settings = settings_in(tmp_path)
+    rows = write_simulated(settings)
+    repository.apply(settings, load_project(settings))
+    store = repository.feature_store(settings)
+    terminal = rows["transaction_labels"][0]["terminal_id"]
+    asked = {"terminal_id": terminal, "as_of": BOUNDARY_MS}
+    names = ["terminal_risk:count_30d_delayed_7d"]
+
+    def value() -> Any:
+        return store.get_online_features(features=names, entity_rows=[asked]).to_dict()[
+            "count_30d_delayed_7d"
+        ][0]
+
+    assert value() is None, "a view that was never materialized has no values"
+    materialize_view(settings, terminal_risk, LAST_DAY, unwatched)
+    before = value()
+    event_ms = BOUNDARY_MS - 10 * DAY_MS
+    late = {
+        **rows["transaction_labels"][0],
+        "transaction_id": "late",
+        "event_time": event_ms,
+        "reported_at": event_ms + 9 * DAY_MS,
+    }
+    write_events(settings, terminal_risk.source.table, pa.Table.from_pylist([late]))
+    assert value() == before
+    materialize_view(settings, terminal_risk, LAST_DAY, unwatched)
+    assert value() == before + 1
+    assert (settings.home / "warehouse" / relative_path(terminal_risk.source.table)).is_dir()
+
+
+def test_plain_feast_views_in_the_same_repository_are_kept_as_feast_keeps_them(
+    store: feast.FeatureStore, tmp_path: Path
+) -> None:
+    path = tmp_path / "limits.parquet"
+    pd.DataFrame(
+        {
+            "card_id": ["card-000001"],
+            "limit_minor": [500_000],
+            "event_timestamp": [pd.Timestamp("2018-05-01", tz="UTC")],
+        }
+    ).to_parquet(path)
+    plain = feast.FeatureView(
+        name="card_limits",
+        entities=[store.get_entity("card")],
+        schema=[
+            feast.Field(name="card_id", dtype=feast.types.String),
+            feast.Field(name="limit_minor", dtype=feast.types.Int64),
+        ],
+        source=feast.FileSource(path=str(path), timestamp_field="event_timestamp"),
+    )
+    store.apply([plain])
+    store.materialize(
+        datetime(2018, 4, 1, tzinfo=UTC), datetime(2018, 6, 1, tzinfo=UTC), ["card_limits"]
+    )
+    found = store.get_online_features(
+        features=["card_limits:limit_minor", "card_activity:count_30d"],
+        entity_rows=[{"card_id": "card-000001", "as_of": BOUNDARY_MS}],
+    ).to_dict()
+    assert found["limit_minor"] == [500_000]
+    assert found["count_30d"][0] > 0
+
+
+def test_the_service_names_every_feature_of_its_views(store: feast.FeatureStore) -> None:
+    service = store.get_feature_service("fraud")
+    projected = {p.name: {f.name for f in p.features} for p in service.feature_view_projections}
+    assert projected == {
+        selection.view.name: set(selection.names) for selection in fraud.selections
+    }

@@ -1,0 +1,358 @@
+"""On Spark, files become the same tables as in-process."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from conftest import JAVA_OPTIONS
+from headrace_batch.ingest import spark_run
+from headrace_batch.ingest.contract import contract_of
+from headrace_batch.ingest.feeds import plain_feed
+from headrace_batch.ingest.input_files import FileKind, InputFile
+from headrace_batch.ingest.report import IngestReport
+from headrace_batch.ingest.run import ingest
+from headrace_batch.ingest.sent_feed import SentFeed
+from headrace_batch.ingest.spark_rows import Piece, _pieces
+from headrace_batch.ingest.spark_run import ingest_on_spark
+from headrace_batch.java import java_home
+from headrace_features.definitions.sources import EventSource
+from headrace_features.project import load_project
+from headrace_schemas.errors import ConfigurationError, RetryableError
+from headrace_schemas.events import Country, Event, Identifier, TimeMs
+from headrace_schemas.settings import Settings, load
+from ingestion import (
+    START_MS,
+    Row,
+    fraud_project,
+    settings_in,
+    stored,
+    transaction,
+    transactions,
+    write_csv,
+    write_handbook,
+    write_json_lines,
+    write_parquet,
+)
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+pytestmark = pytest.mark.usefixtures("spark")
+
+TABLES = (
+    "bronze.transactions",
+    "bronze.transaction_labels",
+    "rejected.transactions",
+    "rejected.transaction_labels",
+)
+
+
+def contents(settings: Settings) -> dict[str, list[tuple[Any, ...]]]:
+    return {table: stored(settings, table) for table in TABLES}
+
+
+def mixed(first: int, after: int) -> list[Row]:
+    """Good rows, bad ones, and keys that come again with other values."""
+    rows = []
+    for number in range(first, after):
+        row = transaction(number)
+        if number % 7 == 0:
+            row["currency"] = "euro"
+        if number % 11 == 0:
+            row["card_id"] = None
+        rows.append(row)
+        if number % 5 == 0:
+            rows.append(transaction(number // 2, amount_minor=-number))
+    return rows
+
+
+def on_both(
+    tmp_path: Path, *places: Path, **options: Any
+) -> tuple[list[IngestReport], list[IngestReport], Settings]:
+    """What both engines report for some files, after it was seen that their tables are equal."""
+    local, spark = settings_in(tmp_path / "local"), settings_in(tmp_path / "spark")
+    project = fraud_project(local)
+    reports = [ingest(local, project, str(place), **options) for place in places]
+    on_spark = [ingest_on_spark(spark, project, str(place), **options) for place in places]
+    assert contents(spark) == contents(local)
+    return reports, on_spark, spark
+
+
+def untimed(reports: list[IngestReport], home: str) -> list[object]:
+    return [
+        (
+            report.files,
+            report.rows,
+            [
+                replace(
+                    source,
+                    table_uri=source.table_uri.replace(home, ""),
+                    rejected_table_uri=source.rejected_table_uri.replace(home, ""),
+                )
+                for source in report.sources
+            ],
+        )
+        for report in reports
+    ]
+
+
+def test_files_of_every_format_become_the_same_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headrace_batch.ingest.spark_rows._PIECE_ROWS", 20)
+    csv = write_csv(tmp_path / "b.csv", mixed(30, 60))
+    csv.write_text(csv.read_text() + "too,short\n")
+    lines = write_json_lines(tmp_path / "c.jsonl", mixed(50, 80))
+    lines.write_text(lines.read_text() + '{"card_id": "no more"}\n')
+    files = [write_parquet(tmp_path / "a.parquet", mixed(0, 40)), csv, lines, csv]
+
+    local, on_spark, spark = on_both(tmp_path, *files, source="transactions")
+
+    assert untimed(on_spark, "/spark") == untimed(local, "/local")
+    assert sum(report.sources[0].duplicates for report in on_spark) > 20
+    assert len(stored(spark, "rejected.transactions")) > 10
+    last = on_spark[-1].sources[0]
+    assert last.already_ingested == last.rows
+    assert sum(last.already_rejected.values()) > 0
+
+
+def test_the_handbook_format_feeds_both_sources(tmp_path: Path) -> None:
+    file = write_handbook(tmp_path / "rows.parquet", 200)
+    local, on_spark, _ = on_both(tmp_path, file, file_format="handbook")
+    assert untimed(on_spark, "/spark") == untimed(local, "/local")
+    assert [source.rejected_rows > 0 for source in on_spark[0].sources] == [True, True]
+
+
+def test_what_one_engine_has_taken_in_the_other_goes_on_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, clean = settings_in(tmp_path / "both"), settings_in(tmp_path / "clean")
+    project = fraud_project(settings)
+    file = write_json_lines(tmp_path / "rows.jsonl", mixed(0, 90))
+    ingest(clean, project, str(file), source="transactions")
+
+    class Stopped(Exception):  # noqa: N818 - no error, a place to stop at
+        pass
+
+    def stop(done: int, _: int | None) -> None:
+        if done > 40:
+            raise Stopped
+
+    monkeypatch.setattr("headrace_batch.ingest.run.CHUNK_ROWS", 30)
+    monkeypatch.setattr("headrace_batch.ingest.jsonl_reader._BLOCK_BYTES", 2_000)
+    with pytest.raises(Stopped):
+        ingest(settings, project, str(file), source="transactions", on_progress=stop)
+    begun = len(stored(settings, "bronze.transactions"))
+
+    (report,) = ingest_on_spark(settings, project, str(file), source="transactions").sources
+
+    assert report.already_ingested >= 30
+    assert 0 < begun < report.ingested + begun
+    assert contents(settings) == contents(clean)
+    (again,) = ingest(settings, project, str(file), source="transactions").sources
+    assert again.already_ingested == again.rows
+
+
+def test_empty_files_have_no_rows(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").touch()
+    empty = write_parquet(
+        tmp_path / "b.parquet", [], pa.Table.from_pylist(transactions(0, 1)).schema
+    )
+    _, on_spark, _ = on_both(tmp_path, tmp_path / "a.csv", empty, source="transactions")
+    assert [report.rows for report in on_spark] == [0, 0]
+
+
+def interfere(monkeypatch: pytest.MonkeyPatch, home: Path, *files: Path) -> None:
+    """While a write is under way, let its own worker ingest another file in-process.
+
+    At each attempt the next file, as long as there is one.
+    """
+    new_events = spark_run._Writer._new_events
+    attempts = 0
+
+    def interfered(self: Any, rows: DataFrame) -> DataFrame:
+        nonlocal attempts
+        place = str(files[attempts]) if attempts < len(files) else None
+        attempts += 1
+
+        def competitor(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            if place is not None:
+                # The modules of the tests are not known here.
+                settings = load(home, {"HEADRACE_HOME": str(home / ".headrace")})
+                ingest(settings, load_project(settings), place, source="transactions")
+            yield from batches
+
+        frame = new_events(self, rows).coalesce(1)
+        return frame.mapInArrow(competitor, frame.schema)
+
+    monkeypatch.setattr(spark_run._Writer, "_new_events", interfered)
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_writer_in_between_is_noticed_and_nothing_is_there_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, same: bool
+) -> None:
+    settings = settings_in(tmp_path)
+    file = write_json_lines(tmp_path / "a.jsonl", transactions(0, 20))
+    other = write_json_lines(tmp_path / "b.jsonl", transactions(10, 30))
+    interfere(monkeypatch, tmp_path, file if same else other)
+
+    (report,) = ingest_on_spark(
+        settings, fraud_project(settings), str(file), source="transactions"
+    ).sources
+
+    keys = [row[0] for row in stored(settings, "bronze.transactions")]
+    assert sorted(keys) == sorted(f"tx-{n}" for n in range(20 if same else 30))
+    if same:
+        assert (report.ingested, report.duplicates, report.already_ingested) == (0, 0, 20)
+    else:
+        assert (report.ingested, report.duplicates, report.already_ingested) == (10, 10, 0)
+
+
+def test_writers_who_never_stop_are_an_error_that_can_be_retried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spark_run, "ATTEMPTS", 2)
+    settings = settings_in(tmp_path)
+    file = write_json_lines(tmp_path / "a.jsonl", transactions(0, 5))
+    others = [write_json_lines(tmp_path / f"{n}.jsonl", transactions(n, n + 1)) for n in (10, 11)]
+    interfere(monkeypatch, tmp_path, *others)
+    with pytest.raises(RetryableError, match="committed to by others 2 times in a row"):
+        ingest_on_spark(settings, fraud_project(settings), str(file), source="transactions")
+
+
+def test_a_missing_column_is_told_before_anything_is_written(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    file = write_parquet(tmp_path / "a.parquet", [{"card_id": "c"}])
+    with pytest.raises(ConfigurationError, match="has no column transaction_id, terminal_id, ev"):
+        ingest_on_spark(settings, fraud_project(settings), str(file), source="transactions")
+    assert not Path(settings.warehouse.path).exists()
+
+
+def test_a_file_that_a_worker_can_not_read_is_one_clear_error(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    path = write_parquet(tmp_path / "rows.parquet", transactions(0, 12))
+    page = pq.ParquetFile(path).metadata.row_group(2).column(0).dictionary_page_offset
+    raw = bytearray(path.read_bytes())
+    raw[page : page + 30] = b"\xff" * 30
+    path.write_bytes(raw)
+    with pytest.raises(ConfigurationError) as caught:
+        ingest_on_spark(settings, fraud_project(settings), str(path), source="transactions")
+    assert str(caught.value).startswith(f"{path} can't be read: ")
+    assert "\n" not in str(caught.value)
+    assert stored(settings, "bronze.transactions") == []
+
+
+def submitted(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the job as its users do."""
+    job = Path(spark_run.__file__).parents[1] / "jobs" / "ingest.py"
+    submit = Path(sys.executable).with_name("spark-submit")
+    return subprocess.run(
+        [
+            *(str(submit), "--master", "local[2]", "--driver-java-options", JAVA_OPTIONS),
+            *(str(job), *arguments),
+        ],
+        cwd=cwd,
+        env={
+            **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
+            "JAVA_HOME": str(java_home()),
+            "PYSPARK_PYTHON": sys.executable,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+DEFINITIONS = """
+from headrace_features import Count, Entity, EventSource, FeatureView, Sliding
+from headrace_schemas.events import Event, Identifier, TimeMs
+
+class Visit(Event, frozen=True, kw_only=True):
+    event_id: Identifier
+    user_id: Identifier
+    event_time: TimeMs
+    page: str | None = None
+
+visits = FeatureView("visits", 1, Entity("user", "user_id"), EventSource("visits", Visit),
+                     [Count(windows=[Sliding("1h")])])
+"""
+
+
+def test_the_job_works_below_spark_submit_on_a_project_whose_modules_no_worker_has(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "headrace.toml").write_text(
+        'home = "data"\n[project]\nname = "web"\ndefinitions = ["visits"]\n'
+    )
+    (tmp_path / "visits.py").write_text(DEFINITIONS)
+    rows = [
+        {"event_id": str(n), "user_id": f"u{n % 3}", "event_time": START_MS + n, "page": None}
+        for n in range(20)
+    ]
+    write_json_lines(tmp_path / "visits.jsonl", [*rows, rows[3], {**rows[4], "user_id": ""}])
+
+    ran = submitted(tmp_path, "--file", "visits.jsonl")
+
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith("visits: 20 of 22 rows, 1 duplicates, 1 rejected, 0 already in")
+    settings = load(tmp_path, {})
+    assert [row[0] for row in stored(settings, "bronze.visits")] == sorted(map(str, range(20)))
+    assert len(stored(settings, "rejected.visits")) == 1
+
+
+def test_a_mistake_in_the_job_is_one_line_and_a_status(tmp_path: Path) -> None:
+    ran = submitted(tmp_path, "--file", "nowhere.csv", "--source", "transactions")
+    assert ran.returncode == 78
+    # Below spark-submit both streams of a script are its standard output.
+    (line,) = ran.stdout.splitlines()
+    assert line.startswith("ingest: there is no file nowhere.csv")
+
+
+def test_a_file_is_divided_at_its_row_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headrace_batch.ingest.spark_rows._PIECE_ROWS", 40)
+    path = write_parquet(tmp_path / "rows.parquet", transactions(0, 100))
+    file = InputFile(str(path), FileKind.PARQUET)
+    # Row groups end at 33, 66, 99 and 100.
+    assert _pieces(file, 0) == [Piece(0, 66), Piece(66, 100)]
+    assert _pieces(file, 70) == [Piece(70, 100)]
+    assert _pieces(file, 100) == []
+
+
+def test_a_feed_arrives_on_a_worker_with_the_same_contract() -> None:
+    class Local(Event, frozen=True, kw_only=True):
+        key: Identifier
+        at: TimeMs
+        seen: int
+        share: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)] | None = None
+        country: Country | None = None
+        flag: bool
+
+    source = EventSource(
+        name="local", schema=Local, dedup_key="key", event_time="at", available_at="seen"
+    )
+    feed = plain_feed(source)
+    sent = pickle.loads(pickle.dumps(SentFeed(feed))).feed  # noqa: S301 - made here
+    contract = contract_of(source)
+    assert sent.contract.columns == contract.columns
+    assert sent.contract.ingest_id("csv", "0") == contract.ingest_id("csv", "0")
+    assert sent.contract.name == "Local"
+    line = json.dumps({"key": "k", "at": START_MS, "seen": START_MS, "flag": True}).encode()
+    event = sent.contract.codec.decode(line)
+    assert msgspec.structs.asdict(event) == msgspec.structs.asdict(contract.codec.decode(line))
