@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -93,9 +94,27 @@ def load_project(settings: Settings) -> Project:
 
 @lru_cache(maxsize=16)
 def _loaded(root: Path | None, name: str, definitions: tuple[str, ...]) -> Project:
-    if root is not None and str(root) not in sys.path:
+    if root is None:
+        return collect(name, [_imported(module) for module in definitions])
+    if str(root) not in sys.path:
         sys.path.insert(0, str(root))
-    return collect(name, [_imported(module) for module in definitions])
+    with _without_bytecode():
+        return collect(name, [_imported(module) for module in definitions])
+
+
+@contextmanager
+def _without_bytecode() -> Iterator[None]:
+    """Keep no compiled copies of what is imported inside the block.
+
+    Python takes a compiled copy for current if the source has the same size and was written in the
+    same second: a version raised from 1 to 2 right after a run would be overlooked.
+    """
+    before = sys.dont_write_bytecode
+    sys.dont_write_bytecode = True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
 
 
 def _imported(name: str) -> ModuleType:
