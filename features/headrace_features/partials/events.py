@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
+from headrace_features.partials.encoding import pack, unpack
 from headrace_features.partials.kinds import Event
 from headrace_features.partials.plan import PartialPlan
 
@@ -17,15 +16,19 @@ if TYPE_CHECKING:
 
 
 def encode_events(events: list[Event]) -> bytes:
-    """A block of raw events as msgpack."""
-    return msgspec.msgpack.encode(events)
+    """A block of raw events as versioned msgpack."""
+    return pack(events)
 
 
 def decode_events(data: bytes) -> list[Event]:
-    """The raw events of a block."""
+    """The raw events of a block.
+
+    Raises:
+        UnsupportedError: it was written in another version of the encoding.
+    """
     return [
         Event(time_ms, dedup, available_ms, tuple(values))
-        for time_ms, dedup, available_ms, values in msgspec.msgpack.decode(data)
+        for time_ms, dedup, available_ms, values in unpack(data)
     ]
 
 

@@ -6,14 +6,9 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-import msgspec
-
+from headrace_features.partials.encoding import pack, unpack
 from headrace_features.partials.kinds import Event
 from headrace_features.partials.plan import PartialPlan, States
-from headrace_schemas.errors import UnsupportedError
-
-#: First number of every encoded tile; raised when the layout of states changes.
-ENCODING_VERSION = 1
 
 
 class Chain(NamedTuple):
@@ -84,16 +79,11 @@ def session(plan: PartialPlan, tile: Tile, gap_ms: int, end_ms: int) -> States:
 
 def encode(plan: PartialPlan, tile: Tile) -> bytes:
     """A tile as versioned msgpack."""
-    return msgspec.msgpack.encode(
-        [
-            ENCODING_VERSION,
-            _encode_states(plan, tile.states),
-            [
-                [[c.start_ms, c.last_ms, _encode_states(plan, c.states)] for c in chains]
-                for chains in tile.chains
-            ],
-        ]
-    )
+    chains = [
+        [[c.start_ms, c.last_ms, _encode_states(plan, c.states)] for c in group]
+        for group in tile.chains
+    ]
+    return pack([_encode_states(plan, tile.states), chains])
 
 
 def decode(plan: PartialPlan, data: bytes) -> Tile:
@@ -102,10 +92,7 @@ def decode(plan: PartialPlan, data: bytes) -> Tile:
     Raises:
         UnsupportedError: it was written in another version of the encoding.
     """
-    version, states, chains = msgspec.msgpack.decode(data)
-    if version != ENCODING_VERSION:
-        message = f"a tile is encoded in version {version}, this release reads {ENCODING_VERSION}"
-        raise UnsupportedError(message, hint="run headrace materialize again")
+    states, chains = unpack(data)
     return Tile(
         _decode_states(plan, states),
         tuple(

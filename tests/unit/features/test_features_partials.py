@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import reduce
+from collections.abc import Callable
+from functools import partial, reduce
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from headrace_features.definitions.views import Feature, FeatureView
 from headrace_features.numbers import INT64_MAX
 from headrace_features.oracle import Row, SpineRow
 from headrace_features.partials import tiles
+from headrace_features.partials.encoding import ENCODING_VERSION
 from headrace_features.partials.events import decode_events, encode_events, events_of
 from headrace_features.partials.kinds import Event, Value
 from headrace_features.partials.plan import PartialPlan, plan_of
@@ -137,14 +139,23 @@ def test_raw_events_are_read_back_as_they_were_written(history: list[Row]) -> No
     assert decode_events(encode_events(events)) == events
 
 
-@pytest.mark.parametrize("version", [0, tiles.ENCODING_VERSION + 1])
-def test_a_tile_of_another_version_is_refused_with_what_to_do(version: int) -> None:
-    data = msgspec.msgpack.decode(tiles.encode(PLAN, tiles.empty_tile(PLAN)))
-    encoded = msgspec.msgpack.encode([version, *data[1:]])
+@pytest.mark.parametrize("version", [0, ENCODING_VERSION + 1])
+@pytest.mark.parametrize(
+    ("encoded", "decode"),
+    [
+        (tiles.encode(PLAN, tiles.empty_tile(PLAN)), partial(tiles.decode, PLAN)),
+        (encode_events([]), decode_events),
+    ],
+    ids=["tile", "raw events"],
+)
+def test_state_of_another_version_is_refused_with_what_to_do(
+    version: int, encoded: bytes, decode: Callable[[bytes], object]
+) -> None:
+    _, content = msgspec.msgpack.decode(encoded)
     with pytest.raises(
-        UnsupportedError, match=rf"version {version}, .* reads 1 .*materialize again"
+        UnsupportedError, match=rf"version {version}, .* reads 1 .*headrace materialize"
     ):
-        tiles.decode(PLAN, encoded)
+        decode(msgspec.msgpack.encode([version, content]))
 
 
 @pytest.mark.parametrize(
