@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from headrace_features.definitions.sources import EventSource
 
-#: Events and rows in a partition: they are sorted in the memory of one task.
+#: Events and rows in a partition, all of which a worker holds together with their features.
 _PARTITION_ROWS = 1_000_000
 
 

@@ -18,7 +18,7 @@ from engine_cases import (
     spine_table,
     write_readings,
 )
-from headrace_batch import history_spark, local_engine, spark_events, spark_kernel
+from headrace_batch import history_spark, local_engine, spark_events
 from headrace_batch.local_engine import LocalEngine
 from headrace_batch.spark_engine import SparkEngine
 from headrace_features import oracle
@@ -41,7 +41,6 @@ def engine(
         return LocalEngine(settings)
     request.getfixturevalue("spark")
     monkeypatch.setattr(spark_events, "_PARTITION_ROWS", 250)
-    monkeypatch.setattr(spark_kernel, "CHUNK", 40)
     monkeypatch.setattr(history_spark, "_SLICE_ROWS", 150)
     return SparkEngine(settings)
 

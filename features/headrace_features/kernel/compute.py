@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +12,7 @@ import pyarrow.compute as pc
 
 from headrace_features.definitions.aggregates import Kind
 from headrace_features.kernel.aggregates import AGGREGATES
-from headrace_features.kernel.chunks import chunks
+from headrace_features.kernel.chunks import Chunk, chunks
 from headrace_features.kernel.prepare import ARROW_TYPES, Prepared, Spine, prepare
 from headrace_schemas.columns import ColumnType
 
@@ -18,8 +20,9 @@ if TYPE_CHECKING:
     from headrace_features.definitions.views import Feature, FeatureView
     from headrace_features.kernel.arrays import Bools, Doubles, Ints
 
-#: Rows that are worked on at once: few enough for caches, enough for vectors.
-CHUNK = 1 << 19
+#: Rows that are worked on at once: few enough for caches and for memory that is used again at once,
+#: enough for vectors.
+CHUNK = 1 << 18
 
 
 def compute(view: FeatureView, events: pa.Table, spine: Spine) -> dict[str, pa.Array]:
@@ -40,11 +43,22 @@ def compute(view: FeatureView, events: pa.Table, spine: Spine) -> dict[str, pa.A
     prepared = prepare(view, events, spine)
     rows = prepared.frame.rows
     results = {feature.name: _Result(feature, rows) for feature in view.features}
-    for chunk in chunks(prepared, CHUNK):
+
+    def fill(chunk: Chunk) -> None:
         target = prepared.row_order[chunk.rows]
         for feature in view.features:
             values, valid = AGGREGATES[feature.kind](chunk, feature)
             results[feature.name].put(target, values, valid)
+
+    if rows <= CHUNK:
+        for chunk in chunks(prepared, CHUNK):
+            fill(chunk)
+    else:
+        # numpy lets go of the interpreter lock. Below Spark, where a task has one core, Arrow
+        # is told to use one thread.
+        with ThreadPoolExecutor(pa.cpu_count(), "headrace-kernel") as threads:
+            for _ in threads.map(fill, chunks(prepared, CHUNK)):
+                pass
     return {name: result.array(prepared) for name, result in results.items()}
 
 
@@ -57,13 +71,15 @@ class _Result:
         floating = feature.type is ColumnType.FLOAT64 and not self.chosen
         self.values = np.zeros(rows, np.float64 if floating else np.int64)
         self.valid: Bools | None = None
+        self._making_valid = Lock()
 
     def put(self, target: Ints, values: Ints | Doubles, valid: Bools | None) -> None:
         """Values for some rows; `valid` is None where none of them is null."""
         self.values[target] = values
         if valid is not None:
-            if self.valid is None:
-                self.valid = np.ones(len(self.values), np.bool_)
+            with self._making_valid:
+                if self.valid is None:
+                    self.valid = np.ones(len(self.values), np.bool_)
             self.valid[target] = valid
 
     def array(self, prepared: Prepared) -> pa.Array:

@@ -7,8 +7,9 @@ event that becomes known late just starts later, so nothing is joined with itsel
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,15 +52,44 @@ class Frame:
         """Number of rows."""
         return len(self.row_ms)
 
-    def first_row_at(self, entity: Ints, time_ms: Ints) -> Ints:
-        """Position of the first row of an entity at or after a time, or past its last one."""
+    def entering(self, delay_ms: int, hop_ms: int) -> tuple[Ints, Ints]:
+        """When each event enters a window, and the first row at which it is seen; both (events,).
+
+        That is when the window's new edge, which is behind by a delay and moves by hops, has
+        passed it, but not before the event is known. Windows that differ in size share it.
+        """
+        return self._entering(delay_ms, hop_ms)
+
+    @cached_property
+    def _entering(self) -> Callable[[int, int], tuple[Ints, Ints]]:
+        return cache(self._found_entering)
+
+    def _found_entering(self, delay_ms: int, hop_ms: int) -> tuple[Ints, Ints]:
+        enter_ms = end_of_hop(self.event_ms, hop_ms) + delay_ms
+        if self.available_ms is not None:
+            enter_ms = np.maximum(enter_ms, self.available_ms)
+        return enter_ms, self.first_row_at(enter_ms)
+
+    def first_row_at(self, time_ms: Ints) -> Ints:
+        """For each event, the first row of its entity at or after a time, or past the last one.
+
+        Args:
+            time_ms: one time for each event, shape (events,).
+        """
         if not self.rows:
-            return np.zeros(len(entity), np.int64)
-        low, step = self._range
+            return np.zeros(self.events, np.int64)
         if not self._narrow:
-            return positions(self._keys, entity * (self.rows + 1) + self._tick(time_ms))
+            return positions(self._keys, self.event_entity * (self.rows + 1) + self._tick(time_ms))
+        low, step = self._range
         inside = np.clip(time_ms, low, low + step - 1)
-        return positions(self._keys, entity * step + (inside - low))
+        inside += self._event_offset
+        return positions(self._keys, inside)
+
+    @cached_property
+    def _event_offset(self) -> Ints:
+        """What turns a time within the range into a key, for each event."""
+        low, step = self._range
+        return self.event_entity * step - low
 
     @cached_property
     def _range(self) -> tuple[int, int]:
@@ -92,6 +122,11 @@ class Frame:
     def _times(self) -> Ints:
         """The distinct times of the rows."""
         return np.unique(self.row_ms)
+
+
+def end_of_hop(time_ms: Ints, hop_ms: int) -> Ints:
+    """The last millisecond of the hop that each time is in."""
+    return time_ms if hop_ms == 1 else time_ms - time_ms % hop_ms + (hop_ms - 1)
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ def session_visibility(frame: Frame, window: Session, *, exclude_current: bool) 
     last_ms = time_ms[_chain_ends(entity, time_ms, window.gap_ms)]
     enter_ms = time_ms + window.delay_ms
     leave_ms = last_ms + window.gap_ms + window.delay_ms + 1
-    start = frame.first_row_at(entity, enter_ms)
-    stop = frame.first_row_at(entity, leave_ms)
+    start = frame.first_row_at(enter_ms)
+    stop = frame.first_row_at(leave_ms)
     event = np.arange(frame.events)
     none = np.empty(0, np.int64)
     out_event, out_row = excluded(frame, start, stop) if exclude_current else (none, none)

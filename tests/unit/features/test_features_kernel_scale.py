@@ -204,8 +204,9 @@ def test_an_event_of_an_entity_beyond_the_rows_comes_after_them_all() -> None:
     entities, times_ms = np.array([0, 2**20]), np.array([0, 0])
     rows = np.array([0, 0]), np.array([0, 2**44])
     frame = Frame(entities, times_ms, None, *rows, current=np.full(2, -1))
-    assert frame.first_row_at(entities, times_ms).tolist() == [0, 2]
-    assert frame.first_row_at(np.array([0, 0]), np.array([1, 2**45])).tolist() == [1, 2]
+    assert frame.first_row_at(times_ms).tolist() == [0, 2]
+    assert frame.first_row_at(np.array([1, 0])).tolist() == [1, 2]
+    assert frame.first_row_at(np.array([2**45, 2**45])).tolist() == [2, 2]
 
 
 def test_one_row_among_very_many_entities_sees_its_own_events() -> None:
