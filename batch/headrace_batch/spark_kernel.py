@@ -29,8 +29,8 @@ _SPARK_TYPES = {
     pa.bool_(): types.BooleanType(),
     pa.date32(): types.DateType(),
 }
-#: Rows that go back to the JVM at once, which holds them outside its heap.
-_BATCH_ROWS = 1 << 16
+#: Rows that go back to the JVM at once: as many as its processor's cache holds.
+_BATCH_ROWS = 1 << 13
 
 
 def by_entity(

@@ -28,8 +28,8 @@ _ALWAYS: Mapping[str, str] = {
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
-    # Fewer, larger batches to and from Python; a batch is copied once more where it is cut.
-    "spark.sql.execution.arrow.maxRecordsPerBatch": "65536",
+    # Larger ones leave the processor's cache on their way to Python, smaller ones cost calls.
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "16384",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     # The same URLs as everywhere else in Headrace; Hadoop calls its own store s3a.
@@ -44,6 +44,8 @@ _EMBEDDED: Mapping[str, str] = {
     "spark.driver.memory": "2g",
     "spark.sql.shuffle.partitions": "4",
     "spark.databricks.delta.snapshotPartitions": "2",
+    # To and from Python workers; faster than a port, and nobody else can connect.
+    "spark.python.unix.domain.socket.enabled": "true",
 }
 
 #: What a JVM has to be started with; the rest, which may hold secrets, stays out of its command.

@@ -13,6 +13,7 @@ from headrace_features.definitions.aggregates import Kind
 from headrace_features.kernel import columns, reducers
 from headrace_features.kernel.arrays import Bools, Doubles, Ints
 from headrace_features.kernel.chunks import Chunk, running_count
+from headrace_features.kernel.frames import Run
 from headrace_features.numbers import INT64_MAX
 from headrace_features.sketches import quantiles, theta
 from headrace_schemas.columns import ColumnType
@@ -30,19 +31,18 @@ Values = tuple[Ints | Doubles, Bools | None]
 
 
 def _count(chunk: Chunk, feature: Feature) -> tuple[Ints, None]:
-    seen = chunk.seen(feature)
-    return seen.entered - seen.left, None
+    return chunk.seen(feature).count, None
 
 
 def _count_valid(chunk: Chunk, feature: Feature) -> Ints:
     """How many values that are not null each row sees."""
     name = str(feature.column)
-    valid = chunk.numbers(name).valid
+    valid = chunk.events.numbers(name).valid
     seen = chunk.seen(feature)
     if valid is None:
-        return seen.entered - seen.left
-    if seen.regular:
-        running = chunk.running_valid(name)
+        return seen.count
+    if isinstance(seen, Run) or seen.regular:
+        running = chunk.events.running_valid(name)
         return running[seen.entered] - running[seen.left]
     ones = valid[seen.event]
     return (
@@ -55,8 +55,8 @@ def _total(chunk: Chunk, feature: Feature, of: Callable[[str], Exact]) -> Exact:
     """The exact sum of what each row sees."""
     name = str(feature.column)
     seen = chunk.seen(feature)
-    if seen.regular:
-        running = chunk.running(of, name)
+    if isinstance(seen, Run) or seen.regular:
+        running = chunk.events.running(of, name)
         return running.take(seen.entered).minus(running.take(seen.left))
     values = of(name).take(seen.event)
     entered = values.take(seen.by_start).running().take(seen.entered)
@@ -65,7 +65,7 @@ def _total(chunk: Chunk, feature: Feature, of: Callable[[str], Exact]) -> Exact:
 
 def _integer_total(chunk: Chunk, feature: Feature) -> Exact:
     """The sum of a column; for integers one that fits int64."""
-    total = _total(chunk, feature, chunk.exact)
+    total = _total(chunk, feature, chunk.events.exact)
     if feature.column_type is not ColumnType.FLOAT64:
         outside = total.outside_int64()
         if outside.any():
@@ -93,7 +93,7 @@ def _mean(chunk: Chunk, feature: Feature) -> tuple[Doubles, Bools]:
 def _variance(chunk: Chunk, feature: Feature) -> tuple[Doubles, Bools]:
     n = _count_valid(chunk, feature)
     total = _integer_total(chunk, feature)
-    squares = _total(chunk, feature, chunk.squares)
+    squares = _total(chunk, feature, chunk.events.squares)
     numerator = squares.times(n).minus(total.squared()).to_doubles()
     pairs = (n * (n - 1)).astype(np.float64)
     valid = n > 1
@@ -106,8 +106,8 @@ def _stddev(chunk: Chunk, feature: Feature) -> tuple[Doubles, Bools]:
 
 
 def _extreme(chunk: Chunk, feature: Feature) -> tuple[Ints | Doubles, Bools]:
-    column = chunk.numbers(str(feature.column))
-    pieces = _of_valid(chunk.seen(feature).pieces, column.valid)
+    column = chunk.events.numbers(str(feature.column))
+    pieces = _of_valid(chunk.visibility(feature).pieces, column.valid)
     rows = chunk.frame.rows
     find = reducers.least if feature.kind is Kind.MIN else reducers.greatest
     valid = reducers.count(pieces, rows) > 0
@@ -119,7 +119,7 @@ def _extreme(chunk: Chunk, feature: Feature) -> tuple[Ints | Doubles, Bools]:
 
 def _chosen(chunk: Chunk, feature: Feature) -> tuple[Ints, Bools]:
     """The position in the table of the first or last event that each row sees."""
-    pieces = chunk.seen(feature).pieces
+    pieces = chunk.visibility(feature).pieces
     rank = np.arange(chunk.frame.events)
     rows = chunk.frame.rows
     first = feature.kind is Kind.FIRST
@@ -127,13 +127,13 @@ def _chosen(chunk: Chunk, feature: Feature) -> tuple[Ints, Bools]:
     valid = (best >= 0) & (best < chunk.frame.events)
     if not chunk.frame.events:
         return best, valid
-    return chunk.place[np.where(valid, best, 0)], valid
+    return chunk.events.place[np.where(valid, best, 0)], valid
 
 
 def _united(chunk: Chunk, feature: Feature) -> tuple[reducers.Pieces, columns.NumericColumn]:
     """Intervals in which each distinct value of an entity is seen, as (value code, start, stop)."""
-    column = chunk.codes(str(feature.column))
-    pieces = _of_valid(chunk.seen(feature).pieces, column.valid)
+    column = chunk.events.codes(str(feature.column))
+    pieces = _of_valid(chunk.visibility(feature).pieces, column.valid)
     span = int(column.values.max(initial=0)) + 1
     pairs, groups = np.unique(chunk.frame.event_entity * span + column.values, return_inverse=True)
     group, start, stop = reducers.unite(pieces, groups, chunk.frame.rows)
@@ -172,14 +172,14 @@ def _hashes(chunk: Chunk, name: str, column: columns.NumericColumn, used: Ints) 
     """The sketch's hash for each of some value codes."""
     events = np.arange(chunk.frame.events) if column.valid is None else np.flatnonzero(column.valid)
     present, first = np.unique(column.values[events], return_index=True)
-    place = chunk.place[events[first[np.searchsorted(present, used)]]]
-    values = chunk.table[name].take(pa.array(place)).to_pylist()
+    place = chunk.events.place[events[first[np.searchsorted(present, used)]]]
+    values = chunk.events.table[name].take(pa.array(place)).to_pylist()
     return np.array([theta.hash_of(value) for value in values], np.int64)
 
 
 def _quantile(chunk: Chunk, feature: Feature) -> tuple[Ints, Bools]:
-    column = chunk.numbers(str(feature.column))
-    pieces = _of_valid(chunk.seen(feature).pieces, column.valid)
+    column = chunk.events.numbers(str(feature.column))
+    pieces = _of_valid(chunk.visibility(feature).pieces, column.valid)
     rows = chunk.frame.rows
     buckets = quantiles.buckets_of(column.values.astype(np.int64))
     used, codes = np.unique(buckets, return_inverse=True)
@@ -206,6 +206,9 @@ def _of_valid(pieces: reducers.Pieces, valid: Bools | None) -> reducers.Pieces:
     kept = valid[event]
     return event[kept], start[kept], stop[kept]
 
+
+#: Those that are differences of running sums.
+INVERTIBLE = frozenset({Kind.COUNT, Kind.SUM, Kind.MEAN, Kind.VARIANCE, Kind.STDDEV})
 
 AGGREGATES: Mapping[Kind, Callable[[Chunk, Feature], Values]] = MappingProxyType(
     {

@@ -12,44 +12,30 @@ import pyarrow as pa
 
 from headrace_features.kernel import columns
 from headrace_features.kernel.exact import Exact
-from headrace_features.kernel.frames import Frame, Visibility
-from headrace_features.kernel.visibility import visibility
+from headrace_features.kernel.frames import Frame, Run, Visibility
+from headrace_features.kernel.visibility import run, sees_runs, visibility
 
 if TYPE_CHECKING:
     from headrace_features.definitions.views import Feature
-    from headrace_features.definitions.windows import Window
+    from headrace_features.definitions.windows import Sliding, Tumbling, Unbounded, Window
     from headrace_features.kernel.arrays import Bools, Doubles, Ints
     from headrace_features.kernel.prepare import Prepared
 
 
 @dataclass(frozen=True)
-class Chunk:
-    """The events and rows of some entities: a slice of the frame with its columns.
+class Events:
+    """The columns of the events of a chunk, each made when it is first asked for.
 
     Attributes:
-        frame: events and rows, with entity codes from 0.
-        rows: which rows of the whole frame these are.
         place: position of each event in the table of events.
         numbers, codes: a column's numbers, or the dense codes of its values, in kernel order.
         table: all events, in their own order.
     """
 
-    frame: Frame
-    rows: slice
     place: Ints
     numbers: Callable[[str], columns.NumericColumn]
     codes: Callable[[str], columns.NumericColumn]
     table: pa.Table
-
-    def seen(self, feature: Feature) -> Visibility:
-        """Which rows see which events through the window of a feature."""
-        return self._visibility(feature.window, feature.exclude_current)
-
-    @cached_property
-    def _visibility(self) -> Callable[[Window, bool], Visibility]:
-        return cache(
-            lambda window, exclude: visibility(self.frame, window, exclude_current=exclude)
-        )
 
     @cached_property
     def exact(self) -> Callable[[str], Exact]:
@@ -70,6 +56,51 @@ class Chunk:
     def running_valid(self) -> Callable[[str], Ints]:
         """Running counts of a column's values that are not null; of a column that has nulls."""
         return cache(lambda name: running_count(cast("Bools", self.numbers(name).valid)))
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """The events and rows of some entities: a slice of the frame with its columns.
+
+    Attributes:
+        frame: events and rows, with entity codes from 0.
+        rows: which rows of the whole frame these are.
+        events: the columns of its events.
+    """
+
+    frame: Frame
+    rows: slice
+    events: Events
+
+    def seen(self, feature: Feature) -> Run | Visibility:
+        """What each row sees through the window of a feature, in the form that is quickest."""
+        return self._seen(feature.window, feature.exclude_current)
+
+    def visibility(self, feature: Feature) -> Visibility:
+        """Which rows see which events through the window of a feature."""
+        return self._visibility(feature.window, feature.exclude_current)
+
+    def parts(self, size: int) -> Iterator[Chunk]:
+        """Some of the rows at a time, each time with all the events."""
+        for top in range(0, self.frame.rows, size):
+            rows = slice(top, min(top + size, self.frame.rows))
+            whole = slice(self.rows.start + rows.start, self.rows.start + rows.stop)
+            yield Chunk(self.frame.part(rows), whole, self.events)
+
+    @cached_property
+    def _seen(self) -> Callable[[Window, bool], Run | Visibility]:
+        def found(window: Window, exclude_current: bool) -> Run | Visibility:  # noqa: FBT001 - a cache's key
+            if sees_runs(self.frame, window, exclude_current=exclude_current):
+                return run(self.frame, cast("Sliding | Tumbling | Unbounded", window))
+            return self._visibility(window, exclude_current)
+
+        return cache(found)
+
+    @cached_property
+    def _visibility(self) -> Callable[[Window, bool], Visibility]:
+        return cache(
+            lambda window, exclude: visibility(self.frame, window, exclude_current=exclude)
+        )
 
 
 def running_count(flags: Bools) -> Ints:
@@ -108,10 +139,12 @@ def chunks(prepared: Prepared, size: int) -> Iterator[Chunk]:
                 current=np.where((current >= first) & (current < last), current - first, -1),
             ),
             rows=slice(top, bottom),
-            place=order[first:last],
-            numbers=cache(lambda name, a=first, b=last: numbers(name).slice(a, b)),
-            codes=cache(lambda name, a=first, b=last: codes(name).slice(a, b)),
-            table=table,
+            events=Events(
+                place=order[first:last],
+                numbers=cache(lambda name, a=first, b=last: numbers(name).slice(a, b)),
+                codes=cache(lambda name, a=first, b=last: codes(name).slice(a, b)),
+                table=table,
+            ),
         )
 
 

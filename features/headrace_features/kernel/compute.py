@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -11,9 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace_features.definitions.aggregates import Kind
-from headrace_features.kernel.aggregates import AGGREGATES
+from headrace_features.kernel.aggregates import AGGREGATES, INVERTIBLE
 from headrace_features.kernel.chunks import Chunk, chunks
 from headrace_features.kernel.prepare import ARROW_TYPES, Prepared, Spine, prepare
+from headrace_features.kernel.visibility import sees_runs
 from headrace_schemas.columns import ColumnType
 
 if TYPE_CHECKING:
@@ -22,7 +24,10 @@ if TYPE_CHECKING:
 
 #: Rows that are worked on at once: few enough for caches and for memory that is used again at once,
 #: enough for vectors.
-CHUNK = 1 << 18
+CHUNK = 1 << 17
+#: Rows of a chunk that are worked on at once where what a row sees is simply looked up: a hot
+#: entity, which is never divided otherwise, then costs no more memory for each row than others.
+PART = 1 << 15
 
 
 def compute(view: FeatureView, events: pa.Table, spine: Spine) -> dict[str, pa.Array]:
@@ -44,11 +49,17 @@ def compute(view: FeatureView, events: pa.Table, spine: Spine) -> dict[str, pa.A
     rows = prepared.frame.rows
     results = {feature.name: _Result(feature, rows) for feature in view.features}
 
-    def fill(chunk: Chunk) -> None:
+    def put(chunk: Chunk, features: Iterable[Feature]) -> None:
         target = prepared.row_order[chunk.rows]
-        for feature in view.features:
+        for feature in features:
             values, valid = AGGREGATES[feature.kind](chunk, feature)
             results[feature.name].put(target, values, valid)
+
+    def fill(chunk: Chunk) -> None:
+        quick = [f for f in view.features if f.kind in INVERTIBLE and _sees_runs(chunk, f)]
+        for part in chunk.parts(PART) if quick else ():
+            put(part, quick)
+        put(chunk, (feature for feature in view.features if feature not in quick))
 
     if rows <= CHUNK:
         for chunk in chunks(prepared, CHUNK):
@@ -60,6 +71,10 @@ def compute(view: FeatureView, events: pa.Table, spine: Spine) -> dict[str, pa.A
             for _ in threads.map(fill, chunks(prepared, CHUNK)):
                 pass
     return {name: result.array(prepared) for name, result in results.items()}
+
+
+def _sees_runs(chunk: Chunk, feature: Feature) -> bool:
+    return sees_runs(chunk.frame, feature.window, exclude_current=feature.exclude_current)
 
 
 class _Result:

@@ -1,21 +1,22 @@
 """Events and rows of the same entities, and which rows see which events.
 
 Rows of one entity are sorted by time, and an event, once inside a window and known, stays so until
-it leaves: it is seen by an interval of rows. Every aggregate is computed from these intervals. An
-event that becomes known late just starts later, so nothing is joined with itself.
+it leaves: it is seen by an interval of rows. Every aggregate can be computed from these intervals.
+An event that becomes known late just starts later, so nothing is joined with itself. Where all are
+known at their own time, a row also sees a run of successive events, which is quicker to find.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headrace_features.kernel.sorting import positions, stable_order
-from headrace_features.numbers import INT64_MAX
+from headrace_features.kernel.keys import SortedKeys
+from headrace_features.kernel.sorting import stable_order
 
 if TYPE_CHECKING:
     from headrace_features.kernel.arrays import Ints
@@ -52,6 +53,11 @@ class Frame:
         """Number of rows."""
         return len(self.row_ms)
 
+    @cached_property
+    def positions(self) -> Ints:
+        """The position of each event, from 0."""
+        return np.arange(self.events)
+
     def entering(self, delay_ms: int, hop_ms: int) -> tuple[Ints, Ints]:
         """When each event enters a window, and the first row at which it is seen; both (events,).
 
@@ -76,52 +82,40 @@ class Frame:
         Args:
             time_ms: one time for each event, shape (events,).
         """
-        if not self.rows:
-            return np.zeros(self.events, np.int64)
-        if not self._narrow:
-            return positions(self._keys, self.event_entity * (self.rows + 1) + self._tick(time_ms))
-        low, step = self._range
-        inside = np.clip(time_ms, low, low + step - 1)
-        inside += self._event_offset
-        return positions(self._keys, inside)
+        return self._row_keys.first_at(self.event_entity, time_ms)
 
-    @cached_property
-    def _event_offset(self) -> Ints:
-        """What turns a time within the range into a key, for each event."""
-        low, step = self._range
-        return self.event_entity * step - low
+    def first_event_at(self, time_ms: Ints) -> Ints:
+        """For each row, the first event of its entity at or after a time, or past the last one.
 
-    @cached_property
-    def _range(self) -> tuple[int, int]:
-        """The least time of a row, and how many times there are up to just after the greatest.
-
-        The time after the last row's means "past it", and is still below the next entity.
+        Args:
+            time_ms: one time for each row, shape (rows,).
         """
-        low, high = int(self.row_ms.min()), int(self.row_ms.max())
-        return low, high - low + 2
+        return self._event_keys.first_at(self.row_entity, time_ms)
+
+    def part(self, rows: slice) -> Frame:
+        """All the events and some of the rows."""
+        part = replace(
+            self,
+            row_entity=self.row_entity[rows],
+            row_ms=self.row_ms[rows],
+            current=self.current[rows],
+        )
+        # The events are the same: their keys are made once.
+        vars(part)["_event_keys"] = self._event_keys
+        return part
 
     @cached_property
-    def _narrow(self) -> bool:
-        """Whether (entity, time) fits one int64."""
-        entities = max(int(self.row_entity[-1]), int(self.event_entity.max(initial=0))) + 1
-        return entities * self._range[1] <= INT64_MAX
+    def _row_keys(self) -> SortedKeys:
+        return SortedKeys(self.row_entity, self.row_ms, self._entities)
 
     @cached_property
-    def _keys(self) -> Ints:
-        """One sorted integer for each (entity, time) of the rows."""
-        low, step = self._range
-        if self._narrow:
-            return self.row_entity * step + (self.row_ms - low)
-        return self.row_entity * (self.rows + 1) + self._tick(self.row_ms)
+    def _event_keys(self) -> SortedKeys:
+        return SortedKeys(self.event_entity, self.event_ms, self._entities)
 
-    def _tick(self, time_ms: Ints) -> Ints:
-        """How many of the rows' distinct times are before each of some times."""
-        return np.searchsorted(self._times, time_ms)
-
-    @cached_property
-    def _times(self) -> Ints:
-        """The distinct times of the rows."""
-        return np.unique(self.row_ms)
+    @property
+    def _entities(self) -> int:
+        codes = (self.row_entity, self.event_entity)
+        return max((int(code[-1]) for code in codes if len(code)), default=0) + 1
 
 
 def end_of_hop(time_ms: Ints, hop_ms: int) -> Ints:
@@ -163,6 +157,11 @@ class Visibility:
         return self._up_to(self.stop)
 
     @cached_property
+    def count(self) -> Ints:
+        """For each row, how many events it sees; shape (rows,)."""
+        return self.entered - self.left
+
+    @cached_property
     def by_start(self) -> Ints:
         """The order of the pieces by their start."""
         return stable_order(self.start)
@@ -173,7 +172,25 @@ class Visibility:
         return stable_order(self.stop)
 
     def _up_to(self, at: Ints) -> Ints:
-        return np.cumsum(np.bincount(at, minlength=self.rows + 1)[: self.rows])
+        counts = np.bincount(at, minlength=self.rows + 1)[: self.rows]
+        return np.cumsum(counts, out=counts)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What each row sees where that is a run of successive events.
+
+    Attributes:
+        entered, left: positions of the first event after the run and of its first one; (rows,).
+    """
+
+    entered: Ints
+    left: Ints
+
+    @cached_property
+    def count(self) -> Ints:
+        """For each row, how many events it sees; shape (rows,)."""
+        return self.entered - self.left
 
 
 def excluded(frame: Frame, start: Ints, stop: Ints) -> tuple[Ints, Ints]:

@@ -27,7 +27,7 @@ def session_visibility(frame: Frame, window: Session, *, exclude_current: bool) 
     leave_ms = last_ms + window.gap_ms + window.delay_ms + 1
     start = frame.first_row_at(enter_ms)
     stop = frame.first_row_at(leave_ms)
-    event = np.arange(frame.events)
+    event = frame.positions
     none = np.empty(0, np.int64)
     out_event, out_row = excluded(frame, start, stop) if exclude_current else (none, none)
     lost_event, lost_row = _lost_with(frame, window, start, out_event, out_row)

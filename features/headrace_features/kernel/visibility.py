@@ -1,8 +1,8 @@
-"""From a window to the intervals of rows that see each event."""
+"""From a window to who sees what: the events that a row sees, or the rows that see an event."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from headrace_features.definitions.windows import Session, Sliding, Tumbling, Un
 from headrace_features.kernel.frames import (
     NEVER_MS,
     Frame,
+    Run,
     Visibility,
     end_of_hop,
     excluded,
@@ -22,6 +23,19 @@ if TYPE_CHECKING:
     from headrace_features.kernel.arrays import Ints
 
 
+def sees_runs(frame: Frame, window: Window, *, exclude_current: bool) -> bool:
+    """Whether each row sees a run of successive events: all are prompt and none is left out."""
+    return frame.available_ms is None and not exclude_current and not isinstance(window, Session)
+
+
+def run(frame: Frame, window: Sliding | Tumbling | Unbounded) -> Run:
+    """The run of events that each row of a frame sees."""
+    # The formulas are those of the definitions, for all rows at once.
+    first_ms, last_ms = cast("Any", window).span(frame.row_ms)
+    left = frame.first_event_at(np.broadcast_to(first_ms, frame.rows))
+    return Run(entered=frame.first_event_at(last_ms + 1), left=left)
+
+
 def visibility(frame: Frame, window: Window, *, exclude_current: bool) -> Visibility:
     """The intervals of a window over a frame."""
     if isinstance(window, Session):
@@ -30,8 +44,11 @@ def visibility(frame: Frame, window: Window, *, exclude_current: bool) -> Visibi
     hop_ms = window.hop_ms if isinstance(window, Sliding) and window.delay_ms else 1
     enter_ms, start = frame.entering(window.delay_ms, hop_ms)
     leave_ms = _leave_ms(frame.event_ms, window)
-    stop = frame.first_row_at(np.maximum(enter_ms, leave_ms))
-    event = np.arange(frame.events)
+    if frame.available_ms is not None:
+        # What becomes known too late is never seen.
+        leave_ms = np.maximum(enter_ms, leave_ms)
+    stop = frame.first_row_at(leave_ms)
+    event = frame.positions
     if exclude_current:
         out_event, out_row = excluded(frame, start, stop)
         if len(out_event):
