@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -58,9 +57,8 @@ def result_file(
         ConfigurationError: the folder does not exist or can't be written to.
     """
     filesystem, name = _located(path, storage_options)
-    local = isinstance(filesystem, fs.LocalFileSystem)
-    # An object store shows nothing of an upload before it is complete.
-    unfinished = f"{Path(name).parent}/.{Path(name).name}.{os.getpid()}" if local else name
+    folder, _, file = name.rpartition("/")
+    unfinished = f"{folder}/.{file}.{os.getpid()}" if folder else f".{file}.{os.getpid()}"
     try:
         writer = pq.ParquetWriter(unfinished, schema, filesystem=filesystem, compression="zstd")
     except OSError as error:
@@ -71,12 +69,11 @@ def result_file(
     try:
         with writer:
             yield writer
-        if local:
-            os.replace(unfinished, name)  # noqa: PTH105 - the names are texts
-    finally:
-        if local:
-            with suppress(FileNotFoundError):
-                os.unlink(unfinished)  # noqa: PTH108 - as above
+        filesystem.move(unfinished, name)
+    except BaseException:
+        with suppress(OSError):
+            filesystem.delete_file(unfinished)
+        raise
 
 
 def _located(path: str, storage_options: Mapping[str, str]) -> tuple[fs.FileSystem, str]:

@@ -90,6 +90,8 @@ def row_columns(view: FeatureView, spine: pa.Schema) -> dict[str, str]:
                 hint="a row is an entity's key and an event_time",
             )
         found = spine.field(name).type
+        if pt.is_null(found):
+            continue  # a column without a single value, such as pandas gives an empty frame
         if name == EVENT_TIME:
             fitting = pt.is_integer(found) or pt.is_timestamp(found)
             expected = "integer milliseconds UTC or a timestamp"

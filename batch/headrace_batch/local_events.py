@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace_batch.backfill_rows import EVENT_DATE, day_of
-from headrace_batch.warehouse import Warehouse
+from headrace_batch.warehouse import Warehouse, dataset_of
 from headrace_features.kernel.prepare import ARROW_TYPES
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Events:
             where &= time_ms >= span.first_ms
         schema = pa.schema([self.schema.field(name) for name in columns])
         with self._warehouse.explaining(self._source.table):
-            scanner = self._table.to_pyarrow_dataset().scanner(
+            scanner = dataset_of(self._table).scanner(
                 columns=list(columns),
                 filter=where,
                 batch_size=_BATCH_ROWS,

@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from headrace_batch.local_engine import PART_ROWS
 from headrace_batch.local_events import Events, Span
+from headrace_batch.local_spill import Workspace, entity_parts
 from headrace_batch.warehouse import Warehouse
 from headrace_features.kernel.columns import times
-from headrace_features.kernel.prepare import ARROW_TYPES, apply_expressions, encode_keys
+from headrace_features.kernel.prepare import apply_expressions, encode_keys
 from headrace_features.kernel.sorting import order_by
 from headrace_features.online.serving import entity_key, view_key
 from headrace_features.online.sqlite_store import Row, SqliteStateStore
 from headrace_features.partials.events import events_of
-from headrace_features.partials.plan import PartialPlan, plan_of
+from headrace_features.partials.plan import plan_of
 from headrace_features.state.build import build
 from headrace_features.state.layout import Layout, layout_of
 
@@ -65,41 +67,49 @@ def materialize_view(
 
     Raises:
         RetryableError: another materialization of the view has taken over.
+        ConfigurationError: readers have a layer with a later boundary already.
     """
     began = perf_counter()
     boundary = datetime.combine(last + timedelta(days=1), datetime.min.time(), UTC)
     boundary_ms = int(boundary.timestamp()) * 1000
-    plan, layout = plan_of(view), layout_of(view, boundary_ms)
-    events = apply_expressions(view, _events(settings, view, layout))
+    layout = layout_of(view, boundary_ms)
+    events = Events(Warehouse.of(settings), view.source)
+    workspace = Workspace(PART_ROWS, settings.home / "scratch")
     store = SqliteStateStore(settings.online.path)
     generation = store.begin(view_key(view), boundary_ms)
     fields = entities = done = 0
-    for rows, count, events_in in _batches(view, plan, layout, events):
-        fields += store.write(generation, rows)
-        entities += count
-        done += events_in
-        advance(done)
+    for part in _by_entity(view, layout, events, workspace):
+        for rows, count, events_in in _batches(view, layout, part):
+            fields += store.write(generation, rows)
+            entities += count
+            done += events_in
+            advance(done)
     store.publish(generation)
     return MaterializeReport(
         view.name, view.version, boundary, entities, done, fields, perf_counter() - began
     )
 
 
-def _events(settings: Settings, view: FeatureView, layout: Layout) -> pa.Table:
+def _by_entity(
+    view: FeatureView, layout: Layout, events: Events, workspace: Workspace
+) -> Iterator[pa.Table]:
+    """The events that the layer needs, with derived columns, all those of an entity together."""
     first_ms = None if layout.unbounded else layout.horizon_ms
-    tables = Events(Warehouse.of(settings), view.source).read(
-        view.input_columns, Span(first_ms, layout.boundary_ms - 1)
-    )
-    empty = pa.schema(
-        [(name, ARROW_TYPES[view.source.column(name).type]) for name in view.input_columns]
-    ).empty_table()
-    return pa.concat_tables([empty, *tables])
+    span = Span(first_ms, layout.boundary_ms - 1)
+    parts = workspace.parts(events.most(span))
+    schema = pa.schema([events.schema.field(name) for name in view.input_columns])
+    with workspace.spill(parts, schema) as waiting:
+        for read in events.read(view.input_columns, span):
+            waiting.add(read, entity_parts(read[view.entity.join_key], parts))
+        for part in range(parts):
+            yield apply_expressions(view, waiting.take(part))
 
 
 def _batches(
-    view: FeatureView, plan: PartialPlan, layout: Layout, events: pa.Table
+    view: FeatureView, layout: Layout, events: pa.Table
 ) -> Iterator[tuple[list[Row], int, int]]:
     """Rows of fields for some entities at a time, with how many entities and events they hold."""
+    plan = plan_of(view)
     codes = encode_keys(events[view.entity.join_key])
     order = order_by(codes, times(events[view.source.event_time]))
     ordered = codes[order]

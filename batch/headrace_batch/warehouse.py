@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
+from pyarrow import fs
 
 from headrace_schemas.errors import ConfigurationError, HeadraceError, RetryableError
 from headrace_schemas.tables import relative_path
@@ -66,6 +69,7 @@ class Warehouse:
             RetryableError: the store can't be reached.
         """
         with self.explaining(table):
+            self._require_whole_log(table)
             try:
                 return DeltaTable(self.uri(table), storage_options=dict(self.storage_options))
             except TableNotFoundError as error:
@@ -122,7 +126,7 @@ class Warehouse:
 
         Days are pruned by a filter on the partition column. Scan it within `explaining`.
         """
-        return self.open(table).to_pyarrow_dataset()
+        return dataset_of(self.open(table))
 
     def read(
         self,
@@ -153,6 +157,18 @@ class Warehouse:
                 raise
             raise self._explained(table, error) from error
 
+    def _require_whole_log(self, table: str) -> None:
+        """Refuse a log with an empty commit, as a power cut leaves it: the library reads over it.
+
+        Object stores show no file before all of it is there.
+        """
+        log = Path(self.uri(table), "_delta_log")
+        if "://" in self.url or not log.is_dir():
+            return
+        for commit in sorted(log.glob("*.json")):
+            if not commit.stat().st_size:
+                raise DeltaError(f"the commit {commit.name} is empty")
+
     def _explained(self, table: str, error: Exception) -> HeadraceError:
         where = f"table {table} at {self.uri(table)}"
         cause = first_line(error)
@@ -178,6 +194,19 @@ class Warehouse:
             f"{where} has a damaged Delta log or data file: {cause}",
             hint="restore its _delta_log folder, or move the table away and write it again",
         )
+
+
+def dataset_of(table: DeltaTable) -> pa_ds.Dataset:
+    """One version of a table as an Arrow dataset.
+
+    Local files are read by Arrow itself. The library's own file system is written in Python, and
+    a process that ends while Arrow's threads are still in it crashes or waits for ever.
+    """
+    location = urlsplit(table.table_uri)
+    if location.scheme != "file":
+        return table.to_pyarrow_dataset()
+    folder = fs.SubTreeFileSystem(unquote(location.path), fs.LocalFileSystem())
+    return table.to_pyarrow_dataset(filesystem=folder)
 
 
 def first_line(error: Exception) -> str:

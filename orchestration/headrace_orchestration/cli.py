@@ -56,6 +56,20 @@ _INTERNAL_ERROR = 70
 
 
 def main() -> None:
+    """Run the command, and end the process."""
+    try:
+        run()
+    except SystemExit as end:
+        if not end.code:
+            raise
+        # After an error threads may still be reading an object store through Python, which
+        # crashes or waits for ever if the interpreter is taken down under them.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(end.code if isinstance(end.code, int) else 1)
+
+
+def run() -> None:
     """Run the command; an error is one line on standard error and a status that isn't 0."""
     try:
         app(prog_name="headrace")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -41,7 +42,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> R
         monkeypatch.setattr(sys, "argv", ["headrace", *map(str, arguments)])
         capfd.readouterr()
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            cli.run()
         captured = capfd.readouterr()
         return Ran(int(ended.value.code or 0), captured.out, captured.err)
 
@@ -111,7 +112,7 @@ def test_help_names_every_command_and_loads_no_engine() -> None:
         "import sys\n"
         "sys.argv = ['headrace', '--help']\n"
         "from headrace_orchestration import cli\n"
-        "try:\n    cli.main()\nexcept SystemExit:\n    pass\n"
+        "try:\n    cli.run()\nexcept SystemExit:\n    pass\n"
         "heavy = {'feast', 'pyspark', 'pandas', 'pyarrow', 'numpy', 'deltalake', 'sqlglot'}\n"
         "sys.exit(','.join(sorted(heavy & set(sys.modules))) or 0)\n"
     )
@@ -189,6 +190,49 @@ def test_an_empty_spine_gives_an_empty_result_with_every_column(home: Path, run:
     assert done.status == 0
     assert "no rows" in done.out
     assert "terminal_risk__count_30d_delayed_7d" in pq.read_table(home / "out.parquet").column_names
+
+
+def test_an_empty_spine_of_pandas_has_columns_of_no_type(home: Path, run: Run) -> None:
+    columns = ["transaction_id", "card_id", "terminal_id", "event_time"]
+    pd.DataFrame(columns=columns).to_parquet(home / "empty.parquet")
+    line = "features history --service fraud --spine empty.parquet --out out.parquet"
+    done = run(*line.split())
+    assert done.status == 0, done.error
+    assert pq.read_table(home / "out.parquet").num_rows == 0
+
+
+def test_rejected_rows_are_counted_again_when_their_file_is(home: Path, run: Run) -> None:
+    good = pq.read_table(home / "warehouse/bronze/transactions").slice(0, 2)
+    good = good.drop_columns(["event_date"])
+    seconds = pa.array([1_525_000_000, 1_525_000_001], pa.int64())
+    bad = good.set_column(good.schema.get_field_index("event_time"), "event_time", seconds)
+    pq.write_table(pa.concat_tables([good, bad]), home / "some.parquet")
+    line = "ingest --file some.parquet --source transactions"
+    first = run(*line.split())
+    assert "2 rejected as event_time_wrong_unit" in first.out
+    again = run(*line.split())
+    assert "2 already rejected as event_time_wrong_unit" in again.out
+    (source,) = json.loads(run(*line.split(), "--json").out)["sources"]
+    assert source["already_rejected"] == {"event_time_wrong_unit": 2}
+
+
+@pytest.mark.usefixtures("home")
+def test_days_without_events_are_no_failure_but_told(run: Run) -> None:
+    done = run(
+        "backfill", "--view", "card_activity", "--start", "2030-05-01", "--end", "2030-05-02"
+    )
+    assert done.status == 0
+    assert "no events of card_activity from 2030-05-01 to 2030-05-02" in done.out
+
+
+@pytest.mark.usefixtures("home")
+def test_an_older_day_is_not_materialized_over_a_newer_one(run: Run) -> None:
+    done = run("materialize", "--view", "card_activity", "--date", "2018-04-10")
+    assert done.status == 78
+    assert "later than 2018-04-11" in done.error
+    asked = ["features", "get", "--feature", "card_activity", "--entity", "card_id=card-000001"]
+    then = json.loads(run(*asked, "--as-of", "2018-05-15", "--json").out)["features"]
+    assert then["card_activity__count_30d"] > 0
 
 
 MISTAKES = {
@@ -282,6 +326,25 @@ def test_a_damaged_table_is_one_line_that_names_it(line: str, home: Path, run: R
     assert done.status not in (0, 70)
     assert "bronze" in done.error
     assert done.error.count("\n") == 1
+
+
+def test_missing_data_files_end_the_process_with_one_line(home: Path) -> None:
+    """A process of its own: what ended badly was the end of the interpreter, and not each time."""
+    days = sorted((home / "warehouse/bronze/transactions").glob("event_date=*"))
+    for day in days[len(days) // 2 :: 5]:
+        for file in day.glob("*.parquet"):
+            file.unlink()
+    for _ in range(4):
+        done = subprocess.run(
+            [HEADRACE, "backfill", "--view", "card_activity"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == 78, done.stderr
+        assert "misses a data file that its log lists" in done.stderr
+        assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.usefixtures("home")

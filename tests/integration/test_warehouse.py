@@ -72,6 +72,10 @@ def missing_first_commit(table: Path) -> None:
     (table / "_delta_log" / "00000000000000000000.json").unlink()
 
 
+def empty_commit(table: Path) -> None:
+    (table / "_delta_log" / "00000000000000000001.json").write_bytes(b"")
+
+
 def missing_data(table: Path) -> None:
     next(table.glob("*/*.parquet")).unlink()
 
@@ -86,6 +90,7 @@ def broken_data(table: Path) -> None:
         (broken_commit, "has a damaged Delta log"),
         (missing_commit, "has a damaged Delta log"),
         (missing_first_commit, "has a damaged Delta log"),
+        (empty_commit, "has a damaged Delta log"),
         (missing_data, "misses a data file"),
         (broken_data, "has a damaged Delta log or data file"),
     ],

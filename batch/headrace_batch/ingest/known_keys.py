@@ -17,6 +17,7 @@ import pyarrow.dataset as pa_ds
 from deltalake import DeltaTable
 
 from headrace_batch.ingest.key_hashes import Hashes, key_hashes
+from headrace_batch.warehouse import dataset_of
 
 Bools = npt.NDArray[np.bool_]
 
@@ -47,7 +48,7 @@ class KnownKeys:
 
     def new(self, table: DeltaTable, keys: pa.Array) -> NewKeys:
         """Which of some keys the table does not have, each at its first place."""
-        dataset = table.to_pyarrow_dataset()
+        dataset = dataset_of(table)
         self._learn(dataset)
         hashes = key_hashes(keys)
         order = np.argsort(hashes, kind="stable")
@@ -59,7 +60,7 @@ class KnownKeys:
 
     def added(self, table: DeltaTable, keys: NewKeys) -> None:
         """Learn keys that were just committed, with the table as of that commit."""
-        self._files.update(_fragments(table.to_pyarrow_dataset()))
+        self._files.update(_fragments(dataset_of(table)))
         self._add(keys.hashes)
 
     def _learn(self, dataset: pa_ds.Dataset) -> None:

@@ -35,7 +35,8 @@ def ingest(arguments: argparse.Namespace, settings: Settings, project: Project) 
         sys.stdout.write(
             f"{source.source}: {source.ingested} of {source.rows} rows, {source.duplicates} "
             f"duplicates, {source.rejected_rows} rejected, {source.already_ingested} already "
-            f"ingested in {report.seconds:.1f} s → {source.table_uri}\n"
+            f"ingested, {sum(source.already_rejected.values())} of them rejected, "
+            f"in {report.seconds:.1f} s → {source.table_uri}\n"
         )
     failure = report.failure()
     if failure is not None:

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from headrace_schemas.errors import ConfigurationError, RetryableError
@@ -56,8 +57,13 @@ class SqliteStateStore:
         self._local = threading.local()
 
     def begin(self, view: str, boundary_ms: int) -> Generation:
-        """Start a generation of a view's batch layer; one that was being built is given up."""
+        """Start a generation of a view's batch layer; one that was being built is given up.
+
+        Raises:
+            ConfigurationError: readers have a generation with a later boundary already.
+        """
         with self._transaction() as db:
+            self._require_no_later(db, view, boundary_ms)
             self._drop(db, view, "building")
             cursor = db.execute(
                 "INSERT INTO generation (view, boundary_ms, state) VALUES (?, ?, 'building')",
@@ -84,9 +90,11 @@ class SqliteStateStore:
 
         Raises:
             RetryableError: another writer has begun a generation of the same view since.
+            ConfigurationError: readers have one with a later boundary by now.
         """
         with self._transaction() as db:
             self._require_building(db, generation)
+            self._require_no_later(db, generation.view, generation.boundary_ms)
             self._drop(db, generation.view, "previous")
             db.execute(
                 "UPDATE generation SET state = 'previous' WHERE view = ? AND state = 'current'",
@@ -139,6 +147,23 @@ class SqliteStateStore:
         if row is None or row[0] != "building":
             message = f"another materialization of {generation.view} has taken over"
             raise RetryableError(message, hint="wait for it, then run this one again if needed")
+
+    def _require_no_later(self, db: sqlite3.Connection, view: str, boundary_ms: int) -> None:
+        """Refuse to put an older layer over a newer one, which would lose events in silence."""
+        row = db.execute(
+            "SELECT boundary_ms FROM generation WHERE view = ? AND state = 'current'", (view,)
+        ).fetchone()
+        if row is not None and row[0] > boundary_ms:
+            held, asked = (
+                datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+                for ms in (row[0], boundary_ms)
+            )
+            message = (
+                f"the online store holds {view.partition(':')[0]} up to {held}, later than {asked}"
+            )
+            raise ConfigurationError(
+                message, hint=f"give a later --date; to start anew, remove {self.path}"
+            )
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from headrace_orchestration.days import parse_day
-from headrace_orchestration.output import JsonOption, print_json, print_table, progress
+from headrace_orchestration.output import JsonOption, console, print_json, print_table, progress
 from headrace_orchestration.session import current_project
 
 Views = Annotated[
@@ -16,7 +16,7 @@ Views = Annotated[
 Start = Annotated[str | None, typer.Option(help="First day, UTC. Default: the first with events.")]
 End = Annotated[str | None, typer.Option(help="Last day, UTC. Default: the last with events.")]
 EngineName = Annotated[
-    str | None, typer.Option("--engine", help="local or spark. Default: [engine] default.")
+    str | None, typer.Option("--engine", help="local or spark. Default: as the settings say.")
 ]
 
 
@@ -53,3 +53,8 @@ def backfill(
         ("view", "first day", "last day", "rows", "seconds", "table"),
         [(r.view, r.first, r.last, r.rows, r.seconds, r.table) for r in reports],
     )
+    for report in reports:
+        if not report.rows:
+            console().print(
+                f"there are no events of {report.view} from {report.first} to {report.last}"
+            )

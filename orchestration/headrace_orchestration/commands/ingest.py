@@ -85,8 +85,10 @@ def _show(report: IngestReport) -> None:
     for source in report.sources:
         for reason, rows in source.rejected.items():
             out.print(f"{rows:,} rejected as {reason}: {reason.meaning}")
-        if source.rejected_rows:
-            out.print(f"  kept in {source.rejected_table_uri}")
+        for reason, rows in source.already_rejected.items():
+            out.print(f"{rows:,} already rejected as {reason}: {reason.meaning}")
+        if source.rejected or source.already_rejected:
+            out.print(f"  kept in {source.rejected_table_uri}", soft_wrap=True)
     out.print(f"{report.rows:,} rows in {report.seconds:.1f} s")
 
 
@@ -107,6 +109,7 @@ def _described(report: IngestReport) -> dict[str, Any]:
                 "duplicates": source.duplicates,
                 "rejected": dict(source.rejected),
                 "already_ingested": source.already_ingested,
+                "already_rejected": dict(source.already_rejected),
             }
             for source in report.sources
         ],

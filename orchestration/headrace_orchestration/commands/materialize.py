@@ -8,7 +8,7 @@ import typer
 
 from headrace_orchestration.commands.backfill import Views
 from headrace_orchestration.days import parse_day
-from headrace_orchestration.output import JsonOption, print_json, print_table, progress
+from headrace_orchestration.output import JsonOption, console, print_json, print_table, progress
 from headrace_orchestration.session import current_project
 
 Day = Annotated[
@@ -44,3 +44,6 @@ def materialize(view: Views = None, date: Day = None, as_json: JsonOption = Fals
         ("view", "up to", "entities", "events", "seconds"),
         [(r.view, r.boundary, r.entities, r.events, r.seconds) for r in reports],
     )
+    for report in reports:
+        if not report.events:
+            console().print(f"there are no events of {report.view} before {report.boundary}")

@@ -60,6 +60,17 @@ def test_a_writer_that_is_overtaken_stops_and_publishes_nothing(store: SqliteSta
     assert store.read("view", [b"card"])[1] == {b"card": {"d1": b"fast"}}
 
 
+def test_an_older_layer_is_not_put_over_a_newer_one(store: SqliteStateStore) -> None:
+    day_ms = 86_400_000
+    publish(store, b"newer", 2 * day_ms)
+    with pytest.raises(
+        ConfigurationError, match=r"holds view up to 1970-01-03 .*, later than 1970-01-02"
+    ):
+        store.begin("view", day_ms)
+    publish(store, b"corrected", 2 * day_ms)
+    assert store.read("view", [b"card"])[1] == {b"card": {"d1": b"corrected"}}
+
+
 def test_views_do_not_disturb_each_other(store: SqliteStateStore) -> None:
     publish(store, b"one", 1)
     other = store.begin("other", 5)
