@@ -9,7 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
+
+from headrace_batch.simulator import simulate
+from lakes import FEW
 
 HEADRACE = str(Path(sys.executable).with_name("headrace"))
 
@@ -66,6 +70,64 @@ def test_it_leaves_a_folder_alone_that_it_has_not_made(tmp_path: Path) -> None:
     assert done.returncode != 0
     assert "was not made by the demonstration" in done.stderr
     assert kept.read_text(encoding="utf-8") == "mine"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files of simulated transactions and labels."""
+    folder = tmp_path_factory.mktemp("files")
+    simulated = simulate(FEW)
+    pq.write_table(simulated.transactions, folder / "transactions.parquet")
+    pq.write_table(simulated.labels, folder / "labels.parquet")
+    return folder
+
+
+def test_it_takes_transactions_with_their_labels(tmp_path: Path, files: Path) -> None:
+    given = [
+        "--transactions",
+        f"{files}/transactions.parquet",
+        "--labels",
+        f"{files}/labels.parquet",
+    ]
+    done = demo(tmp_path, *given, "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    names = [step["name"] for step in report["steps"]]
+    assert names[:2] == ["ingest transactions", "ingest transaction_labels"]
+    assert "materialize terminal_risk" in names
+    assert report["story"]["entities"].keys() == {"card_id", "terminal_id"}
+
+
+def test_without_labels_it_shows_what_transactions_alone_give(tmp_path: Path, files: Path) -> None:
+    done = demo(tmp_path, "--transactions", f"{files}/transactions.parquet")
+    assert done.returncode == 0, done.stderr
+    assert "✓ materialize card_activity" in done.stderr
+    assert "terminal_risk" not in done.stderr
+    assert "labels are given by --labels FILE" in done.stdout
+    (suggested,) = [line for line in done.stdout.splitlines() if "features get" in line]
+    asked = suggested.partition("features get")[2].split()
+    home = {"HEADRACE_HOME": str(tmp_path / "home" / "demo")}
+    got = subprocess.run(
+        [HEADRACE, "features", "get", *asked, "--json"],
+        env={**os.environ, **home},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert json.loads(got.stdout)["features"]["card_activity__count_30d"] > 0
+
+
+def test_a_missing_file_leaves_the_former_demonstration_as_it_was(tmp_path: Path) -> None:
+    kept = tmp_path / "home" / "demo" / ".headrace-demo"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    (kept.parent / "online.db").touch()
+    done = demo(tmp_path, "--transactions", "none.parquet")
+    assert done.returncode == 78
+    assert done.stderr == "headrace: there is no file 'none.parquet'\n"
+    assert (kept.parent / "online.db").exists()
 
 
 @pytest.mark.handbook

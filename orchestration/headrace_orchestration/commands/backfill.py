@@ -50,10 +50,11 @@ def backfill(
         return
     print_table(
         None,
-        ("view", "first day", "last day", "rows", "seconds", "table"),
-        [(r.view, r.first, r.last, r.rows, r.seconds, r.table) for r in reports],
+        ("view", "first day", "last day", "rows", "seconds"),
+        [(r.view, r.first, r.last, r.rows, round(r.seconds, 2)) for r in reports],
     )
     for report in reports:
+        console().print(f"{report.view} → {report.table}", soft_wrap=True)
         if not report.rows:
             console().print(
                 f"there are no events of {report.view} from {report.first} to {report.last}"

@@ -67,7 +67,7 @@ def ingest(
 def _show(report: IngestReport) -> None:
     print_table(
         None,
-        ("source", "rows", "ingested", "duplicates", "rejected", "already ingested", "table"),
+        ("source", "rows", "ingested", "duplicates", "rejected", "already ingested"),
         [
             (
                 s.source,
@@ -76,13 +76,13 @@ def _show(report: IngestReport) -> None:
                 s.duplicates,
                 s.rejected_rows,
                 s.already_ingested,
-                s.table_uri,
             )
             for s in report.sources
         ],
     )
     out = console()
     for source in report.sources:
+        out.print(f"{source.table} → {source.table_uri}", soft_wrap=True)
         for reason, rows in source.rejected.items():
             out.print(f"{rows:,} rejected as {reason}: {reason.meaning}")
         for reason, rows in source.already_rejected.items():

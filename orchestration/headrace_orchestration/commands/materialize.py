@@ -42,8 +42,13 @@ def materialize(view: Views = None, date: Day = None, as_json: JsonOption = Fals
     print_table(
         None,
         ("view", "up to", "entities", "events", "seconds"),
-        [(r.view, r.boundary, r.entities, r.events, r.seconds) for r in reports],
+        [
+            (r.view, f"{r.boundary:%Y-%m-%d %H:%M} UTC", r.entities, r.events, round(r.seconds, 2))
+            for r in reports
+        ],
     )
     for report in reports:
         if not report.events:
-            console().print(f"there are no events of {report.view} before {report.boundary}")
+            console().print(
+                f"there are no events of {report.view} before {report.boundary:%Y-%m-%d}"
+            )
