@@ -8,9 +8,9 @@ from contextlib import contextmanager, suppress
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyarrow import fs
 
 from headrace_batch.history_spine import SpineRows
+from headrace_batch.locations import located
 from headrace_schemas.errors import ConfigurationError
 
 #: Rows that are read and written at once.
@@ -27,7 +27,7 @@ def spine_file(path: str, storage_options: Mapping[str, str]) -> SpineRows:
     Raises:
         ConfigurationError: there is no such file, or it is no Parquet.
     """
-    filesystem, name = _located(path, storage_options)
+    filesystem, name = located(path, storage_options)
     try:
         with pq.ParquetFile(name, filesystem=filesystem) as file:
             schema, count = file.schema_arrow, file.metadata.num_rows
@@ -56,7 +56,7 @@ def result_file(
     Raises:
         ConfigurationError: the folder does not exist or can't be written to.
     """
-    filesystem, name = _located(path, storage_options)
+    filesystem, name = located(path, storage_options)
     folder, _, file = name.rpartition("/")
     unfinished = f"{folder}/.{file}.{os.getpid()}" if folder else f".{file}.{os.getpid()}"
     try:
@@ -74,15 +74,6 @@ def result_file(
         with suppress(OSError):
             filesystem.delete_file(unfinished)
         raise
-
-
-def _located(path: str, storage_options: Mapping[str, str]) -> tuple[fs.FileSystem, str]:
-    if "://" not in path:
-        return fs.LocalFileSystem(), os.path.abspath(path)  # noqa: PTH100 - a text is wanted
-    from deltalake.fs import DeltaStorageHandler
-
-    folder, _, name = path.rpartition("/")
-    return fs.PyFileSystem(DeltaStorageHandler(folder, dict(storage_options))), name
 
 
 def _first_line(error: Exception) -> str:

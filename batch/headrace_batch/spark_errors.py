@@ -17,6 +17,12 @@ from headrace_schemas.reasons import Reason
 _OVERFLOW = re.compile(r"BadRecordError: (.+?)(?: \((filter the events.*?)\))?$", re.MULTILINE)
 
 
+_STORE_HINT = (
+    "Spark reads object stores by Hadoop's own jar and settings: name them in [spark.conf], such "
+    "as spark.jars.packages = org.apache.hadoop:hadoop-aws and spark.hadoop.fs.s3a.access.key"
+)
+
+
 class SparkFailedError(HeadraceError):
     """A Spark job ended with an error that is none of Headrace's own."""
 
@@ -40,7 +46,9 @@ def spark_errors(what: str, conflict: RetryableError | None = None) -> Iterator[
         overflow = _OVERFLOW.search(text)
         if overflow is not None:
             raise BadRecordError(Reason.INTEGER_OVERFLOW, overflow[1], hint=overflow[2]) from error
-        raise SparkFailedError(f"{what}: Spark failed: {_cause(text)}") from error
+        cause = _cause(text)
+        hint = _STORE_HINT if "fs.s3a.S3AFileSystem not found" in cause else None
+        raise SparkFailedError(f"{what}: Spark failed: {cause}", hint=hint) from error
 
 
 def _cause(text: str) -> str:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
+from types import MappingProxyType
 
 import pyarrow as pa
 import pyarrow.fs as pa_fs
 
+from headrace_batch.locations import located, url_of
 from headrace_schemas.errors import ConfigurationError, UnsupportedError
 
 _BLOCK_BYTES = 4 << 20
 _WILD = frozenset("*?[")
+_NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
 
 
 class FileKind(StrEnum):
@@ -41,14 +44,15 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """A file to ingest: an absolute path or a URL, and its encoding."""
+    """A file to ingest: an absolute path or a URL, its encoding, and access to an object store."""
 
     url: str
     kind: FileKind
+    storage_options: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def open(self) -> pa.NativeFile:
         """The file, to be read at random."""
-        files, path = _file_system(self.url)
+        files, path = located(self.url, self.storage_options)
         return files.open_input_file(path)
 
     def content_hash(self) -> str:
@@ -60,11 +64,18 @@ class InputFile:
         return digest.hexdigest()
 
 
-def find_files(place: str, file_format: str | None) -> tuple[InputFile, ...]:
+def find_files(
+    place: str, file_format: str | None, storage_options: Mapping[str, str] = _NO_OPTIONS
+) -> tuple[InputFile, ...]:
     """The files at a place, sorted by name: one file, a folder with all below it, or a glob.
 
     Names that begin with a dot or an underscore, as engines give to their own files, are left
     out of folders and globs; so is what is no data file by its suffix.
+
+    Args:
+        place: a path of this machine, or a URL.
+        file_format: one of `FORMATS`; by the suffix of each file if None.
+        storage_options: access to an object store, as the warehouse has it.
 
     Raises:
         ConfigurationError: there is nothing there, or it can't be read.
@@ -73,10 +84,10 @@ def find_files(place: str, file_format: str | None) -> tuple[InputFile, ...]:
     if file_format is not None and file_format not in FORMATS:
         raise UnsupportedError.among(f"--format {file_format}", FORMATS)
     with explaining(place):
-        files, path = _file_system(place)
+        files, path = located(place, storage_options)
         found = files.get_file_info(path)
         if found.type == pa_fs.FileType.File:
-            return (InputFile(_url(place, path), _kind(path, file_format)),)
+            return (InputFile(url_of(place, path), _kind(path, file_format), storage_options),)
         if found.type == pa_fs.FileType.Directory:
             below = _below(files, path)
         elif _WILD & set(place):
@@ -86,7 +97,7 @@ def find_files(place: str, file_format: str | None) -> tuple[InputFile, ...]:
                 f"there is no file {place}", hint="give a file, a folder or a quoted glob"
             )
     inputs = [
-        InputFile(_url(place, one), _kind(one, file_format))
+        InputFile(url_of(place, one), _kind(one, file_format), storage_options)
         for one in sorted(below)
         if PurePosixPath(one).suffix.lower() in _suffixes(file_format)
     ]
@@ -110,18 +121,6 @@ def explaining(url: str) -> Iterator[None]:
         raise ConfigurationError(
             f"{url} can't be read: {lines[0]}", hint="is it complete, and of the format given?"
         ) from error
-
-
-def _file_system(place: str) -> tuple[pa_fs.FileSystem, str]:
-    if "://" in place:
-        files, path = pa_fs.FileSystem.from_uri(place)
-        return files, path
-    return pa_fs.LocalFileSystem(), str(Path(place).absolute())
-
-
-def _url(place: str, path: str) -> str:
-    scheme, separator, _ = place.partition("://")
-    return f"{scheme}://{path}" if separator else path
 
 
 def _below(files: pa_fs.FileSystem, folder: str) -> list[str]:

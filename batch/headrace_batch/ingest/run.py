@@ -60,7 +60,7 @@ def ingest(  # noqa: PLR0913 - all but the first three have defaults and are nam
         RetryableError: other writers were in the way, or the store can't be reached.
     """
     start = clock()
-    files = find_files(place, file_format)
+    files = find_files(place, file_format, settings.warehouse.storage_options)
     feeds = feeds_of(project, file_format, source)
     for file in files:
         require_columns(file, feeds)

@@ -64,7 +64,7 @@ def ingest_on_spark(  # noqa: PLR0913 - all but the first three have defaults an
         SparkFailedError: Spark failed for a reason of its own.
     """
     start = clock()
-    files = find_files(place, file_format)
+    files = find_files(place, file_format, settings.warehouse.storage_options)
     feeds = feeds_of(project, file_format, source)
     for file in files:
         require_columns(file, feeds)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -36,8 +35,8 @@ AsOf = Annotated[
 Current = Annotated[
     str | None, typer.Option(help="Dedup key of the event being decided, to leave it out.")
 ]
-Spine = Annotated[Path, typer.Option(help="Parquet file with the join keys and event_time.")]
-Out = Annotated[Path, typer.Option(help="Parquet file for the rows with their features.")]
+Spine = Annotated[str, typer.Option(help="Parquet file or URL with the join keys and event_time.")]
+Out = Annotated[str, typer.Option(help="Parquet file or URL for the rows with their features.")]
 
 
 @app.command("get")
@@ -107,7 +106,7 @@ def history(  # noqa: PLR0913, PLR0917 - one for each option
     runner = load_engine(engine or settings.engine.default, settings)
     began = perf_counter()
     with progress("features history", quiet=as_json):
-        rows = runner.history_file(selections, str(spine), str(out))
+        rows = runner.history_file(selections, spine, out)
     seconds = perf_counter() - began
     count = sum(len(selection.names) for selection in selections)
     if as_json:
