@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from headrace_batch.backfill_rows import EVENT_DATE, feature_columns, features_at_events, span_ms
+from headrace_batch.backfill_rows import feature_columns, features_at_events, span_ms
 from headrace_batch.backfill_table import FeatureTable
 from headrace_batch.local_events import Events, Span
 from headrace_batch.local_spill import Workspace, entity_parts
 from headrace_batch.warehouse import Warehouse
+from headrace_schemas.tables import EVENT_DATE
 
 if TYPE_CHECKING:
     from headrace_features.definitions.views import FeatureView

@@ -13,9 +13,7 @@ from headrace_features.definitions.views import FeatureView
 from headrace_features.kernel.compute import compute
 from headrace_features.kernel.prepare import ARROW_TYPES, Spine, apply_expressions
 from headrace_schemas.errors import ConfigurationError
-
-#: The column by which tables are partitioned: the UTC date of the event time.
-EVENT_DATE = "event_date"
+from headrace_schemas.tables import EVENT_DATE
 
 
 def feature_columns(view: FeatureView) -> pa.Schema:

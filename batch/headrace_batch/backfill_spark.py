@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import Observation
 from pyspark.sql import functions as F  # noqa: N812 - the name it has everywhere
 
-from headrace_batch.backfill_rows import EVENT_DATE, feature_columns, features_at_events, span_ms
+from headrace_batch.backfill_rows import feature_columns, features_at_events, span_ms
 from headrace_batch.backfill_table import FeatureTable, busy, days_predicate
 from headrace_batch.local_events import Span
 from headrace_batch.spark_errors import spark_errors
@@ -17,6 +17,7 @@ from headrace_batch.spark_events import partitions_for, spark_events
 from headrace_batch.spark_kernel import by_entity
 from headrace_batch.spark_session import spark_session
 from headrace_batch.warehouse import Warehouse
+from headrace_schemas.tables import EVENT_DATE
 
 if TYPE_CHECKING:
     from headrace_features.definitions.views import FeatureView

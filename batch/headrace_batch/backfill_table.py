@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 
-from headrace_batch.backfill_rows import EVENT_DATE, feature_columns
+from headrace_batch.backfill_rows import feature_columns
 from headrace_batch.warehouse import Warehouse
 from headrace_features.definitions.fingerprint import fingerprint
 from headrace_schemas.errors import ConfigurationError, RetryableError
-from headrace_schemas.tables import features_table
+from headrace_schemas.tables import EVENT_DATE, features_table
 
 if TYPE_CHECKING:
     import pyarrow as pa

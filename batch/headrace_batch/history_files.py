@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from headrace_batch.first_line import first_line
 from headrace_batch.history_spine import SpineRows
 from headrace_batch.locations import located
 from headrace_schemas.errors import ConfigurationError
@@ -35,7 +36,7 @@ def spine_file(path: str, storage_options: Mapping[str, str]) -> SpineRows:
         raise ConfigurationError(f"there is no spine {path!r}") from error
     except (pa.ArrowInvalid, OSError) as error:
         raise ConfigurationError(
-            f"the spine {path!r} can't be read: {_first_line(error)}",
+            f"the spine {path!r} can't be read: {first_line(error)}",
             hint="a spine is one Parquet file",
         ) from error
 
@@ -63,7 +64,7 @@ def result_file(
         writer = pq.ParquetWriter(unfinished, schema, filesystem=filesystem, compression="zstd")
     except OSError as error:
         raise ConfigurationError(
-            f"the result {path!r} can't be written: {_first_line(error)}",
+            f"the result {path!r} can't be written: {first_line(error)}",
             hint="name a file in a folder that exists",
         ) from error
     try:
@@ -74,7 +75,3 @@ def result_file(
         with suppress(OSError):
             filesystem.delete_file(unfinished)
         raise
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

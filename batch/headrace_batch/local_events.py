@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace_batch.backfill_rows import EVENT_DATE, day_of
+from headrace_batch.backfill_rows import day_of
 from headrace_batch.warehouse import Warehouse, dataset_of
 from headrace_features.kernel.prepare import ARROW_TYPES
+from headrace_schemas.tables import EVENT_DATE
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F  # noqa: N812 - the name it has everywhere
 
-from headrace_batch.backfill_rows import EVENT_DATE, day_of
+from headrace_batch.backfill_rows import day_of
 from headrace_batch.local_events import Events, Span
 from headrace_batch.warehouse import Warehouse
+from headrace_schemas.tables import EVENT_DATE
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

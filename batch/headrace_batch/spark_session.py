@@ -13,6 +13,7 @@ from pyspark.errors import PySparkException
 from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
 
+from headrace_batch.first_line import first_line
 from headrace_batch.jars import delta_jars
 from headrace_batch.java import java_home
 from headrace_schemas.errors import ConfigurationError
@@ -76,7 +77,7 @@ def spark_session(settings: Settings) -> SparkSession:
         return _below_spark_submit(settings) if submitted else _embedded(settings)
     except PySparkException as error:
         raise ConfigurationError(
-            f"Spark does not start: {_first_line(error)}",
+            f"Spark does not start: {first_line(error)}",
             hint="see [spark] in headrace.toml" if submitted else f"see {_log(settings)}",
         ) from error
 
@@ -123,7 +124,3 @@ def _defaults(master: str | None) -> dict[str, str]:
 
 def _log(settings: Settings) -> Path:
     return settings.home / "logs" / "spark.log"
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -14,6 +14,7 @@ from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from pyarrow import fs
 
+from headrace_batch.first_line import first_line
 from headrace_schemas.errors import ConfigurationError, HeadraceError, RetryableError
 from headrace_schemas.tables import relative_path
 
@@ -207,9 +208,3 @@ def dataset_of(table: DeltaTable) -> pa_ds.Dataset:
         return table.to_pyarrow_dataset()
     folder = fs.SubTreeFileSystem(unquote(location.path), fs.LocalFileSystem())
     return table.to_pyarrow_dataset(filesystem=folder)
-
-
-def first_line(error: Exception) -> str:
-    """What an engine's error says, without the stack that Rust and C++ append."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__

@@ -6,11 +6,9 @@ import math
 from collections.abc import Iterable
 from fractions import Fraction
 
+from headrace_schemas.columns import INT64_MAX, INT64_MIN
 from headrace_schemas.errors import BadRecordError
 from headrace_schemas.reasons import Reason
-
-INT64_MIN = -(2**63)
-INT64_MAX = 2**63 - 1
 
 
 def checked_int64(value: int, what: str) -> int:

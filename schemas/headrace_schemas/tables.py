@@ -6,6 +6,9 @@ import re
 
 from headrace_schemas.errors import ConfigurationError
 
+#: The column by which tables are partitioned: the UTC date of the event time.
+EVENT_DATE = "event_date"
+
 # Shorter than what any catalogue or file system allows; no dot, slash or `..` can get through.
 _PART = re.compile("[a-z][a-z0-9_]{0,126}")
 

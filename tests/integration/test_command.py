@@ -16,7 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from headrace_batch.simulator import simulate
+from headrace_features.feast_plugin.repository import feature_store
 from headrace_orchestration import cli
+from headrace_schemas.settings import load
 from lakes import FEW
 
 HEADRACE = str(Path(sys.executable).with_name("headrace"))
@@ -155,6 +157,25 @@ def test_features_get_answers_as_of_a_time_and_now(run: Run) -> None:
     assert then.status == now.status == 0, then.error + now.error
     assert json.loads(then.out)["features"]["card_activity__count_30d"] > 0
     assert json.loads(now.out)["features"]["card_activity__count_30d"] == 0
+
+
+@pytest.mark.usefixtures("home")
+def test_an_entity_without_events_is_told_apart_from_one_with_none_lately(run: Run) -> None:
+    asked = ["features", "get", "--feature", "card_activity:count_30d", "--entity"]
+    known = json.loads(run(*asked, "card_id=card-000001", "--json").out)
+    unknown = json.loads(run(*asked, "card_id=nobody", "--json").out)
+    assert known["features"] == unknown["features"] == {"card_activity__count_30d": 0}
+    assert known["statuses"] == {"card_activity__count_30d": "PRESENT"}
+    assert unknown["statuses"] == {"card_activity__count_30d": "NOT_FOUND"}
+    assert "no event of card_id=nobody" in run(*asked, "card_id=nobody").out
+
+
+def test_feast_knows_what_was_materialized(home: Path) -> None:
+    store = feature_store(load(home, {"HEADRACE_HOME": str(home)}))
+    for view in store.list_feature_views():
+        ((start, end),) = view.materialization_intervals
+        assert start.date() == FEW.start
+        assert end.date() > start.date()
 
 
 def test_history_keeps_rows_order_duplicates_and_columns(home: Path, run: Run) -> None:

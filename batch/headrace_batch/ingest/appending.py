@@ -18,7 +18,8 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError
 
-from headrace_batch.warehouse import Warehouse, first_line
+from headrace_batch.first_line import first_line
+from headrace_batch.warehouse import Warehouse
 from headrace_schemas.errors import ConfigurationError, RetryableError
 
 #: How often rows are made anew because somebody else has committed first.

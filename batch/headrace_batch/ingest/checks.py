@@ -12,12 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace_batch.ingest.casting import Cast
-from headrace_batch.ingest.contract import EVENT_DATE, REJECTED_SCHEMA, Contract
+from headrace_batch.ingest.contract import REJECTED_SCHEMA, Contract
 from headrace_batch.ingest.raw_rows import Numbers, Problem, RawRows, RefusedRow
 from headrace_batch.ingest.text_values import Bools
 from headrace_schemas.columns import INT64_MAX, INT64_MIN, Column, ColumnRole, ColumnType
 from headrace_schemas.event_times import PLAUSIBLE, TimeRange, TimeUnit
 from headrace_schemas.reasons import Reason
+from headrace_schemas.tables import EVENT_DATE
 
 _MS_PER_DAY = 86_400_000
 

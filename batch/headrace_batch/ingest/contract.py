@@ -13,10 +13,9 @@ from headrace_features.definitions.sources import EventSource
 from headrace_schemas.codec import Codec
 from headrace_schemas.columns import Column, ColumnType
 from headrace_schemas.errors import ConfigurationError
-from headrace_schemas.tables import rejected_table
+from headrace_schemas.tables import EVENT_DATE, rejected_table
 
 #: The partition column of every bronze table: the day of the event time, in UTC.
-EVENT_DATE = "event_date"
 
 _ARROW = {
     ColumnType.INT64: pa.int64(),

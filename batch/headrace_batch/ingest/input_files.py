@@ -14,6 +14,7 @@ from types import MappingProxyType
 import pyarrow as pa
 import pyarrow.fs as pa_fs
 
+from headrace_batch.first_line import first_line
 from headrace_batch.locations import located, url_of
 from headrace_schemas.errors import ConfigurationError, UnsupportedError
 
@@ -117,9 +118,9 @@ def explaining(url: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise ConfigurationError(f"there is no file {url}") from error
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
         raise ConfigurationError(
-            f"{url} can't be read: {lines[0]}", hint="is it complete, and of the format given?"
+            f"{url} can't be read: {first_line(error)}",
+            hint="is it complete, and of the format given?",
         ) from error
 
 

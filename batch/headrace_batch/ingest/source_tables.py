@@ -10,12 +10,13 @@ from deltalake import DeltaTable
 
 from headrace_batch.ingest.appending import Appender, IngestOf
 from headrace_batch.ingest.checks import CheckedRows, rejected_table
-from headrace_batch.ingest.contract import EVENT_DATE, REJECTED_SCHEMA, Contract
+from headrace_batch.ingest.contract import REJECTED_SCHEMA, Contract
 from headrace_batch.ingest.counting import Counts, source_report
 from headrace_batch.ingest.known_keys import KnownKeys, NewKeys
 from headrace_batch.ingest.raw_rows import Numbers, RefusedRow
 from headrace_batch.ingest.report import SourceReport
 from headrace_batch.warehouse import Warehouse
+from headrace_schemas.tables import EVENT_DATE
 
 
 class SourceTables:

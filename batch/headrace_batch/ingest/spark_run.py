@@ -17,7 +17,7 @@ from pyspark.sql import Window
 from pyspark.sql import functions as F  # noqa: N812 - the name it has everywhere
 
 from headrace_batch.ingest.appending import Appender, IngestOf
-from headrace_batch.ingest.contract import EVENT_DATE, REJECTED_SCHEMA, Contract
+from headrace_batch.ingest.contract import REJECTED_SCHEMA, Contract
 from headrace_batch.ingest.counting import Counts, source_report
 from headrace_batch.ingest.feeds import Feed
 from headrace_batch.ingest.input_files import InputFile, find_files
@@ -30,6 +30,7 @@ from headrace_batch.warehouse import Warehouse
 from headrace_features.project import Project
 from headrace_schemas.errors import ConfigurationError, RetryableError
 from headrace_schemas.settings import Settings
+from headrace_schemas.tables import EVENT_DATE
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -9,6 +9,7 @@ import msgspec
 
 from headrace_schemas.columns import Column, ColumnType, columns_of
 from headrace_schemas.errors import ConfigurationError
+from headrace_schemas.tables import bronze_table
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
@@ -59,7 +60,7 @@ class EventSource:
         checked_name("source", self.name)
         object.__setattr__(self, "columns", columns_of(self.schema))
         object.__setattr__(self, "topic", self.topic or self.name)
-        object.__setattr__(self, "table", self.table or f"bronze.{self.name}")
+        object.__setattr__(self, "table", self.table or bronze_table(self.name))
         self._require("event_time", self.event_time, ColumnType.INT64)
         self._require("dedup_key", self.dedup_key, ColumnType.STRING)
         if self.available_at is not None:

@@ -7,7 +7,7 @@ import operator
 from collections.abc import Callable, Mapping
 
 from headrace_features.expressions import nodes
-from headrace_features.numbers import INT64_MAX, INT64_MIN
+from headrace_schemas.columns import INT64_MAX, INT64_MIN
 from headrace_schemas.errors import BadRecordError
 from headrace_schemas.reasons import Reason
 

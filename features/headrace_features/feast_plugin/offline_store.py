@@ -69,8 +69,10 @@ class HeadraceOfflineStore(DaskOfflineStore):
             message = f"{plain} are plain Feast views, and asked for together with our views"
             raise UnsupportedError(message, hint="ask for them one after the other")
         if not isinstance(entity_df, pd.DataFrame):
-            message = f"the entity frame is {type(entity_df).__name__}, expected a pandas DataFrame"
-            raise BadRecordError(Reason.WRONG_TYPE, message)
+            found = "missing" if entity_df is None else type(entity_df).__name__
+            message = f"the entity frame is {found}, expected a pandas DataFrame"
+            hint = "values are computed for its rows, not for a range of dates"
+            raise BadRecordError(Reason.WRONG_TYPE, message, hint=hint)
         on_demand = OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry)
         wanted = [ref for ref in feature_refs if ref.split(":")[0] in {v.name for v in ours}]
         return HeadraceRetrievalJob(config, entity_df, wanted, on_demand, full_feature_names)

@@ -6,6 +6,7 @@ import fcntl
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,24 @@ def apply(settings: Settings, project: Project) -> tuple[ViewChange, ...]:
     """
     with _only_writer(settings.feast.registry):
         return _apply(settings, project)
+
+
+def record_materialization(settings: Settings, view: str, start: datetime, end: datetime) -> None:
+    """Note in the registry, as Feast's own materialization does, what the online store has.
+
+    Args:
+        settings: where the registry is.
+        view: a registered view.
+        start, end: the event times of what was materialized.
+
+    Raises:
+        RetryableError: an apply is writing the registry.
+    """
+    with _only_writer(settings.feast.registry):
+        store = feature_store(settings)
+        store.registry.apply_materialization(
+            store.get_feature_view(view), store.project, start, end
+        )
 
 
 def _apply(settings: Settings, project: Project) -> tuple[ViewChange, ...]:

@@ -14,9 +14,8 @@ from headrace_features.kernel import columns, reducers
 from headrace_features.kernel.arrays import Bools, Doubles, Ints
 from headrace_features.kernel.chunks import Chunk, running_count
 from headrace_features.kernel.frames import Run
-from headrace_features.numbers import INT64_MAX
 from headrace_features.sketches import quantiles, theta
-from headrace_schemas.columns import ColumnType
+from headrace_schemas.columns import INT64_MAX, ColumnType
 from headrace_schemas.errors import BadRecordError
 from headrace_schemas.reasons import Reason
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headrace_features.kernel.sorting import positions
-from headrace_features.numbers import INT64_MAX
+from headrace_schemas.columns import INT64_MAX
 
 if TYPE_CHECKING:
     from headrace_features.kernel.arrays import Ints

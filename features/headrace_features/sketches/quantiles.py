@@ -12,9 +12,9 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from headrace_schemas.columns import INT64_MAX, INT64_MIN
+
 PRECISION_BITS = 7
-_INT64_MAX = 2**63 - 1
-_INT64_MIN = -(2**63)
 
 
 def bucket_of(value: int) -> int:
@@ -43,7 +43,7 @@ def bucket_middle(bucket: int) -> int:
     shift = max((index >> PRECISION_BITS) - 1, 0)
     lowest = (index - (shift << PRECISION_BITS)) << shift
     middle = lowest + ((1 << shift) - 1) // 2
-    return max(_INT64_MIN, min(_INT64_MAX, middle if bucket >= 0 else -middle))
+    return max(INT64_MIN, min(INT64_MAX, middle if bucket >= 0 else -middle))
 
 
 def rank_of(q: Fraction, count: int) -> int:

@@ -19,13 +19,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headrace_batch.backfill_rows import EVENT_DATE, feature_columns, features_at_events
+from headrace_batch.backfill_rows import feature_columns, features_at_events
 from headrace_batch.simulator import config_for_rows, simulate
 from headrace_features.kernel.compute import compute
 from headrace_features.kernel.prepare import Spine
 from headrace_orchestration.benchmarks.figures import in_turn
 from headrace_orchestration.benchmarks.published_features import BY_CARD, VIEWS, sql
 from headrace_schemas.errors import HeadraceError
+from headrace_schemas.tables import EVENT_DATE
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -13,7 +13,9 @@ from headrace_schemas.columns import ColumnType
 from headrace_schemas.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+
+    from feast.online_response import OnlineResponse
 
     from headrace_features.definitions.views import Selection
     from headrace_features.project import Project
@@ -50,41 +52,31 @@ def get(  # noqa: PLR0913, PLR0917 - one for each option
 ) -> None:
     """Values from the online store through Feast, now or as of a time it still holds."""
     settings, project = current_project()
-    row: dict[str, Any] = dict(_pair(text) for text in entity)
     selections = project.select(feature or (), service)
-    keys = {selection.view.entity.join_key for selection in selections}
-    for key in sorted(keys):
-        if key not in row:
-            raise ConfigurationError(
-                f"no value for the join key {key!r}", hint=f"add --entity {key}=…"
-            )
-    for key in row.keys() - keys:
-        raise ConfigurationError.unknown("join key", key, keys)
-    for selection in selections:
-        source, key = selection.view.source, selection.view.entity.join_key
-        if source.column(key).type is ColumnType.INT64:
-            row[key] = _integer(key, row[key])
+    keys = _keys(entity, selections)
     _require_registered(settings, project, selections)
     # What was asked wrongly has been told by now: Feast takes seconds to import.
     from headrace_features.feast_plugin.entity_rows import AS_OF, CURRENT, as_of_ms
     from headrace_features.feast_plugin.repository import feature_store
 
+    row = dict(keys)
     if as_of is not None:
         row[AS_OF] = as_of_ms(int(as_of) if as_of.lstrip("-").isdigit() else as_of)
     if current is not None:
         row[CURRENT] = current
-    store = feature_store(settings)
-    names = [f"{s.view.name}:{name}" for s in selections for name in s.names]
-    values = store.get_online_features(
-        features=names, entity_rows=[row], full_feature_names=True
-    ).to_dict()
-    shown = {name: column[0] for name, column in values.items() if "__" in name}
+    response = feature_store(settings).get_online_features(
+        features=[f"{s.view.name}:{name}" for s in selections for name in s.names],
+        entity_rows=[row],
+        full_feature_names=True,
+    )
+    values = {n: column[0] for n, column in response.to_dict().items() if n not in keys}
+    statuses = {n: status for n, status in _statuses(response).items() if n in values}
     if as_json:
-        print_json({"entity": {k: v for k, v in row.items() if k in keys}, "features": shown})
+        print_json({"entity": keys, "features": values, "statuses": statuses})
         return
-    print_table(None, ("feature", "value"), list(shown.items()))
-    if all(value is None for value in shown.values()):
-        console().print("no values: is the view materialized? run: headrace materialize")
+    print_table(None, ("feature", "value"), list(values.items()))
+    for selection in selections:
+        _tell_if_not_found(selection, keys, values, statuses)
 
 
 @app.command("history")
@@ -115,6 +107,58 @@ def history(  # noqa: PLR0913, PLR0917 - one for each option
     console().print(f"{rows:,} rows × {count} features in {seconds:.1f} s → {out}")
     if not rows:
         console().print("the spine has no rows")
+
+
+def _keys(entities: Iterable[str], selections: Iterable[Selection]) -> dict[str, Any]:
+    """The value of each join key that some features need, in the type of its column."""
+    given: dict[str, Any] = dict(_pair(text) for text in entities)
+    columns = {
+        selection.view.entity.join_key: selection.view.source.column(selection.view.entity.join_key)
+        for selection in selections
+    }
+    for key in sorted(columns):
+        if key not in given:
+            raise ConfigurationError(
+                f"no value for the join key {key!r}", hint=f"add --entity {key}=…"
+            )
+    for key in given.keys() - columns:
+        raise ConfigurationError.unknown("join key", key, columns)
+    return {
+        key: _integer(key, given[key]) if column.type is ColumnType.INT64 else given[key]
+        for key, column in columns.items()
+    }
+
+
+def _tell_if_not_found(
+    selection: Selection,
+    keys: Mapping[str, Any],
+    values: Mapping[str, Any],
+    statuses: Mapping[str, str],
+) -> None:
+    from headrace_features.definitions.views import SEPARATOR
+
+    view, key = selection.view, selection.view.entity.join_key
+    columns = [f"{view.name}{SEPARATOR}{name}" for name in selection.names]
+    if any(statuses[column] != "NOT_FOUND" for column in columns):
+        return
+    if all(values[column] is None for column in columns):
+        console().print(f"{view.name} is not materialized: run headrace materialize")
+    else:
+        console().print(
+            f"{view.name} holds no event of {key}={keys[key]}: its windows are empty",
+            soft_wrap=True,
+        )
+
+
+def _statuses(response: OnlineResponse) -> dict[str, str]:
+    """Feast's status of each column of a response with one row."""
+    from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
+
+    proto = response.proto
+    return {
+        name: FieldStatus.Name(vector.statuses[0])
+        for name, vector in zip(proto.metadata.feature_names.val, proto.results, strict=True)
+    }
 
 
 def _require_registered(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, time
 from typing import Annotated
 
 import typer
@@ -28,14 +29,22 @@ def materialize(view: Views = None, date: Day = None, as_json: JsonOption = Fals
     from headrace_features.feast_plugin.registry_file import pending_changes
 
     settings, project = current_project()
-    refuse_silent_changes(pending_changes(settings, project))
+    pending = pending_changes(settings, project)
+    refuse_silent_changes(pending)
+    registered = {change.view for change in pending if change.kind == "unchanged"}
     day = None if date is None else parse_day(date, "--date")
     views = [project.view(name) for name in view] if view else list(project.views.values())
     reports = []
     for declared in views:
         with progress(f"materialize {declared.name}", quiet=as_json) as advance:
-            last = day or days_with_events(settings, declared.source)[1]
-            reports.append(materialize_view(settings, declared, last, advance))
+            first, last = days_with_events(settings, declared.source)
+            reports.append(materialize_view(settings, declared, day or last, advance))
+        if declared.name in registered:
+            # Only now: Feast takes seconds to import.
+            from headrace_features.feast_plugin.repository import record_materialization
+
+            start = datetime.combine(first, time(), UTC)
+            record_materialization(settings, declared.name, start, reports[-1].boundary)
     if as_json:
         print_json(reports)
         return

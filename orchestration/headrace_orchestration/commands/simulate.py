@@ -40,3 +40,5 @@ def simulate(  # noqa: PLR0913, PLR0917 - one for each option
         f"{report.rows:,} transactions, {report.frauds:,} of them fraud ({share:.2%})\n"
         f"  {report.transactions}\n  {report.labels}"
     )
+    if not report.frauds:
+        console().print("no fraud among so few by chance: simulate more, or give another --seed")

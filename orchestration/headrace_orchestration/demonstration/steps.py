@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import UTC, datetime, time
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -133,8 +134,10 @@ def compute(
     yield Step("apply", len(project.views), perf_counter() - began, registry)
     for view in views:
         with stage(f"materialize {view.name}") as advance:
-            last = days_with_events(settings, view.source)[1]
+            first, last = days_with_events(settings, view.source)
             made = materialize_view(settings, view, last, advance)
+            start = datetime.combine(first, time(), UTC)
+            repository.record_materialization(settings, view.name, start, made.boundary)
         store = settings.online.path.name
         yield Step(f"materialize {view.name}", made.events, made.seconds, store)
 

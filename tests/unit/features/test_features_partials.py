@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from headrace_features import Count, Distinct, Session, Sliding, Sum, Unbounded, Variance, oracle
 from headrace_features.definitions.views import Feature, FeatureView
-from headrace_features.numbers import INT64_MAX
 from headrace_features.oracle import Row, SpineRow
 from headrace_features.partials import tiles
 from headrace_features.partials.encoding import ENCODING_VERSION
@@ -21,6 +20,7 @@ from headrace_features.partials.events import decode_events, encode_events, even
 from headrace_features.partials.kinds import Event, Value
 from headrace_features.partials.plan import PartialPlan, plan_of
 from headrace_features.partials.tiles import Tile
+from headrace_schemas.columns import INT64_MAX
 from headrace_schemas.errors import BadRecordError, UnsupportedError
 from headrace_schemas.reasons import Reason
 from histories import PROMPT, as_table, bits, histories, reading, time_of, view_of, view_with
