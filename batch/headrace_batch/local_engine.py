@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from headrace_features.definitions.views import FeatureView, Selection
     from headrace_schemas.settings import Settings
 
-#: Events and rows that are in memory at once, where no single entity has more: about a gigabyte.
-PART_ROWS = 2_000_000
+#: Events and rows that are in memory at once, where no single entity has more. With them a process
+#: stays below three gigabytes, however many there are.
+PART_ROWS = 1_000_000
 
 
 class LocalEngine:
