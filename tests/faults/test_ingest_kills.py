@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from conftest import SPARK
 from headrace_batch.ingest.report import IngestReport
 from headrace_batch.ingest.run import ingest
+from headrace_batch.ingest.spark_run import ingest_on_spark
+from headrace_batch.warehouse import Warehouse
 from headrace_schemas.settings import Settings
 from ingestion import fraud_project, settings_in, stored, write_handbook
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 TABLES = (
     "bronze.transactions",
@@ -23,6 +32,7 @@ TABLES = (
     "rejected.transaction_labels",
 )
 KILLED = -signal.SIGKILL
+Clean = tuple[Path, IngestReport, dict[str, list[tuple[Any, ...]]]]
 
 # Ingests in chunks of a given size, and dies at the n-th place where a table is made or changed.
 CHILD = """
@@ -61,6 +71,27 @@ settings = load(Path(home), {"HEADRACE_HOME": home + "/.headrace"})
 project = load_project(settings)
 print("started", flush=True)
 run.ingest(settings, project, file, file_format="handbook")
+"""
+
+# Ingests on Spark, and dies with its JVM after rows of a given table were committed.
+ON_SPARK = """
+import os, signal, sys
+from pathlib import Path
+from headrace_batch.ingest import spark_run
+from headrace_features.project import load_project
+from headrace_schemas.settings import load
+
+home, file, *fatal = sys.argv[1:]
+write = spark_run._Writer._write
+
+def dying(self, rows, to, ingest, upto):
+    write(self, rows, to, ingest, upto)
+    if fatal == ["after", to.table]:
+        os.killpg(0, signal.SIGKILL)
+
+spark_run._Writer._write = dying
+settings = load(Path(home), {**os.environ, "HEADRACE_HOME": home + "/.headrace"})
+spark_run.ingest_on_spark(settings, load_project(settings), file, file_format="handbook")
 """
 
 
@@ -138,3 +169,96 @@ def test_killed_at_random_times_the_tables_are_those_of_a_clean_run(tmp_path: Pa
     assert contents(settings_in(home)) == contents(clean)
     require_counts_to_add_up(report, clean_report)
     assert all(source.already_ingested > 0 for source in report.sources)
+
+
+@contextmanager
+def started_on_spark(home: Path, file: Path, *fatal: str) -> Iterator[subprocess.Popen[str]]:
+    """An ingest on Spark in processes of its own, all of which are gone afterwards.
+
+    Its standard output is also that of its JVM, and ends with the later of the two.
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", ON_SPARK, str(home), str(file), *fatal],
+        env={**os.environ, **SPARK},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    ) as child:
+        try:
+            yield child
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+
+
+def await_a_file(child: subprocess.Popen[str], settings: Settings, table: str) -> None:
+    """Return when one more data file of a table is being written."""
+    folder = Path(Warehouse.of(settings).uri(table))
+    before = len(list(folder.rglob("*.parquet")))
+    while len(list(folder.rglob("*.parquet"))) == before:
+        assert child.poll() is None, "the ingest has ended before it wrote a file"
+
+
+def torn_files(settings: Settings, table: str) -> set[str]:
+    """Data files that are there, and in no commit."""
+    opened = Warehouse.of(settings).open(table)
+    found = Path(Warehouse.of(settings).uri(table)).rglob("*.parquet")
+    return {path.name for path in found} - {uri.rpartition("/")[2] for uri in opened.file_uris()}
+
+
+def run_on_spark_here(settings: Settings, file: Path) -> IngestReport:
+    return ingest_on_spark(settings, fraud_project(settings), str(file), file_format="handbook")
+
+
+@pytest.fixture(scope="module")
+def clean_on_spark(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Clean:
+    """A file, and what one run on Spark without faults says and leaves."""
+    del spark
+    home = tmp_path_factory.mktemp("clean")
+    file = write_handbook(home / "rows.parquet", 900)
+    report = run_on_spark_here(settings_in(home), file)
+    return file, report, contents(settings_in(home))
+
+
+def test_killed_on_spark_at_one_step_after_the_other_the_tables_are_those_of_a_clean_run(
+    clean_on_spark: Clean, tmp_path: Path
+) -> None:
+    file, clean_report, clean = clean_on_spark
+    settings = settings_in(tmp_path)
+    for moment, table in (
+        ("amid", "rejected.transactions"),
+        ("amid", "bronze.transactions"),
+        ("after", "bronze.transactions"),
+        ("after", "bronze.transaction_labels"),
+    ):
+        with started_on_spark(tmp_path, file, moment, table) as child:
+            if moment == "amid":
+                await_a_file(child, settings, table)
+                os.killpg(child.pid, signal.SIGKILL)
+            assert child.wait() == KILLED, (moment, table)
+        killed = contents(settings)
+        assert killed[table] == (clean[table] if moment == "after" else [])
+        assert moment == "after" or torn_files(settings, table)
+        for name, rows in clean.items():
+            assert killed[name] in ([], rows), "one file is one commit"
+
+    report = run_on_spark_here(settings, file)
+    assert contents(settings) == clean
+    require_counts_to_add_up(report, clean_report)
+    assert all(source.already_ingested == source.rows for source in report.sources)
+
+
+def test_a_jvm_whose_python_was_killed_ends_by_itself_and_adds_nothing_to_the_next_run(
+    clean_on_spark: Clean, tmp_path: Path
+) -> None:
+    file, _, clean = clean_on_spark
+    settings = settings_in(tmp_path)
+    with started_on_spark(tmp_path, file) as child:
+        await_a_file(child, settings, "bronze.transactions")
+        child.kill()
+        assert child.wait() == KILLED
+        # At once: the JVM may still be about to commit what it writes.
+        run_on_spark_here(settings, file)
+        child.communicate(timeout=60)
+    assert contents(settings) == clean

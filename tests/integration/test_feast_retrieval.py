@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+import shutil
+import warnings
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import feast
 import pandas as pd
@@ -27,6 +29,10 @@ from headrace_schemas.tables import relative_path
 from histories import bits
 from lakes import settings_in, unwatched, write_events, write_simulated
 
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+REPOSITORY = Path(__file__).parents[2] / "features" / "feature_repo"
 LAST_DAY = date(2018, 5, 10)
 BOUNDARY_MS = int(datetime(2018, 5, 11, tzinfo=UTC).timestamp()) * 1000
 ROWS = Mapping[str, list[dict[str, Any]]]
@@ -65,20 +71,19 @@ def expected(rows: ROWS, spine: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return result
 
 
+def entity_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Transactions as Feast is asked for their features."""
+    times = pd.to_datetime([row["event_time"] for row in rows], unit="ms", utc=True)
+    names = ("transaction_id", "card_id", "terminal_id")
+    columns = {name: [row[name] for row in rows] for name in names}
+    return pd.DataFrame({**columns, "event_timestamp": times})
+
+
 def test_historical_features_equal_the_oracle_as_of_each_rows_own_timestamp(
     lake: tuple[Settings, ROWS], store: feast.FeatureStore
 ) -> None:
     chosen = random.Random(1).sample(lake[1]["transactions"], 60)
-    entity_df = pd.DataFrame(
-        {
-            "transaction_id": [row["transaction_id"] for row in chosen],
-            "card_id": [row["card_id"] for row in chosen],
-            "terminal_id": [row["terminal_id"] for row in chosen],
-            "event_timestamp": pd.to_datetime(
-                [row["event_time"] for row in chosen], unit="ms", utc=True
-            ),
-        }
-    )
+    entity_df = entity_frame(chosen)
     found = store.get_historical_features(
         entity_df, features=store.get_feature_service("fraud"), full_feature_names=True
     ).to_df()
@@ -88,6 +93,40 @@ def test_historical_features_equal_the_oracle_as_of_each_rows_own_timestamp(
             found[name], values, check_dtype=False, check_names=False, check_exact=True
         )
     assert found["card_activity__count_1d"].dtype == "int64"
+
+
+def test_historical_features_are_computed_on_spark_where_the_project_says_so_to_the_same_bits(
+    lake: tuple[Settings, ROWS], store: feast.FeatureStore, spark: SparkSession, tmp_path: Path
+) -> None:
+    (tmp_path / "headrace.toml").write_text(
+        f'home = "{lake[0].home}"\n[project]\nname = "fraud"\n'
+        'definitions = ["headrace_features.fraud.definitions"]\n[engine]\ndefault = "spark"\n',
+        encoding="utf-8",
+    )
+    shutil.copytree(REPOSITORY, tmp_path / "feature_repo")
+    with warnings.catch_warnings():
+        # Feast warns of its own defaults.
+        warnings.simplefilter("ignore")
+        on_spark = feast.FeatureStore(repo_path=str(tmp_path / "feature_repo"))
+    entity_df = entity_frame(random.Random(3).sample(lake[1]["transactions"], 60))
+
+    def retrieved(store: feast.FeatureStore) -> tuple[pa.Table, int]:
+        """The features, and how many jobs Spark has run for them."""
+        group = str(store.repo_path)
+        spark.sparkContext.setJobGroup(group, "features through Feast")
+        job = store.get_historical_features(
+            entity_df, features=store.get_feature_service("fraud"), full_feature_names=True
+        )
+        table = job.to_arrow()
+        return table, len(spark.sparkContext.statusTracker().getJobIdsForGroup(group))
+
+    (expected_table, none), (found, jobs) = retrieved(store), retrieved(on_spark)
+    assert none == 0
+    assert jobs > 0
+    assert found.schema.equals(expected_table.schema)
+    for name in found.column_names:
+        values, wanted = found[name].to_pylist(), expected_table[name].to_pylist()
+        assert [bits(value) for value in values] == [bits(value) for value in wanted], name
 
 
 def test_online_features_equal_the_oracle_at_each_rows_own_time(
