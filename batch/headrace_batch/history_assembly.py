@@ -13,6 +13,7 @@ from headrace_batch.history_spine import SpineRows, Survey, result_schema, surve
 from headrace_features.definitions.aggregates import Aggregate, Columns, Count
 from headrace_features.definitions.views import FeatureView, Selection
 from headrace_features.definitions.windows import Window
+from headrace_schemas.errors import ConfigurationError
 
 #: Computes some features for every row of a surveyed spine; tables in the order of its rows.
 Computation: TypeAlias = Callable[[Selection, SpineRows, Survey], Iterator[pa.Table]]
@@ -40,6 +41,10 @@ def history_file(
     features: Computation,
 ) -> int:
     """The same from file to file, with no more than some pieces in memory; returns the rows."""
+    if spine == out:
+        raise ConfigurationError(
+            f"the result {out!r} would take the place of its spine", hint="name another file"
+        )
     rows = spine_file(spine, storage_options)
     schema = result_schema(selections, rows.schema)
     surveyed = survey(selections, rows)

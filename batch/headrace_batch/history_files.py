@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import fs
 
 from headrace_batch.first_line import first_line
 from headrace_batch.history_spine import SpineRows
@@ -58,6 +59,8 @@ def result_file(
         ConfigurationError: the folder does not exist or can't be written to.
     """
     filesystem, name = located(path, storage_options)
+    if filesystem.get_file_info(name).type == fs.FileType.Directory:
+        raise ConfigurationError(f"the result {path!r} is a folder", hint="name a file in it")
     folder, _, file = name.rpartition("/")
     unfinished = f"{folder}/.{file}.{os.getpid()}" if folder else f".{file}.{os.getpid()}"
     try:

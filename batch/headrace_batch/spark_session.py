@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +101,29 @@ def _embedded(settings: Settings) -> SparkSession:
         with log.open("ab") as stderr:
             gateway = launch_gateway(at_launch, {"stderr": stderr})  # type: ignore[no-untyped-call]
         SparkContext._ensure_initialized(gateway=gateway)  # noqa: SLF001 - as pyspark itself
-    return SparkSession.builder.config(conf=conf).getOrCreate()
+    with _own_interrupts():
+        return SparkSession.builder.config(conf=conf).getOrCreate()
+
+
+@contextmanager
+def _own_interrupts() -> Iterator[None]:
+    """Keep Ctrl-C as it is: pyspark's handler calls the JVM from within a call and fails.
+
+    py4j logs it with a stack trace, which whoever has pressed the keys has no use for.
+    """
+    logging.getLogger().addFilter(_is_no_interrupt)
+    if threading.current_thread() is not threading.main_thread():
+        yield  # pyspark leaves signals alone there
+        return
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _is_no_interrupt(record: logging.LogRecord) -> bool:
+    return record.exc_info is None or record.exc_info[0] is not KeyboardInterrupt
 
 
 def _below_spark_submit(settings: Settings) -> SparkSession:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 
@@ -22,12 +23,33 @@ from headrace_orchestration.commands import (
 from headrace_schemas.errors import ConfigurationError, HeadraceError
 
 app = typer.Typer(
-    help="Features declared once: computed by Spark, kept for Feast, the same everywhere.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _show_version(asked: bool) -> None:  # noqa: FBT001 - as typer calls it
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"headrace {version('headrace')}")
+        raise typer.Exit
+
+
+@app.callback()
+def headrace(
+    _: Annotated[  # noqa: FBT002 - a flag of a command is a boolean
+        bool,
+        typer.Option(
+            "--version", help="Show the version and exit.", is_eager=True, callback=_show_version
+        ),
+    ] = False,
+) -> None:
+    """Features declared once: computed here or on Spark, kept for Feast, the same everywhere."""
+
+
 # The order of --help: what a newcomer runs first comes first.
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
@@ -72,7 +94,7 @@ def main() -> None:
 def run() -> None:
     """Run the command; an error is one line on standard error and a status that isn't 0."""
     try:
-        app(prog_name="headrace")
+        _run_app()
     except HeadraceError as error:
         _fail(str(error), error.exit_code)
     except ModuleNotFoundError as error:
@@ -99,6 +121,16 @@ def run() -> None:
             f"internal error: {type(error).__name__}: {shown} (set HEADRACE_DEBUG=1 to see where)",
             _INTERNAL_ERROR,
         )
+
+
+def _run_app() -> None:
+    try:
+        app(prog_name="headrace")
+    except SystemExit as end:
+        # Typer ends so on Ctrl-C, and says nothing.
+        if end.code == _INTERRUPTED:
+            raise KeyboardInterrupt from None
+        raise
 
 
 def _fail(message: str, status: int) -> None:

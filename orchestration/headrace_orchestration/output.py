@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
+
+
+def invoked(command: str = "headrace") -> str:
+    """What to type to run a command of this installation: its name, or its path off the PATH."""
+    here = Path(sys.argv[0]).absolute().with_name(command)
+    found = shutil.which(command)
+    return command if found is not None and Path(found).absolute() == here else str(here)
 
 
 def console() -> Console:
@@ -107,7 +115,9 @@ def stage(label: str, *, quiet: bool = False) -> Iterator[Callable[[int], None]]
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, date | Path):
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Path):
         return str(value)
     if isinstance(value, Mapping):
         return dict(value)

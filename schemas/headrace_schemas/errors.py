@@ -27,7 +27,9 @@ class HeadraceError(Exception):
 
     def __str__(self) -> str:
         text = self.message if self.hint is None else f"{self.message} ({self.hint})"
-        return " ".join(line.strip() for line in text.splitlines() if line.strip())
+        told = " ".join(line.strip() for line in text.splitlines() if line.strip())
+        # Some messages quote a file, and no terminal should get what may be in one.
+        return "".join(sign if sign.isprintable() else "?" for sign in told)
 
 
 class ConfigurationError(HeadraceError):

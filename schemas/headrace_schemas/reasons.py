@@ -34,7 +34,7 @@ class Reason(StrEnum):
 
 _MEANINGS: Mapping[Reason, str] = MappingProxyType(
     {
-        Reason.UNDECODABLE: "the bytes are not one JSON object in UTF-8",
+        Reason.UNDECODABLE: "the bytes are no record: an object of JSON in UTF-8, or a row of CSV",
         Reason.MISSING_FIELD: "a required field is absent",
         Reason.NULL_KEY: "an identifier is null or empty",
         Reason.NULL_VALUE: "a required field that is no identifier is null",

@@ -262,6 +262,11 @@ MISTAKES = {
         "ingest --file garbage.parquet --source transactions",
         "garbage.parquet",
     ),
+    "bytes that are no CSV": ("ingest --file noise.csv --source transactions", "noise.csv"),
+    "two entities": (
+        "features get --feature card_activity --entity card_id=1 --entity card_id=2",
+        "two values for the join key 'card_id'",
+    ),
     "a missing column": ("ingest --file short.parquet --source transactions", "card_id"),
     "an unknown source": (
         "ingest --file short.parquet --source nowhere",
@@ -313,6 +318,7 @@ def test_a_mistake_is_one_line_and_a_failure_and_leaves_nothing_behind(
     mistake: str, home: Path, run: Run
 ) -> None:
     (home / "garbage.parquet").write_bytes(b"PAR1 is how a Parquet file begins, but not all of it")
+    (home / "noise.csv").write_bytes(bytes(range(256)) * 40)
     pq.write_table(pa.table({"transaction_id": ["1"]}), home / "short.parquet")
     spine(home / "good.parquet")
     spine(home / "keyless.parquet", card_id=None)
@@ -323,6 +329,7 @@ def test_a_mistake_is_one_line_and_a_failure_and_leaves_nothing_behind(
     done = run(*line.split())
     assert done.status not in (0, 70), done
     assert done.error.count("\n") == 1, done.error
+    assert done.error.rstrip("\n").isprintable()
     assert expected in done.error
     assert "Traceback" not in done.error
     after = sorted(path for path in home.rglob("*") if path.is_file() and "logs" not in path.parts)

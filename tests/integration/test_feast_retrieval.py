@@ -6,6 +6,7 @@ import random
 import shutil
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from headrace_features.feast_plugin import repository
 from headrace_features.fraud.definitions import card_activity, fraud, terminal_risk
 from headrace_features.oracle import SpineRow
 from headrace_features.project import load_project
-from headrace_schemas.errors import UnsupportedError
+from headrace_schemas.errors import BadRecordError, UnsupportedError
 from headrace_schemas.settings import Settings
 from headrace_schemas.tables import relative_path
 from histories import bits
@@ -208,6 +209,48 @@ def test_a_time_that_is_no_longer_held_is_refused_with_the_way_to_history(
             features=["card_activity:count_1d"],
             entity_rows=[{"card_id": "card-000001", "as_of": "2018-04-20"}],
         )
+
+
+def test_a_missing_join_key_is_named(store: feast.FeatureStore) -> None:
+    with pytest.raises(BadRecordError, match="no terminal_id, the join key of terminal_risk"):
+        store.get_online_features(
+            features=["card_activity:count_1d", "terminal_risk:count_1d_delayed_7d"],
+            entity_rows=[{"card_id": "card-000001"}],
+        )
+
+
+def test_applying_definitions_leaves_plain_views_and_their_values_alone(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    project = load_project(settings)
+    repository.apply(settings, project)
+    store = repository.feature_store(settings)
+    prices = pd.DataFrame(
+        {"item": ["a"], "event_timestamp": [datetime(2018, 5, 1, tzinfo=UTC)], "price": [7]}
+    )
+    prices.to_parquet(tmp_path / "prices.parquet")
+    item = feast.Entity(name="item", join_keys=["item"], value_type=feast.ValueType.STRING)
+    plain = feast.FeatureView(
+        name="prices",
+        entities=[item],
+        schema=[
+            feast.Field(name="item", dtype=feast.types.String),
+            feast.Field(name="price", dtype=feast.types.Int64),
+        ],
+        source=feast.FileSource(
+            path=str(tmp_path / "prices.parquet"), timestamp_field="event_timestamp"
+        ),
+    )
+    store.apply([item, plain, feast.FeatureService(name="shop", features=[plain])])
+    store.write_to_online_store("prices", prices)
+
+    fewer = replace(project, services={})
+    repository.apply(settings, fewer)
+
+    store = repository.feature_store(settings)
+    assert {view.name for view in store.list_feature_views()} == {*project.views, "prices"}
+    assert [service.name for service in store.list_feature_services()] == ["shop"]
+    got = store.get_online_features(features=["prices:price"], entity_rows=[{"item": "a"}])
+    assert got.to_dict()["price"] == [7]
 
 
 def test_plain_materialize_is_refused_with_the_right_command(store: feast.FeatureStore) -> None:

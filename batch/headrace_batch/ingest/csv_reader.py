@@ -6,6 +6,7 @@ text: a word such as NA is text, since it may be a country.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -92,14 +93,19 @@ def _numbered(
 
 
 def _header(stream: pa.NativeFile) -> list[str]:
-    """The names of the columns."""
+    """The names of the columns, from the first line alone: what follows may be anything."""
+    first = b""
+    for line in io.BufferedReader(stream):
+        first += line
+        # A line end within quotes is part of a name.
+        if first.strip() and first.count(b'"') % 2 == 0:
+            break
+        if len(first) > _BLOCK_BYTES:
+            break
     try:
         reader = pa_csv.open_csv(
-            stream,
-            read_options=pa_csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
-            parse_options=pa_csv.ParseOptions(
-                newlines_in_values=True, invalid_row_handler=lambda _: "skip"
-            ),
+            pa.BufferReader(first),
+            parse_options=pa_csv.ParseOptions(newlines_in_values=True),
         )
     except pa.ArrowInvalid as error:
         # What Arrow calls empty: no bytes, or nothing but line ends.

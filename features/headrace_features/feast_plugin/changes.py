@@ -12,6 +12,8 @@ from headrace_features.definitions.fingerprint import meaning
 from headrace_features.project import Project
 from headrace_schemas.errors import ConfigurationError
 
+#: Tag of everything that is generated from definitions; what lacks it is somebody else's.
+MANAGED_TAG = "headrace.managed"
 #: Tags that our views carry in the registry.
 FINGERPRINT_TAG = "headrace.fingerprint"
 VERSION_TAG = "headrace.version"

@@ -107,9 +107,16 @@ def entity_values(
     """The key of each row for a view, through Feast's mapping of join keys.
 
     Raises:
-        BadRecordError: a key is null.
+        BadRecordError: a key is missing or null.
     """
     values = feast_utils._get_table_entity_values(view, join_keys, join_key_values)  # noqa: SLF001 - no public one
+    if not values:
+        key = view.join_keys[0]
+        raise BadRecordError(
+            Reason.NULL_KEY,
+            f"the entity rows have no {key}, the join key of {view.name}",
+            hint="give one for each row",
+        )
     ((key, column),) = values.items()
     if any(value.WhichOneof("val") in {None, "null_val"} for value in column):
         raise BadRecordError(

@@ -14,7 +14,12 @@ from feast.types import Bool, Float64, Int64, String
 from headrace_features.definitions.fingerprint import fingerprint, meaning
 from headrace_features.definitions.sources import Entity, EventSource
 from headrace_features.definitions.views import FeatureService, FeatureView
-from headrace_features.feast_plugin.changes import FINGERPRINT_TAG, MEANING_TAG, VERSION_TAG
+from headrace_features.feast_plugin.changes import (
+    FINGERPRINT_TAG,
+    MANAGED_TAG,
+    MEANING_TAG,
+    VERSION_TAG,
+)
 from headrace_features.project import Project
 from headrace_schemas.columns import ColumnType
 
@@ -24,6 +29,7 @@ _TYPES = {
     ColumnType.STRING: String,
     ColumnType.BOOL: Bool,
 }
+_MANAGED = {MANAGED_TAG: "true"}
 _KEY_TYPES = {
     ColumnType.INT64: feast.ValueType.INT64,
     ColumnType.STRING: feast.ValueType.STRING,
@@ -65,6 +71,7 @@ def _entity(entity: Entity, project: Project) -> feast.Entity:
         join_keys=[entity.join_key],
         value_type=_KEY_TYPES[kind],
         description=entity.description,
+        tags=_MANAGED,
     )
 
 
@@ -94,6 +101,7 @@ def _view(view: FeatureView, entity: feast.Entity, source: feast.FileSource) -> 
         owner=view.owner,
         tags={
             **view.tags,
+            **_MANAGED,
             VERSION_TAG: str(view.version),
             FINGERPRINT_TAG: fingerprint(view),
             MEANING_TAG: json.dumps(meaning(view), sort_keys=True, separators=(",", ":")),
@@ -110,5 +118,5 @@ def _service(service: FeatureService, views: dict[str, feast.FeatureView]) -> fe
         features=list(chosen),
         description=service.description,
         owner=service.owner,
-        tags=dict(service.tags),
+        tags={**service.tags, **_MANAGED},
     )

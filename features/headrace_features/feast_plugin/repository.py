@@ -14,7 +14,11 @@ import feast
 from feast.repo_config import RegistryConfig, RepoConfig
 
 from headrace_features.feast_plugin import objects
-from headrace_features.feast_plugin.changes import ViewChange, refuse_silent_changes
+from headrace_features.feast_plugin.changes import (
+    MANAGED_TAG,
+    ViewChange,
+    refuse_silent_changes,
+)
 from headrace_features.feast_plugin.context import project_for, remember, settings_for
 from headrace_features.feast_plugin.registry_file import pending_changes
 from headrace_features.project import Project
@@ -66,6 +70,8 @@ def declared_objects(repo_path: Path) -> dict[str, Any]:
 def apply(settings: Settings, project: Project) -> tuple[ViewChange, ...]:
     """Register a project's definitions, in place of those registered before.
 
+    What was not generated from definitions, such as plain Feast views, stays as it is.
+
     Raises:
         ConfigurationError: a view has changed without a new version; nothing is registered.
     """
@@ -105,7 +111,7 @@ def _apply(settings: Settings, project: Project) -> tuple[ViewChange, ...]:
     dropped = [
         value
         for value in registered
-        if (type(value), value.name) not in kept and value.name != "__dummy"
+        if (type(value), value.name) not in kept and MANAGED_TAG in value.tags
     ]
     store.apply(wanted, objects_to_delete=dropped, partial=False)
     return pending

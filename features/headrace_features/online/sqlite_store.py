@@ -145,7 +145,7 @@ class SqliteStateStore:
     def _require_building(db: sqlite3.Connection, generation: Generation) -> None:
         row = db.execute("SELECT state FROM generation WHERE id = ?", (generation.id,)).fetchone()
         if row is None or row[0] != "building":
-            message = f"another materialization of {generation.view} has taken over"
+            message = f"another materialization of {_view_name(generation.view)} has taken over"
             raise RetryableError(message, hint="wait for it, then run this one again if needed")
 
     def _require_no_later(self, db: sqlite3.Connection, view: str, boundary_ms: int) -> None:
@@ -158,9 +158,7 @@ class SqliteStateStore:
                 datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
                 for ms in (row[0], boundary_ms)
             )
-            message = (
-                f"the online store holds {view.partition(':')[0]} up to {held}, later than {asked}"
-            )
+            message = f"the online store holds {_view_name(view)} up to {held}, later than {asked}"
             raise ConfigurationError(
                 message, hint=f"give a later --date; to start anew, remove {self.path}"
             )
@@ -219,3 +217,8 @@ class SqliteStateStore:
         if opened is not None and opened[0] == os.getpid():
             opened[1].close()
         self._local.opened = None
+
+
+def _view_name(key: str) -> str:
+    """What people call the view that is kept under a key of its meaning."""
+    return key.partition(":")[0]

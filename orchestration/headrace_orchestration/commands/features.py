@@ -111,7 +111,13 @@ def history(  # noqa: PLR0913, PLR0917 - one for each option
 
 def _keys(entities: Iterable[str], selections: Iterable[Selection]) -> dict[str, Any]:
     """The value of each join key that some features need, in the type of its column."""
-    given: dict[str, Any] = dict(_pair(text) for text in entities)
+    given: dict[str, Any] = {}
+    for key, value in map(_pair, entities):
+        if given.setdefault(key, value) != value:
+            raise ConfigurationError(
+                f"two values for the join key {key!r}: {given[key]}, {value}",
+                hint="ask for one entity at a time",
+            )
     columns = {
         selection.view.entity.join_key: selection.view.source.column(selection.view.entity.join_key)
         for selection in selections

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from headrace_orchestration.output import JsonOption, console, print_json
+from headrace_orchestration.output import JsonOption, console, invoked, print_json
 
 Name = Annotated[
     str, typer.Argument(help="Of the project, and of the folder that is made right here.")
@@ -20,7 +20,8 @@ def init(name: Name, as_json: JsonOption = False) -> None:
     from headrace_orchestration.scaffold import create_project
 
     made = create_project(name, Path.cwd(), time.time_ns() // 1_000_000)
-    first_steps = [f"cd {name}", "headrace ingest --file events.jsonl", "headrace plan"]
+    command = invoked()
+    first_steps = [f"cd {name}", f"{command} ingest --file events.jsonl", f"{command} plan"]
     if as_json:
         print_json(
             {

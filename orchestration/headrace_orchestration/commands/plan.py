@@ -44,6 +44,10 @@ def apply(as_json: JsonOption = False) -> None:
     _show(found)
     services = ", ".join(project.services) or "none"
     console().print(f"registered in {settings.feast.registry}; services: {services}")
+    fresh = [f"--view {change.view}" for change in found if change.kind in {"added", "changed"}]
+    if fresh:
+        told = "their values online are missing until: headrace materialize"
+        console().print(f"{told} {' '.join(fresh)}", soft_wrap=True)
 
 
 def _show(found: Iterable[ViewChange]) -> None:

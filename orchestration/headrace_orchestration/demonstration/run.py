@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from headrace_orchestration.demonstration.steps import (
     take_in,
 )
 from headrace_orchestration.demonstration.story import ENTITIES, SERVICE, Story, tell_story
+from headrace_orchestration.output import invoked
 from headrace_orchestration.session import current_settings
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.setting_table import SETTINGS
@@ -129,14 +129,13 @@ def _next_commands(
     asked = " ".join(
         [f"--service {SERVICE}", *(f"--entity {key}={value}" for key, value in entities.items())]
     )
-    here = Path(sys.argv[0]).parent
-    headrace, feast = (_from_here(here / name) for name in ("headrace", "feast"))
+    headrace, feast = (_from_here(Path(invoked(name))) for name in ("headrace", "feast"))
+    home = f"HEADRACE_HOME={_from_here(settings.home)}"
     repository = Path("features/feature_repo")
-    plain = (f"{feast} -c {repository} feature-views list",) if repository.is_dir() else ()
+    plain = (f"{home} {feast} -c {repository} feature-views list",) if repository.is_dir() else ()
     return (
-        f"export HEADRACE_HOME={_from_here(settings.home)}",
-        f"{headrace} features get {asked} --as-of {last}T12:00:00",
-        f"{headrace} plan",
+        f"{home} {headrace} features get {asked} --as-of {last}T12:00:00",
+        f"{home} {headrace} plan",
         *plain,
         f"{headrace} init my_project     # features of your own events",
         f"{headrace} --help",
@@ -145,5 +144,7 @@ def _next_commands(
 
 def _from_here(path: Path) -> Path:
     """A path as it can be typed in the current directory."""
+    if path.name == str(path):
+        return path
     absolute = path.absolute()
     return absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else absolute

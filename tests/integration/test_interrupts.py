@@ -1,0 +1,47 @@
+"""Ctrl-C ends a command with one line, also while Spark is at work."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from deltalake import DeltaTable
+
+from lakes import settings_in, write_simulated
+
+HEADRACE = str(Path(sys.executable).with_name("headrace"))
+_PATIENCE_S = 120
+
+
+@pytest.mark.parametrize("awaited", ["the session is being made", "files are being written"])
+def test_an_interrupted_backfill_on_spark_says_so_and_leaves_no_rows(
+    awaited: str, tmp_path: Path
+) -> None:
+    write_simulated(settings_in(tmp_path))
+    table = tmp_path / "warehouse" / "features" / "card_activity_v1"
+    log = tmp_path / "logs" / "spark.log"
+    run = subprocess.Popen(
+        [HEADRACE, "backfill", "--view", "card_activity", "--engine", "spark"],
+        env={**os.environ, "HEADRACE_HOME": str(tmp_path)},
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < until:
+        found = log.exists() if "session" in awaited else any(table.rglob("part-*"))
+        if found or run.poll() is not None:
+            break
+    run.send_signal(signal.SIGINT)
+    _, error = run.communicate(timeout=60)
+    assert run.returncode == 130, error
+    assert error.count("\n") == 1, error
+    assert "interrupted" in error
+    # What Spark had begun ends with it; a commit is all or nothing.
+    assert DeltaTable(str(table)).version() in (0, 1)
