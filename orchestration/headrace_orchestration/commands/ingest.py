@@ -88,7 +88,10 @@ def _show(report: IngestReport) -> None:
         for reason, rows in source.already_rejected.items():
             out.print(f"{rows:,} already rejected as {reason}: {reason.meaning}")
         if source.rejected or source.already_rejected:
-            out.print(f"  kept in {source.rejected_table_uri}", soft_wrap=True)
+            out.print(
+                f"  kept, with their columns and reasons, in {source.rejected_table_uri}",
+                soft_wrap=True,
+            )
     out.print(f"{report.rows:,} rows in {report.seconds:.1f} s")
 
 
