@@ -92,6 +92,14 @@ def _embedded(settings: Settings) -> SparkSession:
     chosen = {"spark.master": settings.spark.master, "spark.jars": jars, **settings.spark.conf}
     conf = SparkConf(loadDefaults=False).setAppName("headrace")
     conf.setAll(list({**_defaults(chosen["spark.master"]), **chosen}.items()))
+    logging.getLogger().addFilter(_is_no_interrupt)
+    with _interrupts_later():
+        _launch(settings, conf)
+        return SparkSession.builder.config(conf=conf).getOrCreate()
+
+
+def _launch(settings: Settings, conf: SparkConf) -> None:
+    """Start the JVM, unless this process has one."""
     if SparkContext._gateway is None:  # noqa: SLF001 - the one place that knows of a running JVM
         at_launch = SparkConf(loadDefaults=False).setAll(
             [(name, value) for name, value in conf.getAll() if name.startswith(_AT_LAUNCH)]
@@ -101,28 +109,30 @@ def _embedded(settings: Settings) -> SparkSession:
         with log.open("ab") as stderr:
             gateway = launch_gateway(at_launch, {"stderr": stderr})  # type: ignore[no-untyped-call]
         SparkContext._ensure_initialized(gateway=gateway)  # noqa: SLF001 - as pyspark itself
-    with _own_interrupts():
-        return SparkSession.builder.config(conf=conf).getOrCreate()
 
 
 @contextmanager
-def _own_interrupts() -> Iterator[None]:
-    """Keep Ctrl-C as it is: pyspark's handler calls the JVM from within a call and fails.
+def _interrupts_later() -> Iterator[None]:
+    """Let Ctrl-C wait for the end of the block, and then be what it was before.
 
-    py4j logs it with a stack trace, which whoever has pressed the keys has no use for.
+    Python loses one that comes while it forks, and pyspark leaves a handler behind that calls the
+    JVM from within a call and fails.
     """
-    logging.getLogger().addFilter(_is_no_interrupt)
     if threading.current_thread() is not threading.main_thread():
-        yield  # pyspark leaves signals alone there
+        yield  # signals go to the main thread, and pyspark sets no handler here
         return
-    before = signal.getsignal(signal.SIGINT)
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+    if came:
+        raise KeyboardInterrupt
 
 
 def _is_no_interrupt(record: logging.LogRecord) -> bool:
+    """Pass over what py4j logs of a Ctrl-C: a stack trace that nobody has a use for."""
     return record.exc_info is None or record.exc_info[0] is not KeyboardInterrupt
 
 

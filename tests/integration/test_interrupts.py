@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -34,10 +35,11 @@ def test_an_interrupted_backfill_on_spark_says_so_and_leaves_no_rows(
         text=True,
     )
     until = time.monotonic() + _PATIENCE_S
-    while time.monotonic() < until:
+    found = False
+    while not found and run.poll() is None and time.monotonic() < until:
+        with suppress(subprocess.TimeoutExpired):
+            run.wait(timeout=0.02)
         found = log.exists() if "session" in awaited else any(table.rglob("part-*"))
-        if found or run.poll() is not None:
-            break
     run.send_signal(signal.SIGINT)
     _, error = run.communicate(timeout=60)
     assert run.returncode == 130, error
