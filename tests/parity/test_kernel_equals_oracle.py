@@ -62,10 +62,13 @@ def test_kernel_equals_oracle_for_every_aggregate_and_window(
     assert_equal(VIEWS[name], history, data.draw(spines(history)))
 
 
+@pytest.mark.parametrize("name", ["late", "prompt"])
 @given(data=st.data())
 @settings(deadline=None, max_examples=60)
-def test_working_in_chunks_of_entities_changes_nothing(data: st.DataObject) -> None:
+def test_working_in_chunks_and_parts_of_them_changes_nothing(
+    name: str, data: st.DataObject
+) -> None:
     history = data.draw(histories())
     spine = data.draw(spines(history))
-    with mock.patch.object(compute, "CHUNK", 3):
-        assert_equal(VIEWS["late"], history, spine)
+    with mock.patch.object(compute, "CHUNK", 3), mock.patch.object(compute, "PART", 2):
+        assert_equal(VIEWS[name], history, spine)

@@ -119,7 +119,7 @@ def _extreme(chunk: Chunk, feature: Feature) -> tuple[Ints | Doubles, Bools]:
 def _chosen(chunk: Chunk, feature: Feature) -> tuple[Ints, Bools]:
     """The position in the table of the first or last event that each row sees."""
     pieces = chunk.visibility(feature).pieces
-    rank = np.arange(chunk.frame.events)
+    rank = chunk.frame.positions
     rows = chunk.frame.rows
     first = feature.kind is Kind.FIRST
     best = (reducers.least if first else reducers.greatest)(pieces, rank, rows)
@@ -169,7 +169,7 @@ def _approx_distinct(chunk: Chunk, feature: Feature) -> tuple[Doubles, None]:
 
 def _hashes(chunk: Chunk, name: str, column: columns.NumericColumn, used: Ints) -> Ints:
     """The sketch's hash for each of some value codes."""
-    events = np.arange(chunk.frame.events) if column.valid is None else np.flatnonzero(column.valid)
+    events = chunk.frame.positions if column.valid is None else np.flatnonzero(column.valid)
     present, first = np.unique(column.values[events], return_index=True)
     place = chunk.events.place[events[first[np.searchsorted(present, used)]]]
     values = chunk.events.table[name].take(pa.array(place)).to_pylist()
