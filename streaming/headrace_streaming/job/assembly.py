@@ -1,0 +1,181 @@
+"""Assembles the pipeline: Kafka sources, one feature operator a stage, rules, Kafka sinks.
+
+Every record stays in the JVM: what is put together here are operators of the jar, by the names of
+their Java classes.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from headrace_streaming.job.config import JobConfig, Mode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pyflink.datastream import StreamExecutionEnvironment
+
+_OPERATOR = "io.headrace.operator.stream"
+# The broker refuses more than 15 minutes; less would abort transactions of a job that restarts.
+_TRANSACTION_TIMEOUT_MS = 14 * 60 * 1000
+
+
+def job_name(project: str) -> str:
+    """The name by which the cluster knows a project's job."""
+    return f"headrace-{project}"
+
+
+def assemble(environment: StreamExecutionEnvironment, plan: str, config: JobConfig) -> None:
+    """Put the whole job of a plan into an execution environment."""
+    _Assembly(environment, plan, config).build()
+
+
+class _Assembly:
+    """One job being put together; its streams are Java objects."""
+
+    def __init__(
+        self, environment: StreamExecutionEnvironment, plan: str, config: JobConfig
+    ) -> None:
+        from pyflink.java_gateway import get_gateway
+
+        self._jvm = get_gateway().jvm
+        self._environment = environment
+        self._plan_json = plan
+        self._plan: dict[str, Any] = json.loads(plan)
+        self._config = config
+        self._project = self._plan["project"]
+        self._sources = [source["name"] for source in self._plan["sources"]]
+        self._views = {view["name"]: view for view in self._plan["views"]}
+
+    def build(self) -> None:
+        """Wire sources, stages, rules and sinks."""
+        events = {name: self._source(place) for place, name in enumerate(self._sources)}
+        dead = [self._side(stream, "DEAD") for stream in events.values()]
+        late: list[Any] = []
+        for place, decision in enumerate(self._plan["decisions"]):
+            stream = events[decision["source"]]
+            for number, stage in enumerate(decision["stages"]):
+                facts = self._facts(decision, stage)
+                stream = self._stage(place, number, stage, stream, [events[f] for f in facts])
+                dead.append(self._side(stream, "DEAD"))
+                late.append(self._side(stream, "LATE"))
+            decided = self._decided(place, decision["name"], stream)
+            self._sink(decided, "decisions", decision["name"], exactly_once=True)
+            if decision["rules"]:
+                self._sink(self._side(decided, "ALERTS"), "alerts", decision["name"])
+        self._sink(_union(dead), "dead-letters", "all")
+        self._sink(_union(late), "late-events", "all")
+
+    def _facts(self, decision: dict[str, Any], stage: dict[str, Any]) -> list[str]:
+        """The sources of a stage's views besides the one that is decided on."""
+        sources = (self._views[view]["source"] for view in stage["views"])
+        return [name for name in dict.fromkeys(sources) if name != decision["source"]]
+
+    def _source(self, place: int) -> Any:
+        """The decoded events of a source; what can't be used goes to a side output."""
+        source = self._plan["sources"][place]
+        kafka = self._jvm.org.apache.flink.connector.kafka.source
+        initializer = kafka.enumerator.initializer.OffsetsInitializer
+        builder = (
+            kafka.KafkaSource.builder()
+            .setBootstrapServers(self._config.bootstrap_servers)
+            .setGroupId(f"{job_name(self._project)}-{self._config.epoch}")
+            .setTopics([self._topic(source["topic"])])
+            .setStartingOffsets(initializer.earliest())
+            .setDeserializer(
+                self._java("RecordDecoder")(self._plan_json, place, self._config.most_ahead_ms)
+            )
+        )
+        for name, value in self._config.kafka_options.items():
+            builder.setProperty(name, value)
+        if self._config.bounded:
+            builder.setBounded(initializer.latest())
+        duration = self._jvm.java.time.Duration.ofMillis
+        strategy = self._jvm.org.apache.flink.api.common.eventtime.WatermarkStrategy
+        watermarks = (
+            strategy.forBoundedOutOfOrderness(duration(self._config.out_of_orderness_ms))
+            .withTimestampAssigner(self._java("EventTimes")())
+            .withIdleness(duration(self._config.idle_ms))
+        )
+        name = source["name"]
+        read = (
+            self._environment._j_stream_execution_environment  # noqa: SLF001 - PyFlink's own way down
+            .fromSource(builder.build(), watermarks, name, self._types.ENVELOPE)
+            .uid(f"source-{name}")
+        )
+        return (
+            read.process(self._java("DeadLetterFunction")(self._plan_json), self._types.ENVELOPE)
+            .name(f"{name}: decoded")
+            .uid(f"decoded-{name}")
+        )
+
+    def _stage(
+        self, place: int, number: int, stage: dict[str, Any], stream: Any, facts: Iterable[Any]
+    ) -> Any:
+        key = self._java("EntityKey")(self._plan_json, stage["join_key"])
+        bounds = self._jvm.io.headrace.operator.state.StageEngine.Bounds(
+            self._config.lateness_ms, self._config.dedup_ms, self._config.most_events
+        )
+        function = self._java("FeatureFunction")(
+            self._plan_json, place, number, self._config.mode is Mode.ORDERED, bounds
+        )
+        label = f"{self._plan['decisions'][place]['name']}-{stage['join_key']}"
+        return (
+            _union([stream, *facts])
+            .keyBy(key, self._jvm.org.apache.flink.api.common.typeinfo.Types.STRING)
+            .process(function, self._types.ENVELOPE)
+            .name(f"{', '.join(stage['views'])} by {stage['join_key']}")
+            .uid(f"features-{label}")
+        )
+
+    def _decided(self, place: int, name: str, stream: Any) -> Any:
+        function = self._java("DecisionFunction")(self._plan_json, place, self._config.epoch)
+        return (
+            stream.process(function, self._types.RECORD)
+            .name(f"{name}: decided")
+            .uid(f"decided-{name}")
+        )
+
+    def _sink(self, stream: Any, topic: str, label: str, *, exactly_once: bool = False) -> None:
+        sink = self._jvm.org.apache.flink.connector.kafka.sink.KafkaSink
+        guarantee = self._jvm.org.apache.flink.connector.base.DeliveryGuarantee
+        builder = (
+            sink.builder()
+            .setBootstrapServers(self._config.bootstrap_servers)
+            .setRecordSerializer(self._java("RecordSchema")(self._topic(topic)))
+            .setProperty("linger.ms", "0" if topic == "alerts" else "5")
+            .setProperty("compression.type", "lz4")
+        )
+        for name, value in self._config.kafka_options.items():
+            builder.setProperty(name, value)
+        if exactly_once:
+            builder.setDeliveryGuarantee(guarantee.EXACTLY_ONCE)
+            builder.setTransactionalIdPrefix(f"{job_name(self._project)}-{label}")
+            builder.setProperty("transaction.timeout.ms", str(_TRANSACTION_TIMEOUT_MS))
+        else:
+            builder.setDeliveryGuarantee(guarantee.AT_LEAST_ONCE)
+        stream.sinkTo(builder.build()).name(topic).uid(f"sink-{topic}-{label}")
+
+    def _side(self, stream: Any, tag: str) -> Any:
+        return stream.getSideOutput(getattr(self._java("Outputs"), tag))
+
+    def _topic(self, name: str) -> str:
+        return f"{self._config.topic_prefix}{name}"
+
+    def _java(self, name: str) -> Any:
+        package = self._jvm
+        for part in f"{_OPERATOR}.{name}".split("."):
+            package = getattr(package, part)
+        return package
+
+    @property
+    def _types(self) -> Any:
+        return self._java("Types")
+
+
+def _union(streams: list[Any]) -> Any:
+    first, *others = streams
+    for other in others:
+        first = first.union(other)
+    return first

@@ -1,0 +1,51 @@
+"""What a deployment of the stream job is told beside its plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Mode(StrEnum):
+    """When events are absorbed: on arrival, or in the order of time behind the watermark."""
+
+    IMMEDIATE = "immediate"
+    ORDERED = "ordered"
+
+
+@dataclass(frozen=True, slots=True)
+class JobConfig:
+    """One deployment.
+
+    Attributes:
+        bootstrap_servers: of Kafka.
+        kafka_options: further client properties, such as those of TLS and SASL; never shown.
+        topic_prefix: before the name of every topic.
+        epoch: number of the deployment; rises with every one.
+        mode: when events are absorbed.
+        bounded: end at the newest records of the start instead of going on for ever.
+        lateness_ms: how long before an entity's clock values can still be asked for.
+        dedup_ms: how long before an entity's newest event duplicates are recognised.
+        out_of_orderness_ms: how far the watermark is behind the newest event of a partition.
+        idle_ms: a partition that is silent for so long doesn't hold the watermark back.
+        most_ahead_ms: how far an event may be ahead of the time at which it was sent.
+        most_events: how many single events an entity may keep in a view.
+        checkpoint_interval_ms: between the starts of checkpoints.
+        parallelism: how many subtasks each operator has.
+    """
+
+    bootstrap_servers: str
+    epoch: int
+    kafka_options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    topic_prefix: str = ""
+    mode: Mode = Mode.IMMEDIATE
+    bounded: bool = False
+    lateness_ms: int = 3_600_000
+    dedup_ms: int = 3_600_000
+    out_of_orderness_ms: int = 5_000
+    idle_ms: int = 5_000
+    most_ahead_ms: int = 300_000
+    most_events: int = 100_000
+    checkpoint_interval_ms: int = 1_000
+    parallelism: int = 2

@@ -1,0 +1,42 @@
+package io.headrace.operator.aggregate;
+
+import io.headrace.operator.plan.FeaturePlan;
+import io.headrace.operator.state.RawEvents;
+import java.io.IOException;
+import org.apache.flink.core.memory.DataInputView;
+import org.apache.flink.core.memory.DataOutputView;
+
+/** The number of events. */
+final class CountAccumulator implements Accumulator {
+    private long count;
+
+    @Override
+    public void clear() {
+        count = 0;
+    }
+
+    @Override
+    public void absorb(RawEvents events, int row) {
+        count++;
+    }
+
+    @Override
+    public void merge(Accumulator other) {
+        count += ((CountAccumulator) other).count;
+    }
+
+    @Override
+    public Object value(FeaturePlan feature) {
+        return count;
+    }
+
+    @Override
+    public void write(DataOutputView out) throws IOException {
+        out.writeLong(count);
+    }
+
+    @Override
+    public void read(DataInputView in) throws IOException {
+        count = in.readLong();
+    }
+}

@@ -1,0 +1,57 @@
+package io.headrace.operator.aggregate;
+
+import io.headrace.operator.plan.FeaturePlan;
+import io.headrace.operator.state.RawEvents;
+import java.io.IOException;
+import java.util.HashSet;
+import java.util.Set;
+import org.apache.flink.core.memory.DataInputView;
+import org.apache.flink.core.memory.DataOutputView;
+
+/** The set of values of one column. */
+final class DistinctAccumulator implements Accumulator {
+    private final int column;
+    private final Set<Object> values = new HashSet<>();
+
+    DistinctAccumulator(int column) {
+        this.column = column;
+    }
+
+    @Override
+    public void clear() {
+        values.clear();
+    }
+
+    @Override
+    public void absorb(RawEvents events, int row) {
+        if (!events.isNull(column, row)) {
+            values.add(events.value(column, row));
+        }
+    }
+
+    @Override
+    public void merge(Accumulator other) {
+        values.addAll(((DistinctAccumulator) other).values);
+    }
+
+    @Override
+    public Object value(FeaturePlan feature) {
+        return (long) values.size();
+    }
+
+    @Override
+    public void write(DataOutputView out) throws IOException {
+        out.writeInt(values.size());
+        for (Object value : values) {
+            Scalars.write(out, value);
+        }
+    }
+
+    @Override
+    public void read(DataInputView in) throws IOException {
+        values.clear();
+        for (int left = in.readInt(); left > 0; left--) {
+            values.add(Scalars.read(in));
+        }
+    }
+}

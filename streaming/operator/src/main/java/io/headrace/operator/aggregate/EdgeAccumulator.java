@@ -1,0 +1,102 @@
+package io.headrace.operator.aggregate;
+
+import io.headrace.operator.plan.FeaturePlan;
+import io.headrace.operator.state.RawEvents;
+import java.io.IOException;
+import java.util.Arrays;
+import org.apache.flink.core.memory.DataInputView;
+import org.apache.flink.core.memory.DataOutputView;
+
+/** The row with the least or greatest (event time, dedup key bytes), and its values. */
+final class EdgeAccumulator implements Accumulator {
+    private final int[] columns;
+    private final boolean last;
+    private boolean found;
+    private long time;
+    private byte[] dedup;
+    private Object[] values;
+
+    EdgeAccumulator(int[] columns, boolean last) {
+        this.columns = columns;
+        this.last = last;
+    }
+
+    @Override
+    public void clear() {
+        found = false;
+        dedup = null;
+        values = null;
+    }
+
+    @Override
+    public void absorb(RawEvents events, int row) {
+        if (!takes(events.time(row), events.dedup(row))) {
+            return;
+        }
+        Object[] chosen = new Object[columns.length];
+        for (int i = 0; i < columns.length; i++) {
+            chosen[i] = events.value(columns[i], row);
+        }
+        values = chosen;
+    }
+
+    @Override
+    public void merge(Accumulator other) {
+        EdgeAccumulator that = (EdgeAccumulator) other;
+        if (that.found && takes(that.time, that.dedup)) {
+            values = that.values;
+        }
+    }
+
+    @Override
+    public Object value(FeaturePlan feature) {
+        return found ? values[feature.edgeColumn()] : feature.defaultValue();
+    }
+
+    @Override
+    public void write(DataOutputView out) throws IOException {
+        out.writeBoolean(found);
+        if (!found) {
+            return;
+        }
+        out.writeLong(time);
+        out.writeInt(dedup.length);
+        out.write(dedup);
+        for (Object value : values) {
+            Scalars.write(out, value);
+        }
+    }
+
+    @Override
+    public void read(DataInputView in) throws IOException {
+        clear();
+        found = in.readBoolean();
+        if (!found) {
+            return;
+        }
+        time = in.readLong();
+        dedup = new byte[in.readInt()];
+        in.readFully(dedup);
+        values = new Object[columns.length];
+        for (int i = 0; i < columns.length; i++) {
+            values[i] = Scalars.read(in);
+        }
+    }
+
+    /** Whether an event comes before the chosen one; its place is kept if it does. */
+    private boolean takes(long otherTime, byte[] otherDedup) {
+        if (found) {
+            int order = Long.compare(otherTime, time);
+            if (order == 0) {
+                order = Arrays.compareUnsigned(otherDedup, dedup);
+            }
+            if (order > 0 != last) {
+                return false;
+            }
+        }
+        found = true;
+        time = otherTime;
+        dedup = otherDedup;
+        return true;
+    }
+}

@@ -1,0 +1,75 @@
+package io.headrace.operator.aggregate;
+
+import io.headrace.operator.plan.FeaturePlan;
+import io.headrace.operator.state.RawEvents;
+import java.io.IOException;
+import org.apache.flink.core.memory.DataInputView;
+import org.apache.flink.core.memory.DataOutputView;
+
+/** The least or greatest number of a column; -0.0 is below 0.0. */
+final class ExtremeAccumulator implements Accumulator {
+    private final int column;
+    private final boolean floating;
+    private final boolean greatest;
+    private boolean found;
+    private long best;
+
+    ExtremeAccumulator(int column, boolean floating, boolean greatest) {
+        this.column = column;
+        this.floating = floating;
+        this.greatest = greatest;
+    }
+
+    @Override
+    public void clear() {
+        found = false;
+    }
+
+    @Override
+    public void absorb(RawEvents events, int row) {
+        if (!events.isNull(column, row)) {
+            offer(events.number(column, row));
+        }
+    }
+
+    @Override
+    public void merge(Accumulator other) {
+        ExtremeAccumulator that = (ExtremeAccumulator) other;
+        if (that.found) {
+            offer(that.best);
+        }
+    }
+
+    @Override
+    public Object value(FeaturePlan feature) {
+        if (!found) {
+            return feature.defaultValue();
+        }
+        return floating ? (Object) Double.longBitsToDouble(best) : (Object) best;
+    }
+
+    @Override
+    public void write(DataOutputView out) throws IOException {
+        out.writeBoolean(found);
+        out.writeLong(best);
+    }
+
+    @Override
+    public void read(DataInputView in) throws IOException {
+        found = in.readBoolean();
+        best = in.readLong();
+    }
+
+    private void offer(long value) {
+        if (!found || compare(value, best) > 0 == greatest) {
+            best = value;
+            found = true;
+        }
+    }
+
+    private int compare(long left, long right) {
+        return floating
+                ? Double.compare(Double.longBitsToDouble(left), Double.longBitsToDouble(right))
+                : Long.compare(left, right);
+    }
+}

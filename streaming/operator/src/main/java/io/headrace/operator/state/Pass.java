@@ -1,0 +1,176 @@
+package io.headrace.operator.state;
+
+import io.headrace.operator.BadRecord;
+import io.headrace.operator.aggregate.Accumulator;
+import io.headrace.operator.aggregate.Accumulators;
+import io.headrace.operator.plan.FeaturePlan;
+import io.headrace.operator.plan.ViewPlan;
+import io.headrace.operator.plan.WindowPlan;
+import java.util.Arrays;
+import java.util.List;
+
+/**
+ * Values of all windows that end at the same event time, in one walk from the newest event back.
+ *
+ * <p>Each of these windows holds the newest events up to some age, so it is closed for good, and its
+ * features are read off the partials, when the walk leaves it.
+ */
+final class Pass {
+    private final long delay;
+    private final long coarseEnd;
+    private final boolean excludeCurrent;
+    private final WindowPlan[] windows;
+    private final FeaturePlan[][] features;
+    private final int[][] places;
+    private final Accumulator[] partials;
+    private final boolean[][] needs;
+
+    // Of one walk.
+    private final boolean[] open;
+    private final long[] starts;
+    private final int[] readers;
+
+    /** The pass for features at the given places of a view, whose windows end together. */
+    Pass(ViewPlan view, List<Integer> of) {
+        FeaturePlan any = view.features().get(of.get(0));
+        delay = any.window().delayMs();
+        coarseEnd = WindowSpan.coarseEnd(any.window());
+        excludeCurrent = any.excludeCurrent();
+        windows =
+                of.stream()
+                        .map(place -> view.features().get(place).window())
+                        .distinct()
+                        .toArray(WindowPlan[]::new);
+        features = new FeaturePlan[windows.length][];
+        places = new int[windows.length][];
+        needs = new boolean[windows.length][view.partials().size()];
+        for (int w = 0; w < windows.length; w++) {
+            WindowPlan window = windows[w];
+            places[w] =
+                    of.stream()
+                            .filter(place -> view.features().get(place).window().equals(window))
+                            .mapToInt(place -> place)
+                            .toArray();
+            features[w] =
+                    Arrays.stream(places[w])
+                            .mapToObj(view.features()::get)
+                            .toArray(FeaturePlan[]::new);
+            for (FeaturePlan feature : features[w]) {
+                needs[w][feature.partial()] = true;
+            }
+        }
+        partials = Accumulators.of(view);
+        open = new boolean[windows.length];
+        starts = new long[windows.length];
+        readers = new int[partials.length];
+    }
+
+    /** Puts the values at a time into their places. */
+    void evaluate(ViewState state, long time, byte[] current, Object[] values) throws BadRecord {
+        RawEvents raw = state.raw;
+        long end = time - delay;
+        if (coarseEnd != 1) {
+            end = WindowSpan.floor(end + 1, coarseEnd) - 1;
+        }
+        begin(time);
+        int left = windows.length;
+        long edge = end;
+        int row = raw.firstAtOrAfter(end + 1) - 1;
+        int tile = state.folded.size() - 1;
+        while (left > 0) {
+            while (tile >= 0 && state.folded.get(tile).first > end) {
+                tile--;
+            }
+            if (row < 0 && tile < 0) {
+                break;
+            }
+            boolean single = row >= 0 && (tile < 0 || raw.time(row) >= state.folded.get(tile).first);
+            if (single && !counts(raw, row, time, current)) {
+                row--;
+                continue;
+            }
+            FoldedTile whole = single ? null : state.folded.get(tile);
+            long first = single ? raw.time(row) : whole.first;
+            long last = single ? first : whole.last;
+            left -= close(edge, last, values);
+            if (left == 0) {
+                break;
+            }
+            for (int p = 0; p < partials.length; p++) {
+                if (readers[p] > 0) {
+                    if (single) {
+                        partials[p].absorb(raw, row);
+                    } else {
+                        partials[p].merge(whole.partials[p]);
+                    }
+                }
+            }
+            edge = Math.min(edge, first);
+            if (single) {
+                row--;
+            } else {
+                tile--;
+            }
+        }
+        for (int w = 0; w < windows.length; w++) {
+            if (open[w]) {
+                finish(w, values);
+            }
+        }
+    }
+
+    private void begin(long time) {
+        Arrays.fill(readers, 0);
+        for (int w = 0; w < windows.length; w++) {
+            open[w] = true;
+            starts[w] = WindowSpan.start(windows[w], time);
+            for (int p = 0; p < partials.length; p++) {
+                if (needs[w][p]) {
+                    readers[p]++;
+                }
+            }
+        }
+        for (Accumulator partial : partials) {
+            partial.clear();
+        }
+    }
+
+    private boolean counts(RawEvents raw, int row, long time, byte[] current) {
+        if (raw.available(row) > time) {
+            return false;
+        }
+        return !(excludeCurrent && current != null && Arrays.equals(current, raw.dedup(row)));
+    }
+
+    /** Closes the windows that what comes next lies outside of; returns how many. */
+    private int close(long edge, long last, Object[] values) throws BadRecord {
+        int closed = 0;
+        for (int w = 0; w < windows.length; w++) {
+            if (!open[w]) {
+                continue;
+            }
+            boolean outside =
+                    windows[w].kind() == WindowPlan.Kind.SESSION
+                            ? edge - last > windows[w].gapMs()
+                            : last < starts[w];
+            if (outside) {
+                finish(w, values);
+                closed++;
+            }
+        }
+        return closed;
+    }
+
+    private void finish(int w, Object[] values) throws BadRecord {
+        open[w] = false;
+        for (int i = 0; i < places[w].length; i++) {
+            FeaturePlan feature = features[w][i];
+            values[places[w][i]] = partials[feature.partial()].value(feature);
+        }
+        for (int p = 0; p < partials.length; p++) {
+            if (needs[w][p]) {
+                readers[p]--;
+            }
+        }
+    }
+}

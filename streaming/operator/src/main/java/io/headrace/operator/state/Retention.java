@@ -1,0 +1,191 @@
+package io.headrace.operator.state;
+
+import io.headrace.operator.aggregate.Accumulator;
+import io.headrace.operator.aggregate.Accumulators;
+import io.headrace.operator.plan.ViewPlan;
+import io.headrace.operator.plan.WindowPlan;
+import java.util.List;
+
+/**
+ * What an entity's state can do without.
+ *
+ * <p>Values are asked for from the state's clock less the lateness on. An event that no window can
+ * reach from there is dropped; events that no window can tell apart are folded into one tile.
+ */
+final class Retention {
+    static final int LEAST_TO_FOLD = 16;
+
+    private final ViewPlan view;
+    private final long lateness;
+    private final List<WindowPlan> windows;
+    private final boolean foldable;
+    private final long greatestGap;
+
+    Retention(ViewPlan view, long lateness) {
+        this.view = view;
+        this.lateness = lateness;
+        windows = view.features().stream().map(feature -> feature.window()).distinct().toList();
+        foldable =
+                windows.stream()
+                        .anyMatch(w -> w.kind() != WindowPlan.Kind.SLIDING || w.hopMs() > 1);
+        greatestGap =
+                windows.stream()
+                        .filter(w -> w.kind() == WindowPlan.Kind.SESSION)
+                        .mapToLong(WindowPlan::gapMs)
+                        .max()
+                        .orElse(0);
+    }
+
+    /** The earliest time at which the state can be asked. */
+    long earliest(ViewState state) {
+        return state.clock - lateness;
+    }
+
+    /** Drops and folds what it can. */
+    void apply(ViewState state) {
+        if (state.clock == ViewState.NO_CLOCK) {
+            return;
+        }
+        long earliest = earliest(state);
+        drop(state, earliest);
+        if (foldable && state.raw.size() >= state.foldAt) {
+            fold(state, earliest);
+            state.foldAt = Math.max(LEAST_TO_FOLD, 2 * state.raw.size());
+        }
+    }
+
+    private void drop(ViewState state, long earliest) {
+        long horizon = Long.MAX_VALUE;
+        for (WindowPlan window : windows) {
+            horizon = Math.min(horizon, horizon(window, earliest));
+        }
+        while (true) {
+            FoldedTile tile = state.folded.isEmpty() ? null : state.folded.get(0);
+            boolean raw =
+                    state.raw.size() > 0 && (tile == null || state.raw.time(0) < tile.first);
+            if (!raw && tile == null) {
+                return;
+            }
+            long last = raw ? state.raw.time(0) : tile.last;
+            if (last >= horizon || !isolated(state, raw, last)) {
+                return;
+            }
+            if (raw) {
+                state.raw.remove(0);
+            } else {
+                state.folded.remove(0);
+            }
+            state.heldFrom = Math.max(state.heldFrom, last + greatestGap + 1);
+        }
+    }
+
+    /** Before which event time nothing can be inside a window any more. */
+    private static long horizon(WindowPlan window, long earliest) {
+        if (window.kind() == WindowPlan.Kind.SESSION) {
+            return earliest - window.delayMs() - window.gapMs();
+        }
+        return WindowSpan.start(window, earliest);
+    }
+
+    /** Whether the oldest thing that is kept can't be joined to a later one by any session. */
+    private boolean isolated(ViewState state, boolean raw, long last) {
+        if (greatestGap == 0) {
+            return true;
+        }
+        long next = Long.MAX_VALUE;
+        int row = raw ? 1 : 0;
+        if (state.raw.size() > row) {
+            next = state.raw.time(row);
+        }
+        int place = raw ? 0 : 1;
+        if (state.folded.size() > place) {
+            next = Math.min(next, state.folded.get(place).first);
+        }
+        return next == Long.MAX_VALUE || next - last > greatestGap;
+    }
+
+    private void fold(ViewState state, long earliest) {
+        int row = 0;
+        while (row < state.raw.size() && state.raw.time(row) < earliest) {
+            long time = state.raw.time(row);
+            if (state.raw.available(row) > earliest || !together(time, time, 0, earliest)) {
+                row++;
+                continue;
+            }
+            absorb(state, row, earliest);
+            state.raw.remove(row);
+        }
+    }
+
+    private void absorb(ViewState state, int row, long earliest) {
+        long time = state.raw.time(row);
+        int place = state.folded.size();
+        while (place > 0 && state.folded.get(place - 1).first > time) {
+            place--;
+        }
+        FoldedTile before = place > 0 ? state.folded.get(place - 1) : null;
+        FoldedTile after = place < state.folded.size() ? state.folded.get(place) : null;
+        if (before != null && together(before.first, Math.max(before.last, time), time - before.last, earliest)) {
+            add(state, before, row);
+            before.last = Math.max(before.last, time);
+            if (after != null && together(before.first, after.last, after.first - before.last, earliest)) {
+                merge(before, after);
+                state.folded.remove(place);
+            }
+        } else if (after != null && together(time, after.last, after.first - time, earliest)) {
+            add(state, after, row);
+            after.first = time;
+        } else {
+            FoldedTile tile = new FoldedTile(time, time, Accumulators.of(view));
+            add(state, tile, row);
+            state.folded.add(place, tile);
+        }
+    }
+
+    private static void add(ViewState state, FoldedTile tile, int row) {
+        for (Accumulator partial : tile.partials) {
+            partial.absorb(state.raw, row);
+        }
+    }
+
+    private static void merge(FoldedTile left, FoldedTile right) {
+        for (int i = 0; i < left.partials.length; i++) {
+            left.partials[i].merge(right.partials[i]);
+        }
+        left.last = Math.max(left.last, right.last);
+    }
+
+    /**
+     * Whether no window at any time from `earliest` on can part two neighbours.
+     *
+     * @param first the first time of the earlier one
+     * @param last the last time of the later one
+     * @param distance the time between them; not above 0 where one lies within the other
+     */
+    private boolean together(long first, long last, long distance, long earliest) {
+        for (WindowPlan window : windows) {
+            long end = earliest - window.delayMs();
+            boolean one =
+                    switch (window.kind()) {
+                        case UNBOUNDED -> last < end;
+                        case SESSION -> last < end && distance <= window.gapMs();
+                        case TUMBLING ->
+                                last < horizon(window, earliest)
+                                        || last < end && sameTile(first, last, window.sizeMs());
+                        case SLIDING ->
+                                last < horizon(window, earliest)
+                                        || window.hopMs() > 1
+                                                && last < earliest
+                                                && sameTile(first, last, window.hopMs());
+                    };
+            if (!one) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    private static boolean sameTile(long first, long last, long step) {
+        return Math.floorDiv(first, step) == Math.floorDiv(last, step);
+    }
+}

@@ -1,0 +1,98 @@
+package io.headrace.operator.state;
+
+import io.headrace.operator.BadRecord;
+import io.headrace.operator.plan.FeaturePlan;
+import io.headrace.operator.plan.ViewPlan;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/** Absorbs the events of one view into the state of an entity, and answers for a time. */
+public final class ViewEngine {
+    /** What became of an event. */
+    public enum Absorption {
+        /** It is in the state. */
+        ABSORBED,
+        /** Its tile is no longer held: batch has to heal it. */
+        TOO_OLD,
+        /** The entity has as many single events as it may: batch has to heal it. */
+        FULL
+    }
+
+    private final ViewPlan view;
+    private final ColumnKind[] kinds;
+    private final Retention retention;
+    private final List<Pass> passes;
+    private final int mostEvents;
+
+    /**
+     * The engine of a view.
+     *
+     * @param lateness how long before the state's clock values can still be asked for, ms
+     * @param mostEvents how many single events an entity may have
+     */
+    public ViewEngine(ViewPlan view, long lateness, int mostEvents) {
+        this.view = view;
+        this.mostEvents = mostEvents;
+        kinds = ColumnKind.of(view);
+        retention = new Retention(view, lateness);
+        Map<List<Object>, List<Integer>> together = new LinkedHashMap<>();
+        for (int place = 0; place < view.features().size(); place++) {
+            FeaturePlan feature = view.features().get(place);
+            List<Object> end =
+                    List.of(
+                            feature.excludeCurrent(),
+                            feature.window().delayMs(),
+                            WindowSpan.coarseEnd(feature.window()));
+            together.computeIfAbsent(end, key -> new ArrayList<>()).add(place);
+        }
+        passes = together.values().stream().map(places -> new Pass(view, places)).toList();
+    }
+
+    /** The state of an entity without events. */
+    public ViewState newState() {
+        return new ViewState(kinds);
+    }
+
+    /** Whether a time is before the earliest that the state can be asked for. */
+    public boolean isLate(ViewState state, long time) {
+        return state.clock != ViewState.NO_CLOCK && time < retention.earliest(state);
+    }
+
+    /**
+     * Takes an event in, and drops and folds what is no longer needed.
+     *
+     * @param time event time, ms
+     * @param available when the event could first be known, ms
+     * @param values the view's columns
+     */
+    public Absorption absorb(
+            ViewState state, long time, long available, byte[] dedup, Object[] values) {
+        if (time < state.heldFrom) {
+            return Absorption.TOO_OLD;
+        }
+        if (state.raw.size() >= mostEvents) {
+            return Absorption.FULL;
+        }
+        state.raw.insert(time, available, dedup, values);
+        state.sequence++;
+        state.clock = Math.max(state.clock, available);
+        retention.apply(state);
+        return Absorption.ABSORBED;
+    }
+
+    /**
+     * The values of all features at a time.
+     *
+     * @param current the dedup key of the event being decided, or null
+     * @throws BadRecord a sum is outside int64
+     */
+    public Object[] values(ViewState state, long time, byte[] current) throws BadRecord {
+        Object[] values = new Object[view.features().size()];
+        for (Pass pass : passes) {
+            pass.evaluate(state, time, current, values);
+        }
+        return values;
+    }
+}

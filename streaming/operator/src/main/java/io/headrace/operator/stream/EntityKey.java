@@ -1,0 +1,23 @@
+package io.headrace.operator.stream;
+
+import io.headrace.operator.plan.Plan;
+import java.util.List;
+import org.apache.flink.api.java.functions.KeySelector;
+
+/** The entity that an event is about, by the join key of a stage. */
+public final class EntityKey implements KeySelector<Envelope, String> {
+    private static final long serialVersionUID = 1L;
+
+    private final int[] places;
+
+    /** The key of a stage. */
+    public EntityKey(String planJson, String joinKey) {
+        List<io.headrace.operator.plan.SourcePlan> sources = Plan.read(planJson).sources();
+        places = sources.stream().mapToInt(source -> source.columnNames().indexOf(joinKey)).toArray();
+    }
+
+    @Override
+    public String getKey(Envelope event) {
+        return String.valueOf(event.row[places[event.source]]);
+    }
+}

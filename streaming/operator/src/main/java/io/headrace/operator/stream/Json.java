@@ -1,0 +1,49 @@
+package io.headrace.operator.stream;
+
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.core.JsonFactory;
+import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.core.JsonGenerator;
+
+/** Writes what leaves the job as JSON. */
+final class Json {
+    private static final JsonFactory FACTORY = new JsonFactory();
+    private static final int START_BYTES = 1024;
+
+    /** Fills an object that is open. */
+    interface Fields {
+        void write(JsonGenerator json) throws IOException;
+    }
+
+    private Json() {}
+
+    /** One object, in UTF-8. */
+    static byte[] object(Fields fields) {
+        ByteArrayOutputStream bytes = new ByteArrayOutputStream(START_BYTES);
+        try (JsonGenerator json = FACTORY.createGenerator(bytes)) {
+            json.writeStartObject();
+            fields.write(json);
+            json.writeEndObject();
+        } catch (IOException error) {
+            throw new UncheckedIOException(error);
+        }
+        return bytes.toByteArray();
+    }
+
+    /** A field of whatever type its value has. */
+    static void field(JsonGenerator json, String name, Object value) throws IOException {
+        json.writeFieldName(name);
+        if (value == null) {
+            json.writeNull();
+        } else if (value instanceof Long number) {
+            json.writeNumber(number);
+        } else if (value instanceof Double number) {
+            json.writeNumber(number);
+        } else if (value instanceof Boolean truth) {
+            json.writeBoolean(truth);
+        } else {
+            json.writeString((String) value);
+        }
+    }
+}

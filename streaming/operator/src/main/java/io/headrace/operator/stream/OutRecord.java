@@ -1,0 +1,28 @@
+package io.headrace.operator.stream;
+
+/** A record for Kafka: what it is keyed by, and its bytes. */
+public final class OutRecord {
+    /** Decides the partition; records of one key keep their order. */
+    public byte[] key;
+
+    /** The content. */
+    public byte[] value;
+
+    /** Names and values in turn, or null where there are none. */
+    public String[] headers;
+
+    /** For serializers that fill it. */
+    public OutRecord() {}
+
+    /** A record of a key and a value. */
+    public OutRecord(byte[] key, byte[] value) {
+        this(key, value, null);
+    }
+
+    /** A record with headers: names and values in turn. */
+    public OutRecord(byte[] key, byte[] value, String[] headers) {
+        this.key = key;
+        this.value = value;
+        this.headers = headers;
+    }
+}

@@ -1,0 +1,87 @@
+package io.headrace.operator.stream;
+
+import io.headrace.operator.BadRecord;
+import io.headrace.operator.decode.EventDecoder;
+import io.headrace.operator.plan.Plan;
+import io.headrace.operator.plan.SourcePlan;
+import org.apache.flink.api.common.serialization.DeserializationSchema;
+import org.apache.flink.api.common.typeinfo.TypeInformation;
+import org.apache.flink.connector.kafka.source.reader.deserializer.KafkaRecordDeserializationSchema;
+import org.apache.flink.util.Collector;
+import org.apache.flink.kafka.shaded.org.apache.kafka.clients.consumer.ConsumerRecord;
+
+/** Reads the records of one source's topic; one that can't be used is marked with the reason. */
+public final class RecordDecoder implements KafkaRecordDeserializationSchema<Envelope> {
+    private static final long serialVersionUID = 1L;
+    private static final byte[] NOTHING = {};
+
+    private final String planJson;
+    private final int sourcePlace;
+    private final long mostAhead;
+    private transient SourcePlan source;
+    private transient EventDecoder decoder;
+
+    /**
+     * A decoder.
+     *
+     * @param source place of the source in the plan
+     * @param mostAhead how far an event may be ahead of the time its record was sent, ms
+     */
+    public RecordDecoder(String planJson, int source, long mostAhead) {
+        this.planJson = planJson;
+        this.sourcePlace = source;
+        this.mostAhead = mostAhead;
+    }
+
+    @Override
+    public void open(DeserializationSchema.InitializationContext context) {
+        source = Plan.read(planJson).sources().get(sourcePlace);
+        decoder = new EventDecoder(source);
+    }
+
+    @Override
+    public void deserialize(ConsumerRecord<byte[], byte[]> record, Collector<Envelope> out) {
+        Envelope event = new Envelope();
+        event.source = sourcePlace;
+        event.raw = record.value() == null ? NOTHING : record.value();
+        event.rawKey = record.key();
+        event.partition = record.partition();
+        event.offset = record.offset();
+        event.sentAt = record.timestamp();
+        event.available = record.timestamp();
+        try {
+            Object[] row = decoder.decode(event.raw);
+            long time = (Long) row[source.timePlace()];
+            long available =
+                    source.availablePlace() < 0 ? time : (Long) row[source.availablePlace()];
+            checkAhead(Math.max(time, available), record.timestamp());
+            event.row = row;
+            event.time = time;
+            event.available = available;
+        } catch (BadRecord bad) {
+            event.reason = bad.reason();
+            event.message = bad.getMessage();
+        }
+        out.collect(event);
+    }
+
+    @Override
+    public TypeInformation<Envelope> getProducedType() {
+        return Types.ENVELOPE;
+    }
+
+    // An event from the future would make every later one of its entity late.
+    private void checkAhead(long time, long sentAt) throws BadRecord {
+        if (time - sentAt > mostAhead) {
+            throw new BadRecord(
+                    "event_time_out_of_range",
+                    source.schema()
+                            + " is of "
+                            + time
+                            + ", "
+                            + (time - sentAt)
+                            + " ms after it was sent, expected at most "
+                            + mostAhead);
+        }
+    }
+}

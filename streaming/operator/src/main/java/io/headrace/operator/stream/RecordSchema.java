@@ -1,0 +1,35 @@
+package io.headrace.operator.stream;
+
+import java.nio.charset.StandardCharsets;
+import java.util.List;
+import java.util.ArrayList;
+import org.apache.flink.connector.kafka.sink.KafkaRecordSerializationSchema;
+import org.apache.flink.kafka.shaded.org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.flink.kafka.shaded.org.apache.kafka.common.header.Header;
+import org.apache.flink.kafka.shaded.org.apache.kafka.common.header.internals.RecordHeader;
+
+/** Sends records to one topic. */
+public final class RecordSchema implements KafkaRecordSerializationSchema<OutRecord> {
+    private static final long serialVersionUID = 1L;
+
+    private final String topic;
+
+    /** To a topic. */
+    public RecordSchema(String topic) {
+        this.topic = topic;
+    }
+
+    @Override
+    public ProducerRecord<byte[], byte[]> serialize(
+            OutRecord record, KafkaSinkContext context, Long timestamp) {
+        if (record.headers == null) {
+            return new ProducerRecord<>(topic, record.key, record.value);
+        }
+        List<Header> headers = new ArrayList<>(record.headers.length / 2);
+        for (int i = 0; i < record.headers.length; i += 2) {
+            byte[] value = record.headers[i + 1].getBytes(StandardCharsets.UTF_8);
+            headers.add(new RecordHeader(record.headers[i], value));
+        }
+        return new ProducerRecord<>(topic, null, record.key, record.value, headers);
+    }
+}

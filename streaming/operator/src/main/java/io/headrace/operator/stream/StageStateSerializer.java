@@ -1,0 +1,182 @@
+package io.headrace.operator.stream;
+
+import io.headrace.operator.plan.Plan;
+import io.headrace.operator.plan.StagePlan;
+import io.headrace.operator.state.StageEngine;
+import io.headrace.operator.state.StageState;
+import java.io.IOException;
+import java.io.ObjectInputStream;
+import org.apache.flink.api.common.typeutils.TypeSerializer;
+import org.apache.flink.api.common.typeutils.TypeSerializerSchemaCompatibility;
+import org.apache.flink.api.common.typeutils.TypeSerializerSnapshot;
+import org.apache.flink.core.memory.DataInputDeserializer;
+import org.apache.flink.core.memory.DataInputView;
+import org.apache.flink.core.memory.DataOutputSerializer;
+import org.apache.flink.core.memory.DataOutputView;
+import io.headrace.operator.aggregate.Scalars;
+
+/** Writes what a stage keeps for an entity, as the plan of the stage lays it out. */
+public final class StageStateSerializer extends TypeSerializer<StageState> {
+    private static final StageEngine.Bounds UNUSED = new StageEngine.Bounds(0, 0, 0);
+    private static final int START_BYTES = 512;
+
+    private final String plan;
+    private final int decision;
+    private final int stage;
+    private transient StageEngine engine;
+
+    /** The serializer of one stage of a decision in a plan. */
+    public StageStateSerializer(String plan, int decision, int stage) {
+        this.plan = plan;
+        this.decision = decision;
+        this.stage = stage;
+        engine = engine();
+    }
+
+    private StageEngine engine() {
+        Plan read = Plan.read(plan);
+        StagePlan of = read.decisions().get(decision).stages().get(stage);
+        return new StageEngine(
+                of.views().stream().map(read::view).toList(), read.sources().size(), UNUSED);
+    }
+
+    private void readObject(ObjectInputStream in) throws IOException, ClassNotFoundException {
+        in.defaultReadObject();
+        engine = engine();
+    }
+
+    @Override
+    public boolean isImmutableType() {
+        return false;
+    }
+
+    @Override
+    public TypeSerializer<StageState> duplicate() {
+        return new StageStateSerializer(plan, decision, stage);
+    }
+
+    @Override
+    public StageState createInstance() {
+        return engine.newState();
+    }
+
+    @Override
+    public StageState copy(StageState from) {
+        try {
+            DataOutputSerializer out = new DataOutputSerializer(START_BYTES);
+            engine.write(out, from);
+            return engine.read(new DataInputDeserializer(out.getSharedBuffer(), 0, out.length()));
+        } catch (IOException error) {
+            throw new IllegalStateException("a state can't be copied", error);
+        }
+    }
+
+    @Override
+    public StageState copy(StageState from, StageState reuse) {
+        return copy(from);
+    }
+
+    @Override
+    public int getLength() {
+        return -1;
+    }
+
+    @Override
+    public void serialize(StageState state, DataOutputView out) throws IOException {
+        engine.write(out, state);
+    }
+
+    @Override
+    public StageState deserialize(DataInputView in) throws IOException {
+        return engine.read(in);
+    }
+
+    @Override
+    public StageState deserialize(StageState reuse, DataInputView in) throws IOException {
+        return engine.read(in);
+    }
+
+    @Override
+    public void copy(DataInputView in, DataOutputView out) throws IOException {
+        engine.write(out, engine.read(in));
+    }
+
+    @Override
+    public boolean equals(Object other) {
+        return other instanceof StageStateSerializer that
+                && that.plan.equals(plan)
+                && that.decision == decision
+                && that.stage == stage;
+    }
+
+    @Override
+    public int hashCode() {
+        return plan.hashCode();
+    }
+
+    @Override
+    public TypeSerializerSnapshot<StageState> snapshotConfiguration() {
+        return new Snapshot(this);
+    }
+
+    /** The layout of the states in a savepoint: the plan they were written under. */
+    public static final class Snapshot implements TypeSerializerSnapshot<StageState> {
+        private static final int VERSION = 1;
+
+        private StageStateSerializer written;
+
+        /** For Flink, which fills it from a savepoint. */
+        public Snapshot() {}
+
+        Snapshot(StageStateSerializer written) {
+            this.written = written;
+        }
+
+        @Override
+        public int getCurrentVersion() {
+            return VERSION;
+        }
+
+        @Override
+        public void writeSnapshot(DataOutputView out) throws IOException {
+            Scalars.writeText(out, written.plan);
+            out.writeInt(written.decision);
+            out.writeInt(written.stage);
+        }
+
+        @Override
+        public void readSnapshot(int version, DataInputView in, ClassLoader loader)
+                throws IOException {
+            if (version != VERSION) {
+                throw new IOException(
+                        "a savepoint of layout " + version + ", this release reads " + VERSION);
+            }
+            written = new StageStateSerializer(Scalars.readText(in), in.readInt(), in.readInt());
+        }
+
+        @Override
+        public TypeSerializer<StageState> restoreSerializer() {
+            return written;
+        }
+
+        @Override
+        public TypeSerializerSchemaCompatibility<StageState> resolveSchemaCompatibility(
+                TypeSerializerSnapshot<StageState> old) {
+            if (!(old instanceof Snapshot before)) {
+                return TypeSerializerSchemaCompatibility.incompatible();
+            }
+            return before.written.fingerprints().equals(written.fingerprints())
+                    ? TypeSerializerSchemaCompatibility.compatibleAsIs()
+                    : TypeSerializerSchemaCompatibility.incompatible();
+        }
+    }
+
+    private String fingerprints() {
+        Plan read = Plan.read(plan);
+        StringBuilder text = new StringBuilder();
+        for (String view : read.decisions().get(decision).stages().get(stage).views()) {
+            text.append(view).append('=').append(read.view(view).fingerprint()).append(';');
+        }
+        return text.append(read.sources().size()).toString();
+    }
+}

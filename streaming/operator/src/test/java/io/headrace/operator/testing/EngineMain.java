@@ -1,0 +1,153 @@
+package io.headrace.operator.testing;
+
+import io.headrace.operator.BadRecord;
+import io.headrace.operator.plan.Plan;
+import io.headrace.operator.plan.ViewPlan;
+import io.headrace.operator.state.StageEngine;
+import io.headrace.operator.state.StageState;
+import io.headrace.operator.state.ViewEngine;
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.nio.charset.StandardCharsets;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import org.apache.flink.core.memory.DataInputDeserializer;
+import org.apache.flink.core.memory.DataOutputSerializer;
+import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.databind.JsonNode;
+import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.databind.ObjectMapper;
+import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.databind.node.ArrayNode;
+import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.databind.node.ObjectNode;
+
+/**
+ * Drives the engine of a plan's first view, line by line, so that a test can compare it.
+ *
+ * <p>A line is a JSON object with "op": "plan", "absorb" or "values"; each is answered by one line.
+ */
+public final class EngineMain {
+    private static final ObjectMapper MAPPER = new ObjectMapper();
+
+    private final Map<String, StageState> states = new HashMap<>();
+    private ViewPlan view;
+    private StageEngine engine;
+    private boolean encodes;
+
+    private EngineMain() {}
+
+    public static void main(String[] args) throws IOException {
+        EngineMain main = new EngineMain();
+        BufferedReader in =
+                new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+        StringBuilder out = new StringBuilder();
+        for (String line = in.readLine(); line != null; line = in.readLine()) {
+            out.append(MAPPER.writeValueAsString(main.answer(MAPPER.readTree(line)))).append('\n');
+            if (!in.ready()) {
+                System.out.write(out.toString().getBytes(StandardCharsets.UTF_8));
+                System.out.flush();
+                out.setLength(0);
+            }
+        }
+    }
+
+    private JsonNode answer(JsonNode request) throws IOException {
+        ObjectNode answer = MAPPER.createObjectNode();
+        switch (request.get("op").asText()) {
+            case "plan" -> {
+                Plan plan = Plan.read(request.get("plan").asText());
+                view = plan.views().get(0);
+                encodes = request.get("encodes").asBoolean();
+                engine =
+                        new StageEngine(
+                                List.of(view),
+                                plan.sources().size(),
+                                new StageEngine.Bounds(
+                                        request.get("lateness").asLong(), 0, Integer.MAX_VALUE));
+                states.clear();
+            }
+            case "absorb" -> {
+                StageState state = state(request);
+                ViewEngine of = engine.view(0);
+                Object[] values = new Object[view.columns().size()];
+                for (int i = 0; i < values.length; i++) {
+                    values[i] = value(i, request.get("values").get(i));
+                }
+                answer.put("late", of.isLate(state.view(0), request.get("available").asLong()));
+                answer.put(
+                        "became",
+                        of.absorb(
+                                        state.view(0),
+                                        request.get("time").asLong(),
+                                        request.get("available").asLong(),
+                                        bytes(request.get("dedup")),
+                                        values)
+                                .name());
+                answer.put("raw", state.view(0).rawEvents());
+                answer.put("tiles", state.view(0).tiles());
+                answer.put("sequence", state.view(0).sequence());
+            }
+            case "values" -> {
+                StageState state = state(request);
+                ViewEngine of = engine.view(0);
+                long time = request.get("time").asLong();
+                answer.put("late", of.isLate(state.view(0), time));
+                try {
+                    ArrayNode values = answer.putArray("values");
+                    for (Object found :
+                            of.values(state.view(0), time, bytes(request.get("current")))) {
+                        add(values, found);
+                    }
+                } catch (BadRecord bad) {
+                    answer.put("error", bad.reason());
+                }
+            }
+            default -> throw new IllegalArgumentException(request.toString());
+        }
+        return answer;
+    }
+
+    private StageState state(JsonNode request) throws IOException {
+        String key = request.get("key").asText();
+        StageState state = states.get(key);
+        if (state == null) {
+            state = engine.newState();
+        } else if (encodes) {
+            DataOutputSerializer out = new DataOutputSerializer(64);
+            engine.write(out, state);
+            state = engine.read(new DataInputDeserializer(out.getCopyOfBuffer()));
+        }
+        states.put(key, state);
+        return state;
+    }
+
+    private Object value(int column, JsonNode value) {
+        if (value.isNull()) {
+            return null;
+        }
+        return switch (view.columns().get(column).type().name()) {
+            case "INT64" -> value.asLong();
+            case "FLOAT64" -> Double.parseDouble(value.asText());
+            case "BOOL" -> value.asBoolean();
+            default -> value.asText();
+        };
+    }
+
+    private static byte[] bytes(JsonNode text) {
+        return text == null || text.isNull() ? null : text.asText().getBytes(StandardCharsets.UTF_8);
+    }
+
+    // Doubles by their bits, since text would have to be read again without a rounding.
+    private static void add(ArrayNode values, Object found) {
+        if (found == null) {
+            values.addNull();
+        } else if (found instanceof Double number) {
+            values.add("double:" + Long.toHexString(Double.doubleToRawLongBits(number)));
+        } else if (found instanceof Long number) {
+            values.add(number);
+        } else if (found instanceof Boolean truth) {
+            values.add(truth);
+        } else {
+            values.add("text:" + found);
+        }
+    }
+}
