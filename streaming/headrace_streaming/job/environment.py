@@ -1,0 +1,38 @@
+"""The execution environment of the job: checkpoints, jars and what keeps latency low."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headrace_streaming.archives import stream_jars
+
+if TYPE_CHECKING:
+    from pyflink.datastream import StreamExecutionEnvironment
+
+    from headrace_streaming.job.config import JobConfig
+
+#: A buffer that isn't full is sent after so long: the wait between two operators.
+_BUFFER_TIMEOUT_MS = 2
+_WATERMARK_INTERVAL_MS = 50
+
+
+def new_environment(config: JobConfig) -> StreamExecutionEnvironment:
+    """An environment for one deployment, on the cluster that the caller's configuration names."""
+    from pyflink.common import Configuration
+    from pyflink.datastream import StreamExecutionEnvironment
+
+    options = Configuration()
+    options.set_string("pipeline.object-reuse", "true")
+    options.set_string("pipeline.generic-types", "false")
+    options.set_string("pipeline.auto-watermark-interval", f"{_WATERMARK_INTERVAL_MS} ms")
+    options.set_string("execution.buffer-timeout.interval", f"{_BUFFER_TIMEOUT_MS} ms")
+    options.set_string("execution.checkpointing.interval", f"{config.checkpoint_interval_ms} ms")
+    options.set_string("execution.checkpointing.mode", "EXACTLY_ONCE")
+    options.set_string("execution.checkpointing.timeout", "10 min")
+    options.set_string(
+        "execution.checkpointing.externalized-checkpoint-retention", "RETAIN_ON_CANCELLATION"
+    )
+    environment = StreamExecutionEnvironment.get_execution_environment(options)
+    environment.set_parallelism(config.parallelism)
+    environment.add_jars(*(path.as_uri() for path in stream_jars()))
+    return environment

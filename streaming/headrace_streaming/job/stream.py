@@ -1,0 +1,52 @@
+"""The stream job as a script: `flink run -py …/headrace_streaming/job/stream.py`.
+
+It takes the project of the current directory, as every command does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from headrace_features.project import load_project
+from headrace_features.stream_plan import plan_json
+from headrace_schemas.settings import load
+from headrace_streaming.job.assembly import assemble, job_name
+from headrace_streaming.job.config import JobConfig, Mode
+from headrace_streaming.job.environment import new_environment
+from headrace_streaming.kafka.clients import kafka_config
+
+
+def main() -> None:
+    """Assemble the job of the current project and submit it."""
+    arguments = _arguments()
+    settings = load(Path.cwd(), os.environ)
+    project = load_project(settings)
+    options = kafka_config(settings)
+    servers = options.pop("bootstrap.servers")
+    config = JobConfig(
+        bootstrap_servers=servers,
+        kafka_options=options,
+        topic_prefix=settings.kafka.topic_prefix,
+        epoch=arguments.epoch,
+        mode=Mode(arguments.mode),
+        bounded=arguments.bounded,
+        parallelism=arguments.parallelism,
+    )
+    environment = new_environment(config)
+    assemble(environment, plan_json(project, lateness_ms=config.lateness_ms), config)
+    environment.execute_async(job_name(project.name))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Run the stream job of a project.")
+    parser.add_argument("--epoch", type=int, required=True, help="number of the deployment")
+    parser.add_argument("--mode", choices=list(Mode), default=Mode.IMMEDIATE)
+    parser.add_argument("--bounded", action="store_true", help="end at the newest records")
+    parser.add_argument("--parallelism", type=int, default=2)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

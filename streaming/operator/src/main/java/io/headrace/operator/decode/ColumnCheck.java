@@ -1,0 +1,149 @@
+package io.headrace.operator.decode;
+
+import io.headrace.operator.BadRecord;
+import io.headrace.operator.plan.ColumnPlan;
+import io.headrace.operator.plan.ColumnPlan.Role;
+import io.headrace.operator.plan.SourcePlan;
+import java.math.BigDecimal;
+import java.util.regex.Pattern;
+
+/** What the contract says of one column, checked for each value. */
+final class ColumnCheck {
+    // As Python's: `$` before a last newline alone, classes of all of Unicode.
+    private static final int FLAGS = Pattern.UNIX_LINES | Pattern.UNICODE_CHARACTER_CLASS;
+
+    private final String where;
+    private final ColumnPlan column;
+    private final Pattern pattern;
+    private final TimeCheck times;
+
+    ColumnCheck(SourcePlan source, ColumnPlan column) {
+        where = source.schema() + "." + column.name();
+        this.column = column;
+        pattern = column.pattern() == null ? null : Pattern.compile(column.pattern(), FLAGS);
+        times = new TimeCheck(source.earliestMs(), source.latestMs());
+    }
+
+    /** The value, if the column may hold it. */
+    Object checked(Object found) throws BadRecord {
+        if (found == null) {
+            return checkedNull();
+        }
+        if (found instanceof Unfit unfit) {
+            return checkedUnfit(unfit);
+        }
+        switch (column.type()) {
+            case STRING -> checkText((String) found);
+            case INT64 -> checkInteger((Long) found);
+            case FLOAT64 -> checkFloat((Double) found);
+            case BOOL -> {}
+        }
+        return found;
+    }
+
+    private Object checkedUnfit(Unfit unfit) throws BadRecord {
+        if (unfit == Unfit.MISSING) {
+            if (column.nullable()) {
+                return null;
+            }
+            throw refused("missing_field", "is missing");
+        }
+        String reason = unfit.tooLong() ? "integer_overflow" : "wrong_type";
+        throw refused(reason, "is " + unfit.shown() + ", expected " + expected());
+    }
+
+    private Object checkedNull() throws BadRecord {
+        if (column.role() == Role.IDENTIFIER) {
+            throw refused("null_key", "is null, expected an identifier");
+        }
+        if (column.nullable()) {
+            return null;
+        }
+        throw refused("null_value", "is null, expected " + expected());
+    }
+
+    private void checkText(String value) throws BadRecord {
+        if (value.isEmpty() && column.role() == Role.IDENTIFIER) {
+            throw refused("null_key", "is empty, expected an identifier");
+        }
+        int length = value.codePointCount(0, value.length());
+        String wanted;
+        if (column.minLength() != null && length < column.minLength()) {
+            wanted = "at least " + column.minLength() + " characters";
+        } else if (column.maxLength() != null && length > column.maxLength()) {
+            wanted = "at most " + column.maxLength() + " characters";
+        } else if (pattern != null && !pattern.matcher(value).find()) {
+            wanted = "text that matches " + column.pattern();
+        } else if (hasLoneSurrogate(value)) {
+            throw new BadRecord("undecodable", where + " holds text that is not Unicode");
+        } else {
+            return;
+        }
+        throw refused("bad_format", "is '" + Unfit.shortened(value) + "', expected " + wanted);
+    }
+
+    private void checkInteger(long value) throws BadRecord {
+        if (column.role() == Role.TIME_MS) {
+            TimeCheck.Problem problem = times.problem(value);
+            if (problem != null) {
+                throw refused(problem.reason(), "is no plausible time: " + problem.message());
+            }
+        }
+        if (column.minimum() != null && order(value, column.minimum()) < 0) {
+            throw refused("out_of_range", "is " + value + ", expected at least " + column.minimum());
+        }
+        if (column.maximum() != null && order(value, column.maximum()) > 0) {
+            throw refused("out_of_range", "is " + value + ", expected at most " + column.maximum());
+        }
+    }
+
+    private static int order(long value, Number bound) {
+        if (bound instanceof Long number) {
+            return Long.compare(value, number);
+        }
+        return BigDecimal.valueOf(value).compareTo(new BigDecimal(bound.doubleValue()));
+    }
+
+    private void checkFloat(double value) throws BadRecord {
+        if (!Double.isFinite(value)) {
+            throw refused("not_finite", "is not finite, expected a finite number");
+        }
+        if (column.minimum() != null && value < column.minimum().doubleValue()) {
+            throw refused("out_of_range", "is " + value + ", expected at least " + column.minimum());
+        }
+        if (column.maximum() != null && value > column.maximum().doubleValue()) {
+            throw refused("out_of_range", "is " + value + ", expected at most " + column.maximum());
+        }
+    }
+
+    private static boolean hasLoneSurrogate(String value) {
+        for (int i = 0; i < value.length(); i++) {
+            char one = value.charAt(i);
+            if (!Character.isSurrogate(one)) {
+                continue;
+            }
+            boolean pair =
+                    Character.isHighSurrogate(one)
+                            && i + 1 < value.length()
+                            && Character.isLowSurrogate(value.charAt(i + 1));
+            if (!pair) {
+                return true;
+            }
+            i++;
+        }
+        return false;
+    }
+
+    private String expected() {
+        return switch (column.type()) {
+            case INT64 -> "a 64-bit integer";
+            case FLOAT64 -> "a finite number";
+            case STRING -> "text";
+            case BOOL -> "true or false";
+        };
+    }
+
+    private BadRecord refused(String reason, String what) {
+        return new BadRecord(reason, where + " " + what);
+    }
+}
