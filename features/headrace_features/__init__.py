@@ -15,6 +15,7 @@ from headrace_features.definitions.aggregates import (
     Variance,
     struct,
 )
+from headrace_features.definitions.decisions import Decisions, Rule
 from headrace_features.definitions.sources import Entity, EventSource
 from headrace_features.definitions.views import FeatureService, FeatureView
 from headrace_features.definitions.windows import Session, Sliding, Tumbling, Unbounded
@@ -22,6 +23,7 @@ from headrace_features.definitions.windows import Session, Sliding, Tumbling, Un
 __all__ = [
     "ApproxDistinct",
     "Count",
+    "Decisions",
     "Distinct",
     "Entity",
     "EventSource",
@@ -33,6 +35,7 @@ __all__ = [
     "Mean",
     "Min",
     "Quantile",
+    "Rule",
     "Session",
     "Sliding",
     "StdDev",

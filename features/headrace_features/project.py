@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
+from headrace_features.definitions.decisions import Decisions
 from headrace_features.definitions.sources import Entity, EventSource
 from headrace_features.definitions.views import FeatureService, FeatureView, Selection
 from headrace_schemas.errors import ConfigurationError
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
     from headrace_schemas.settings import Settings
 
-_Named = TypeVar("_Named", Entity, EventSource, FeatureView, FeatureService)
+_Named = TypeVar("_Named", Entity, EventSource, FeatureView, FeatureService, Decisions)
+
+_KINDS = (Entity, EventSource, FeatureView, FeatureService, Decisions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,7 @@ class Project:
     sources: Mapping[str, EventSource]
     views: Mapping[str, FeatureView]
     services: Mapping[str, FeatureService]
+    decisions: Mapping[str, Decisions]
 
     def source(self, name: str) -> EventSource:
         """The source of that name."""
@@ -135,11 +139,9 @@ def _imported(name: str) -> ModuleType:
 
 def collect(name: str, modules: Iterable[ModuleType]) -> Project:
     """Every definition among the public names of some modules, and those they refer to."""
-    found: dict[type, dict[str, object]] = {
-        kind: {} for kind in (Entity, EventSource, FeatureView, FeatureService)
-    }
+    found: dict[type, dict[str, object]] = {kind: {} for kind in _KINDS}
 
-    def add(value: Entity | EventSource | FeatureView | FeatureService) -> None:
+    def add(value: Entity | EventSource | FeatureView | FeatureService | Decisions) -> None:
         known = found[type(value)].setdefault(value.name, value)
         if known is not value and known != value:
             message = (
@@ -152,6 +154,9 @@ def collect(name: str, modules: Iterable[ModuleType]) -> Project:
         if isinstance(value, FeatureService):
             for selection in value.selections:
                 add(selection.view)
+        if isinstance(value, Decisions):
+            add(value.source)
+            add(value.service)
 
     names = []
     for module in modules:
@@ -166,6 +171,6 @@ def collect(name: str, modules: Iterable[ModuleType]) -> Project:
         name,
         *(
             MappingProxyType(dict(sorted(found[kind].items())))  # type: ignore[arg-type]
-            for kind in (Entity, EventSource, FeatureView, FeatureService)
+            for kind in _KINDS
         ),
     )

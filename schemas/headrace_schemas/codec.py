@@ -71,6 +71,7 @@ class Codec(Generic[E]):
     def decode(self, raw: bytes) -> E:
         """The event in `raw`; raises BadRecordError with the reason where it is not acceptable."""
         try:
+            raw.decode("utf-8")  # the decoder doesn't look into fields that it skips
             event = self._decoder.decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise self._explained(raw, error) from None

@@ -39,7 +39,7 @@ def evaluate(node: nodes.Node, columns: Columns, rows: int, kind: pa.DataType) -
     """
     try:
         value = _evaluate(node, columns)
-    except (pa.ArrowInvalid, _NotFiniteError):
+    except (pa.ArrowInvalid, _RowByRowError):
         # Here every branch of CASE and COALESCE is computed for every row. Where one of them
         # fails, only row by row is it known whether a row takes it.
         return _row_by_row(node, columns, kind)
@@ -48,8 +48,8 @@ def evaluate(node: nodes.Node, columns: Columns, rows: int, kind: pa.DataType) -
     return value.cast(kind)
 
 
-class _NotFiniteError(Exception):
-    """Floating arithmetic gave an infinity or NaN somewhere."""
+class _RowByRowError(Exception):
+    """An expression that whole columns can't answer, such as one that gives NaN somewhere."""
 
 
 def _row_by_row(node: nodes.Node, columns: Columns, kind: pa.DataType) -> pa.ChunkedArray:
@@ -109,12 +109,15 @@ def _evaluate(node: nodes.Node, columns: Columns) -> pa.ChunkedArray | pa.Scalar
             found = [_evaluate(operand, columns) for operand in operands]
             typed = [value for value in found if value.type != pa.null()]
             return reduce(pc.coalesce, typed) if typed else found[0]
+        case nodes.GreatCircle():
+            # Its steps are those of plain Python, to the last bit.
+            raise _RowByRowError
 
 
 def _finite(value: pa.ChunkedArray | pa.Scalar) -> pa.ChunkedArray | pa.Scalar:
     finite = pc.fill_null(pc.is_finite(value), True)  # noqa: FBT003 - a value
     if not (finite if isinstance(finite, pa.Scalar) else pc.all(finite, min_count=0)).as_py():
-        raise _NotFiniteError
+        raise _RowByRowError
     return value
 
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 ALLOWED = (
     "columns, numbers, 'strings', TRUE, FALSE, NULL, = <> < <= > >=, AND, OR, NOT, IS [NOT] NULL, "
-    "[NOT] IN (constants), [NOT] BETWEEN, + - *, ABS, COALESCE, CASE WHEN"
+    "[NOT] IN (constants), [NOT] BETWEEN, + - *, ABS, COALESCE, CASE WHEN, "
+    "GREAT_CIRCLE_KM(latitude, longitude, latitude, longitude)"
 )
 _INT64 = range(-(2**63), 2**63)
 _NUMERIC = (ColumnType.INT64, ColumnType.FLOAT64)
@@ -56,7 +57,7 @@ def parse(text: str, types: Mapping[str, ColumnType], where: str) -> Expression:
         msg = f"{where}: {text!r} is always null"
         raise ConfigurationError(msg)
     # sqlglot adds brackets to `a = b IS NULL`, which other engines read as `(a = b) IS NULL`.
-    bracketed = len(list(tree.find_all(exp.Paren, exp.In, exp.Abs, exp.Coalesce)))
+    bracketed = len(list(tree.find_all(exp.Paren, exp.In, exp.Abs, exp.Coalesce, exp.Anonymous)))
     if bracketed > sum(token.token_type is TokenType.L_PAREN for token in tokens):
         raise reader.ambiguous(text)
     return Expression(text, node, kind, tuple(dict.fromkeys(reader.columns)))
@@ -229,6 +230,20 @@ class _Reader:
             kind = self._exactly_same(tree, kind, operand_kind)
             operands.append(operand)
         return nodes.Coalesce(tuple(operands)), kind
+
+    def _anonymous(self, tree: exp.Anonymous) -> tuple[nodes.Node, ColumnType]:
+        """A function that SQL doesn't know: the one of ours."""
+        given = tree.expressions
+        if tree.name.upper() != "GREAT_CIRCLE_KM":
+            raise self._refused(tree.sql())
+        if len(given) != 4:  # noqa: PLR2004 - two points
+            raise self._mismatch("four arguments", tree, f"{len(given)}")
+        one, two, three, four = (self._number_or_null(item) for item in given)
+        return nodes.GreatCircle((one, two, three, four)), ColumnType.FLOAT64
+
+    def _number_or_null(self, tree: exp.Expr) -> nodes.Node:
+        node, kind = self.read(tree)
+        return node if kind is None else self._numeric(tree)[0]
 
     def _numeric(self, tree: exp.Expr) -> tuple[nodes.Node, ColumnType]:
         node, kind = self.read(tree)

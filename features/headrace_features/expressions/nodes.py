@@ -107,6 +107,13 @@ class Coalesce:
     operands: tuple[Node, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class GreatCircle:
+    """`GREAT_CIRCLE_KM(latitude, longitude, latitude, longitude)`; null if any argument is."""
+
+    arguments: tuple[Node, Node, Node, Node]
+
+
 Node = (
     Literal
     | ColumnRef
@@ -121,4 +128,5 @@ Node = (
     | In
     | Case
     | Coalesce
+    | GreatCircle
 )

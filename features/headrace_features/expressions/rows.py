@@ -7,6 +7,7 @@ import operator
 from collections.abc import Callable, Mapping
 
 from headrace_features.expressions import nodes
+from headrace_features.expressions.great_circle import great_circle_km
 from headrace_schemas.columns import INT64_MAX, INT64_MIN
 from headrace_schemas.errors import BadRecordError
 from headrace_schemas.reasons import Reason
@@ -78,6 +79,11 @@ def evaluate(node: nodes.Node, row: Mapping[str, nodes.Value]) -> nodes.Value:  
         case nodes.Coalesce(operands):
             found = (evaluate(operand, row) for operand in operands)
             return next((value for value in found if value is not None), None)
+        case nodes.GreatCircle(arguments):
+            degrees = [evaluate(argument, row) for argument in arguments]
+            if None in degrees:
+                return None
+            return great_circle_km(*(float(value) for value in degrees))  # type: ignore[arg-type] # numeric by type check
 
 
 def _checked(value: float) -> float:

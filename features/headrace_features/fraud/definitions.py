@@ -2,6 +2,7 @@
 
 from headrace_features import (
     Count,
+    Decisions,
     Distinct,
     Entity,
     EventSource,
@@ -9,11 +10,18 @@ from headrace_features import (
     FeatureView,
     Last,
     Mean,
+    Rule,
     Sliding,
     StdDev,
     struct,
 )
 from headrace_schemas.events import Transaction, TransactionLabel
+
+_KM_SINCE_LAST = (
+    "GREAT_CIRCLE_KM(latitude, longitude,"
+    " card_activity__latitude_last_30d_excluding_current,"
+    " card_activity__longitude_last_30d_excluding_current)"
+)
 
 card = Entity("card", join_key="card_id", description="A payment card.")
 terminal = Entity("terminal", join_key="terminal_id", description="A terminal of a merchant.")
@@ -69,5 +77,38 @@ fraud = FeatureService(
     name="fraud",
     features=[card_activity, terminal_risk],
     description="What the fraud model asks for when it decides on a transaction.",
+    owner="fraud",
+)
+
+card_decisions = Decisions(
+    name="fraud",
+    source=transactions,
+    service=fraud,
+    rules=[
+        Rule(
+            "velocity",
+            "card_activity__count_1m >= 4 OR card_activity__count_1h >= 15",
+            description="The card is used more often than a person would.",
+        ),
+        Rule(
+            "amount_outlier",
+            "card_activity__count_30d >= 10 AND amount_minor > card_activity__amount_minor_mean_30d"
+            " + 4 * card_activity__amount_minor_stddev_30d",
+            description="The amount is far above what the card usually pays.",
+        ),
+        Rule(
+            "impossible_travel",
+            f"{_KM_SINCE_LAST} > 50 AND {_KM_SINCE_LAST} * 3600000"
+            " > 900 * (event_time - card_activity__event_time_last_30d_excluding_current)",
+            description="Between two places of payment lies more than a flight at 900 km/h.",
+        ),
+        Rule(
+            "terminal_risk",
+            "terminal_risk__count_30d_delayed_7d >= 5"
+            " AND terminal_risk__is_fraud_mean_30d_delayed_7d >= 0.3",
+            description="Much of what the terminal took lately was fraud.",
+        ),
+    ],
+    description="Whether a transaction is flagged, as it happens.",
     owner="fraud",
 )

@@ -91,6 +91,6 @@ def test_an_amount_column_that_holds_no_numbers_is_refused() -> None:
 
 
 def test_a_project_without_these_events_is_refused() -> None:
-    other = Project("other", {}, {}, {}, {})
+    other = Project("other", {}, {}, {}, {}, {})
     with pytest.raises(UnsupportedError, match="needs one source of Transaction, and the project"):
         handbook_feeds(other)

@@ -41,6 +41,16 @@ final class ColumnCheck {
         return found;
     }
 
+    /** Whether a value is of the column's type and form, whatever its time or size. */
+    boolean fits(Object found) {
+        try {
+            checked(found);
+            return true;
+        } catch (BadRecord bad) {
+            return bad.reason().startsWith("event_time") || bad.reason().equals("integer_overflow");
+        }
+    }
+
     private Object checkedUnfit(Unfit unfit) throws BadRecord {
         if (unfit == Unfit.MISSING) {
             if (column.nullable()) {

@@ -78,6 +78,7 @@ public final class EventDecoder {
                 throw undecodable("is JSON but no object");
             }
             int expected = 0;
+            boolean spoilt = false;
             while (parser.nextToken() == JsonToken.FIELD_NAME) {
                 int place = place(parser.currentName(), expected);
                 JsonToken token = parser.nextToken();
@@ -86,10 +87,16 @@ public final class EventDecoder {
                     continue;
                 }
                 expected = place + 1;
+                spoilt |= found[place] != Unfit.MISSING && !checks[place].fits(found[place]);
                 found[place] = value(parser, token, columns.get(place).type());
             }
             if (parser.nextToken() != null) {
                 throw undecodable("is not JSON: more follows after the object");
+            }
+            if (spoilt) {
+                checked(found);
+                throw new BadRecord(
+                        "wrong_type", schema + " names a field twice, first with a bad value");
             }
         }
         return found;
@@ -121,7 +128,7 @@ public final class EventDecoder {
                             : (Object) parser.getLongValue();
                 }
                 return type == ColumnType.FLOAT64
-                        ? (Object) Double.parseDouble(parser.getText())
+                        ? (Object) wholeAsReal(parser)
                         : Unfit.of(parser.getText());
             case VALUE_NUMBER_FLOAT:
                 return type == ColumnType.FLOAT64
@@ -132,6 +139,13 @@ public final class EventDecoder {
                 parser.skipChildren();
                 return Unfit.of(object ? "an object" : "a list");
         }
+    }
+
+    // As an integer first, of which there is no negative zero.
+    private static double wholeAsReal(JsonParser parser) throws IOException {
+        return parser.getNumberType() == JsonParser.NumberType.BIG_INTEGER
+                ? Double.parseDouble(parser.getText())
+                : parser.getLongValue();
     }
 
     /** Why a record that is no JSON is refused: what its columns hold may be a better reason. */

@@ -95,7 +95,7 @@ public final class EngineMain {
                     ArrayNode values = answer.putArray("values");
                     for (Object found :
                             of.values(state.view(0), time, bytes(request.get("current")))) {
-                        add(values, found);
+                        Answers.add(values, found);
                     }
                 } catch (BadRecord bad) {
                     answer.put("error", bad.reason());
@@ -134,20 +134,5 @@ public final class EngineMain {
 
     private static byte[] bytes(JsonNode text) {
         return text == null || text.isNull() ? null : text.asText().getBytes(StandardCharsets.UTF_8);
-    }
-
-    // Doubles by their bits, since text would have to be read again without a rounding.
-    private static void add(ArrayNode values, Object found) {
-        if (found == null) {
-            values.addNull();
-        } else if (found instanceof Double number) {
-            values.add("double:" + Long.toHexString(Double.doubleToRawLongBits(number)));
-        } else if (found instanceof Long number) {
-            values.add(number);
-        } else if (found instanceof Boolean truth) {
-            values.add(truth);
-        } else {
-            values.add("text:" + found);
-        }
     }
 }

@@ -1,0 +1,54 @@
+"""Which decisions a project's stream makes, and what its rules say: the measure of the stream."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from headrace_features.definitions.decisions import Decisions
+from headrace_features.definitions.sources import EventSource
+from headrace_features.definitions.views import FeatureService, FeatureView
+from headrace_features.expressions.rows import evaluate
+from headrace_features.oracle import Row
+from headrace_features.project import Project
+from headrace_schemas.errors import BadRecordError
+
+
+def decisions_of(project: Project) -> tuple[Decisions, ...]:
+    """The decisions that a project declares, and implied ones for the views in none of them.
+
+    Implied decisions have no rules: each event of a source is answered with the features of the
+    views over that source. They are named after the source.
+    """
+    declared = tuple(project.decisions.values())
+    covered = {view.name for decisions in declared for view in decisions.views}
+    left: dict[str, list[FeatureView]] = {}
+    sources: dict[str, EventSource] = {}
+    for view in project.views.values():
+        if view.name not in covered:
+            left.setdefault(view.source.name, []).append(view)
+            sources[view.source.name] = view.source
+    implied = (
+        Decisions(name, sources[name], FeatureService(name, views)) for name, views in left.items()
+    )
+    return (*declared, *implied)
+
+
+def fired(decisions: Decisions, event: Row, features: Mapping[str, object]) -> tuple[str, ...]:
+    """The rules that flag an event.
+
+    Args:
+        decisions: the declaration.
+        event: the columns of the event.
+        features: the values by ``view__feature``.
+    """
+    row = {**event, **features}
+    names = []
+    for rule, condition in zip(decisions.rules, decisions.conditions, strict=True):
+        try:
+            flagged = evaluate(condition.node, row)  # type: ignore[arg-type] # features are scalars
+        except BadRecordError:
+            # Arithmetic beyond the numbers there are says nothing about the event.
+            continue
+        if flagged is True:
+            names.append(rule.name)
+    return tuple(names)
