@@ -18,8 +18,12 @@ demo: setup ## the whole path on generated data, with a report at the end
 	@$(BIN)/headrace demo
 
 .PHONY: test
-test: lint ## linters, then all tests but the kill tests
+test: lint operator ## linters, the operator, then all tests but the kill tests
 	$(PYTEST) tests --ignore=tests/faults $(PYTEST_ARGS)
+
+.PHONY: operator
+operator: setup ## the tests of the feature operator
+	JAVA_HOME=$(CURDIR)/.venv/jdk mvn -q -B -f streaming/operator/pom.xml verify
 
 .PHONY: faults
 faults: setup ## the kill tests
@@ -61,4 +65,5 @@ lock: setup ## resolve the requirement and jar locks anew, within the ranges of 
 
 .PHONY: clean
 clean: ## remove what was built, fetched or generated here
-	rm -rf .venv .tools .jgo .setup.lock .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist
+	rm -rf .venv .tools .jgo .setup.lock .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist \
+		streaming/operator/target streaming/headrace_streaming/headrace-operator.jar

@@ -16,11 +16,18 @@ compile requirements/dev.txt 3.11 pyproject.toml requirements/dev.in --all-extra
 compile requirements/build.txt 3.11 requirements/build.in
 # uv is installed by whatever Python the machine has: no limits from pyproject.toml here.
 UV_NO_CONFIG=1 compile requirements/bootstrap.txt 3.8 requirements/bootstrap.in
-.venv/bin/jgo --quiet lock
-# The time of its making would change a lock that is otherwise the same.
-grep -v '^generated = ' jgo.lock.toml >jgo.lock.toml.new
-mv jgo.lock.toml.new jgo.lock.toml
-if grep -HnE '(https?|file)://' requirements/*.txt jgo.lock.toml; then
+archives=streaming/headrace_streaming/archives
+jgo=$PWD/.venv/bin/jgo
+for folder in . $archives/broker $archives/connector; do
+    (
+        cd "$folder"
+        "$jgo" --quiet lock
+        # The time of its making would change a lock that is otherwise the same.
+        grep -v '^generated = ' jgo.lock.toml >jgo.lock.toml.new
+        mv jgo.lock.toml.new jgo.lock.toml
+    )
+done
+if grep -HnE '(https?|file)://' requirements/*.txt jgo.lock.toml $archives/*/jgo.lock.toml; then
     echo "a lock names a host: unset what makes the installer write it, and run again" >&2
     exit 1
 fi

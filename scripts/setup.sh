@@ -11,6 +11,7 @@ readonly STAMP=.venv/.ready
 readonly UNFINISHED=.venv/.unfinished
 readonly LOCK=.setup.lock
 readonly TOOLS=.tools
+readonly OPERATOR=streaming/headrace_streaming/headrace-operator.jar
 
 say() { printf '%s\n' "headrace set-up: $*" >&2; }
 die() { say "$*"; exit 1; }
@@ -24,8 +25,10 @@ main() {
     find_uv
     make_environment
     provide_java
-    say "jars for Spark"
+    say "jars for Spark, Kafka and Flink"
     .venv/bin/python -m headrace_batch.jars >/dev/null
+    .venv/bin/python -m headrace_streaming.jars >/dev/null
+    compile_operator
     printf '%s\n' "$wanted" >"$STAMP.new"
     mv "$STAMP.new" "$STAMP"
     say "ready; the command is .venv/bin/headrace"
@@ -33,7 +36,12 @@ main() {
 
 # What the environment was made from, and where: an environment doesn't survive a move.
 fingerprint() {
-    { pwd; cat requirements/*.txt pyproject.toml jgo.lock.toml scripts/setup.sh; } | digest
+    {
+        pwd
+        cat requirements/*.txt pyproject.toml jgo.lock.toml scripts/setup.sh
+        cat streaming/headrace_streaming/archives/*/jgo.lock.toml streaming/operator/pom.xml
+        find streaming/operator/src -type f | LC_ALL=C sort | while read -r file; do cat "$file"; done
+    } | digest
 }
 
 digest() {
@@ -42,7 +50,7 @@ digest() {
 
 is_ready() {
     [ -f "$STAMP" ] && [ "$(cat "$STAMP")" = "$1" ] && [ ! -e "$UNFINISHED" ] &&
-        [ -x .venv/bin/python ] && [ -x .venv/bin/headrace ] && [ -x .venv/jdk/bin/javac ]
+        [ -x .venv/bin/python ] && [ -x .venv/bin/headrace ] && [ -x .venv/jdk/bin/javac ] && [ -f "$OPERATOR" ]
 }
 
 # One set-up at a time. The lock is a link to its owner's process id: made and named in one step.
@@ -228,6 +236,15 @@ is_jdk() {
 java_advice() {
     advice "openjdk-17-jdk-headless maven" "java-17-openjdk-devel maven" "openjdk17 maven" \
         "openjdk@17 maven"
+}
+
+# The stream's one Java part. Its tests run with the others: make operator.
+compile_operator() {
+    say "the feature operator"
+    JAVA_HOME=$PWD/.venv/jdk quietly mvn -q -B -f streaming/operator/pom.xml package -DskipTests ||
+        die "the feature operator can't be compiled; see: mvn -f streaming/operator/pom.xml package"
+    cp streaming/operator/target/headrace-operator.jar streaming/headrace_streaming/operator.jar.new
+    mv streaming/headrace_streaming/operator.jar.new $OPERATOR
 }
 
 # ---- the system's package manager --------------------------------------------------------------

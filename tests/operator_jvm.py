@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from headrace_batch.java import java_home
+from headrace_features.java import java_home
 from headrace_features.oracle import Value
 
 OPERATOR = Path(__file__).parents[1] / "streaming" / "operator"

@@ -18,8 +18,8 @@ from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
 
 from headrace_batch.first_line import first_line
-from headrace_batch.jars import delta_jars
-from headrace_batch.java import java_home
+from headrace_batch.jars import DELTA
+from headrace_features.java import java_home
 from headrace_schemas.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def spark_session(settings: Settings) -> SparkSession:
 
 def _embedded(settings: Settings) -> SparkSession:
     os.environ["JAVA_HOME"] = str(java_home())
-    jars = ",".join(map(str, delta_jars()))
+    jars = ",".join(map(str, DELTA.paths()))
     chosen = {"spark.master": settings.spark.master, "spark.jars": jars, **settings.spark.conf}
     conf = SparkConf(loadDefaults=False).setAppName("headrace")
     conf.setAll(list({**_defaults(chosen["spark.master"]), **chosen}.items()))
@@ -146,7 +146,7 @@ def _below_spark_submit(settings: Settings) -> SparkSession:
     jvm: Any = SparkContext._jvm  # noqa: SLF001 - there is no public name for it
     loader = jvm.java.lang.Thread.currentThread().getContextClassLoader()
     if loader.getResource(_EXTENSION.replace(".", "/") + ".class") is None:
-        jars = delta_jars()
+        jars = DELTA.paths()
         for jar in jars:
             loader.addURL(jvm.java.net.URL(jar.as_uri()))
         given = conf.get("spark.jars", "") or ""

@@ -34,7 +34,14 @@ def loaded_by(package: str, *, everything: bool = False, spared: str = "") -> se
 
 
 @pytest.mark.parametrize(
-    "package", ["headrace_batch", "headrace_features", "headrace_orchestration", "headrace_schemas"]
+    "package",
+    [
+        "headrace_batch",
+        "headrace_features",
+        "headrace_orchestration",
+        "headrace_schemas",
+        "headrace_streaming",
+    ],
 )
 def test_importing_a_package_loads_no_heavy_library(package: str) -> None:
     assert loaded_by(package) & HEAVY == set()
@@ -59,6 +66,11 @@ def test_the_feast_integration_loads_no_other_engine() -> None:
 def test_the_batch_path_loads_no_engine_but_spark() -> None:
     loaded = loaded_by("headrace_batch", everything=True)
     assert loaded & {"feast", "great_expectations", "pyflink", "torch"} == set()
+
+
+def test_the_stream_loads_no_engine_but_flink() -> None:
+    loaded = loaded_by("headrace_streaming", everything=True)
+    assert loaded & {"feast", "great_expectations", "headrace_batch", "pyspark", "torch"} == set()
 
 
 def test_the_command_loads_no_heavy_library_before_it_is_told_what_to_do() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import importlib.util
+import io
 import re
 import subprocess
 import sys
@@ -14,8 +15,19 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("headrace_batch", "headrace_features", "headrace_orchestration", "headrace_schemas")
-LOCKS = [*sorted((ROOT / "requirements").iterdir()), ROOT / "jgo.toml", ROOT / "jgo.lock.toml"]
+PACKAGES = (
+    "headrace_batch",
+    "headrace_features",
+    "headrace_orchestration",
+    "headrace_schemas",
+    "headrace_streaming",
+)
+ARCHIVES = ROOT / "streaming" / "headrace_streaming" / "archives"
+JAR_FOLDERS = (ROOT, ARCHIVES / "broker", ARCHIVES / "connector")
+LOCKS = [
+    *sorted((ROOT / "requirements").iterdir()),
+    *(folder / name for folder in JAR_FOLDERS for name in ("jgo.toml", "jgo.lock.toml")),
+]
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +48,19 @@ def test_the_wheel_says_that_its_packages_are_typed(wheel: zipfile.Path) -> None
     assert all((wheel / package / "py.typed").exists() for package in PACKAGES)
 
 
-def test_the_wheel_carries_the_lock_of_its_jars(wheel: zipfile.Path) -> None:
+def test_the_wheel_carries_the_locks_of_its_jars(wheel: zipfile.Path) -> None:
     lock = (wheel / "headrace_batch" / "jgo.lock.toml").read_bytes()
     assert lock == (ROOT / "jgo.lock.toml").read_bytes()
+    for name in ("broker", "connector"):
+        lock = (wheel / "headrace_streaming" / "archives" / name / "jgo.lock.toml").read_bytes()
+        assert lock == (ARCHIVES / name / "jgo.lock.toml").read_bytes()
+
+
+def test_the_wheel_carries_the_compiled_operator(wheel: zipfile.Path) -> None:
+    jar = (wheel / "headrace_streaming" / "headrace-operator.jar").read_bytes()
+    names = zipfile.ZipFile(io.BytesIO(jar)).namelist()
+    assert "io/headrace/operator/stream/FeatureFunction.class" in names
+    assert all(name.startswith(("io/headrace/", "io/", "META-INF/")) for name in names)
 
 
 @pytest.mark.parametrize("name", ["batch", "features", "orchestration", "schemas", "streaming"])
@@ -98,7 +120,8 @@ def test_every_requirement_is_pinned_within_its_range() -> None:
     assert outside == {}
 
 
-def test_the_jar_lock_was_made_from_the_jar_list() -> None:
-    lock = tomllib.loads((ROOT / "jgo.lock.toml").read_text())
-    made_from = hashlib.sha256((ROOT / "jgo.toml").read_bytes()).hexdigest()
+@pytest.mark.parametrize("folder", JAR_FOLDERS, ids=lambda folder: folder.name)
+def test_a_jar_lock_was_made_from_its_jar_list(folder: Path) -> None:
+    lock = tomllib.loads((folder / "jgo.lock.toml").read_text())
+    made_from = hashlib.sha256((folder / "jgo.toml").read_bytes()).hexdigest()
     assert made_from.startswith(lock["metadata"]["spec_hash"])

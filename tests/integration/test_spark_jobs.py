@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from conftest import JAVA_OPTIONS
-from headrace_batch.java import java_home
+from headrace_features.java import java_home
 from headrace_batch.local_engine import LocalEngine
 from headrace_batch.warehouse import Warehouse
 from headrace_features.fraud.definitions import fraud

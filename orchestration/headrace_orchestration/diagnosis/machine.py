@@ -8,8 +8,8 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from headrace_batch import jars
-from headrace_batch.java import java_home, java_version
+from headrace_batch.jars import DELTA
+from headrace_features.java import java_home, java_version
 from headrace_orchestration.diagnosis.checks import Check, Status, failed
 from headrace_orchestration.diagnosis.packages import (
     DISTRIBUTION,
@@ -86,13 +86,13 @@ def _java(lacking: Status) -> Check:
 
 def _jars(lacking: Status) -> Check:
     name = "Spark's jars"
-    if named := os.environ.get(jars.JARS_VARIABLE):
+    if named := os.environ.get(DELTA.variable):
         try:
-            found = jars.delta_jars()
+            found = DELTA.paths()
         except ConfigurationError as error:
             return failed(name, error, lacking)
-        return Check(name, Status.OK, f"{len(found)}, named by {jars.JARS_VARIABLE}={named}")
-    wanted = jars.expected_jars()
+        return Check(name, Status.OK, f"{len(found)}, named by {DELTA.variable}={named}")
+    wanted = DELTA.expected()
     if all(path.is_file() for path in wanted):
         return Check(name, Status.OK, f"{len(wanted)} in {wanted[0].parent}")
     advice = "they are fetched when Spark is first used; now: python -m headrace_batch.jars"

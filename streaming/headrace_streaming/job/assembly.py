@@ -99,11 +99,9 @@ class _Assembly:
             .withIdleness(duration(self._config.idle_ms))
         )
         name = source["name"]
-        read = (
-            self._environment._j_stream_execution_environment  # noqa: SLF001 - PyFlink's own way down
-            .fromSource(builder.build(), watermarks, name, self._types.ENVELOPE)
-            .uid(f"source-{name}")
-        )
+        read = self._environment._j_stream_execution_environment.fromSource(  # noqa: SLF001 - PyFlink's own way down
+            builder.build(), watermarks, name, self._types.ENVELOPE
+        ).uid(f"source-{name}")
         return (
             read.process(self._java("DeadLetterFunction")(self._plan_json), self._types.ENVELOPE)
             .name(f"{name}: decoded")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headrace_streaming.archives import stream_jars
+from headrace_streaming.jars import job_jars
 
 if TYPE_CHECKING:
     from pyflink.datastream import StreamExecutionEnvironment
@@ -34,5 +34,5 @@ def new_environment(config: JobConfig) -> StreamExecutionEnvironment:
     )
     environment = StreamExecutionEnvironment.get_execution_environment(options)
     environment.set_parallelism(config.parallelism)
-    environment.add_jars(*(path.as_uri() for path in stream_jars()))
+    environment.add_jars(*(path.as_uri() for path in job_jars()))
     return environment

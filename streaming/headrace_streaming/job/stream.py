@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from headrace_features.project import load_project
-from headrace_features.stream_plan import plan_json
+from headrace_features.stream_plan.plan import plan_json
 from headrace_schemas.settings import load
 from headrace_streaming.job.assembly import assemble, job_name
 from headrace_streaming.job.config import JobConfig, Mode
@@ -35,7 +35,7 @@ def main() -> None:
         parallelism=arguments.parallelism,
     )
     environment = new_environment(config)
-    assemble(environment, plan_json(project, lateness_ms=config.lateness_ms), config)
+    assemble(environment, plan_json(project), config)
     environment.execute_async(job_name(project.name))
 
 

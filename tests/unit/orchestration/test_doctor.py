@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from headrace_batch import jars
+from headrace_batch.jars import DELTA
+from headrace_features import archives
 from headrace_features.feast_plugin.changes import MEANING_TAG, VERSION_TAG, Registered
 from headrace_features.feast_plugin.registry_file import registered_views
 from headrace_orchestration.diagnosis.checks import Check, Status
@@ -73,15 +74,15 @@ def test_missing_java_is_a_problem_only_where_spark_is_the_engine(
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     java = looked_at(tmp_path, HEADRACE_ENGINE_DEFAULT=engine)["Java"]
     assert java.status is status
-    assert "Spark needs Java 17 or 21" in java.found
+    assert "needed is Java 17 or 21" in java.found
     assert "JAVA_HOME" in str(java.advice)
 
 
 def test_jars_that_were_never_fetched_are_missed_and_not_fetched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv(jars.JARS_VARIABLE, raising=False)
-    monkeypatch.setattr(jars, "_CHECKOUT", tmp_path)
+    monkeypatch.delenv(DELTA.variable, raising=False)
+    monkeypatch.setattr(archives, "_CHECKOUT", tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     check = looked_at(tmp_path)["Spark's jars"]
     assert check.status is Status.WARNING
@@ -93,7 +94,7 @@ def test_jars_that_were_never_fetched_are_missed_and_not_fetched(
 def test_jars_that_are_named_but_not_there_are_missed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(jars.JARS_VARIABLE, str(tmp_path / "gone.jar"))
+    monkeypatch.setenv(DELTA.variable, str(tmp_path / "gone.jar"))
     check = looked_at(tmp_path, HEADRACE_ENGINE_DEFAULT="spark")["Spark's jars"]
     assert check.status is Status.PROBLEM
     assert "gone.jar" in check.found

@@ -1,4 +1,4 @@
-"""The Java that Spark runs on: 17 or 21, wherever it was installed."""
+"""The Java that engines and the broker run on: 17 or 21, wherever it was installed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def java_home() -> Path:
             return home
     seen = ", ".join(f"{place}: {java_version(home) or 'not a Java'}" for home, place in found)
     raise ConfigurationError(
-        f"Spark needs Java 17 or 21; found {seen or 'none'}",
+        f"needed is Java 17 or 21; found {seen or 'none'}",
         hint="install one and set JAVA_HOME to its folder",
     )
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace_batch.java import java_home, java_version
+from headrace_features.java import java_home, java_version
 from headrace_schemas.errors import ConfigurationError
 
 

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from headrace_batch import jars
+from headrace_batch.jars import DELTA
+from headrace_features import archives
 from headrace_schemas.errors import ConfigurationError
 
-JAR = jars.LockedJar("org.example", "example", "1.0", hashlib.sha256(b"bytes").hexdigest())
+JAR = archives.LockedJar("org.example", "example", "1.0", hashlib.sha256(b"bytes").hexdigest())
 
 
 @pytest.fixture(autouse=True)
 def no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(jars.JARS_VARIABLE, raising=False)
+    monkeypatch.delenv(DELTA.variable, raising=False)
 
 
 def test_the_variable_names_the_jars_in_its_order(
@@ -23,55 +24,54 @@ def test_the_variable_names_the_jars_in_its_order(
     paths = [tmp_path / "b.jar", tmp_path / "a.jar"]
     for path in paths:
         path.touch()
-    monkeypatch.setenv(jars.JARS_VARIABLE, os.pathsep.join(map(str, paths)))
-    assert jars.delta_jars() == tuple(paths)
+    monkeypatch.setenv(DELTA.variable, os.pathsep.join(map(str, paths)))
+    assert DELTA.paths() == tuple(paths)
 
 
 def test_a_named_jar_that_does_not_exist_is_refused_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(jars.JARS_VARIABLE, str(tmp_path / "gone.jar"))
+    monkeypatch.setenv(DELTA.variable, str(tmp_path / "gone.jar"))
     with pytest.raises(ConfigurationError, match=r"HEADRACE_SPARK_JARS names .*gone\.jar"):
-        jars.delta_jars()
+        DELTA.paths()
 
 
 def test_the_jars_in_place_are_those_of_the_lock() -> None:
-    lock = Path(jars.__file__).with_name("jgo.lock.toml").read_bytes()
-    for jar, path in zip(jars.locked_jars(lock), jars.delta_jars(), strict=True):
-        jars.check_sum(jar, path)
+    for jar, path in zip(DELTA.locked(), DELTA.paths(), strict=True):
+        archives.check_sum(jar, path)
 
 
 def test_a_jar_with_other_bytes_than_the_lock_says_is_refused(tmp_path: Path) -> None:
     path = tmp_path / JAR.file_name
     path.write_bytes(b"byte")
     with pytest.raises(ConfigurationError, match=r"example-1\.0\.jar has the SHA-256"):
-        jars.check_sum(JAR, path)
+        archives.check_sum(JAR, path)
 
 
 def test_without_a_network_one_error_says_what_to_do_and_nothing_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jars, "_CHECKOUT", tmp_path / "no checkout")
+    monkeypatch.setattr(archives, "_CHECKOUT", tmp_path / "no checkout")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nobody listens there
     with pytest.raises(ConfigurationError, match=r"could not fetch .* HEADRACE_SPARK_JARS"):
-        jars.delta_jars()
+        DELTA.paths()
     assert list((tmp_path / "headrace").iterdir()) == []
 
 
 def test_a_folder_that_another_process_completed_stays(tmp_path: Path) -> None:
     ours, theirs = _folder(tmp_path / "ours", "a.jar"), _folder(tmp_path / "theirs", "a.jar")
     (theirs / "a.jar").write_text("theirs")
-    jars.move_into_place(ours, theirs)
+    archives.move_into_place(ours, theirs)
     assert (theirs / "a.jar").read_text() == "theirs"
 
 
 def test_a_folder_that_lost_a_jar_is_replaced(tmp_path: Path) -> None:
     ours = _folder(tmp_path / "ours", "a.jar", "b.jar")
     theirs = _folder(tmp_path / "theirs", "a.jar")
-    jars.move_into_place(ours, theirs)
+    archives.move_into_place(ours, theirs)
     assert sorted(path.name for path in theirs.iterdir()) == ["a.jar", "b.jar"]
 
 
