@@ -7,6 +7,8 @@ from enum import StrEnum
 import msgspec
 
 FILE_NAME = "headrace.toml"
+#: In place of an address: the service that `headrace up` starts.
+EMBEDDED = "embedded"
 
 
 class SettingKind(StrEnum):
@@ -132,6 +134,34 @@ SETTINGS = (
         kind=SettingKind.PATH,
         default="{home}/online.db",
         meaning="the file of the SQLite online store",
+    ),
+    Setting(
+        section="kafka",
+        key="bootstrap_servers",
+        kind=SettingKind.TEXT,
+        default=EMBEDDED,
+        meaning="the brokers as host:port, separated by commas, or embedded: the one of headrace up",
+    ),
+    Setting(
+        section="kafka",
+        key="options",
+        kind=SettingKind.OPTIONS,
+        default="",
+        meaning="further properties of Kafka's clients, such as security.protocol; never shown",
+    ),
+    Setting(
+        section="flink",
+        key="rest_address",
+        kind=SettingKind.TEXT,
+        default=EMBEDDED,
+        meaning="the REST address of Flink as host:port, or embedded: the one of headrace up",
+    ),
+    Setting(
+        section="flink",
+        key="conf",
+        kind=SettingKind.OPTIONS,
+        default="",
+        meaning="further properties of the stream job; values never shown",
     ),
     Setting(
         section="feast",

@@ -81,6 +81,22 @@ class OnlineSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class KafkaSettings:
+    """Where Kafka is and how clients reach it."""
+
+    bootstrap_servers: str
+    options: Options
+
+
+@dataclass(frozen=True, slots=True)
+class FlinkSettings:
+    """Where Flink is, and properties of jobs there."""
+
+    rest_address: str
+    conf: Options
+
+
+@dataclass(frozen=True, slots=True)
 class FeastSettings:
     """Where Feast keeps its registry."""
 
@@ -102,6 +118,8 @@ class Settings:
     engine: EngineSettings
     spark: SparkSettings
     online: OnlineSettings
+    kafka: KafkaSettings
+    flink: FlinkSettings
     feast: FeastSettings
     _sources: Mapping[str, str] = field(repr=False)
 
@@ -141,6 +159,8 @@ def load(start: Path, environ: Mapping[str, str]) -> Settings:
         engine=EngineSettings(values["engine.default"]),
         spark=SparkSettings(values["spark.master"], Options(values["spark.conf"])),
         online=OnlineSettings(values["online.type"], values["online.path"]),
+        kafka=KafkaSettings(values["kafka.bootstrap_servers"], Options(values["kafka.options"])),
+        flink=FlinkSettings(values["flink.rest_address"], Options(values["flink.conf"])),
         feast=FeastSettings(values["feast.registry"]),
         _sources={name: one.source for name, one in found.items()},
     )

@@ -1,0 +1,50 @@
+"""The topics of the stream: their names, partitions and how long records stay."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+DECISIONS = "decisions"
+ALERTS = "alerts"
+LATE_EVENTS = "late-events"
+DEAD_LETTERS = "dead-letters"
+
+_DAY_MS = 86_400_000
+_PARTITIONS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic.
+
+    Attributes:
+        name: as brokers know it.
+        key: what its records are keyed by, for people.
+        partitions: how many there are; records of one key keep their order.
+        retention_ms: how long a record stays at least, ms.
+    """
+
+    name: str
+    key: str
+    partitions: int = _PARTITIONS
+    retention_ms: int = 30 * _DAY_MS
+    config: Mapping[str, str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Spell the configuration as brokers do."""
+        object.__setattr__(self, "config", {"retention.ms": str(self.retention_ms)})
+
+
+def source_topic(name: str, key: str) -> Topic:
+    """The topic of an event source, keyed by the entity that needs its events in order."""
+    return Topic(name, key)
+
+
+#: What the stream job writes.
+OUTPUTS = (
+    Topic(DECISIONS, key="dedup key of the event"),
+    Topic(ALERTS, key="dedup key of the event"),
+    Topic(LATE_EVENTS, key="dedup key of the event"),
+    Topic(DEAD_LETTERS, key="key of the record"),
+)

@@ -1,0 +1,1 @@
+"""Kafka: how clients are configured, and the topics of a project."""

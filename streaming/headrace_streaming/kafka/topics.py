@@ -1,0 +1,92 @@
+"""The topics of a project on a broker: made where they are missing, checked where they are there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from headrace_schemas.errors import ConfigurationError, RetryableError
+from headrace_schemas.topics import OUTPUTS, Topic, source_topic
+
+if TYPE_CHECKING:
+    from confluent_kafka.admin import AdminClient
+
+    from headrace_features.project import Project
+
+_TIMEOUT_S = 10.0
+
+
+def topics_of(project: Project) -> tuple[Topic, ...]:
+    """The topics of a project's sources, then those that its job writes."""
+    keys: dict[str, str] = {}
+    # The first view of a source decides: its events have to arrive in the order of an entity's.
+    for view in project.views.values():
+        keys.setdefault(view.source.name, view.entity.join_key)
+    sources = (
+        source_topic(source.topic, keys.get(source.name, source.dedup_key))
+        for source in project.sources.values()
+    )
+    return (*sources, *OUTPUTS)
+
+
+def create_topics(config: Mapping[str, str], topics: Iterable[Topic]) -> list[str]:
+    """Make the topics that are missing; returns their names.
+
+    Raises:
+        RetryableError: the broker can't be reached.
+        ConfigurationError: a topic exists with another number of partitions.
+    """
+    from confluent_kafka import KafkaError, KafkaException
+    from confluent_kafka.admin import AdminClient, NewTopic
+
+    admin = AdminClient({**config, "socket.timeout.ms": "10000"})
+    existing = _partitions(admin, config)
+    missing = [topic for topic in topics if topic.name not in existing]
+    for topic in topics:
+        _check(topic, existing.get(topic.name))
+    if not missing:
+        return []
+    made = admin.create_topics(
+        [NewTopic(t.name, t.partitions, config=dict(t.config)) for t in missing],
+        request_timeout=_TIMEOUT_S,
+    )
+    created = []
+    for name, future in made.items():
+        try:
+            future.result()
+        except KafkaException as error:
+            # Someone else has just made it.
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise ConfigurationError(
+                    f"topic {name} can't be created: {error.args[0].str()}"
+                ) from error
+        else:
+            created.append(name)
+    return created
+
+
+def _partitions(admin: AdminClient, config: Mapping[str, str]) -> dict[str, int]:
+    from confluent_kafka import KafkaException
+
+    try:
+        found = admin.list_topics(timeout=_TIMEOUT_S).topics
+    except KafkaException as error:
+        raise unreachable(config) from error
+    return {name: len(topic.partitions) for name, topic in found.items()}
+
+
+def unreachable(config: Mapping[str, str]) -> RetryableError:
+    """The error for a broker that doesn't answer."""
+    return RetryableError(
+        f"no Kafka broker answers at {config['bootstrap.servers']}",
+        hint="see [kafka] bootstrap_servers; the embedded one: headrace status, headrace up",
+    )
+
+
+def _check(topic: Topic, found: int | None) -> None:
+    if found is not None and found != topic.partitions:
+        raise ConfigurationError(
+            f"topic {topic.name} has {found} partitions, expected {topic.partitions}",
+            hint="records would lose their order if it were changed: delete the topic or take"
+            " another broker",
+        )

@@ -1,0 +1,111 @@
+"""What is known of the embedded services: kept in a file, so that any command finds them."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+
+from headrace_schemas.errors import ConfigurationError, RetryableError
+from headrace_streaming.services.processes import Started, is_alive
+
+_HOST = "127.0.0.1"
+
+
+class Service(StrEnum):
+    """An embedded service, by the name that people see."""
+
+    KAFKA = "kafka"
+    JOBMANAGER = "flink-jobmanager"
+    TASKMANAGER = "flink-taskmanager"
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One service: its ports, which stay the same, and its process if it was started."""
+
+    ports: dict[str, int]
+    process: Started | None = None
+
+
+class Book(msgspec.Struct, frozen=True):
+    """All embedded services of a home folder."""
+
+    services: dict[Service, Entry] = {}
+
+    def with_entry(self, service: Service, entry: Entry) -> Book:
+        """The book with one entry put in or replaced."""
+        return Book({**self.services, service: entry})
+
+
+def read_book(home: Path) -> Book:
+    """What is written down; nothing where no service was ever started."""
+    path = _file(home)
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Book)
+    except FileNotFoundError:
+        return Book()
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise ConfigurationError(
+            f"{path} can't be read: {error}",
+            hint="stop the processes of the services by hand and remove the file",
+        ) from error
+
+
+def write_book(home: Path, book: Book) -> None:
+    """Write the book down, whole or not at all."""
+    path = _file(home)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_suffix(".new")
+    with new.open("wb") as out:
+        out.write(msgspec.json.format(msgspec.json.encode(book)))
+        out.flush()
+        os.fsync(out.fileno())
+    new.replace(path)
+
+
+@contextmanager
+def locked(home: Path) -> Iterator[None]:
+    """Hold the services for one command at a time.
+
+    Raises:
+        RetryableError: another command starts or stops them.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "services.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise RetryableError(
+                f"another command starts or stops the services of {home}", hint="try again shortly"
+            ) from error
+        yield
+
+
+def free_port() -> int:
+    """A port on loopback that nobody listens at."""
+    with socket.socket() as found:
+        found.bind((_HOST, 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+def address_of(home: Path, service: Service) -> str:
+    """Where a running service is reached, as host:port.
+
+    Raises:
+        RetryableError: it doesn't run.
+    """
+    entry = read_book(home).services.get(service)
+    if entry is None or entry.process is None or not is_alive(entry.process):
+        raise RetryableError(f"the embedded {service} does not run", hint="run: headrace up")
+    return f"{_HOST}:{entry.ports['client']}"
+
+
+def _file(home: Path) -> Path:
+    return home / "services.json"

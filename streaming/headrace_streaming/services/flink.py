@@ -1,0 +1,88 @@
+"""The embedded Flink session cluster: a JobManager and a TaskManager of the installed distribution."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+from headrace_features.java import java_home
+from headrace_schemas.errors import ConfigurationError
+
+_SLOTS = 4
+
+
+def distribution() -> Path:
+    """The folder of the Flink distribution inside PyFlink.
+
+    Raises:
+        ConfigurationError: PyFlink is not installed.
+    """
+    spec = find_spec("pyflink")
+    if spec is None or spec.origin is None:
+        raise ConfigurationError(
+            "the package 'pyflink' is not installed", hint="pip install 'headrace[streaming]'"
+        )
+    return Path(spec.origin).parent
+
+
+def prepare(folder: Path, ports: Mapping[str, int]) -> None:
+    """Write the cluster's configuration; both processes read the same."""
+    conf = folder / "conf"
+    conf.mkdir(parents=True, exist_ok=True)
+    lines = (f"{name}: {value}\n" for name, value in _configuration(folder, ports).items())
+    (conf / "config.yaml").write_text("".join(lines))
+    shipped = distribution() / "conf"
+    for name in ("log4j-console.properties", "log4j-cli.properties"):
+        (conf / name).write_bytes((shipped / name).read_bytes())
+
+
+def command(script: str) -> list[str]:
+    """The command that runs a process of the cluster in the foreground."""
+    return ["bash", str(distribution() / "bin" / f"{script}.sh"), "start-foreground"]
+
+
+def environment(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables under which the distribution's scripts find everything."""
+    return {
+        **environ,
+        "JAVA_HOME": str(java_home()),
+        "FLINK_HOME": str(distribution()),
+        "FLINK_CONF_DIR": str(folder / "conf"),
+        "FLINK_LOG_DIR": str(folder / "log"),
+        "FLINK_PID_DIR": str(folder),
+        "FLINK_SSH_OPTS": "",
+        "PATH": os.pathsep.join([str(java_home() / "bin"), environ.get("PATH", os.defpath)]),
+    }
+
+
+def _configuration(folder: Path, ports: Mapping[str, int]) -> dict[str, str | int]:
+    return {
+        "jobmanager.rpc.address": "127.0.0.1",
+        "jobmanager.rpc.port": ports["rpc"],
+        "jobmanager.bind-host": "127.0.0.1",
+        "jobmanager.memory.process.size": "1024m",
+        "rest.address": "127.0.0.1",
+        "rest.bind-address": "127.0.0.1",
+        "rest.port": ports["client"],
+        "rest.bind-port": ports["client"],
+        "blob.server.port": ports["blob"],
+        "taskmanager.host": "127.0.0.1",
+        "taskmanager.bind-host": "127.0.0.1",
+        "taskmanager.numberOfTaskSlots": _SLOTS,
+        "taskmanager.memory.process.size": "3072m",
+        "taskmanager.memory.managed.fraction": "0.3",
+        "io.tmp.dirs": str(folder / "tmp"),
+        "state.backend.type": "hashmap",
+        "execution.checkpointing.dir": (folder / "checkpoints").as_uri(),
+        "execution.checkpointing.savepoint-dir": (folder / "savepoints").as_uri(),
+        "execution.checkpointing.num-retained": 3,
+        # A process that was killed is missed after seconds, and its job goes on at once.
+        "heartbeat.interval": 1000,
+        "heartbeat.timeout": 8000,
+        "restart-strategy.type": "exponential-delay",
+        "restart-strategy.exponential-delay.initial-backoff": "200 ms",
+        "restart-strategy.exponential-delay.max-backoff": "10 s",
+        "web.submit.enable": "true",
+    }

@@ -1,0 +1,83 @@
+"""Processes that outlive the command: started detached, found again by number and start time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+_STOP_GRACE_S = 20.0
+_POLL_S = 0.05
+
+
+class Started(msgspec.Struct, frozen=True):
+    """A process: its number, and when it was started, since numbers are used again."""
+
+    pid: int
+    started: str
+
+
+def start(
+    command: Sequence[str], *, log: Path, environment: Mapping[str, str], folder: Path
+) -> Started:
+    """Start a process in a session of its own; what it says is appended to a log."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as out:
+        process = subprocess.Popen(  # noqa: S603 - our own command
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env=dict(environment),
+            cwd=folder,
+            start_new_session=True,
+        )
+    return Started(process.pid, _start_time(process.pid) or "")
+
+
+def is_alive(process: Started) -> bool:
+    """Whether it is still the same process, and no corpse."""
+    _reap(process.pid)
+    return bool(process.started) and _start_time(process.pid) == process.started
+
+
+def stop(process: Started) -> None:
+    """End a process, by force if it doesn't go; one that is gone already is left alone."""
+    for number, patience_s in ((signal.SIGTERM, _STOP_GRACE_S), (signal.SIGKILL, _STOP_GRACE_S)):
+        if not is_alive(process):
+            return
+        try:
+            os.kill(process.pid, number)
+        except ProcessLookupError:
+            return
+        deadline = time.monotonic() + patience_s
+        while is_alive(process) and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+
+
+def _reap(pid: int) -> None:
+    """Take leave of a child that has ended, so that it doesn't count as there."""
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return
+
+
+def _start_time(pid: int) -> str | None:
+    stat = Path(f"/proc/{pid}/stat")
+    if Path("/proc/self/stat").exists():
+        try:
+            # The name stands in brackets and may hold spaces; the time is the 20th field after it.
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            return None
+        return None if fields[0] == "Z" else fields[19]
+    found = subprocess.run(  # noqa: S603 - a number
+        ["/bin/ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
+    return found.stdout.strip() or None
