@@ -81,7 +81,7 @@ class _Assembly:
             kafka.KafkaSource.builder()
             .setBootstrapServers(self._config.bootstrap_servers)
             .setGroupId(f"{job_name(self._project)}-{self._config.epoch}")
-            .setTopics([self._topic(source["topic"])])
+            .setTopics([source["topic"]])
             .setStartingOffsets(initializer.earliest())
             .setDeserializer(
                 self._java("RecordDecoder")(self._plan_json, place, self._config.most_ahead_ms)
@@ -141,7 +141,7 @@ class _Assembly:
         builder = (
             sink.builder()
             .setBootstrapServers(self._config.bootstrap_servers)
-            .setRecordSerializer(self._java("RecordSchema")(self._topic(topic)))
+            .setRecordSerializer(self._java("RecordSchema")(topic))
             .setProperty("linger.ms", "0" if topic == "alerts" else "5")
             .setProperty("compression.type", "lz4")
         )
@@ -158,9 +158,6 @@ class _Assembly:
     def _side(self, stream: Any, tag: str) -> Any:
         return stream.getSideOutput(getattr(self._java("Outputs"), tag))
 
-    def _topic(self, name: str) -> str:
-        return f"{self._config.topic_prefix}{name}"
-
     def _java(self, name: str) -> Any:
         package = self._jvm
         for part in f"{_OPERATOR}.{name}".split("."):
@@ -173,7 +170,9 @@ class _Assembly:
 
 
 def _union(streams: list[Any]) -> Any:
+    from pyflink.java_gateway import get_gateway
+    from pyflink.util.java_utils import to_jarray
+
     first, *others = streams
-    for other in others:
-        first = first.union(other)
-    return first
+    kind = get_gateway().jvm.org.apache.flink.streaming.api.datastream.DataStream
+    return first.union(to_jarray(kind, others)) if others else first

@@ -21,7 +21,6 @@ class JobConfig:
     Attributes:
         bootstrap_servers: of Kafka.
         kafka_options: further client properties, such as those of TLS and SASL; never shown.
-        topic_prefix: before the name of every topic.
         epoch: number of the deployment; rises with every one.
         mode: when events are absorbed.
         bounded: end at the newest records of the start instead of going on for ever.
@@ -38,7 +37,6 @@ class JobConfig:
     bootstrap_servers: str
     epoch: int
     kafka_options: Mapping[str, str] = field(default_factory=dict, repr=False)
-    topic_prefix: str = ""
     mode: Mode = Mode.IMMEDIATE
     bounded: bool = False
     lateness_ms: int = 3_600_000

@@ -28,7 +28,6 @@ def main() -> None:
     config = JobConfig(
         bootstrap_servers=servers,
         kafka_options=options,
-        topic_prefix=settings.kafka.topic_prefix,
         epoch=arguments.epoch,
         mode=Mode(arguments.mode),
         bounded=arguments.bounded,

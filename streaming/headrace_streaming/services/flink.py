@@ -31,9 +31,9 @@ def prepare(folder: Path, ports: Mapping[str, int]) -> None:
     """Write the cluster's configuration; both processes read the same."""
     conf = folder / "conf"
     conf.mkdir(parents=True, exist_ok=True)
-    lines = (f"{name}: {value}\n" for name, value in _configuration(folder, ports).items())
-    (conf / "config.yaml").write_text("".join(lines))
     shipped = distribution() / "conf"
+    lines = (f"{name}: {value}\n" for name, value in _configuration(folder, ports).items())
+    (conf / "config.yaml").write_text(_java_options(shipped) + "".join(lines))
     for name in ("log4j-console.properties", "log4j-cli.properties"):
         (conf / name).write_bytes((shipped / name).read_bytes())
 
@@ -55,6 +55,20 @@ def environment(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
         "FLINK_SSH_OPTS": "",
         "PATH": os.pathsep.join([str(java_home() / "bin"), environ.get("PATH", os.defpath)]),
     }
+
+
+def _java_options(shipped: Path) -> str:
+    """The lines of the shipped configuration that open Java's modules to Flink."""
+    lines = iter((shipped / "config.yaml").read_text().splitlines(keepends=True))
+    for line in lines:
+        if line.startswith("env:"):
+            indented = []
+            for following in lines:
+                if not following.startswith(" "):
+                    break
+                indented.append(following)
+            return line + "".join(indented)
+    return ""
 
 
 def _configuration(folder: Path, ports: Mapping[str, int]) -> dict[str, str | int]:
