@@ -137,26 +137,33 @@ def _imported(name: str) -> ModuleType:
         ) from error
 
 
+_Definition = Entity | EventSource | FeatureView | FeatureService | Decisions
+
+
+def _named_by(value: _Definition) -> Iterator[_Definition]:
+    """The definitions that one refers to."""
+    match value:
+        case FeatureView():
+            yield from (value.entity, value.source)
+        case FeatureService():
+            yield from (selection.view for selection in value.selections)
+        case Decisions():
+            yield from (value.source, value.service)
+
+
 def collect(name: str, modules: Iterable[ModuleType]) -> Project:
     """Every definition among the public names of some modules, and those they refer to."""
     found: dict[type, dict[str, object]] = {kind: {} for kind in _KINDS}
 
-    def add(value: Entity | EventSource | FeatureView | FeatureService | Decisions) -> None:
+    def add(value: _Definition) -> None:
         known = found[type(value)].setdefault(value.name, value)
         if known is not value and known != value:
             message = (
                 f"two different definitions of {type(value).__name__} are named {value.name!r}"
             )
             raise ConfigurationError(message, hint="rename one of them")
-        if isinstance(value, FeatureView):
-            add(value.entity)
-            add(value.source)
-        if isinstance(value, FeatureService):
-            for selection in value.selections:
-                add(selection.view)
-        if isinstance(value, Decisions):
-            add(value.source)
-            add(value.service)
+        for below in _named_by(value):
+            add(below)
 
     names = []
     for module in modules:

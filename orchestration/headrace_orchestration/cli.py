@@ -18,7 +18,9 @@ from headrace_orchestration.commands import (
     init,
     materialize,
     plan,
+    services,
     simulate,
+    stream,
 )
 from headrace_schemas.errors import ConfigurationError, HeadraceError
 
@@ -61,6 +63,10 @@ app.command("apply")(plan.apply)
 app.command("backfill")(backfill.backfill)
 app.command("materialize")(materialize.materialize)
 app.add_typer(features.app, name="features")
+app.command("up")(services.up)
+app.command("down")(services.down)
+app.command("status")(services.show)
+app.add_typer(stream.app, name="stream")
 app.add_typer(bench.app, name="bench")
 
 #: The extra that brings a package which a command needs.
@@ -71,6 +77,8 @@ _EXTRAS = {
     "jgo": "batch",
     "duckdb": "bench",
     "psutil": "bench",
+    "confluent_kafka": "streaming",
+    "pyflink": "streaming",
 }
 _IO = 74
 _INTERRUPTED = 130

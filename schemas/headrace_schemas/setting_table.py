@@ -140,7 +140,7 @@ SETTINGS = (
         key="bootstrap_servers",
         kind=SettingKind.TEXT,
         default=EMBEDDED,
-        meaning="the brokers as host:port, separated by commas, or embedded: the one of headrace up",
+        meaning="the brokers as host:port, separated by commas; embedded is that of headrace up",
     ),
     Setting(
         section="kafka",
@@ -154,7 +154,7 @@ SETTINGS = (
         key="rest_address",
         kind=SettingKind.TEXT,
         default=EMBEDDED,
-        meaning="the REST address of Flink as host:port, or embedded: the one of headrace up",
+        meaning="the REST address of Flink as host:port; embedded is that of headrace up",
     ),
     Setting(
         section="flink",

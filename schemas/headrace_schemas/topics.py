@@ -9,6 +9,7 @@ DECISIONS = "decisions"
 ALERTS = "alerts"
 LATE_EVENTS = "late-events"
 DEAD_LETTERS = "dead-letters"
+DEPLOYMENTS = "deployments"
 
 _DAY_MS = 86_400_000
 _PARTITIONS = 4
@@ -22,7 +23,7 @@ class Topic:
         name: as brokers know it.
         key: what its records are keyed by, for people.
         partitions: how many there are; records of one key keep their order.
-        retention_ms: how long a record stays at least, ms.
+        retention_ms: how long a record stays at least, ms; -1 is for ever.
     """
 
     name: str
@@ -48,3 +49,6 @@ OUTPUTS = (
     Topic(LATE_EVENTS, key="dedup key of the event"),
     Topic(DEAD_LETTERS, key="key of the record"),
 )
+
+#: One record for every deployment of a stream job; its offset numbers the deployment.
+DEPLOYMENT_TOPIC = Topic(DEPLOYMENTS, key="project", partitions=1, retention_ms=-1)

@@ -27,8 +27,8 @@ from headrace_batch.ingest.run import ingest
 from headrace_batch.ingest.sent_feed import SentFeed
 from headrace_batch.ingest.spark_rows import Piece, _pieces
 from headrace_batch.ingest.spark_run import ingest_on_spark
-from headrace_features.java import java_home
 from headrace_features.definitions.sources import EventSource
+from headrace_features.java import java_home
 from headrace_features.project import load_project
 from headrace_schemas.errors import ConfigurationError, RetryableError
 from headrace_schemas.events import Country, Event, Identifier, TimeMs

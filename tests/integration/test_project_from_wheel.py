@@ -20,8 +20,8 @@ import pytest
 from deltalake import DeltaTable
 
 from headrace_batch.jars import DELTA
-from headrace_features.java import java_home
 from headrace_features import oracle
+from headrace_features.java import java_home
 from headrace_features.oracle import SpineRow
 from headrace_features.project import Project, load_project
 from headrace_schemas.settings import load

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from conftest import JAVA_OPTIONS
-from headrace_features.java import java_home
 from headrace_batch.local_engine import LocalEngine
 from headrace_batch.warehouse import Warehouse
 from headrace_features.fraud.definitions import fraud
+from headrace_features.java import java_home
 from lakes import settings_in, write_events, write_simulated
 
 JOBS = Path(__file__).parents[2] / "batch" / "headrace_batch" / "jobs"

@@ -50,7 +50,7 @@ def view_plan(view: FeatureView) -> dict[str, Any]:
     }
 
 
-def _partial(partial: object) -> dict[str, Any]:
+def _partial(partial: object) -> dict[str, Any]:  # noqa: PLR0911 - one return for each kind
     match partial:
         case kinds.CountPartial():
             return {"kind": "count"}

@@ -79,7 +79,6 @@ class _Assembly:
         initializer = kafka.enumerator.initializer.OffsetsInitializer
         builder = (
             kafka.KafkaSource.builder()
-            .setBootstrapServers(self._config.bootstrap_servers)
             .setGroupId(f"{job_name(self._project)}-{self._config.epoch}")
             .setTopics([source["topic"]])
             .setStartingOffsets(initializer.earliest())
@@ -87,7 +86,7 @@ class _Assembly:
                 self._java("RecordDecoder")(self._plan_json, place, self._config.most_ahead_ms)
             )
         )
-        for name, value in self._config.kafka_options.items():
+        for name, value in self._config.kafka.items():
             builder.setProperty(name, value)
         if self._config.bounded:
             builder.setBounded(initializer.latest())
@@ -140,12 +139,11 @@ class _Assembly:
         guarantee = self._jvm.org.apache.flink.connector.base.DeliveryGuarantee
         builder = (
             sink.builder()
-            .setBootstrapServers(self._config.bootstrap_servers)
             .setRecordSerializer(self._java("RecordSchema")(topic))
             .setProperty("linger.ms", "0" if topic == "alerts" else "5")
             .setProperty("compression.type", "lz4")
         )
-        for name, value in self._config.kafka_options.items():
+        for name, value in self._config.kafka.items():
             builder.setProperty(name, value)
         if exactly_once:
             builder.setDeliveryGuarantee(guarantee.EXACTLY_ONCE)

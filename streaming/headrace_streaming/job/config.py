@@ -19,8 +19,7 @@ class JobConfig:
     """One deployment.
 
     Attributes:
-        bootstrap_servers: of Kafka.
-        kafka_options: further client properties, such as those of TLS and SASL; never shown.
+        kafka: the properties of Kafka's clients, those of TLS and SASL among them; never shown.
         epoch: number of the deployment; rises with every one.
         mode: when events are absorbed.
         bounded: end at the newest records of the start instead of going on for ever.
@@ -34,9 +33,8 @@ class JobConfig:
         parallelism: how many subtasks each operator has.
     """
 
-    bootstrap_servers: str
+    kafka: Mapping[str, str] = field(repr=False)
     epoch: int
-    kafka_options: Mapping[str, str] = field(default_factory=dict, repr=False)
     mode: Mode = Mode.IMMEDIATE
     bounded: bool = False
     lateness_ms: int = 3_600_000

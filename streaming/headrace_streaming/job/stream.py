@@ -16,6 +16,8 @@ from headrace_streaming.job.assembly import assemble, job_name
 from headrace_streaming.job.config import JobConfig, Mode
 from headrace_streaming.job.environment import new_environment
 from headrace_streaming.kafka.clients import kafka_config
+from headrace_streaming.kafka.epochs import claim_epoch
+from headrace_streaming.kafka.topics import create_topics, topics_of
 
 
 def main() -> None:
@@ -23,12 +25,11 @@ def main() -> None:
     arguments = _arguments()
     settings = load(Path.cwd(), os.environ)
     project = load_project(settings)
-    options = kafka_config(settings)
-    servers = options.pop("bootstrap.servers")
+    kafka = kafka_config(settings)
+    create_topics(kafka, topics_of(project))
     config = JobConfig(
-        bootstrap_servers=servers,
-        kafka_options=options,
-        epoch=arguments.epoch,
+        kafka=kafka,
+        epoch=claim_epoch(kafka, project.name),
         mode=Mode(arguments.mode),
         bounded=arguments.bounded,
         parallelism=arguments.parallelism,
@@ -40,7 +41,6 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Run the stream job of a project.")
-    parser.add_argument("--epoch", type=int, required=True, help="number of the deployment")
     parser.add_argument("--mode", choices=list(Mode), default=Mode.IMMEDIATE)
     parser.add_argument("--bounded", action="store_true", help="end at the newest records")
     parser.add_argument("--parallelism", type=int, default=2)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from headrace_schemas.errors import RetryableError
 from headrace_schemas.setting_table import EMBEDDED
 from headrace_streaming.services.embedded import Service, address_of
 
 if TYPE_CHECKING:
     from headrace_schemas.settings import Settings
+
+
+def unreachable(config: Mapping[str, str]) -> RetryableError:
+    """The error for a broker that doesn't answer."""
+    return RetryableError(
+        f"no Kafka broker answers at {config['bootstrap.servers']}",
+        hint="see [kafka] bootstrap_servers; the embedded one: headrace status, headrace up",
+    )
 
 
 def kafka_config(settings: Settings) -> dict[str, str]:

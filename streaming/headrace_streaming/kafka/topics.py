@@ -1,12 +1,13 @@
-"""The topics of a project on a broker: made where they are missing, checked where they are there."""
+"""The topics of a project on a broker: the missing ones made, those that are there checked."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from headrace_schemas.errors import ConfigurationError, RetryableError
-from headrace_schemas.topics import OUTPUTS, Topic, source_topic
+from headrace_schemas.errors import ConfigurationError
+from headrace_schemas.topics import DEPLOYMENT_TOPIC, OUTPUTS, Topic, source_topic
+from headrace_streaming.kafka.clients import unreachable
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
@@ -26,7 +27,7 @@ def topics_of(project: Project) -> tuple[Topic, ...]:
         source_topic(source.topic, keys.get(source.name, source.dedup_key))
         for source in project.sources.values()
     )
-    return (*sources, *OUTPUTS)
+    return (*sources, *OUTPUTS, DEPLOYMENT_TOPIC)
 
 
 def create_topics(config: Mapping[str, str], topics: Iterable[Topic]) -> list[str]:
@@ -37,7 +38,7 @@ def create_topics(config: Mapping[str, str], topics: Iterable[Topic]) -> list[st
         ConfigurationError: a topic exists with another number of partitions.
     """
     from confluent_kafka import KafkaError, KafkaException
-    from confluent_kafka.admin import AdminClient, NewTopic
+    from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # it is
 
     admin = AdminClient({**config, "socket.timeout.ms": "10000"})
     existing = _partitions(admin, config)
@@ -73,14 +74,6 @@ def _partitions(admin: AdminClient, config: Mapping[str, str]) -> dict[str, int]
     except KafkaException as error:
         raise unreachable(config) from error
     return {name: len(topic.partitions) for name, topic in found.items()}
-
-
-def unreachable(config: Mapping[str, str]) -> RetryableError:
-    """The error for a broker that doesn't answer."""
-    return RetryableError(
-        f"no Kafka broker answers at {config['bootstrap.servers']}",
-        hint="see [kafka] bootstrap_servers; the embedded one: headrace status, headrace up",
-    )
 
 
 def _check(topic: Topic, found: int | None) -> None:

@@ -115,11 +115,11 @@ def _up(home: Path, service: Service, environ: Mapping[str, str]) -> None:
         if service is Service.KAFKA:
             command, variables = broker.prepare(folder, entry.ports), dict(environ)
         else:
-            ports = entry.ports if entry.ports else book.services[Service.JOBMANAGER].ports
+            ports = entry.ports or book.services[Service.JOBMANAGER].ports
             flink.prepare(folder, ports)
             command = flink.command(_SCRIPTS[service])
             variables = flink.environment(folder, environ)
-        process = start(command, log=log, environment=variables, folder=folder)
+        process = start(command, log=log, environment=variables)
         entry = Entry(entry.ports, process)
         book = book.with_entry(service, entry)
         write_book(home, book)

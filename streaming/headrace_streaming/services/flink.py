@@ -1,4 +1,4 @@
-"""The embedded Flink session cluster: a JobManager and a TaskManager of the installed distribution."""
+"""The embedded Flink cluster: a JobManager and a TaskManager of the installed distribution."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -22,22 +22,23 @@ class Started(msgspec.Struct, frozen=True):
     started: str
 
 
-def start(
-    command: Sequence[str], *, log: Path, environment: Mapping[str, str], folder: Path
-) -> Started:
+def start(command: list[str], *, log: Path, environment: Mapping[str, str]) -> Started:
     """Start a process in a session of its own; what it says is appended to a log."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as out:
-        process = subprocess.Popen(  # noqa: S603 - our own command
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            env=dict(environment),
-            cwd=folder,
-            start_new_session=True,
-        )
-    return Started(process.pid, _start_time(process.pid) or "")
+    appended = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    # Not subprocess, whose objects want to be waited for: this one is to outlive us.
+    pid = os.posix_spawnp(
+        command[0],
+        command,
+        dict(environment),
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), appended, 0o644),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+    )
+    return Started(pid, _start_time(pid) or "")
 
 
 def is_alive(process: Started) -> bool:

@@ -60,6 +60,11 @@ public final class ViewEngine {
         return state.clock != ViewState.NO_CLOCK && time < retention.earliest(state);
     }
 
+    /** Whether an event is among those that are kept one by one. */
+    public boolean holds(ViewState state, long time, byte[] dedup) {
+        return state.raw.find(time, dedup) >= 0;
+    }
+
     /**
      * Takes an event in, and drops and folds what is no longer needed.
      *

@@ -186,7 +186,7 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
     private boolean absorb(StageState state, Envelope event, Context context) {
         byte[] dedup = dedup(event);
         boolean first = event.source != driver || stagePlace == 0;
-        if (first && !state.seen(event.source).add(event.available, dedup, bounds.dedupMs())) {
+        if (first && isDuplicate(state, event, dedup)) {
             context.output(Outputs.LATE, ledger.record(event, null, "duplicate", -1));
             return false;
         }
@@ -229,6 +229,17 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
             }
         }
         return true;
+    }
+
+    /** Whether the event was seen within the horizon of keys, or is still kept in a view. */
+    private boolean isDuplicate(StageState state, Envelope event, byte[] dedup) {
+        for (int v = 0; v < inputs.length; v++) {
+            if (viewSources[v] == event.source
+                    && engine.view(v).holds(state.view(v), event.time, dedup)) {
+                return true;
+            }
+        }
+        return !state.seen(event.source).add(event.available, dedup, bounds.dedupMs());
     }
 
     private void prepare(Envelope event) {

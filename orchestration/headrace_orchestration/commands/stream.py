@@ -1,0 +1,123 @@
+"""`headrace stream`: the stream job of a project, on the embedded or a given cluster."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from headrace_orchestration.output import JsonOption, console, print_json, print_table, status
+from headrace_orchestration.session import current_project
+
+app = typer.Typer(no_args_is_help=True, help="Deploy, look at and stop the stream job.")
+
+ModeOption = Annotated[
+    str,
+    typer.Option(help="immediate: absorb events as they come; ordered: behind the watermark."),
+]
+From = Annotated[
+    str | None,
+    typer.Option("--from", help="A savepoint or checkpoint. Default: the newest one known."),
+]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Begin without any state.")]
+Bounded = Annotated[bool, typer.Option("--bounded", help="End at the newest records.")]
+Parallelism = Annotated[int, typer.Option(min=1, help="Subtasks of each operator.")]
+
+
+@app.command()
+def deploy(  # noqa: PLR0913, PLR0917 - one for each option
+    mode: ModeOption = "immediate",
+    from_state: From = None,
+    fresh: Fresh = False,
+    bounded: Bounded = False,
+    parallelism: Parallelism = 2,
+    as_json: JsonOption = False,
+) -> None:
+    """Deploy the project's views and rules as a Flink job, going on from its last state."""
+    from headrace_schemas.errors import ConfigurationError
+    from headrace_streaming.job import deployment
+    from headrace_streaming.job.config import Mode
+
+    if mode not in list(Mode):
+        raise ConfigurationError.unknown("mode", mode, list(Mode))
+    settings, project = current_project()
+    with status("headrace stream deploy"):
+        deployed = deployment.deploy(
+            settings,
+            project,
+            os.environ,
+            mode=Mode(mode),
+            state=from_state,
+            fresh=fresh,
+            bounded=bounded,
+            parallelism=parallelism,
+        )
+    if as_json:
+        print_json(deployed)
+        return
+    went_on = deployed.restored_from or "no earlier state"
+    console().print(f"{deployed.job.name} runs as {deployed.job.job_id}, from {went_on}")
+
+
+@app.command("status")
+def show(as_json: JsonOption = False) -> None:
+    """Tell what the jobs of this project do, and how their checkpoints are."""
+    from headrace_streaming.job.assembly import job_name
+    from headrace_streaming.job.cluster import Cluster
+
+    settings, project = current_project()
+    cluster = Cluster.of(settings)
+    jobs = cluster.jobs(job_name(project.name))
+    rows = []
+    for job in jobs:
+        counts = cluster.checkpoints(job).get("counts", {})
+        rows.append(
+            {
+                "job": job.job_id,
+                "state": job.state,
+                "checkpoints": counts.get("completed", 0),
+                "failed_checkpoints": counts.get("failed", 0),
+                "restored": counts.get("restored", 0),
+                "failure": cluster.failure(job),
+            }
+        )
+    if as_json:
+        print_json(rows)
+        return
+    if not rows:
+        console().print("no job of this project is known; run: headrace stream deploy")
+        return
+    print_table(None, list(rows[0]), [list(row.values()) for row in rows])
+
+
+@app.command()
+def savepoint(as_json: JsonOption = False) -> None:
+    """Write a savepoint while the job goes on."""
+    from headrace_streaming.job.assembly import job_name
+    from headrace_streaming.job.cluster import Cluster
+
+    settings, project = current_project()
+    cluster = Cluster.of(settings)
+    with status("headrace stream savepoint"):
+        path = cluster.savepoint(cluster.running(job_name(project.name)))
+    if as_json:
+        print_json({"savepoint": path})
+    else:
+        console().print(path, soft_wrap=True)
+
+
+@app.command()
+def stop(as_json: JsonOption = False) -> None:
+    """Stop the job with a savepoint, from which the next deploy goes on."""
+    from headrace_streaming.job.assembly import job_name
+    from headrace_streaming.job.cluster import Cluster
+
+    settings, project = current_project()
+    cluster = Cluster.of(settings)
+    with status("headrace stream stop"):
+        path = cluster.stop(cluster.running(job_name(project.name)))
+    if as_json:
+        print_json({"savepoint": path})
+    else:
+        console().print(f"stopped; the next deploy goes on from {path}", soft_wrap=True)

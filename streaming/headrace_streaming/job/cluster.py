@@ -1,0 +1,150 @@
+"""Flink's REST interface: jobs, savepoints, checkpoints."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from headrace_schemas.errors import ConfigurationError, RetryableError
+from headrace_schemas.setting_table import EMBEDDED
+from headrace_streaming.services.embedded import Service, address_of
+
+if TYPE_CHECKING:
+    from headrace_schemas.settings import Settings
+
+_TIMEOUT_S = 10.0
+_SAVEPOINT_TIMEOUT_S = 300.0
+_POLL_S = 0.2
+_ENDED = ("FINISHED", "CANCELED", "FAILED")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as the cluster knows it."""
+
+    job_id: str
+    name: str
+    state: str
+    started_ms: int
+
+    @property
+    def ended(self) -> bool:
+        """Whether it will do nothing more."""
+        return self.state in _ENDED
+
+
+class Cluster:
+    """A Flink cluster at a REST address."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    @classmethod
+    def of(cls, settings: Settings) -> Cluster:
+        """The cluster that the settings name, or the embedded one.
+
+        Raises:
+            RetryableError: the embedded one is meant, and it doesn't run.
+        """
+        address = settings.flink.rest_address
+        if address == EMBEDDED:
+            address = address_of(settings.home, Service.JOBMANAGER)
+        return cls(address)
+
+    def jobs(self, name: str) -> list[Job]:
+        """The jobs of a name, the newest first."""
+        found = [
+            Job(job["jid"], job["name"], job["state"], job["start-time"])
+            for job in self._get("/jobs/overview")["jobs"]
+            if job["name"] == name
+        ]
+        return sorted(found, key=lambda job: -job.started_ms)
+
+    def running(self, name: str) -> Job:
+        """The job of a name that goes on.
+
+        Raises:
+            ConfigurationError: there is none.
+        """
+        for job in self.jobs(name):
+            if not job.ended:
+                return job
+        raise ConfigurationError(
+            f"no job {name} runs at {self.address}", hint="run: headrace stream deploy"
+        )
+
+    def checkpoints(self, job: Job) -> dict[str, Any]:
+        """What the cluster tells about a job's checkpoints."""
+        return self._get(f"/jobs/{job.job_id}/checkpoints")
+
+    def last_state(self, name: str) -> str | None:
+        """Where the newest job of a name left its newest state; None where there is none."""
+        for job in self.jobs(name):
+            latest = self.checkpoints(job).get("latest", {})
+            found = [one for kind in ("completed", "savepoint") if (one := latest.get(kind))]
+            if found:
+                newest = max(found, key=lambda one: int(one["latest_ack_timestamp"]))
+                return str(newest["external_path"])
+        return None
+
+    def failure(self, job: Job) -> str | None:
+        """The first line of what made a job fail last; None where nothing did."""
+        told = self._get(f"/jobs/{job.job_id}/exceptions")["exceptionHistory"]["entries"]
+        return str(told[0]["stacktrace"]).splitlines()[0] if told else None
+
+    def savepoint(self, job: Job) -> str:
+        """Write a savepoint while the job goes on; returns its path."""
+        return self._triggered(job, "savepoints", {"cancel-job": False})
+
+    def stop(self, job: Job) -> str:
+        """End a job with a savepoint; returns its path."""
+        return self._triggered(job, "stop", {"drain": False})
+
+    def cancel(self, job: Job) -> None:
+        """End a job without a savepoint."""
+        self._call("PATCH", f"/jobs/{job.job_id}?mode=cancel")
+
+    def _triggered(self, job: Job, action: str, request: dict[str, Any]) -> str:
+        trigger = self._call("POST", f"/jobs/{job.job_id}/{action}", request)["request-id"]
+        deadline = time.monotonic() + _SAVEPOINT_TIMEOUT_S
+        while time.monotonic() < deadline:
+            status = self._get(f"/jobs/{job.job_id}/savepoints/{trigger}")
+            if status["status"]["id"] == "COMPLETED":
+                operation = status["operation"]
+                if "location" in operation:
+                    return str(operation["location"])
+                cause = operation["failure-cause"]["stack-trace"].splitlines()[0]
+                raise RetryableError(f"the savepoint of {job.name} failed: {cause}")
+            time.sleep(_POLL_S)
+        raise RetryableError(
+            f"the savepoint of {job.name} is not complete after {_SAVEPOINT_TIMEOUT_S:.0f} s"
+        )
+
+    def _get(self, path: str) -> dict[str, Any]:
+        return self._call("GET", path)
+
+    def _call(
+        self, method: str, path: str, content: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        request = urllib.request.Request(
+            f"http://{self.address}{path}",
+            None if content is None else json.dumps(content).encode(),
+            {"Content-Type": "application/json"},
+            method=method,
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - as above
+                told: dict[str, Any] = json.loads(answer.read() or b"{}")
+        except urllib.error.HTTPError as error:
+            said = error.read().decode(errors="replace")[:300]
+            raise ConfigurationError(f"Flink at {self.address} refuses {path}: {said}") from error
+        except (OSError, ValueError) as error:
+            raise RetryableError(
+                f"no Flink cluster answers at {self.address}",
+                hint="see [flink] rest_address; the embedded one: headrace status, headrace up",
+            ) from error
+        return told

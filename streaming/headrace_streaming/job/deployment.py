@@ -1,0 +1,127 @@
+"""Deploys a project's stream job by Flink's own command."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headrace_schemas.errors import ConfigurationError, RetryableError
+from headrace_streaming.job.assembly import job_name
+from headrace_streaming.job.cluster import Cluster, Job
+from headrace_streaming.job.config import Mode
+from headrace_streaming.services import flink
+
+if TYPE_CHECKING:
+    from headrace_features.project import Project
+    from headrace_schemas.settings import Settings
+
+SCRIPT = Path(__file__).with_name("stream.py")
+_SUBMITTED = re.compile(r"submitted with JobID ([0-9a-f]{32})")
+_START_TIMEOUT_S = 60.0
+_POLL_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A job that was just deployed, and the state it went on from, if any."""
+
+    job: Job
+    restored_from: str | None
+
+
+def deploy(  # noqa: PLR0913 - one for each choice
+    settings: Settings,
+    project: Project,
+    environ: Mapping[str, str],
+    *,
+    mode: Mode = Mode.IMMEDIATE,
+    state: str | None = None,
+    fresh: bool = False,
+    bounded: bool = False,
+    parallelism: int = 2,
+) -> Deployment:
+    """Deploy the job of a project and wait until it runs.
+
+    Args:
+        settings: which cluster, which broker.
+        project: whose views and decisions.
+        environ: the variables for Flink's command.
+        mode: when events are absorbed.
+        state: a savepoint or checkpoint to go on from; None is the newest that is known.
+        fresh: begin without any state.
+        bounded: end at the newest records of the start.
+        parallelism: how many subtasks each operator has.
+
+    Raises:
+        ConfigurationError: the job runs already, or can't be assembled.
+        RetryableError: cluster or broker don't answer.
+    """
+    cluster = Cluster.of(settings)
+    name = job_name(project.name)
+    for job in cluster.jobs(name):
+        if not job.ended:
+            raise ConfigurationError(
+                f"the job {name} runs already, as {job.job_id}",
+                hint="stop it first: headrace stream stop",
+            )
+    restored = None if fresh else state or cluster.last_state(name)
+    command = [
+        *("bash", str(flink.distribution() / "bin" / "flink"), "run", "--detached"),
+        *("--jobmanager", cluster.address),
+        *(("--fromSavepoint", restored) if restored else ()),
+        *("--pyClientExecutable", sys.executable, "--pyExecutable", sys.executable),
+        *("--python", str(SCRIPT), "--mode", mode, "--parallelism", str(parallelism)),
+        *(("--bounded",) if bounded else ()),
+    ]
+    submitted = _run(command, settings, environ)
+    return Deployment(_started(cluster, name, submitted), restored)
+
+
+def _run(command: list[str], settings: Settings, environ: Mapping[str, str]) -> str:
+    done = subprocess.run(  # noqa: S603 - Flink's command
+        command,
+        env=flink.environment(settings.home / "flink", environ),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = _SUBMITTED.search(done.stdout)
+    if found is None:
+        raise ConfigurationError(
+            f"the job was not deployed: {_reason(done.stdout + done.stderr)}",
+            hint=f"the whole story: flink run --python {SCRIPT}",
+        )
+    return found[1]
+
+
+def _reason(said: str) -> str:
+    """The line that tells most: the last error of Python, else the last cause that Java gives."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    for mark in ("headrace_schemas.errors.", "Error: ", "Caused by: "):
+        told = [line for line in lines if mark in line and not line.startswith("at ")]
+        if told:
+            return told[-1].removeprefix("Caused by: ").removeprefix("headrace_schemas.errors.")
+    return lines[-1] if lines else "Flink said nothing"
+
+
+def _started(cluster: Cluster, name: str, job_id: str) -> Job:
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        for job in cluster.jobs(name):
+            if job.job_id != job_id:
+                continue
+            if job.state in {"RUNNING", "FINISHED"}:
+                return job
+            if job.ended:
+                raise ConfigurationError(f"the job {name} failed: {cluster.failure(job)}")
+        time.sleep(_POLL_S)
+    raise RetryableError(
+        f"the job {name} does not run after {_START_TIMEOUT_S:.0f} s",
+        hint=f"see http://{cluster.address}",
+    )

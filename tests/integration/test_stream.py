@@ -1,0 +1,210 @@
+"""The stream job on a real broker and cluster: decisions are the oracle's, each once."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headrace_features import oracle
+from headrace_features.decisions import fired
+from headrace_features.fraud import definitions as fraud
+from headrace_features.oracle import SpineRow
+from headrace_features.project import Project, load_project
+from headrace_schemas.errors import ConfigurationError
+from headrace_schemas.settings import Settings, load
+from headrace_streaming.job import deployment
+from headrace_streaming.job.assembly import job_name
+from headrace_streaming.job.cluster import Cluster
+from headrace_streaming.job.config import Mode
+from headrace_streaming.kafka.clients import kafka_config
+from headrace_streaming.kafka.topics import create_topics, topics_of
+from headrace_streaming.services import control
+from histories import bits
+from streams import decisions, received, send, send_events
+
+START_MS = 1_600_000_000_000
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+
+
+@pytest.fixture
+def stream(tmp_path: Path) -> Iterator[Settings]:
+    """The settings of a home with a running broker and cluster."""
+    settings = load(tmp_path, {"HEADRACE_HOME": str(tmp_path)})
+    try:
+        control.up(settings.home, os.environ)
+        create_topics(kafka_config(settings), topics_of(load_project(settings)))
+        yield settings
+    finally:
+        control.down(settings.home)
+
+
+def deploy(settings: Settings, **options: Any) -> deployment.Deployment:
+    environ = {**os.environ, "HEADRACE_HOME": str(settings.home)}
+    return deployment.deploy(settings, load_project(settings), environ, **options)
+
+
+def transactions(count: int, chance: random.Random) -> list[dict[str, Any]]:
+    """Transactions of a few cards at a few terminals, in the order of time, with ties."""
+    events = []
+    time_ms = START_MS
+    for number in range(count):
+        time_ms += chance.choice([0, 1, 500, 20_000, HOUR_MS])
+        events.append(
+            {
+                "transaction_id": f"t{number:06d}"[::-1],
+                "card_id": f"card {chance.randrange(12)}",
+                "terminal_id": f"terminal {chance.randrange(8)}",
+                "event_time": time_ms,
+                "amount_minor": chance.choice([100, 2_500, chance.randrange(1, 10**6)]),
+                "country": chance.choice(["DE", "FR", None]),
+                "latitude": chance.choice([None, chance.uniform(-90, 90)]),
+                "longitude": chance.choice([None, chance.uniform(-180, 180)]),
+            }
+        )
+    return events
+
+
+def labels_of(events: Sequence[Mapping[str, Any]], chance: random.Random) -> list[dict[str, Any]]:
+    """Labels of transactions, known a week later or more."""
+    named = ("transaction_id", "card_id", "terminal_id", "event_time")
+    return [
+        {
+            **{name: event[name] for name in named},
+            "is_fraud": chance.random() < 0.4,
+            "reported_at": event["event_time"] + 7 * DAY_MS + chance.choice([0, 0, HOUR_MS]),
+        }
+        for event in events
+    ]
+
+
+def as_row(schema: type, event: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: event.get(name) for name in schema.__struct_fields__}  # type: ignore[attr-defined] # a struct
+
+
+def require_the_oracle_s(
+    decided: Sequence[Mapping[str, Any]],
+    card_events: Mapping[str, Sequence[dict[str, Any]]],
+    label_events: Sequence[dict[str, Any]],
+) -> None:
+    """See that decisions carry the values of the events that had been absorbed, and the rules."""
+    for one in decided:
+        event = as_row(fraud.transactions.schema, one["event"])
+        at_ms, key = event["event_time"], event["transaction_id"]
+        seen = card_events[str(key)]
+        cards = oracle.values(
+            fraud.card_activity, seen, [SpineRow(event["card_id"], at_ms, str(key))]
+        )[0]
+        terminals = oracle.values(
+            fraud.terminal_risk, label_events, [SpineRow(event["terminal_id"], at_ms, str(key))]
+        )[0]
+        expected = {f"card_activity__{name}": value for name, value in cards.items()}
+        expected |= {f"terminal_risk__{name}": value for name, value in terminals.items()}
+        found = one["features"]
+        assert {n: bits(v) for n, v in found.items()} == {n: bits(v) for n, v in expected.items()}
+        rules = fired(fraud.card_decisions, event, expected)
+        assert tuple(one["rules"]) == rules
+        assert one["flagged"] == bool(rules)
+
+
+def test_in_ordered_mode_decisions_equal_the_batch_values(stream: Settings) -> None:
+    chance = random.Random(1)
+    events = transactions(600, chance)
+    labels = labels_of(events, chance)
+    config = kafka_config(stream)
+    shuffled = sorted(events, key=lambda e: e["event_time"] // 1000 + chance.random())
+    send_events(config, "transactions", "card_id", shuffled)
+    reported = sorted(labels, key=lambda label: label["reported_at"])
+    send_events(config, "transaction_labels", "terminal_id", reported)
+
+    deploy(stream, mode=Mode.ORDERED, bounded=True)
+    decided = decisions(config, len(events))
+
+    assert sorted(d["id"] for d in decided) == sorted(e["transaction_id"] for e in events)
+    rows = [as_row(fraud.transactions.schema, event) for event in events]
+    # All of one instant are absorbed before any of them is answered.
+    seen = {
+        row["transaction_id"]: [r for r in rows if r["event_time"] <= row["event_time"]]
+        for row in rows
+    }
+    require_the_oracle_s(decided, seen, [as_row(fraud.labels.schema, one) for one in labels])
+    flagged = {one["id"] for one in decided if one["flagged"]}
+    alerts = received(config, "alerts", len(flagged))
+    assert {json.loads(alert.value() or b"")["id"] for alert in alerts} == flagged
+
+
+def test_in_immediate_mode_decisions_equal_the_oracle_in_the_order_of_arrival(
+    stream: Settings,
+) -> None:
+    chance = random.Random(2)
+    events = transactions(400, chance)
+    arrival = sorted(events, key=lambda e: e["event_time"] + chance.choice([0, 0, 0, 1_500_000]))
+    again = chance.sample(arrival, 20)
+    broken = [b"", b"{}", b'{"transaction_id": 5}', b"\xff\xfe"]
+    config = kafka_config(stream)
+    deploy(stream)
+
+    send_events(config, "transactions", "card_id", arrival)
+    send_events(config, "transactions", "card_id", again)
+    send(config, "transactions", (("x", raw) for raw in broken))
+    decided = decisions(config, len(events))
+
+    assert sorted(d["id"] for d in decided) == sorted(e["transaction_id"] for e in events)
+    by_card: dict[str, list[dict[str, Any]]] = {}
+    for one in decided:
+        by_card.setdefault(one["event"]["card_id"], []).append(one)
+    seen: dict[str, list[dict[str, Any]]] = {}
+    for of_card in by_card.values():
+        of_card.sort(key=lambda one: one["views"]["card_activity"]["sequence"])
+        assert [one["views"]["card_activity"]["sequence"] for one in of_card] == list(
+            range(1, len(of_card) + 1)
+        )
+        rows = [as_row(fraud.transactions.schema, one["event"]) for one in of_card]
+        for number, row in enumerate(rows):
+            seen[row["transaction_id"]] = rows[: number + 1]
+    complete = [
+        one
+        for one in decided
+        if all(view["status"] == "complete" for view in one["views"].values())
+    ]
+    assert len(complete) > 0.9 * len(decided)
+    require_the_oracle_s(complete, seen, [])
+    dead = received(config, "dead-letters", len(broken))
+    assert sorted(letter.value() or b"" for letter in dead) == sorted(broken)
+    late = [json.loads(m.value() or b"") for m in received(config, "late-events", len(again))]
+    twice = [entry["id"] for entry in late if entry["reason"] == "duplicate"]
+    assert sorted(twice) == sorted(event["transaction_id"] for event in again)
+
+
+def test_a_job_that_was_stopped_goes_on_from_its_savepoint(stream: Settings) -> None:
+    chance = random.Random(3)
+    events = transactions(300, chance)
+    config = kafka_config(stream)
+    project: Project = load_project(stream)
+    first = deploy(stream)
+    assert first.restored_from is None
+    with pytest.raises(ConfigurationError, match="runs already"):
+        deploy(stream)
+    send_events(config, "transactions", "card_id", events[:150])
+    decisions(config, 150)
+
+    cluster = Cluster.of(stream)
+    path = cluster.stop(cluster.running(job_name(project.name)))
+    send_events(config, "transactions", "card_id", events[150:])
+    second = deploy(stream)
+
+    assert second.restored_from == path
+    decided = decisions(config, len(events))
+    assert sorted(d["id"] for d in decided) == sorted(e["transaction_id"] for e in events)
+    assert {d["epoch"] for d in decided} == {1, 2}
+    counts: dict[str, int] = {}
+    for one in decided:
+        card = one["event"]["card_id"]
+        counts[card] = max(counts.get(card, 0), one["views"]["card_activity"]["sequence"])
+    assert counts == {c: sum(e["card_id"] == c for e in events) for c in counts}

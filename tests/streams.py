@@ -1,0 +1,59 @@
+"""Records in and out of the topics of a test's broker."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import Consumer, Message, Producer
+
+#: How long a test waits for what the stream has to do.
+PATIENCE_S = 90.0
+
+
+def send(config: Mapping[str, str], topic: str, records: Iterable[tuple[str, bytes]]) -> None:
+    """Put records of a key and a value into a topic, and wait until they are there."""
+    producer = Producer({**config, "enable.idempotence": True, "linger.ms": 5})
+    for key, value in records:
+        producer.produce(topic, value, key.encode())
+        producer.poll(0)
+    assert producer.flush(30) == 0
+
+
+def send_events(
+    config: Mapping[str, str], topic: str, key: str, events: Sequence[Mapping[str, Any]]
+) -> None:
+    """Put events into a topic, keyed by one of their columns."""
+    send(config, topic, ((str(event[key]), json.dumps(event).encode()) for event in events))
+
+
+def received(config: Mapping[str, str], topic: str, wanted: int) -> list[Message]:
+    """The committed records of a topic, once there are as many as wanted."""
+    consumer = Consumer(
+        {
+            **config,
+            "group.id": f"test-{uuid.uuid4()}",
+            "auto.offset.reset": "earliest",
+            "isolation.level": "read_committed",
+        }
+    )
+    consumer.subscribe([topic])
+    found: list[Message] = []
+    deadline = time.monotonic() + PATIENCE_S
+    try:
+        while len(found) < wanted and time.monotonic() < deadline:
+            found.extend(m for m in consumer.consume(1000, 0.5) if m.error() is None)
+        # What comes beyond the wanted number comes soon.
+        found.extend(m for m in consumer.consume(1000, 2.0) if m.error() is None)
+    finally:
+        consumer.close()
+    assert len(found) >= wanted, f"{len(found)} of {wanted} records in {topic}"
+    return found
+
+
+def decisions(config: Mapping[str, str], wanted: int) -> list[dict[str, Any]]:
+    """The committed decisions, once there are as many as wanted."""
+    return [json.loads(m.value() or b"") for m in received(config, "decisions", wanted)]
