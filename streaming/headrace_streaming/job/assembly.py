@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 _OPERATOR = "io.headrace.operator.stream"
 # The broker refuses more than 15 minutes; less would abort transactions of a job that restarts.
+# All sources keep pace with each other.
+_ALIGNED = "events"
+_ALIGNMENT_INTERVAL_MS = 100
 _TRANSACTION_TIMEOUT_MS = 14 * 60 * 1000
 
 
@@ -96,6 +99,10 @@ class _Assembly:
             strategy.forBoundedOutOfOrderness(duration(self._config.out_of_orderness_ms))
             .withTimestampAssigner(self._java("EventTimes")())
             .withIdleness(duration(self._config.idle_ms))
+            # Else a source that is read faster would make the events of the others late.
+            .withWatermarkAlignment(
+                _ALIGNED, duration(self._config.most_apart_ms), duration(_ALIGNMENT_INTERVAL_MS)
+            )
         )
         name = source["name"]
         read = self._environment._j_stream_execution_environment.fromSource(  # noqa: SLF001 - PyFlink's own way down

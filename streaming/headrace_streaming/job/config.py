@@ -27,6 +27,7 @@ class JobConfig:
         dedup_ms: how long before an entity's newest event duplicates are recognised.
         out_of_orderness_ms: how far the watermark is behind the newest event of a partition.
         idle_ms: a partition that is silent for so long doesn't hold the watermark back.
+        most_apart_ms: how far one partition may be read ahead of another, in the time of events.
         most_ahead_ms: how far an event may be ahead of the time at which it was sent.
         most_events: how many single events an entity may keep in a view.
         checkpoint_interval_ms: between the starts of checkpoints.
@@ -41,6 +42,7 @@ class JobConfig:
     dedup_ms: int = 3_600_000
     out_of_orderness_ms: int = 5_000
     idle_ms: int = 5_000
+    most_apart_ms: int = 86_400_000
     most_ahead_ms: int = 300_000
     most_events: int = 100_000
     checkpoint_interval_ms: int = 1_000

@@ -47,9 +47,9 @@ def is_alive(process: Started) -> bool:
     return bool(process.started) and _start_time(process.pid) == process.started
 
 
-def stop(process: Started) -> None:
+def stop(process: Started, *, patience_s: float = _STOP_GRACE_S) -> None:
     """End a process, by force if it doesn't go; one that is gone already is left alone."""
-    for number, patience_s in ((signal.SIGTERM, _STOP_GRACE_S), (signal.SIGKILL, _STOP_GRACE_S)):
+    for number in (signal.SIGTERM, signal.SIGKILL):
         if not is_alive(process):
             return
         try:

@@ -82,7 +82,7 @@ public final class ViewEngine {
         }
         state.raw.insert(time, available, dedup, values);
         state.sequence++;
-        state.clock = Math.max(state.clock, available);
+        state.clock = Math.max(state.clock, time);
         retention.apply(state);
         return Absorption.ABSORBED;
     }

@@ -23,7 +23,7 @@ public final class ViewState {
         return sequence;
     }
 
-    /** The greatest time at which an absorbed event became known; none before the first. */
+    /** The greatest event time that was absorbed; none before the first. */
     public long clock() {
         return clock;
     }

@@ -214,7 +214,8 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
             if (taken[v] == null) {
                 continue;
             }
-            boolean late = view.isLate(held, event.available);
+            // What becomes known long after it happened is not late for that.
+            boolean late = event.available == event.time && view.isLate(held, event.time);
             ViewEngine.Absorption became =
                     view.absorb(held, event.time, event.available, dedup, taken[v]);
             if (became != ViewEngine.Absorption.ABSORBED) {

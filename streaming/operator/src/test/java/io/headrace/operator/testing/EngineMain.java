@@ -72,7 +72,7 @@ public final class EngineMain {
                 for (int i = 0; i < values.length; i++) {
                     values[i] = value(i, request.get("values").get(i));
                 }
-                answer.put("late", of.isLate(state.view(0), request.get("available").asLong()));
+                answer.put("late", of.isLate(state.view(0), request.get("time").asLong()));
                 answer.put(
                         "became",
                         of.absorb(

@@ -1,0 +1,99 @@
+"""Sends records at a rate, whatever the broker does: an open loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from headrace_schemas.errors import RetryableError
+from headrace_streaming.kafka.clients import unreachable
+from headrace_streaming.kafka.disorder import Sent
+
+if TYPE_CHECKING:
+    from confluent_kafka import KafkaError, Message, Producer
+
+_FLUSH_S = 30.0
+_TOLD_EVERY = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class SendReport:
+    """How many records were sent, and in how long."""
+
+    records: int
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Records per second."""
+        return self.records / self.seconds if self.seconds else 0.0
+
+
+def send(
+    config: Mapping[str, str],
+    records: Iterable[Sent],
+    rate: float | None = None,
+    told: Callable[[int], None] = lambda _: None,
+) -> SendReport:
+    """Send records by an idempotent producer.
+
+    Args:
+        config: of Kafka's clients.
+        records: in the order of sending.
+        rate: records per second; None is as fast as the broker takes them.
+        told: is told how many were sent so far.
+
+    Raises:
+        RetryableError: the broker doesn't take them.
+    """
+    from confluent_kafka import Producer
+
+    failed: list[KafkaError] = []
+
+    def note(error: KafkaError | None, message: Message) -> None:
+        del message
+        if error is not None:
+            failed.append(error)
+
+    # A broker that has just started gives out its first number of a producer after some tries.
+    producer = Producer({**config, "enable.idempotence": True, "linger.ms": 2, "log_level": 0})
+    started = time.monotonic()
+    count = 0
+    for record in records:
+        if rate is not None:
+            _wait_until(started + count / rate)
+        _produce(producer, record, note)
+        count += 1
+        if count % _TOLD_EVERY == 0:
+            told(count)
+        if failed:
+            break
+    left = producer.flush(_FLUSH_S)
+    if failed:
+        raise RetryableError(f"the broker refused a record: {failed[0].str()}")
+    if left:
+        raise unreachable(config)
+    return SendReport(count, time.monotonic() - started)
+
+
+def _produce(
+    producer: Producer, record: Sent, note: Callable[[KafkaError | None, Message], None]
+) -> None:
+    """Hand a record over, once there is room for it."""
+    while True:
+        try:
+            producer.produce(record.topic, record.value, record.key.encode(), on_delivery=note)
+        except BufferError:
+            producer.poll(0.1)
+        else:
+            producer.poll(0)
+            return
+
+
+def _wait_until(due: float) -> None:
+    """Sleep until a time of the monotonic clock; one that has passed is not waited for."""
+    ahead = due - time.monotonic()
+    if ahead > 0:
+        time.sleep(ahead)

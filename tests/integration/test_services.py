@@ -1,0 +1,100 @@
+"""The embedded services: started once, found again, restarted with their data kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headrace_streaming.services import control
+from headrace_streaming.services.embedded import read_book
+from headrace_streaming.services.processes import is_alive
+from streams import received, send
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    try:
+        yield tmp_path
+    finally:
+        control.down(tmp_path)
+
+
+def headrace(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a folder, with its data there."""
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("headrace")), *arguments],
+        cwd=home,
+        env={**os.environ, "HEADRACE_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def told(home: Path, *arguments: str) -> Any:
+    done = headrace(home, *arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_services_run_until_they_are_stopped_and_come_back_with_their_data(home: Path) -> None:
+    assert [one["state"] for one in told(home, "status")] == ["stopped"] * 3
+
+    started = told(home, "up")
+    assert [one["state"] for one in started] == ["running"] * 3
+    assert all(one["address"].startswith("127.0.0.1:") for one in started if one["address"])
+    assert [one["pid"] for one in told(home, "up")] == [one["pid"] for one in started]
+
+    config = {"bootstrap.servers": started[0]["address"]}
+    send(config, "transactions", [("a", b"kept")])
+    os.kill(started[0]["pid"], signal.SIGKILL)
+    while is_alive(broker := process(home, 0)):
+        assert broker.pid == started[0]["pid"]
+    assert [one["state"] for one in told(home, "status")] == ["stopped", "running", "running"]
+
+    again = told(home, "up")
+    assert again[0]["pid"] != started[0]["pid"]
+    assert again[0]["address"] == started[0]["address"]
+    assert [one["pid"] for one in again[1:]] == [one["pid"] for one in started[1:]]
+    assert [message.value() for message in received(config, "transactions", 1)] == [b"kept"]
+
+    processes = [process(home, place) for place in range(3)]
+    assert [one["state"] for one in told(home, "down")] == ["stopped"] * 3
+    assert not any(is_alive(one) for one in processes)
+
+
+def process(home: Path, place: int) -> Any:
+    return list(read_book(home).services.values())[place].process
+
+
+def test_what_needs_a_service_that_does_not_run_says_how_to_start_it(home: Path) -> None:
+    done = headrace(home, "stream", "deploy")
+    assert done.returncode == 75
+    assert "does not run (run: headrace up)" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_broker_that_does_not_answer_is_told_in_one_line(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADRACE_FLINK_REST_ADDRESS", "127.0.0.1:9")
+    done = headrace(home, "stream", "status")
+    assert done.returncode == 75
+    assert "no Flink cluster answers at 127.0.0.1:9" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_damaged_book_of_services_is_not_taken_for_none(home: Path) -> None:
+    (home / "services.json").write_text("{")
+    done = headrace(home, "status")
+    assert done.returncode == 78
+    assert "services.json can't be read" in done.stderr
+    (home / "services.json").unlink()

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import pytest
+
+from headrace_features.fraud import definitions as fraud
+from headrace_features.project import collect
+from headrace_schemas.errors import RetryableError
+from headrace_streaming.kafka.epochs import claim_epoch
+from headrace_streaming.kafka.topics import create_topics, topics_of
+
+TOPICS = topics_of(collect("fraud", [fraud]))
+NOBODY = {"bootstrap.servers": "127.0.0.1:9"}
+
+
+def test_a_source_is_keyed_by_the_entity_that_needs_its_order() -> None:
+    keys = {topic.name: topic.key for topic in TOPICS}
+    assert keys["transactions"] == "card_id"
+    assert keys["transaction_labels"] == "terminal_id"
+
+
+def test_every_output_of_the_job_has_a_topic() -> None:
+    names = [topic.name for topic in TOPICS]
+    assert {"decisions", "alerts", "late-events", "dead-letters", "deployments"} <= set(names)
+    assert len(set(names)) == len(names)
+
+
+def test_deployments_are_numbered_for_ever() -> None:
+    (deployments,) = (topic for topic in TOPICS if topic.name == "deployments")
+    assert deployments.partitions == 1
+    assert deployments.config["retention.ms"] == "-1"
+
+
+@pytest.mark.parametrize(
+    "ask", [lambda: create_topics(NOBODY, TOPICS), lambda: claim_epoch(NOBODY, "x")]
+)
+def test_a_broker_that_does_not_answer_can_be_tried_again(ask: object) -> None:
+    with pytest.raises(RetryableError, match=r"no Kafka broker answers at 127\.0\.0\.1:9"):
+        ask()  # type: ignore[operator] # one of the two above
