@@ -21,8 +21,6 @@ from headrace_orchestration.live_simulation import live_records
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.settings import Settings, load
 from headrace_streaming.job import deployment
-from headrace_streaming.job.assembly import job_name
-from headrace_streaming.job.cluster import Cluster
 from headrace_streaming.job.config import Mode
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.kafka.disorder import Disorder, disturbed
@@ -216,9 +214,11 @@ def test_a_job_that_was_stopped_goes_on_from_its_savepoint(stream: Settings) -> 
     send_events(config, "transactions", "card_id", events[:150])
     decisions(config, 150)
 
-    cluster = Cluster.of(stream)
-    path = cluster.stop(cluster.running(job_name(project.name)))
+    path = deployment.stop(stream, project)
     send_events(config, "transactions", "card_id", events[150:])
+    # A cluster that was started anew knows nothing of the job.
+    control.down(stream.home)
+    control.up(stream.home, os.environ)
     second = deploy(stream)
 
     assert second.restored_from == path

@@ -110,13 +110,11 @@ def savepoint(as_json: JsonOption = False) -> None:
 @app.command()
 def stop(as_json: JsonOption = False) -> None:
     """Stop the job with a savepoint, from which the next deploy goes on."""
-    from headrace_streaming.job.assembly import job_name
-    from headrace_streaming.job.cluster import Cluster
+    from headrace_streaming.job import deployment
 
     settings, project = current_project()
-    cluster = Cluster.of(settings)
     with status("headrace stream stop"):
-        path = cluster.stop(cluster.running(job_name(project.name)))
+        path = deployment.stop(settings, project)
     if as_json:
         print_json({"savepoint": path})
     else:

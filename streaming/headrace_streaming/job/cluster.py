@@ -91,6 +91,11 @@ class Cluster:
                 return str(newest["external_path"])
         return None
 
+    def setting(self, name: str) -> str:
+        """A value of the cluster's configuration; empty where it isn't set."""
+        pairs: Any = self._get("/jobmanager/config")
+        return next((str(pair["value"]) for pair in pairs if pair["key"] == name), "")
+
     def failure(self, job: Job) -> str | None:
         """The first line of what made a job fail last; None where nothing did."""
         told = self._get(f"/jobs/{job.job_id}/exceptions")["exceptionHistory"]["entries"]

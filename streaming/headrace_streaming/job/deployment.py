@@ -15,6 +15,7 @@ from headrace_schemas.errors import ConfigurationError, RetryableError
 from headrace_streaming.job.assembly import job_name
 from headrace_streaming.job.cluster import Cluster, Job
 from headrace_streaming.job.config import Mode
+from headrace_streaming.job.last_state import LastState, recall, remember
 from headrace_streaming.services import flink
 
 if TYPE_CHECKING:
@@ -70,7 +71,9 @@ def deploy(  # noqa: PLR0913 - one for each choice
                 f"the job {name} runs already, as {job.job_id}",
                 hint="stop it first: headrace stream stop",
             )
-    restored = None if fresh else state or cluster.last_state(name)
+    known = recall(settings.home, project.name)
+    newest = cluster.last_state(name) or (known.path() if known else None)
+    restored = None if fresh else state or newest
     command = [
         *("bash", str(flink.distribution() / "bin" / "flink"), "run", "--detached"),
         *("--jobmanager", cluster.address),
@@ -80,7 +83,28 @@ def deploy(  # noqa: PLR0913 - one for each choice
         *(("--bounded",) if bounded else ()),
     ]
     submitted = _run(command, settings, environ)
-    return Deployment(_started(cluster, name, submitted), restored)
+    job = _started(cluster, name, submitted)
+    checkpoints = cluster.setting("execution.checkpointing.dir")
+    remember(settings.home, project.name, LastState(job.job_id, checkpoints))
+    return Deployment(job, restored)
+
+
+def stop(settings: Settings, project: Project) -> str:
+    """Stop a project's job with a savepoint, from which the next deployment goes on.
+
+    Returns:
+        The path of the savepoint.
+
+    Raises:
+        ConfigurationError: the job doesn't run.
+        RetryableError: the cluster doesn't answer, or the savepoint failed.
+    """
+    cluster = Cluster.of(settings)
+    job = cluster.running(job_name(project.name))
+    path = cluster.stop(job)
+    checkpoints = cluster.setting("execution.checkpointing.dir")
+    remember(settings.home, project.name, LastState(job.job_id, checkpoints, path))
+    return path
 
 
 def _run(command: list[str], settings: Settings, environ: Mapping[str, str]) -> str:

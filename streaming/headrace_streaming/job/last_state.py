@@ -1,0 +1,64 @@
+"""Where a project's job left its state, remembered beside the cluster, which forgets it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+import msgspec
+
+_CHECKPOINT = re.compile(r"chk-(\d+)")
+
+
+class LastState(msgspec.Struct, frozen=True):
+    """The job that was deployed last, and the savepoint it was stopped with, if it was.
+
+    Attributes:
+        job_id: of the last deployment.
+        checkpoints: the folder of all jobs' checkpoints as a URL.
+        savepoint: what it was stopped with.
+    """
+
+    job_id: str
+    checkpoints: str
+    savepoint: str | None = None
+
+    def path(self) -> str | None:
+        """The newest state: the savepoint, else the newest whole checkpoint; None without any.
+
+        Checkpoints are looked for on file systems of this machine only.
+        """
+        if self.savepoint is not None:
+            return self.savepoint
+        url = urlparse(self.checkpoints)
+        if url.scheme != "file":
+            return None
+        found: dict[int, Path] = {}
+        for folder in (Path(unquote(url.path)) / self.job_id).glob("chk-*"):
+            number = _CHECKPOINT.fullmatch(folder.name)
+            # It is written last.
+            if number is not None and (folder / "_metadata").is_file():
+                found[int(number[1])] = folder
+        return found[max(found)].as_uri() if found else None
+
+
+def remember(home: Path, project: str, state: LastState) -> None:
+    """Write down what is known of a project's job, whole or not at all."""
+    file = _file(home, project)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    new = file.with_suffix(".new")
+    new.write_bytes(msgspec.json.encode(state))
+    new.replace(file)
+
+
+def recall(home: Path, project: str) -> LastState | None:
+    """What was written down; None where nothing was deployed from here."""
+    try:
+        return msgspec.json.decode(_file(home, project).read_bytes(), type=LastState)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
+def _file(home: Path, project: str) -> Path:
+    return home / "stream" / f"{project}.json"
