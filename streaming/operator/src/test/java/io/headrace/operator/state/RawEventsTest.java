@@ -1,0 +1,77 @@
+package io.headrace.operator.state;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Random;
+import org.junit.jupiter.api.Test;
+
+class RawEventsTest {
+    private static final ColumnKind[] KINDS = {
+        ColumnKind.INT64, ColumnKind.STRING, ColumnKind.FLOAT64, ColumnKind.BOOL
+    };
+
+    private record Expected(long time, String dedup, Object[] values) {}
+
+    @Test
+    void eventsStayInOrderWhateverIsInsertedAndRemoved() {
+        Random chance = new Random(1);
+        RawEvents events = new RawEvents(KINDS);
+        List<Expected> expected = new ArrayList<>();
+        for (int i = 0; i < 2_000; i++) {
+            if (!expected.isEmpty() && chance.nextInt(3) == 0) {
+                int row = chance.nextBoolean() ? 0 : chance.nextInt(expected.size());
+                events.remove(row);
+                expected.remove(row);
+            } else {
+                long time = chance.nextInt(50);
+                Object[] values = {
+                    chance.nextBoolean() ? null : (Object) chance.nextLong(),
+                    chance.nextBoolean() ? null : "text " + i,
+                    chance.nextBoolean() ? null : (Object) chance.nextDouble(),
+                    chance.nextBoolean() ? null : (Object) chance.nextBoolean(),
+                };
+                String dedup = "key " + i;
+                events.insert(time, time + 5, dedup.getBytes(StandardCharsets.UTF_8), values);
+                expected.add(new Expected(time, dedup, values));
+                expected.sort(
+                        Comparator.comparingLong(Expected::time).thenComparing(Expected::dedup));
+            }
+            require(events, expected);
+        }
+    }
+
+    private static void require(RawEvents events, List<Expected> expected) {
+        assertEquals(expected.size(), events.size());
+        for (int row = 0; row < events.size(); row++) {
+            Expected one = expected.get(row);
+            assertEquals(one.time(), events.time(row));
+            assertEquals(one.time() + 5, events.available(row));
+            byte[] dedup = one.dedup().getBytes(StandardCharsets.UTF_8);
+            assertArrayEquals(dedup, events.dedup(row));
+            assertEquals(row, events.find(one.time(), dedup));
+            for (int column = 0; column < KINDS.length; column++) {
+                assertEquals(one.values()[column], events.value(column, row));
+            }
+        }
+    }
+
+    @Test
+    void anEventThatIsNotThereIsNotFound() {
+        RawEvents events = new RawEvents(KINDS);
+        Object[] nulls = new Object[KINDS.length];
+        events.insert(5, 5, new byte[] {1}, nulls);
+        assertEquals(-1, events.find(5, new byte[] {2}));
+        assertEquals(-1, events.find(4, new byte[] {1}));
+        assertEquals(0, events.firstAtOrAfter(5));
+        assertEquals(1, events.firstAtOrAfter(6));
+        assertNull(events.value(0, 0));
+        assertTrue(events.isNull(1, 0));
+    }
+}
