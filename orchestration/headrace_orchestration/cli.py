@@ -11,6 +11,7 @@ import typer
 from headrace_orchestration.commands import (
     backfill,
     bench,
+    deadletters,
     demo,
     doctor,
     features,
@@ -67,6 +68,7 @@ app.command("up")(services.up)
 app.command("down")(services.down)
 app.command("status")(services.show)
 app.add_typer(stream.app, name="stream")
+app.add_typer(deadletters.app, name="deadletters")
 app.add_typer(bench.app, name="bench")
 
 #: The extra that brings a package which a command needs.

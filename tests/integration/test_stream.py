@@ -23,6 +23,7 @@ from headrace_schemas.settings import Settings, load
 from headrace_streaming.job import deployment
 from headrace_streaming.job.config import Mode
 from headrace_streaming.kafka.clients import kafka_config
+from headrace_streaming.kafka.dead_letters import dead_letters, replay
 from headrace_streaming.kafka.disorder import Disorder, disturbed
 from headrace_streaming.kafka.sender import send as kafka_send
 from headrace_streaming.kafka.topics import create_topics, topics_of
@@ -197,6 +198,15 @@ def test_in_immediate_mode_decisions_equal_the_oracle_in_the_order_of_arrival(
     require_the_oracle_s(decided, seen, {key: [] for key in seen})
     dead = received(config, "dead-letters", len(broken))
     assert sorted(letter.value() or b"" for letter in dead) == sorted(broken)
+    letters = list(dead_letters(config))
+    assert sorted(letter.value for letter in letters) == sorted(broken)
+    assert {letter.reason for letter in letters} == {"undecodable", "missing_field", "wrong_type"}
+    assert {letter.topic for letter in letters} == {"transactions"}
+    # Nothing was mended: the record that is sent again is refused again.
+    assert replay(config, "wrong_type") == 1
+    assert len(received(config, "dead-letters", len(broken) + 1)) == len(broken) + 1
+    assert replay(config, "undecodable") == 0
+    assert replay(config) == 0
     late = [json.loads(m.value() or b"") for m in received(config, "late-events", len(again))]
     twice = [entry["id"] for entry in late if entry["reason"] == "duplicate"]
     assert sorted(twice) == sorted(event["transaction_id"] for event in again)
