@@ -157,13 +157,6 @@ SETTINGS = (
         meaning="the REST address of Flink as host:port; embedded is that of headrace up",
     ),
     Setting(
-        section="flink",
-        key="conf",
-        kind=SettingKind.OPTIONS,
-        default="",
-        meaning="further properties of the stream job; values never shown",
-    ),
-    Setting(
         section="feast",
         key="registry",
         kind=SettingKind.PATH,

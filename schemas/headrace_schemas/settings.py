@@ -90,10 +90,9 @@ class KafkaSettings:
 
 @dataclass(frozen=True, slots=True)
 class FlinkSettings:
-    """Where Flink is, and properties of jobs there."""
+    """Where Flink is."""
 
     rest_address: str
-    conf: Options
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +159,7 @@ def load(start: Path, environ: Mapping[str, str]) -> Settings:
         spark=SparkSettings(values["spark.master"], Options(values["spark.conf"])),
         online=OnlineSettings(values["online.type"], values["online.path"]),
         kafka=KafkaSettings(values["kafka.bootstrap_servers"], Options(values["kafka.options"])),
-        flink=FlinkSettings(values["flink.rest_address"], Options(values["flink.conf"])),
+        flink=FlinkSettings(values["flink.rest_address"]),
         feast=FeastSettings(values["feast.registry"]),
         _sources={name: one.source for name, one in found.items()},
     )
