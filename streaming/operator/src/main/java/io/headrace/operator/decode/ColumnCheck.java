@@ -9,9 +9,6 @@ import java.util.regex.Pattern;
 
 /** What the contract says of one column, checked for each value. */
 final class ColumnCheck {
-    // As Python's: `$` before a last newline alone, classes of all of Unicode.
-    private static final int FLAGS = Pattern.UNIX_LINES | Pattern.UNICODE_CHARACTER_CLASS;
-
     private final String where;
     private final ColumnPlan column;
     private final Pattern pattern;
@@ -20,7 +17,7 @@ final class ColumnCheck {
     ColumnCheck(SourcePlan source, ColumnPlan column) {
         where = source.schema() + "." + column.name();
         this.column = column;
-        pattern = column.pattern() == null ? null : Pattern.compile(column.pattern(), FLAGS);
+        pattern = column.pattern() == null ? null : PythonPattern.compile(column.pattern());
         times = new TimeCheck(source.earliestMs(), source.latestMs());
     }
 
@@ -41,13 +38,16 @@ final class ColumnCheck {
         return found;
     }
 
-    /** Whether a value is of the column's type and form, whatever its time or size. */
+    /** Whether a value is of the column's type, form and range, whatever its time or its bits. */
     boolean fits(Object found) {
+        if (found instanceof Unfit unfit && unfit.overflow() != 0) {
+            return (unfit.overflow() > 0 ? column.maximum() : column.minimum()) == null;
+        }
         try {
             checked(found);
             return true;
         } catch (BadRecord bad) {
-            return bad.reason().startsWith("event_time") || bad.reason().equals("integer_overflow");
+            return bad.reason().startsWith("event_time");
         }
     }
 
@@ -58,7 +58,7 @@ final class ColumnCheck {
             }
             throw refused("missing_field", "is missing");
         }
-        String reason = unfit.tooLong() ? "integer_overflow" : "wrong_type";
+        String reason = unfit.overflow() != 0 ? "integer_overflow" : "wrong_type";
         throw refused(reason, "is " + unfit.shown() + ", expected " + expected());
     }
 
@@ -84,12 +84,10 @@ final class ColumnCheck {
             wanted = "at most " + column.maxLength() + " characters";
         } else if (pattern != null && !pattern.matcher(value).find()) {
             wanted = "text that matches " + column.pattern();
-        } else if (hasLoneSurrogate(value)) {
-            throw new BadRecord("undecodable", where + " holds text that is not Unicode");
         } else {
             return;
         }
-        throw refused("bad_format", "is '" + Unfit.shortened(value) + "', expected " + wanted);
+        throw refused("bad_format", "is " + Shown.text(value) + ", expected " + wanted);
     }
 
     private void checkInteger(long value) throws BadRecord {
@@ -100,10 +98,10 @@ final class ColumnCheck {
             }
         }
         if (column.minimum() != null && order(value, column.minimum()) < 0) {
-            throw refused("out_of_range", "is " + value + ", expected at least " + column.minimum());
+            throw outOfRange(Long.toString(value), "at least ", column.minimum());
         }
         if (column.maximum() != null && order(value, column.maximum()) > 0) {
-            throw refused("out_of_range", "is " + value + ", expected at most " + column.maximum());
+            throw outOfRange(Long.toString(value), "at most ", column.maximum());
         }
     }
 
@@ -119,29 +117,15 @@ final class ColumnCheck {
             throw refused("not_finite", "is not finite, expected a finite number");
         }
         if (column.minimum() != null && value < column.minimum().doubleValue()) {
-            throw refused("out_of_range", "is " + value + ", expected at least " + column.minimum());
+            throw outOfRange(Shown.real(value), "at least ", column.minimum());
         }
         if (column.maximum() != null && value > column.maximum().doubleValue()) {
-            throw refused("out_of_range", "is " + value + ", expected at most " + column.maximum());
+            throw outOfRange(Shown.real(value), "at most ", column.maximum());
         }
     }
 
-    private static boolean hasLoneSurrogate(String value) {
-        for (int i = 0; i < value.length(); i++) {
-            char one = value.charAt(i);
-            if (!Character.isSurrogate(one)) {
-                continue;
-            }
-            boolean pair =
-                    Character.isHighSurrogate(one)
-                            && i + 1 < value.length()
-                            && Character.isLowSurrogate(value.charAt(i + 1));
-            if (!pair) {
-                return true;
-            }
-            i++;
-        }
-        return false;
+    private BadRecord outOfRange(String shown, String side, Number bound) {
+        return refused("out_of_range", "is " + shown + ", expected " + side + Shown.bound(bound));
     }
 
     private String expected() {

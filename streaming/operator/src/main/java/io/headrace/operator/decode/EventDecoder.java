@@ -1,14 +1,10 @@
 package io.headrace.operator.decode;
 
 import io.headrace.operator.BadRecord;
-import io.headrace.operator.plan.ColumnPlan;
-import io.headrace.operator.plan.ColumnType;
 import io.headrace.operator.plan.SourcePlan;
 import java.io.IOException;
-import java.util.HashMap;
-import java.util.List;
-import java.util.Map;
 import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.core.JsonFactory;
+import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.core.JsonParseException;
 import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.core.JsonParser;
 import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.core.JsonToken;
 import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.core.StreamReadConstraints;
@@ -25,23 +21,12 @@ public final class EventDecoder {
     private static final JsonFactory LENIENT = factory(true);
 
     private final String schema;
-    private final List<ColumnPlan> columns;
-    private final ColumnCheck[] checks;
-    private final String[] names;
-    private final Map<String, Integer> places = new HashMap<>();
+    private final Contract contract;
 
     /** For the events of a source. */
     public EventDecoder(SourcePlan source) {
         schema = source.schema();
-        columns = source.columns();
-        names = columns.stream().map(ColumnPlan::name).toArray(String[]::new);
-        checks =
-                columns.stream()
-                        .map(column -> new ColumnCheck(source, column))
-                        .toArray(ColumnCheck[]::new);
-        for (int place = 0; place < names.length; place++) {
-            places.put(names[place], place);
-        }
+        contract = new Contract(source);
     }
 
     /**
@@ -53,109 +38,54 @@ public final class EventDecoder {
         if (!Utf8.isText(raw)) {
             throw undecodable("is not JSON: not an object in UTF-8");
         }
-        Object[] found;
+        int unpaired = Escapes.firstUnpaired(raw);
+        Fields fields = new Fields(contract);
         try {
-            found = read(STRICT, raw);
+            // Up to the backslash of half a surrogate pair, at which the reader stumbles.
+            fields.read(STRICT, raw, unpaired < 0 ? raw.length : unpaired + 1);
         } catch (IOException error) {
-            throw refusal(raw, error);
+            throw refusal(raw, fields, error);
         }
-        return checked(found);
-    }
-
-    private Object[] checked(Object[] found) throws BadRecord {
-        for (int place = 0; place < found.length; place++) {
-            found[place] = checks[place].checked(found[place]);
+        Object[] values = contract.checked(fields.found());
+        if (fields.spoilt()) {
+            throw namedTwice();
         }
-        return found;
+        return values;
     }
 
-    /** What the columns hold, as it was found; an Unfit where it is of another type. */
-    private Object[] read(JsonFactory factory, byte[] raw) throws IOException, BadRecord {
-        Object[] found = new Object[names.length];
-        java.util.Arrays.fill(found, Unfit.MISSING);
-        try (JsonParser parser = factory.createParser(raw)) {
-            if (parser.nextToken() != JsonToken.START_OBJECT) {
-                throw undecodable("is JSON but no object");
-            }
-            int expected = 0;
-            boolean spoilt = false;
-            while (parser.nextToken() == JsonToken.FIELD_NAME) {
-                int place = place(parser.currentName(), expected);
-                JsonToken token = parser.nextToken();
-                if (place < 0) {
-                    parser.skipChildren();
-                    continue;
-                }
-                expected = place + 1;
-                spoilt |= found[place] != Unfit.MISSING && !checks[place].fits(found[place]);
-                found[place] = value(parser, token, columns.get(place).type());
-            }
-            if (parser.nextToken() != null) {
-                throw undecodable("is not JSON: more follows after the object");
-            }
-            if (spoilt) {
-                checked(found);
-                throw new BadRecord(
-                        "wrong_type", schema + " names a field twice, first with a bad value");
-            }
-        }
-        return found;
-    }
-
-    // Fields come in the order of the contract more often than not.
-    private int place(String name, int expected) {
-        if (expected < names.length && names[expected].equals(name)) {
-            return expected;
-        }
-        return places.getOrDefault(name, -1);
-    }
-
-    private static Object value(JsonParser parser, JsonToken token, ColumnType type)
-            throws IOException {
-        switch (token) {
-            case VALUE_NULL:
-                return null;
-            case VALUE_STRING:
-                String text = parser.getText();
-                return type == ColumnType.STRING ? text : Unfit.of("'" + text + "'");
-            case VALUE_TRUE, VALUE_FALSE:
-                boolean truth = token == JsonToken.VALUE_TRUE;
-                return type == ColumnType.BOOL ? (Object) truth : Unfit.of(Boolean.toString(truth));
-            case VALUE_NUMBER_INT:
-                if (type == ColumnType.INT64) {
-                    return parser.getNumberType() == JsonParser.NumberType.BIG_INTEGER
-                            ? Unfit.tooLong(parser.getText())
-                            : (Object) parser.getLongValue();
-                }
-                return type == ColumnType.FLOAT64
-                        ? (Object) wholeAsReal(parser)
-                        : Unfit.of(parser.getText());
-            case VALUE_NUMBER_FLOAT:
-                return type == ColumnType.FLOAT64
-                        ? (Object) parser.getDoubleValue()
-                        : Unfit.of(parser.getText());
-            default:
-                boolean object = token == JsonToken.START_OBJECT;
-                parser.skipChildren();
-                return Unfit.of(object ? "an object" : "a list");
-        }
-    }
-
-    // As an integer first, of which there is no negative zero.
-    private static double wholeAsReal(JsonParser parser) throws IOException {
-        return parser.getNumberType() == JsonParser.NumberType.BIG_INTEGER
-                ? Double.parseDouble(parser.getText())
-                : parser.getLongValue();
-    }
-
-    /** Why a record that is no JSON is refused: what its columns hold may be a better reason. */
-    private BadRecord refusal(byte[] raw, IOException error) throws BadRecord {
+    /** Why a record that can't be read is refused: what its columns hold may be a better reason. */
+    private BadRecord refusal(byte[] raw, Fields untilError, IOException error) throws BadRecord {
+        Fields fields = new Fields(contract);
         try {
-            checked(read(LENIENT, raw));
+            fields.read(LENIENT, raw, raw.length);
+            requireNumbersOfPython(raw);
         } catch (IOException again) {
             return undecodable("is not JSON: " + firstLine(again));
         }
-        return undecodable("can't be read: " + firstLine(error));
+        contract.checked(fields.found());
+        return untilError.anyWrong()
+                ? namedTwice()
+                : undecodable("can't be read: " + firstLine(error));
+    }
+
+    // Jackson's lenient reader also takes +Infinity and INF with a sign.
+    private static void requireNumbersOfPython(byte[] raw) throws IOException {
+        try (JsonParser parser = LENIENT.createParser(raw)) {
+            for (JsonToken token = parser.nextToken(); token != null; token = parser.nextToken()) {
+                if (token != JsonToken.VALUE_NUMBER_FLOAT) {
+                    continue;
+                }
+                String text = parser.getText();
+                if (text.startsWith("+") || text.endsWith("INF")) {
+                    throw new JsonParseException(parser, "no number: " + text);
+                }
+            }
+        }
+    }
+
+    private BadRecord namedTwice() {
+        return new BadRecord(
+                "wrong_type", schema + " can't be read: a field is named again after a bad value");
     }
 
     private BadRecord undecodable(String what) {
@@ -172,6 +102,7 @@ public final class EventDecoder {
                         StreamReadConstraints.builder()
                                 .maxNumberLength(Integer.MAX_VALUE)
                                 .maxStringLength(Integer.MAX_VALUE)
+                                .maxNameLength(Integer.MAX_VALUE)
                                 .build())
                 .configure(JsonReadFeature.ALLOW_NON_NUMERIC_NUMBERS, lenient)
                 .build();

@@ -2,6 +2,9 @@ package io.headrace.operator.decode;
 
 import java.math.BigInteger;
 import java.time.Instant;
+import java.time.ZoneOffset;
+import java.time.format.DateTimeFormatter;
+import java.util.Locale;
 
 /** Whether a time in milliseconds is plausible, and which unit it seems to be in when it isn't. */
 final class TimeCheck {
@@ -32,6 +35,11 @@ final class TimeCheck {
         }
     }
 
+    private static final String MIDNIGHT = "T00:00:00.000";
+    private static final DateTimeFormatter DATE =
+            DateTimeFormatter.ofPattern("uuuu-MM-dd'T'HH:mm:ss.SSS", Locale.ROOT)
+                    .withZone(ZoneOffset.UTC);
+
     private final long earliestMs;
     private final long latestMs;
 
@@ -51,7 +59,7 @@ final class TimeCheck {
                         "event_time_wrong_unit",
                         value
                                 + " looks like "
-                                + unit.name().toLowerCase(java.util.Locale.ROOT)
+                                + unit.name().toLowerCase(Locale.ROOT)
                                 + ", expected milliseconds since 1970-01-01 UTC");
             }
         }
@@ -59,8 +67,13 @@ final class TimeCheck {
                 "event_time_out_of_range",
                 value
                         + " is no time in milliseconds from "
-                        + Instant.ofEpochMilli(earliestMs)
+                        + date(earliestMs)
                         + " to before "
-                        + Instant.ofEpochMilli(latestMs));
+                        + date(latestMs));
+    }
+
+    private static String date(long timeMs) {
+        String text = DATE.format(Instant.ofEpochMilli(timeMs));
+        return text.endsWith(MIDNIGHT) ? text.substring(0, 10) : text;
     }
 }
