@@ -1,8 +1,9 @@
 package io.headrace.operator.expression;
 
 import io.headrace.operator.BadRecord;
+import java.math.BigInteger;
 
-/** Adds, subtracts and multiplies: exactly or not at all in int64, finite or not at all in doubles. */
+/** Adds, subtracts and multiplies: exact in int64 and finite in doubles, or not at all. */
 enum Arithmetic {
     ADD,
     SUBTRACT,
@@ -26,7 +27,8 @@ enum Arithmetic {
             };
         } catch (ArithmeticException error) {
             throw new BadRecord(
-                    "integer_overflow", "a row expression gives a number that is outside int64");
+                    "integer_overflow",
+                    "a row expression gives " + exact(left, right) + ", which is outside int64");
         }
     }
 
@@ -37,11 +39,27 @@ enum Arithmetic {
                     case SUBTRACT -> left - right;
                     case MULTIPLY -> left * right;
                 };
+        return finite(result);
+    }
+
+    /** The result, if it is a finite double. */
+    static double finite(double result) throws BadRecord {
         if (!Double.isFinite(result)) {
+            String shown = Double.isNaN(result) ? "nan" : result > 0 ? "inf" : "-inf";
             throw new BadRecord(
                     "not_finite",
-                    "a row expression gives " + result + ", which is no finite double");
+                    "a row expression gives " + shown + ", which is no finite double");
         }
         return result;
+    }
+
+    private BigInteger exact(long left, long right) {
+        BigInteger a = BigInteger.valueOf(left);
+        BigInteger b = BigInteger.valueOf(right);
+        return switch (this) {
+            case ADD -> a.add(b);
+            case SUBTRACT -> a.subtract(b);
+            case MULTIPLY -> a.multiply(b);
+        };
     }
 }

@@ -22,14 +22,21 @@ enum Comparison {
     }
 
     boolean holds(Object left, Object right) {
-        int order = order(left, right);
+        if (left instanceof Double || right instanceof Double) {
+            return holds(((Number) left).doubleValue(), ((Number) right).doubleValue());
+        }
+        return holds(order(left, right), 0);
+    }
+
+    // Not by Double.compare, for which -0.0 is below 0.0 and NaN equals itself.
+    private boolean holds(double left, double right) {
         return switch (this) {
-            case EQUAL -> order == 0;
-            case NOT_EQUAL -> order != 0;
-            case LESS -> order < 0;
-            case LESS_OR_EQUAL -> order <= 0;
-            case GREATER -> order > 0;
-            case GREATER_OR_EQUAL -> order >= 0;
+            case EQUAL -> left == right;
+            case NOT_EQUAL -> left != right;
+            case LESS -> left < right;
+            case LESS_OR_EQUAL -> left <= right;
+            case GREATER -> left > right;
+            case GREATER_OR_EQUAL -> left >= right;
         };
     }
 
@@ -39,12 +46,6 @@ enum Comparison {
         }
         if (left instanceof Boolean truth) {
             return Boolean.compare(truth, (Boolean) right);
-        }
-        if (left instanceof Double || right instanceof Double) {
-            double a = ((Number) left).doubleValue();
-            double b = ((Number) right).doubleValue();
-            // Not Double.compare, for which -0.0 is below 0.0.
-            return a < b ? -1 : a > b ? 1 : 0;
         }
         return Long.compare((Long) left, (Long) right);
     }

@@ -109,7 +109,7 @@ public final class Expressions {
                 return null;
             }
             return value instanceof Double number
-                    ? (Object) (-number)
+                    ? (Object) Arithmetic.finite(-number)
                     : (Object) Arithmetic.SUBTRACT.apply(0L, whole(value));
         };
     }
@@ -121,7 +121,7 @@ public final class Expressions {
                 return null;
             }
             if (value instanceof Double number) {
-                return Math.abs(number);
+                return Arithmetic.finite(Math.abs(number));
             }
             long number = whole(value);
             return number < 0 ? Arithmetic.SUBTRACT.apply(0L, number) : (Object) number;
