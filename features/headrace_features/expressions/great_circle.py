@@ -6,7 +6,7 @@ sums, products, divisions and square roots in one order, which IEEE 754 defines 
 
 from __future__ import annotations
 
-from math import sqrt
+from math import nan, sqrt
 
 #: The mean radius of the earth, km (IUGG).
 RADIUS_KM = 6371.0088
@@ -19,7 +19,8 @@ def great_circle_km(
 ) -> float:
     """The great-circle distance of two points given in degrees, in km.
 
-    Right to a millimetre, near antipodes to a metre.
+    Right to a millimetre, near antipodes to a metre. Numbers that are no coordinates give no
+    distance: any number, or NaN.
 
     By the haversine formula: with h = sin²(Δφ/2) + cos φ₁ · cos φ₂ · sin²(Δλ/2), the distance is
     2R · atan2(√h, √(1 − h)).
@@ -30,6 +31,9 @@ def great_circle_km(
     h = half_latitude * half_latitude + cosines * (half_longitude * half_longitude)
     if h >= 1.0:
         return 2.0 * RADIUS_KM * _HALF_PI
+    if h < 0.0:
+        # Only beyond a pole. Python refuses this root, IEEE 754 and Java call it NaN.
+        return nan
     sine = sqrt(h)
     cosine = sqrt(1.0 - h)
     if sine <= cosine:
