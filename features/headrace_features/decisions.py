@@ -10,7 +10,7 @@ from headrace_features.definitions.views import FeatureService, FeatureView
 from headrace_features.expressions.rows import evaluate
 from headrace_features.oracle import Row
 from headrace_features.project import Project
-from headrace_schemas.errors import BadRecordError
+from headrace_schemas.errors import BadRecordError, ConfigurationError
 
 
 def decisions_of(project: Project) -> tuple[Decisions, ...]:
@@ -18,6 +18,9 @@ def decisions_of(project: Project) -> tuple[Decisions, ...]:
 
     Implied decisions have no rules: each event of a source is answered with the features of the
     views over that source. They are named after the source.
+
+    Raises:
+        ConfigurationError: declared decisions have the name that implied ones would get.
     """
     declared = tuple(project.decisions.values())
     covered = {view.name for decisions in declared for view in decisions.views}
@@ -27,6 +30,16 @@ def decisions_of(project: Project) -> tuple[Decisions, ...]:
         if view.name not in covered:
             left.setdefault(view.source.name, []).append(view)
             sources[view.source.name] = view.source
+    for name, uncovered in left.items():
+        if name in project.decisions:
+            views = ", ".join(view.name for view in uncovered)
+            message = (
+                f"no decisions ask for {views}, and those that would be implied for the source"
+                f" {name} can't be named after it: declared ones are"
+            )
+            raise ConfigurationError(
+                message, hint="give the declared ones another name, or their service these views"
+            )
     implied = (
         Decisions(name, sources[name], FeatureService(name, views)) for name, views in left.items()
     )

@@ -50,6 +50,10 @@ class Project:
         """The feature service of that name."""
         return _named("feature service", self.services, name)
 
+    def decision(self, name: str) -> Decisions:
+        """The declared decisions of that name."""
+        return _named("decisions", self.decisions, name)
+
     def select(
         self, references: Iterable[str], service: str | None = None
     ) -> tuple[Selection, ...]:
