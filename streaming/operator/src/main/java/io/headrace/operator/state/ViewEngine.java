@@ -90,7 +90,7 @@ public final class ViewEngine {
     /**
      * The values of all features at a time.
      *
-     * @param current the dedup key of the event being decided, or null
+     * @param current the dedup key of the event being decided, which is of that time, or null
      * @throws BadRecord a sum is outside int64
      */
     public Object[] values(ViewState state, long time, byte[] current) throws BadRecord {
