@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from headrace_streaming.services import control
-from headrace_streaming.services.embedded import read_book
+from headrace_streaming.services.embedded import Service, read_book
 from headrace_streaming.services.processes import is_alive
 from streams import received, send
 
@@ -45,10 +45,12 @@ def told(home: Path, *arguments: str) -> Any:
     return json.loads(done.stdout)
 
 
-def test_services_run_until_they_are_stopped_and_come_back_with_their_data(home: Path) -> None:
+def test_services_outlive_the_command_and_come_back_with_their_data(home: Path) -> None:
     assert [one["state"] for one in told(home, "status")] == ["stopped"] * 3
 
+    broker_pid = broker_of_a_killed_up(home)
     started = told(home, "up")
+    assert started[0]["pid"] == broker_pid
     assert [one["state"] for one in started] == ["running"] * 3
     assert all(one["address"].startswith("127.0.0.1:") for one in started if one["address"])
     assert [one["pid"] for one in told(home, "up")] == [one["pid"] for one in started]
@@ -69,6 +71,19 @@ def test_services_run_until_they_are_stopped_and_come_back_with_their_data(home:
     processes = [process(home, place) for place in range(3)]
     assert [one["state"] for one in told(home, "down")] == ["stopped"] * 3
     assert not any(is_alive(one) for one in processes)
+
+
+def broker_of_a_killed_up(home: Path) -> int:
+    """Kill the command in the middle of its work; returns the number of the broker's process."""
+    command = [str(Path(sys.executable).with_name("headrace")), "up"]
+    environ = {**os.environ, "HEADRACE_HOME": str(home)}
+    killed = subprocess.Popen(command, cwd=home, env=environ, stdout=subprocess.DEVNULL)
+    # Once the second service is noted, the first one has been let go.
+    while Service.JOBMANAGER not in read_book(home).services:
+        assert killed.poll() is None
+    killed.kill()
+    killed.wait()
+    return int(process(home, 0).pid)
 
 
 def process(home: Path, place: int) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import shutil
 import subprocess
 import uuid
 from pathlib import Path
@@ -24,14 +25,18 @@ def prepare(folder: Path, ports: dict[str, int]) -> list[str]:
         ConfigurationError: Java or the jars are missing, or the storage can't be formatted.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    properties = folder / "server.properties"
-    properties.write_text("".join(f"{k}={v}\n" for k, v in _properties(folder, ports).items()))
-    if not (folder / "data" / "meta.properties").is_file():
-        _format(properties)
+    properties = _written(folder / "server.properties", _properties(folder / "data", ports))
+    if not (folder / "data").exists():
+        _format(folder, ports)
     return [*_java(), _HEAP, "kafka.Kafka", str(properties)]
 
 
-def _properties(folder: Path, ports: dict[str, int]) -> dict[str, str]:
+def _written(file: Path, properties: dict[str, str]) -> Path:
+    file.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
+    return file
+
+
+def _properties(data: Path, ports: dict[str, int]) -> dict[str, str]:
     client = f"PLAINTEXT://127.0.0.1:{ports['client']}"
     return {
         "process.roles": "broker,controller",
@@ -41,7 +46,7 @@ def _properties(folder: Path, ports: dict[str, int]) -> dict[str, str]:
         "listeners": f"{client},CONTROLLER://127.0.0.1:{ports['controller']}",
         "advertised.listeners": client,
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        "log.dirs": str(folder / "data"),
+        "log.dirs": str(data),
         # There is one node to keep what others would keep three times.
         "offsets.topic.replication.factor": "1",
         "transaction.state.log.replication.factor": "1",
@@ -56,7 +61,11 @@ def _properties(folder: Path, ports: dict[str, int]) -> dict[str, str]:
     }
 
 
-def _format(properties: Path) -> None:
+def _format(folder: Path, ports: dict[str, int]) -> None:
+    # Beside its place, so that a format that was cut short is never taken for a broker's data.
+    fresh = folder / "data.new"
+    shutil.rmtree(fresh, ignore_errors=True)
+    properties = _written(folder / "format.properties", _properties(fresh, ports))
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     # A name that begins with a dash would be taken for an option.
     cluster = "A" + cluster[1:]
@@ -70,6 +79,7 @@ def _format(properties: Path) -> None:
             f"the storage of the Kafka broker can't be formatted: {said[-1]}",
             hint=f"see {properties}; is there room on the disk?",
         )
+    fresh.rename(folder / "data")
 
 
 def _java() -> list[str]:

@@ -13,16 +13,18 @@ from headrace_streaming.services.embedded import (
     Book,
     Entry,
     Service,
-    free_port,
+    free_ports,
+    is_free,
     locked,
     read_book,
     write_book,
 )
 from headrace_streaming.services.health import answers
-from headrace_streaming.services.processes import is_alive, start, stop
+from headrace_streaming.services.processes import Started, is_alive, start, stop
 
 _START_TIMEOUT_S = 60.0
 _POLL_S = 0.1
+_SHOWN = 300
 _PORTS = {
     Service.KAFKA: ("client", "controller"),
     Service.JOBMANAGER: ("client", "rpc", "blob"),
@@ -61,13 +63,19 @@ def up(
         told: is told what is going on.
 
     Raises:
-        RetryableError: another command is at it, or a service doesn't answer in time.
+        RetryableError: another command is at it, a service's port is taken, or it doesn't
+            answer in time.
         ConfigurationError: a service ends at once; the message has the end of its log.
     """
     with locked(home):
+        # All at once: each takes seconds before it answers.
         for service in Service:
             told(f"starting {service}")
-            _up(home, service, environ)
+            _start(home, service, environ)
+        book = read_book(home)
+        for service in Service:
+            told(f"waiting for {service}")
+            _wait(home, service, book)
         return status(home)
 
 
@@ -95,7 +103,7 @@ def _state(home: Path, book: Book, service: Service) -> State:
     data = _folder(home, service)
     if entry is None or entry.process is None or not is_alive(entry.process):
         return State(service, "stopped", None, None, data)
-    healthy = answers(service, entry, book.services[Service.JOBMANAGER])
+    healthy = answers(service, book)
     client = entry.ports.get("client")
     return State(
         service,
@@ -106,41 +114,56 @@ def _state(home: Path, book: Book, service: Service) -> State:
     )
 
 
-def _up(home: Path, service: Service, environ: Mapping[str, str]) -> None:
+def _start(home: Path, service: Service, environ: Mapping[str, str]) -> None:
     book = read_book(home)
-    entry = book.services.get(service) or Entry({name: free_port() for name in _PORTS[service]})
-    if entry.process is None or not is_alive(entry.process):
-        folder = _folder(home, service)
-        log = _log(home, service)
-        if service is Service.KAFKA:
-            command, variables = broker.prepare(folder, entry.ports), dict(environ)
-        else:
-            ports = entry.ports or book.services[Service.JOBMANAGER].ports
-            flink.prepare(folder, ports)
-            command = flink.command(_SCRIPTS[service])
-            variables = flink.environment(folder, environ)
-        process = start(command, log=log, environment=variables)
-        entry = Entry(entry.ports, process)
-        book = book.with_entry(service, entry)
-        write_book(home, book)
-    _wait(home, service, entry, book)
+    entry = book.services.get(service) or Entry(free_ports(_PORTS[service], book.ports))
+    if entry.process is not None and is_alive(entry.process):
+        return
+    for name, port in entry.ports.items():
+        if not is_free(port):
+            raise RetryableError(
+                f"port {port} on 127.0.0.1, the {name} port of {service}, is taken by another"
+                " process",
+                hint=f"end that one; or headrace down, and remove {home / 'services.json'}"
+                " to have other ports chosen",
+            )
+    folder = _folder(home, service)
+    if service is Service.KAFKA:
+        command, variables = broker.prepare(folder, entry.ports), dict(environ)
+    else:
+        flink.prepare(folder, entry.ports or book.services[Service.JOBMANAGER].ports)
+        command = flink.command(_SCRIPTS[service])
+        variables = flink.environment(folder, environ)
+
+    def note(process: Started) -> None:
+        write_book(home, book.with_entry(service, Entry(entry.ports, process)))
+
+    start(command, log=_log(home, service), environment=variables, note=note)
 
 
-def _wait(home: Path, service: Service, entry: Entry, book: Book) -> None:
+def _wait(home: Path, service: Service, book: Book) -> None:
+    process = book.services[service].process
     deadline = time.monotonic() + _START_TIMEOUT_S
-    flink_entry = book.services.get(Service.JOBMANAGER, entry)
-    while not answers(service, entry, flink_entry):
+    while not answers(service, book):
         log = _log(home, service)
-        if entry.process is None or not is_alive(entry.process):
-            said = log.read_text(errors="replace").strip().splitlines() or ["nothing"]
+        if process is None or not is_alive(process):
+            said = last_words(log.read_text(errors="replace"))
             raise ConfigurationError(
-                f"{service} ended at once; its log ends with: {said[-1][:300]}", hint=f"see {log}"
+                f"{service} ended at once; its log ends with: {said}", hint=f"see {log}"
             )
         if time.monotonic() > deadline:
             raise RetryableError(
                 f"{service} does not answer after {_START_TIMEOUT_S:.0f} s", hint=f"see {log}"
             )
         time.sleep(_POLL_S)
+
+
+def last_words(log: str) -> str:
+    """The last line of a log that tells something: none of a Java stack trace's places."""
+    for line in reversed(log.splitlines()):
+        if line.strip() and not line.lstrip().startswith(("at ", "... ")):
+            return line.strip()[:_SHOWN]
+    return "nothing"
 
 
 def _folder(home: Path, service: Service) -> Path:

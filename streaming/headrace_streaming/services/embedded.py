@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -41,6 +41,11 @@ class Book(msgspec.Struct, frozen=True):
     def with_entry(self, service: Service, entry: Entry) -> Book:
         """The book with one entry put in or replaced."""
         return Book({**self.services, service: entry})
+
+    @property
+    def ports(self) -> frozenset[int]:
+        """The ports of all services, whether they run or not."""
+        return frozenset(port for entry in self.services.values() for port in entry.ports.values())
 
 
 def read_book(home: Path) -> Book:
@@ -87,12 +92,34 @@ def locked(home: Path) -> Iterator[None]:
         yield
 
 
-def free_port() -> int:
-    """A port on loopback that nobody listens at."""
+def free_ports(names: Iterable[str], taken: Collection[int]) -> dict[str, int]:
+    """A port on loopback for each name: all different, used by nobody and not among the taken."""
+    found: dict[str, int] = {}
+    for name in names:
+        port = _free_port()
+        while port in taken or port in found.values():
+            port = _free_port()
+        found[name] = port
+    return found
+
+
+def _free_port() -> int:
     with socket.socket() as found:
         found.bind((_HOST, 0))
         port: int = found.getsockname()[1]
         return port
+
+
+def is_free(port: int) -> bool:
+    """Whether a service could listen at a port on loopback."""
+    with socket.socket() as tried:
+        # As the services do: connections that have ended don't hold a port.
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((_HOST, port))
+        except OSError:
+            return False
+        return True
 
 
 def address_of(home: Path, service: Service) -> str:

@@ -6,22 +6,21 @@ import json
 import urllib.error
 import urllib.request
 
-from headrace_streaming.services.embedded import Entry, Service
+from headrace_streaming.services.embedded import Book, Service
 
 _TIMEOUT_S = 2.0
 
 
-def answers(service: Service, entry: Entry, flink: Entry) -> bool:
+def answers(service: Service, book: Book) -> bool:
     """Whether a service does its work, not only whether its process is there.
 
-    Args:
-        service: which one.
-        entry: what is known of it.
-        flink: what is known of the JobManager, which knows its TaskManagers.
+    A TaskManager has no address of its own: the JobManager knows whether it came.
     """
+    asked = Service.JOBMANAGER if service is Service.TASKMANAGER else service
+    address = f"127.0.0.1:{book.services[asked].ports['client']}"
     if service is Service.KAFKA:
-        return _broker(f"127.0.0.1:{entry.ports['client']}")
-    overview = _overview(f"127.0.0.1:{flink.ports['client']}")
+        return _broker(address)
+    overview = _overview(address)
     if service is Service.JOBMANAGER:
         return overview is not None
     return overview is not None and overview.get("taskmanagers", 0) > 0

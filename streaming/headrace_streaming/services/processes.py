@@ -6,13 +6,16 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 _STOP_GRACE_S = 20.0
 _POLL_S = 0.05
+#: Waits for a line before it becomes the command; without one, it ends.
+_GATE = 'read -r _ && exec "$@" </dev/null'
 
 
 class Started(msgspec.Struct, frozen=True):
@@ -22,23 +25,41 @@ class Started(msgspec.Struct, frozen=True):
     started: str
 
 
-def start(command: list[str], *, log: Path, environment: Mapping[str, str]) -> Started:
-    """Start a process in a session of its own; what it says is appended to a log."""
+def start(
+    command: list[str],
+    *,
+    log: Path,
+    environment: Mapping[str, str],
+    note: Callable[[Started], None],
+) -> None:
+    """Start a process in a session of its own; what it says is appended to a log.
+
+    It begins its work only after `note` has written it down. If we are killed before that, it
+    ends too: there is never one that nobody knows of.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     appended = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    # Not subprocess, whose objects want to be waited for: this one is to outlive us.
-    pid = os.posix_spawnp(
-        command[0],
-        command,
-        dict(environment),
-        file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, str(log), appended, 0o644),
-            (os.POSIX_SPAWN_DUP2, 1, 2),
-        ],
-        setsid=True,
-    )
-    return Started(pid, _start_time(pid) or "")
+    waits, goes = os.pipe()
+    try:
+        # Not subprocess, whose objects want to be waited for: this one is to outlive us.
+        pid = os.posix_spawn(
+            "/bin/sh",
+            ["sh", "-c", _GATE, "sh", *command],
+            dict(environment),
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, waits, 0),
+                (os.POSIX_SPAWN_OPEN, 1, str(log), appended, 0o644),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+            setsid=True,
+        )
+        note(Started(pid, _start_time(pid) or ""))
+        # One that is gone already is found so by whoever waits for it.
+        with suppress(BrokenPipeError):
+            os.write(goes, b"go\n")
+    finally:
+        os.close(waits)
+        os.close(goes)
 
 
 def is_alive(process: Started) -> bool:

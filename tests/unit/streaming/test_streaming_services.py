@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from headrace_schemas.errors import RetryableError
+from headrace_streaming.services import control
+from headrace_streaming.services.control import last_words
+from headrace_streaming.services.embedded import (
+    Book,
+    Entry,
+    Service,
+    address_of,
+    free_ports,
+    is_free,
+    locked,
+    read_book,
+    write_book,
+)
+from headrace_streaming.services.processes import Started, is_alive, start, stop
+
+STACK_TRACE = """2026-01-01 10:00:00,000 ERROR Could not start cluster entrypoint.
+java.lang.Exception: Could not create actor system
+\tat org.apache.flink.runtime.rpc.RpcUtils.createRemoteRpcService(RpcUtils.java:158)
+Caused by: java.net.BindException: Could not start actor system on any port
+\tat org.apache.flink.runtime.rpc.RpcUtils.createRemoteRpcService(RpcUtils.java:158)
+\t... 2 more
+
+"""
+
+
+def running(home: Path) -> Started:
+    """A process that stands for a service."""
+    noted: list[Started] = []
+    start(["sleep", "60"], log=home / "log", environment=os.environ, note=noted.append)
+    return noted[0]
+
+
+def test_what_is_written_in_the_book_is_read_again(tmp_path: Path) -> None:
+    assert read_book(tmp_path) == Book()
+    book = Book().with_entry(Service.KAFKA, Entry({"client": 1}, Started(7, "then")))
+    write_book(tmp_path, book)
+    assert read_book(tmp_path) == book
+    assert [path.name for path in tmp_path.iterdir()] == ["services.json"]
+
+
+def test_a_service_has_an_address_only_while_it_runs(tmp_path: Path) -> None:
+    with pytest.raises(RetryableError, match="kafka does not run") as raised:
+        address_of(tmp_path, Service.KAFKA)
+    assert raised.value.hint == "run: headrace up"
+    process = running(tmp_path)
+    write_book(tmp_path, Book({Service.KAFKA: Entry({"client": 9}, process)}))
+    assert address_of(tmp_path, Service.KAFKA) == "127.0.0.1:9"
+    stop(process)
+    with pytest.raises(RetryableError, match="kafka does not run"):
+        address_of(tmp_path, Service.KAFKA)
+
+
+def test_services_are_told_of_while_the_first_of_them_is_started(tmp_path: Path) -> None:
+    process = running(tmp_path)
+    ports = free_ports(("client", "controller"), ())
+    write_book(tmp_path, Book({Service.KAFKA: Entry(ports, process)}))
+    states = control.status(tmp_path)
+    assert [one.state for one in states] == ["unhealthy", "stopped", "stopped"]
+    assert [one.state for one in control.down(tmp_path)] == ["stopped"] * 3
+    assert not is_alive(process)
+    assert read_book(tmp_path).services[Service.KAFKA] == Entry(ports)
+
+
+def test_a_process_that_has_the_number_of_a_service_is_left_alone(tmp_path: Path) -> None:
+    process = running(tmp_path)
+    entry = Entry({"client": 9}, Started(process.pid, "before the machine was restarted"))
+    write_book(tmp_path, Book({Service.KAFKA: entry}))
+    control.down(tmp_path)
+    assert is_alive(process)
+    stop(process)
+
+
+def test_a_port_that_another_process_took_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        write_book(tmp_path, Book({Service.KAFKA: Entry({"client": port})}))
+        with pytest.raises(RetryableError, match=f"port {port} on 127.0.0.1, the client port of"):
+            control.up(tmp_path, os.environ)
+    assert is_free(port)
+
+
+def test_ports_are_different_and_none_of_those_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    offered = iter([5, 7, 7, 5, 8])
+    monkeypatch.setattr("headrace_streaming.services.embedded._free_port", lambda: next(offered))
+    assert free_ports(("client", "rpc"), {5}) == {"client": 7, "rpc": 8}
+
+
+def test_two_commands_do_not_start_services_at_once(tmp_path: Path) -> None:
+    with locked(tmp_path), pytest.raises(RetryableError, match="another command starts or stops"):
+        control.up(tmp_path, os.environ)
+
+
+def test_of_a_log_that_line_is_shown_which_tells_something() -> None:
+    cause = "Caused by: java.net.BindException: Could not start actor system on any port"
+    assert last_words(STACK_TRACE) == cause
+    assert last_words("one\n  two\n\n") == "two"
+    assert last_words("") == "nothing"
