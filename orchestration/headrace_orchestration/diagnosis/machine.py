@@ -1,4 +1,4 @@
-"""What the machine has: Python, packages, Java and Spark's jars. Nothing is fetched or started."""
+"""What the machine has: Python, packages, Java and jars. Nothing is fetched or started."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 from headrace_batch.jars import DELTA
+from headrace_features.archives import Archives
 from headrace_features.java import java_home, java_version
 from headrace_orchestration.diagnosis.checks import Check, Status, failed
 from headrace_orchestration.diagnosis.packages import (
@@ -18,11 +19,13 @@ from headrace_orchestration.diagnosis.packages import (
     requirements,
 )
 from headrace_schemas.errors import ConfigurationError
+from headrace_streaming.jars import BROKER, CONNECTOR, OPERATOR
 
 _PYTHONS = ((3, 11), (3, 12))
 _NEEDED_FOR = {
     "batch": "the engine spark",
     "serving": "plan, apply, materialize and features get",
+    "streaming": "up, stream and simulate --rate",
 }
 
 
@@ -34,7 +37,15 @@ def machine_checks(*, spark_wanted: bool) -> list[Check]:
             then where it is missing, and a warning otherwise.
     """
     lacking = Status.PROBLEM if spark_wanted else Status.WARNING
-    return [_python(), *_packages(lacking), _java(lacking), _jars(lacking)]
+    return [
+        _python(),
+        *_packages(lacking),
+        _java(lacking),
+        _jars("Spark's jars", DELTA, lacking, "headrace_batch.jars"),
+        _jars("Kafka's jars", BROKER, Status.WARNING, "headrace_streaming.jars"),
+        _jars("Flink's jars", CONNECTOR, Status.WARNING, "headrace_streaming.jars"),
+        _operator(),
+    ]
 
 
 def _python() -> Check:
@@ -84,16 +95,21 @@ def _java(lacking: Status) -> Check:
     return Check("Java", Status.OK, f"{java_version(home)} in {home}")
 
 
-def _jars(lacking: Status) -> Check:
-    name = "Spark's jars"
-    if named := os.environ.get(DELTA.variable):
+def _jars(name: str, archives: Archives, lacking: Status, fetching: str) -> Check:
+    if named := os.environ.get(archives.variable):
         try:
-            found = DELTA.paths()
+            found = archives.paths()
         except ConfigurationError as error:
             return failed(name, error, lacking)
-        return Check(name, Status.OK, f"{len(found)}, named by {DELTA.variable}={named}")
-    wanted = DELTA.expected()
+        return Check(name, Status.OK, f"{len(found)}, named by {archives.variable}={named}")
+    wanted = archives.expected()
     if all(path.is_file() for path in wanted):
         return Check(name, Status.OK, f"{len(wanted)} in {wanted[0].parent}")
-    advice = "they are fetched when Spark is first used; now: python -m headrace_batch.jars"
+    advice = f"they are fetched when first used; now: python -m {fetching}"
     return Check(name, lacking, f"not in {wanted[0].parent}", advice)
+
+
+def _operator() -> Check:
+    if OPERATOR.is_file():
+        return Check("feature operator", Status.OK, str(OPERATOR))
+    return Check("feature operator", Status.WARNING, f"not in {OPERATOR.parent}", "make setup")

@@ -14,6 +14,7 @@ from headrace_batch.jars import DELTA
 from headrace_features import archives
 from headrace_features.feast_plugin.changes import MEANING_TAG, VERSION_TAG, Registered
 from headrace_features.feast_plugin.registry_file import registered_views
+from headrace_orchestration.diagnosis import machine
 from headrace_orchestration.diagnosis.checks import Check, Status
 from headrace_orchestration.diagnosis.diagnose import Diagnosis, diagnose
 from headrace_orchestration.diagnosis.packages import (
@@ -23,6 +24,7 @@ from headrace_orchestration.diagnosis.packages import (
 )
 from headrace_orchestration.scaffold import create_project
 from headrace_schemas.errors import ConfigurationError
+from headrace_streaming.jars import BROKER, CONNECTOR
 
 NOW_MS = 1_767_225_600_000
 
@@ -78,17 +80,38 @@ def test_missing_java_is_a_problem_only_where_spark_is_the_engine(
     assert "JAVA_HOME" in str(java.advice)
 
 
+@pytest.mark.parametrize(
+    ("name", "jars", "module"),
+    [
+        ("Spark's jars", DELTA, "headrace_batch.jars"),
+        ("Kafka's jars", BROKER, "headrace_streaming.jars"),
+        ("Flink's jars", CONNECTOR, "headrace_streaming.jars"),
+    ],
+)
 def test_jars_that_were_never_fetched_are_missed_and_not_fetched(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    jars: archives.Archives,
+    module: str,
 ) -> None:
-    monkeypatch.delenv(DELTA.variable, raising=False)
+    monkeypatch.delenv(jars.variable, raising=False)
     monkeypatch.setattr(archives, "_CHECKOUT", tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    check = looked_at(tmp_path)["Spark's jars"]
+    check = looked_at(tmp_path)[name]
     assert check.status is Status.WARNING
     assert check.found.startswith(f"not in {tmp_path / 'cache' / 'headrace' / 'jars-'}")
-    assert "python -m headrace_batch.jars" in str(check.advice)
+    assert f"python -m {module}" in str(check.advice)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_operator_that_was_not_compiled_is_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert looked_at(tmp_path)["feature operator"].status is Status.OK
+    monkeypatch.setattr(machine, "OPERATOR", tmp_path / "headrace-operator.jar")
+    check = looked_at(tmp_path)["feature operator"]
+    assert check == Check("feature operator", Status.WARNING, f"not in {tmp_path}", "make setup")
 
 
 def test_jars_that_are_named_but_not_there_are_missed(
