@@ -38,10 +38,16 @@ final class ColumnCheck {
         return found;
     }
 
-    /** Whether a value is of the column's type, form and range, whatever its time or its bits. */
+    /** Whether a value has the type, form and range; not whether it is a good key, time or int64. */
     boolean fits(Object found) {
+        if (found == null) {
+            return column.nullable();
+        }
         if (found instanceof Unfit unfit && unfit.overflow() != 0) {
             return (unfit.overflow() > 0 ? column.maximum() : column.minimum()) == null;
+        }
+        if (found instanceof String text) {
+            return wanted(text) == null;
         }
         try {
             checked(found);
@@ -76,18 +82,25 @@ final class ColumnCheck {
         if (value.isEmpty() && column.role() == Role.IDENTIFIER) {
             throw refused("null_key", "is empty, expected an identifier");
         }
-        int length = value.codePointCount(0, value.length());
-        String wanted;
-        if (column.minLength() != null && length < column.minLength()) {
-            wanted = "at least " + column.minLength() + " characters";
-        } else if (column.maxLength() != null && length > column.maxLength()) {
-            wanted = "at most " + column.maxLength() + " characters";
-        } else if (pattern != null && !pattern.matcher(value).find()) {
-            wanted = "text that matches " + column.pattern();
-        } else {
-            return;
+        String wanted = wanted(value);
+        if (wanted != null) {
+            throw refused("bad_format", "is " + Shown.text(value) + ", expected " + wanted);
         }
-        throw refused("bad_format", "is " + Shown.text(value) + ", expected " + wanted);
+    }
+
+    /** The length or form that a text should have and has not; null where it has both. */
+    private String wanted(String value) {
+        int length = value.codePointCount(0, value.length());
+        if (column.minLength() != null && length < column.minLength()) {
+            return "at least " + column.minLength() + " characters";
+        }
+        if (column.maxLength() != null && length > column.maxLength()) {
+            return "at most " + column.maxLength() + " characters";
+        }
+        if (pattern != null && !pattern.matcher(value).find()) {
+            return "text that matches " + column.pattern();
+        }
+        return null;
     }
 
     private void checkInteger(long value) throws BadRecord {
