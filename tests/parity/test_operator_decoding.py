@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import operator_records
 from headrace_features.definitions.sources import EventSource
 from headrace_features.expressions.grammar import parse
 from headrace_features.expressions.great_circle import great_circle_km
@@ -18,9 +18,7 @@ from headrace_features.fraud import definitions as fraud
 from headrace_features.project import collect
 from headrace_features.stream_plan.expressions import expression
 from headrace_features.stream_plan.plan import compile_plan, plan_json
-from headrace_schemas.codec import Codec
 from headrace_schemas.columns import ColumnType
-from headrace_schemas.errors import BadRecordError
 from histories import bits
 from operator_jvm import Jvm, read, sent
 from truth_table import LINES, Line
@@ -51,35 +49,8 @@ def operator() -> Iterator[Jvm]:
     jvm.close()
 
 
-def by_contract(source: EventSource, raw: bytes) -> object:
-    times = {source.event_time} | ({source.available_at} if source.available_at else set())
-    codec = Codec(source.schema, keys={source.dedup_key}, times=times)
-    try:
-        event = codec.decode(raw)
-    except BadRecordError as error:
-        return error.reason.value
-    return [bits(getattr(event, column.name)) for column in codec.columns]
-
-
-def by_operator(operator: Jvm, source: EventSource, records: Sequence[bytes]) -> list[object]:
-    answers = operator.ask(
-        {
-            "op": "decode",
-            "source": PLACES[source.name],
-            "raw": base64.b64encode(raw).decode(),
-        }
-        for raw in records
-    )
-    return [
-        answer.get("reason") or [bits(read(value)) for value in answer["values"]]
-        for answer in answers
-    ]
-
-
 def agree(operator: Jvm, source: EventSource, records: Sequence[bytes]) -> None:
-    found = by_operator(operator, source, records)
-    for raw, one in zip(records, found, strict=True):
-        assert one == by_contract(source, raw), raw
+    operator_records.agree(operator, PLACES[source.name], source, records)
 
 
 def json_of(changes: dict[str, Any]) -> bytes:
@@ -102,6 +73,7 @@ TEXTS = (
     *("9223372036854775808", "-9223372036854775808", "-9223372036854775809", "1" + "0" * 400),
     *("1600000000", "1600000000000000", "1600000000000000000", "946684799999", "946684800000"),
     *("4102444799999", "4102444800000", "90", "90.0000001", "-90", "180", "-180.5", "1e2"),
+    *("-INF", "+INF", "+Infinity", "-NaN", '"\\ud800"', '"\\udc00\\ud800"', '"\\ud800\\u"'),
     *('"\\u00df"', '"\\ud83d\\ude00"', '"\\u0000"', '"a\\tb"', '"\\/"', "'x'", "undefined"),
     *('[1,[2,{"a":null}]]', '{"a":{"b":[]}}', "2.2250738585072014e-308", "4.9e-324", "0.1"),
     *("123456789012345678901234567890", "0.30000000000000004", "1e23", "9007199254740993"),
@@ -140,6 +112,25 @@ BROKEN = (
     json_of({})[:-1] + b',"amount_minor":"x"}',
     json_of({})[:-1] + b',"extra":NaN}',
     json_of({})[:-1] + b',"extra":1e999}',
+    *(
+        json_of({})[:-1] + b"," + text + b"}"
+        for text in (
+            b'"extra":"\\ud800"',
+            b'"extra":"\\udc00x"',
+            b'"extra":"\\ud83d\\ude00"',
+            b'"extra":"\\\\ud800"',
+            b'"extra":["\\ud800\\ud800"]',
+            b'"\\ud800":1',
+            b'"extra":"\\ud800","amount_minor":"x"',
+            b'"extra":-INF,"amount_minor":"x"',
+            b'"extra":NaN,"amount_minor":"x"',
+            b'"amount_minor":NaN,"amount_minor":9',
+            b'"amount_minor":"x","extra":NaN,"amount_minor":9',
+            b'"extra":NaN,"amount_minor":"x","amount_minor":9',
+            b'"latitude":' + b"9" * 25 + b',"latitude":1.5',
+            b'"' + b"n" * 100_000 + b'":1',
+        )
+    ),
 )
 
 
