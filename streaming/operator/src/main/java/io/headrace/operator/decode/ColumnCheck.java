@@ -38,7 +38,7 @@ final class ColumnCheck {
         return found;
     }
 
-    /** Whether a value has the type, form and range; not whether it is a good key, time or int64. */
+    /** Whether type, form and range are right; not whether it is a good key, time or int64. */
     boolean fits(Object found) {
         if (found == null) {
             return column.nullable();

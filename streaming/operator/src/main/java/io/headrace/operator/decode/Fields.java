@@ -97,8 +97,8 @@ final class Fields {
         }
     }
 
-    // Once asked for the type of an integer of more than 64 bits, Jackson keeps its digits and gives
-    // them as the next double: it is never asked for more than the text of a long one.
+    // Once asked for the type of an integer of more than 64 bits, Jackson keeps its digits and
+    // gives them as the next double: of a long integer it is only ever asked for the text.
     private static Object whole(JsonParser parser) throws IOException {
         if (parser.getTextLength() <= SURELY_LONG) {
             return parser.getLongValue();
