@@ -7,12 +7,16 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from headrace_schemas.errors import ConfigurationError
+from headrace_schemas.topics import Topic, source_topic
+from headrace_streaming.kafka.topics import create_topics
 from headrace_streaming.services import control
 from headrace_streaming.services.embedded import Service, read_book
 from headrace_streaming.services.processes import is_alive
@@ -67,6 +71,17 @@ def test_services_outlive_the_command_and_come_back_with_their_data(home: Path) 
     assert again[0]["address"] == started[0]["address"]
     assert [one["pid"] for one in again[1:]] == [one["pid"] for one in started[1:]]
     assert [message.value() for message in received(config, "transactions", 1)] == [b"kept"]
+
+    os.kill(again[2]["pid"], signal.SIGKILL)
+    told(home, "up")
+    with urllib.request.urlopen(f"http://{again[1]['address']}/taskmanagers") as answer:
+        known = [one["id"] for one in json.load(answer)["taskmanagers"]]
+    assert read_book(home).services[Service.TASKMANAGER].run in known
+
+    assert create_topics(config, [source_topic("new", "card_id")]) == ["new"]
+    assert create_topics(config, [source_topic("new", "card_id")]) == []
+    with pytest.raises(ConfigurationError, match="topic new has 4 partitions, expected 5"):
+        create_topics(config, [Topic("new", "card_id", partitions=5)])
 
     processes = [process(home, place) for place in range(3)]
     assert [one["state"] for one in told(home, "down")] == ["stopped"] * 3

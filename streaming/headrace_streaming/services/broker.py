@@ -56,6 +56,9 @@ def _properties(data: Path, ports: dict[str, int]) -> dict[str, str]:
         "offsets.topic.num.partitions": "4",
         "transaction.state.log.num.partitions": "4",
         "group.initial.rebalance.delay.ms": "0",
+        # One that was killed may come back only when it is missed, by itself: nine seconds else.
+        "broker.session.timeout.ms": "3000",
+        "broker.heartbeat.interval.ms": "500",
         # A misspelt topic is an error, not a new topic.
         "auto.create.topics.enable": "false",
     }

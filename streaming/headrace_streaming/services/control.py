@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,6 @@ _PORTS = {
     Service.JOBMANAGER: ("client", "rpc", "blob"),
     Service.TASKMANAGER: (),
 }
-_SCRIPTS = {Service.JOBMANAGER: "jobmanager", Service.TASKMANAGER: "taskmanager"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,16 +127,16 @@ def _start(home: Path, service: Service, environ: Mapping[str, str]) -> None:
                 hint=f"end that one; or headrace down, and remove {home / 'services.json'}"
                 " to have other ports chosen",
             )
-    folder = _folder(home, service)
+    folder, run = _folder(home, service), f"{service}-{uuid.uuid4()}"
     if service is Service.KAFKA:
         command, variables = broker.prepare(folder, entry.ports), dict(environ)
     else:
         flink.prepare(folder, entry.ports or book.services[Service.JOBMANAGER].ports)
-        command = flink.command(_SCRIPTS[service])
+        command = flink.jobmanager() if service is Service.JOBMANAGER else flink.taskmanager(run)
         variables = flink.environment(folder, environ)
 
     def note(process: Started) -> None:
-        write_book(home, book.with_entry(service, Entry(entry.ports, process)))
+        write_book(home, book.with_entry(service, Entry(entry.ports, process, run)))
 
     start(command, log=_log(home, service), environment=variables, note=note)
 

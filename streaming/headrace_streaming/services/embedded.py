@@ -27,10 +27,14 @@ class Service(StrEnum):
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One service: its ports, which stay the same, and its process if it was started."""
+    """One service: its ports, which stay the same, and its process if it was started.
+
+    `run` is a name for that one process, by which others may know it.
+    """
 
     ports: dict[str, int]
     process: Started | None = None
+    run: str = ""
 
 
 class Book(msgspec.Struct, frozen=True):

@@ -38,9 +38,18 @@ def prepare(folder: Path, ports: Mapping[str, int]) -> None:
         (conf / name).write_bytes((shipped / name).read_bytes())
 
 
-def command(script: str) -> list[str]:
-    """The command that runs a process of the cluster in the foreground."""
-    return ["bash", str(distribution() / "bin" / f"{script}.sh"), "start-foreground"]
+def jobmanager() -> list[str]:
+    """The command that runs the JobManager in the foreground."""
+    return _script("jobmanager")
+
+
+def taskmanager(run: str) -> list[str]:
+    """The command that runs a TaskManager in the foreground, known to the JobManager as `run`."""
+    return [*_script("taskmanager"), f"-Dtaskmanager.resource-id={run}"]
+
+
+def _script(name: str) -> list[str]:
+    return ["bash", str(distribution() / "bin" / f"{name}.sh"), "start-foreground"]
 
 
 def environment(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import urllib.error
 import urllib.request
 
 from headrace_streaming.services.embedded import Book, Service
@@ -14,16 +13,16 @@ _TIMEOUT_S = 2.0
 def answers(service: Service, book: Book) -> bool:
     """Whether a service does its work, not only whether its process is there.
 
-    A TaskManager has no address of its own: the JobManager knows whether it came.
+    A TaskManager has no address of its own: the JobManager knows whether it came. It knows one
+    that was killed for a while longer, so that it is asked for the one that runs now.
     """
-    asked = Service.JOBMANAGER if service is Service.TASKMANAGER else service
-    address = f"127.0.0.1:{book.services[asked].ports['client']}"
+    entry = book.services[service]
     if service is Service.KAFKA:
-        return _broker(address)
-    overview = _overview(address)
-    if service is Service.JOBMANAGER:
-        return overview is not None
-    return overview is not None and overview.get("taskmanagers", 0) > 0
+        return _broker(f"127.0.0.1:{entry.ports['client']}")
+    came = _taskmanagers(f"127.0.0.1:{book.services[Service.JOBMANAGER].ports['client']}")
+    if came is None:
+        return False
+    return service is Service.JOBMANAGER or entry.run in came
 
 
 def _broker(address: str) -> bool:
@@ -38,10 +37,10 @@ def _broker(address: str) -> bool:
         return False
 
 
-def _overview(address: str) -> dict[str, int] | None:
+def _taskmanagers(address: str) -> list[str] | None:
+    """The TaskManagers that a JobManager knows; None if it doesn't answer."""
     try:
-        with urllib.request.urlopen(f"http://{address}/overview", timeout=_TIMEOUT_S) as answer:
-            overview: dict[str, int] = json.load(answer)
-    except (OSError, ValueError, urllib.error.URLError):
+        with urllib.request.urlopen(f"http://{address}/taskmanagers", timeout=_TIMEOUT_S) as answer:
+            return [one["id"] for one in json.load(answer)["taskmanagers"]]
+    except (OSError, ValueError, LookupError):
         return None
-    return overview
