@@ -69,13 +69,21 @@ def up(
     """
     with locked(home):
         # All at once: each takes seconds before it answers.
+        started = set()
         for service in Service:
-            told(f"starting {service}")
-            _start(home, service, environ)
-        book = read_book(home)
+            if not _runs(home, service):
+                told(f"starting {service}")
+                _start(home, service, environ)
+                started.add(service)
         for service in Service:
             told(f"waiting for {service}")
-            _wait(home, service, book)
+            if not _comes(home, service):
+                if service in started:
+                    raise _ended(home, service)
+                # It was about to end when it was found.
+                _start(home, service, environ)
+                if not _comes(home, service):
+                    raise _ended(home, service)
         return status(home)
 
 
@@ -117,8 +125,6 @@ def _state(home: Path, book: Book, service: Service) -> State:
 def _start(home: Path, service: Service, environ: Mapping[str, str]) -> None:
     book = read_book(home)
     entry = book.services.get(service) or Entry(free_ports(_PORTS[service], book.ports))
-    if entry.process is not None and is_alive(entry.process):
-        return
     for name, port in entry.ports.items():
         if not is_free(port):
             raise RetryableError(
@@ -141,21 +147,34 @@ def _start(home: Path, service: Service, environ: Mapping[str, str]) -> None:
     start(command, log=_log(home, service), environment=variables, note=note)
 
 
-def _wait(home: Path, service: Service, book: Book) -> None:
-    process = book.services[service].process
+def _comes(home: Path, service: Service) -> bool:
+    """Wait until a service answers; whether its process lives to do so."""
+    book = read_book(home)
     deadline = time.monotonic() + _START_TIMEOUT_S
-    while not answers(service, book):
-        log = _log(home, service)
-        if process is None or not is_alive(process):
-            said = last_words(log.read_text(errors="replace"))
-            raise ConfigurationError(
-                f"{service} ended at once; its log ends with: {said}", hint=f"see {log}"
-            )
+    while _runs(home, service):
+        # One that has just been killed may seem to answer.
+        if answers(service, book) and _runs(home, service):
+            return True
         if time.monotonic() > deadline:
             raise RetryableError(
-                f"{service} does not answer after {_START_TIMEOUT_S:.0f} s", hint=f"see {log}"
+                f"{service} does not answer after {_START_TIMEOUT_S:.0f} s",
+                hint=f"see {_log(home, service)}",
             )
         time.sleep(_POLL_S)
+    return False
+
+
+def _runs(home: Path, service: Service) -> bool:
+    entry = read_book(home).services.get(service)
+    return entry is not None and entry.process is not None and is_alive(entry.process)
+
+
+def _ended(home: Path, service: Service) -> ConfigurationError:
+    log = _log(home, service)
+    said = last_words(log.read_text(errors="replace"))
+    return ConfigurationError(
+        f"{service} ended at once; its log ends with: {said}", hint=f"see {log}"
+    )
 
 
 def last_words(log: str) -> str:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from headrace_schemas.errors import RetryableError
-from headrace_streaming.services import control
+from headrace_schemas.errors import ConfigurationError, RetryableError
+from headrace_streaming.services import broker, control, flink
 from headrace_streaming.services.control import last_words
 from headrace_streaming.services.embedded import (
     Book,
@@ -86,6 +86,47 @@ def test_a_port_that_another_process_took_is_named(tmp_path: Path) -> None:
         with pytest.raises(RetryableError, match=f"port {port} on 127.0.0.1, the client port of"):
             control.up(tmp_path, os.environ)
     assert is_free(port)
+
+
+def test_a_service_that_was_dying_when_it_was_found_is_started_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {service: running(tmp_path) for service in Service}
+    book = Book({service: Entry({}, process) for service, process in found.items()})
+    write_book(tmp_path, book)
+    dying = found[Service.TASKMANAGER]
+
+    def answer(service: Service, _: Book) -> bool:
+        if service is Service.JOBMANAGER:
+            stop(dying)  # all were found by then
+        return True
+
+    def started_anew(home: Path, service: Service, _: object) -> None:
+        entry = Entry({}, running(home))
+        write_book(home, read_book(home).with_entry(service, entry))
+
+    monkeypatch.setattr(control, "answers", answer)
+    monkeypatch.setattr(control, "_start", started_anew)
+    try:
+        pids = [one.pid for one in control.up(tmp_path, os.environ)]
+        assert pids[:2] == [found[Service.KAFKA].pid, found[Service.JOBMANAGER].pid]
+        assert pids[2] not in (None, dying.pid)
+    finally:
+        control.down(tmp_path)
+
+
+def test_a_service_that_ends_at_once_is_told_with_what_it_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["sh", "-c", "echo no room; exit 1"]
+    monkeypatch.setattr(broker, "prepare", lambda *_: command)
+    monkeypatch.setattr(flink, "jobmanager", lambda: ["sleep", "60"])
+    monkeypatch.setattr(flink, "taskmanager", lambda _: ["sleep", "60"])
+    try:
+        with pytest.raises(ConfigurationError, match=r"kafka ended at once; .* with: no room"):
+            control.up(tmp_path, os.environ)
+    finally:
+        control.down(tmp_path)
 
 
 def test_ports_are_different_and_none_of_those_taken(monkeypatch: pytest.MonkeyPatch) -> None:
