@@ -1,4 +1,4 @@
-"""What several tests need: settings of an empty home, and one Spark session for all of them."""
+"""What several tests need: settings of an empty home, one Spark session, a running stream."""
 
 from __future__ import annotations
 
@@ -63,3 +63,20 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     session = spark_session(load(tmp_path_factory.mktemp("spark"), {**os.environ, **SPARK}))
     yield session
     session.stop()
+
+
+@pytest.fixture
+def stream(tmp_path: Path) -> Iterator[Settings]:
+    """The settings of a home with a running broker and cluster, and the topics."""
+    from headrace_features.project import load_project
+    from headrace_streaming.kafka.clients import kafka_config
+    from headrace_streaming.kafka.topics import create_topics, topics_of
+    from headrace_streaming.services import control
+
+    settings = load(tmp_path, {"HEADRACE_HOME": str(tmp_path)})
+    try:
+        control.up(settings.home, os.environ)
+        create_topics(kafka_config(settings), topics_of(load_project(settings)))
+        yield settings
+    finally:
+        control.down(settings.home)

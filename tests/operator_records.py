@@ -21,8 +21,7 @@ def agree(operator: Jvm, place: int, source: EventSource, records: Sequence[byte
     answers = operator.ask(
         {"op": "decode", "source": place, "raw": base64.b64encode(raw).decode()} for raw in records
     )
-    times = {source.event_time} | ({source.available_at} if source.available_at else set())
-    codec = Codec(source.schema, keys={source.dedup_key}, times=times)
+    codec = source.codec
     for raw, answer in zip(records, answers, strict=True):
         expected = _expected(codec, raw)
         if isinstance(expected, BadRecordError):

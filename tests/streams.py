@@ -1,8 +1,9 @@
-"""Records in and out of the topics of a test's broker."""
+"""The stream job of a test, and records in and out of the topics of its broker."""
 
 from __future__ import annotations
 
 import json
+import os
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,8 +11,18 @@ from typing import Any
 
 from confluent_kafka import Consumer, Message, Producer
 
+from headrace_features.project import load_project
+from headrace_schemas.settings import Settings
+from headrace_streaming.job import deployment
+
 #: How long a test waits for what the stream has to do.
 PATIENCE_S = 90.0
+
+
+def deploy(settings: Settings, **options: Any) -> deployment.Deployment:
+    """Deploy the built-in project's job on the cluster of a test."""
+    environ = {**os.environ, "HEADRACE_HOME": str(settings.home)}
+    return deployment.deploy(settings, load_project(settings), environ, **options)
 
 
 def send(config: Mapping[str, str], topic: str, records: Iterable[tuple[str, bytes]]) -> None:

@@ -8,45 +8,23 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from headrace_batch.simulator import config_for_rows
 from headrace_features import oracle
 from headrace_features.fraud import definitions as fraud
 from headrace_features.oracle import SpineRow
-from headrace_features.project import load_project
 from headrace_orchestration.live_simulation import live_records
-from headrace_schemas.settings import Settings, load
-from headrace_streaming.job import deployment
+from headrace_schemas.settings import Settings
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.kafka.sender import send
-from headrace_streaming.kafka.topics import create_topics, topics_of
 from headrace_streaming.services import control
 from headrace_streaming.services.embedded import Service, read_book
 from histories import bits
-from streams import decisions
+from streams import decisions, deploy
 
 ROWS = 6_000
 RATE = 400
-
-
-@pytest.fixture
-def stream(tmp_path: Path) -> Iterator[Settings]:
-    settings = load(tmp_path, {"HEADRACE_HOME": str(tmp_path)})
-    try:
-        control.up(settings.home, os.environ)
-        create_topics(kafka_config(settings), topics_of(load_project(settings)))
-        yield settings
-    finally:
-        control.down(settings.home)
-
-
-def deploy(settings: Settings) -> deployment.Deployment:
-    environ = {**os.environ, "HEADRACE_HOME": str(settings.home)}
-    return deployment.deploy(settings, load_project(settings), environ)
 
 
 def kill(home: Path, service: Service) -> None:

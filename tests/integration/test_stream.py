@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -19,38 +18,20 @@ from headrace_features.oracle import SpineRow
 from headrace_features.project import Project, load_project
 from headrace_orchestration.live_simulation import live_records
 from headrace_schemas.errors import ConfigurationError
-from headrace_schemas.settings import Settings, load
+from headrace_schemas.settings import Settings
 from headrace_streaming.job import deployment
 from headrace_streaming.job.config import Mode
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.kafka.dead_letters import dead_letters, replay
 from headrace_streaming.kafka.disorder import Disorder, disturbed
 from headrace_streaming.kafka.sender import send as kafka_send
-from headrace_streaming.kafka.topics import create_topics, topics_of
 from headrace_streaming.services import control
 from histories import bits
-from streams import decisions, received, send, send_events
+from streams import decisions, deploy, received, send, send_events
 
 START_MS = 1_600_000_000_000
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
-
-
-@pytest.fixture
-def stream(tmp_path: Path) -> Iterator[Settings]:
-    """The settings of a home with a running broker and cluster."""
-    settings = load(tmp_path, {"HEADRACE_HOME": str(tmp_path)})
-    try:
-        control.up(settings.home, os.environ)
-        create_topics(kafka_config(settings), topics_of(load_project(settings)))
-        yield settings
-    finally:
-        control.down(settings.home)
-
-
-def deploy(settings: Settings, **options: Any) -> deployment.Deployment:
-    environ = {**os.environ, "HEADRACE_HOME": str(settings.home)}
-    return deployment.deploy(settings, load_project(settings), environ, **options)
 
 
 def transactions(count: int, chance: random.Random) -> list[dict[str, Any]]:

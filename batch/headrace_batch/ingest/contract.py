@@ -91,7 +91,6 @@ def contract_of(source: EventSource) -> Contract:
                 " tables are partitioned by",
                 hint="rename it",
             )
-    times = {source.event_time} | ({source.available_at} if source.available_at else set())
-    codec = Codec(source.schema, keys={source.dedup_key}, times=times)
+    codec = source.codec
     schema = pa.schema([(column.name, _ARROW[column.type]) for column in codec.columns])
     return Contract(source.schema.__name__, source, codec, schema)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from headrace_features.definitions.sources import EventSource, checked_name
-from headrace_features.definitions.views import SEPARATOR, FeatureService, FeatureView, Selection
+from headrace_features.definitions.views import SEPARATOR, FeatureService, FeatureView
 from headrace_features.expressions.grammar import Expression, parse
 from headrace_schemas.columns import ColumnType
 from headrace_schemas.errors import ConfigurationError
@@ -75,11 +75,6 @@ class Decisions:
         """The views that are asked: first those of the decided source, then the others."""
         views = [selection.view for selection in self.service.selections]
         return tuple(sorted(views, key=lambda view: view.source.name != self.source.name))
-
-    @property
-    def selections(self) -> tuple[Selection, ...]:
-        """The features that a decision carries."""
-        return self.service.selections
 
     @property
     def column_types(self) -> dict[str, ColumnType]:

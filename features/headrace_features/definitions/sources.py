@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
+from headrace_schemas.codec import Codec
 from headrace_schemas.columns import Column, ColumnType, columns_of
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.tables import bronze_table
@@ -74,6 +76,12 @@ class EventSource:
         raise ConfigurationError.unknown(
             f"column of {self.schema.__name__}", name, [column.name for column in self.columns]
         )
+
+    @property
+    def codec(self) -> Codec[Any]:
+        """What reads and checks the events of the source, on every path."""
+        times = {self.event_time} | ({self.available_at} if self.available_at else set())
+        return Codec(self.schema, keys={self.dedup_key}, times=times)
 
     def _require(self, role: str, name: str, wanted: ColumnType) -> None:
         column = self.column(name)

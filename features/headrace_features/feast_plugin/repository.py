@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import feast
 from feast.repo_config import RegistryConfig, RepoConfig
 
+from headrace_features.exclusive import exclusive
 from headrace_features.feast_plugin import objects
 from headrace_features.feast_plugin.changes import (
     MANAGED_TAG,
@@ -117,22 +116,14 @@ def _apply(settings: Settings, project: Project) -> tuple[ViewChange, ...]:
     return pending
 
 
-@contextmanager
-def _only_writer(registry: Path) -> Iterator[None]:
+def _only_writer(registry: Path) -> AbstractContextManager[None]:
     """Hold a lock beside the registry from the check of changes to the write.
 
     Raises:
         RetryableError: another apply holds it.
     """
-    registry.parent.mkdir(parents=True, exist_ok=True)
-    with registry.with_name(f".{registry.name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RetryableError(
-                f"another apply is writing the registry {registry}", hint="run it again"
-            ) from error
-        yield
+    taken = RetryableError(f"another apply is writing the registry {registry}", hint="run it again")
+    return exclusive(registry.with_name(f".{registry.name}.lock"), taken)
 
 
 def _objects(settings: Settings, project: Project) -> list[Any]:

@@ -10,7 +10,6 @@ import msgspec
 from headrace_features.decisions import decisions_of
 from headrace_features.stream_plan.expressions import expression
 from headrace_features.stream_plan.views import view_plan
-from headrace_schemas.codec import Codec
 from headrace_schemas.event_times import PLAUSIBLE
 
 if TYPE_CHECKING:
@@ -45,8 +44,6 @@ def compile_plan(project: Project) -> dict[str, Any]:
 
 
 def _source(source: EventSource, rank: int) -> dict[str, Any]:
-    times = {source.event_time} | ({source.available_at} if source.available_at else set())
-    codec = Codec(source.schema, keys={source.dedup_key}, times=times)
     return {
         "name": source.name,
         "topic": source.topic,
@@ -56,7 +53,7 @@ def _source(source: EventSource, rank: int) -> dict[str, Any]:
         "available_at": source.available_at,
         "rank": rank,
         "plausible": msgspec.to_builtins(PLAUSIBLE),
-        "columns": [msgspec.to_builtins(column) for column in codec.columns],
+        "columns": [msgspec.to_builtins(column) for column in source.codec.columns],
     }
 
 

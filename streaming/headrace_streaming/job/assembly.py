@@ -118,7 +118,7 @@ class _Assembly:
         self, place: int, number: int, stage: dict[str, Any], stream: Any, facts: Iterable[Any]
     ) -> Any:
         key = self._java("EntityKey")(self._plan_json, stage["join_key"])
-        bounds = self._jvm.io.headrace.operator.state.StageEngine.Bounds(
+        bounds = self._jvm.io.headrace.operator.state.Bounds(
             self._config.lateness_ms, self._config.dedup_ms, self._config.most_events
         )
         function = self._java("FeatureFunction")(

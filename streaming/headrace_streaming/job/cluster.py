@@ -109,10 +109,6 @@ class Cluster:
         """End a job with a savepoint; returns its path."""
         return self._triggered(job, "stop", {"drain": False})
 
-    def cancel(self, job: Job) -> None:
-        """End a job without a savepoint."""
-        self._call("PATCH", f"/jobs/{job.job_id}?mode=cancel")
-
     def _triggered(self, job: Job, action: str, request: dict[str, Any]) -> str:
         trigger = self._call("POST", f"/jobs/{job.job_id}/{action}", request)["request-id"]
         deadline = time.monotonic() + _SAVEPOINT_TIMEOUT_S

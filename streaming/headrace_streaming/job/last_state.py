@@ -8,6 +8,8 @@ from urllib.parse import unquote, urlparse
 
 import msgspec
 
+from headrace_streaming.whole_file import write_whole
+
 _CHECKPOINT = re.compile(r"chk-(\d+)")
 
 
@@ -45,11 +47,7 @@ class LastState(msgspec.Struct, frozen=True):
 
 def remember(home: Path, project: str, state: LastState) -> None:
     """Write down what is known of a project's job, whole or not at all."""
-    file = _file(home, project)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    new = file.with_suffix(".new")
-    new.write_bytes(msgspec.json.encode(state))
-    new.replace(file)
+    write_whole(_file(home, project), msgspec.json.encode(state))
 
 
 def recall(home: Path, project: str) -> LastState | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from headrace_schemas.errors import ConfigurationError
@@ -30,7 +30,7 @@ def topics_of(project: Project) -> tuple[Topic, ...]:
     return (*sources, *OUTPUTS, DEPLOYMENT_TOPIC)
 
 
-def create_topics(config: Mapping[str, str], topics: Iterable[Topic]) -> list[str]:
+def create_topics(config: Mapping[str, str], topics: Collection[Topic]) -> list[str]:
     """Make the topics that are missing; returns their names.
 
     Raises:

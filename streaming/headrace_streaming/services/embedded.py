@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import socket
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable
+from contextlib import AbstractContextManager
 from enum import StrEnum
 from pathlib import Path
 
 import msgspec
 
+from headrace_features.exclusive import exclusive
 from headrace_schemas.errors import ConfigurationError, RetryableError
 from headrace_streaming.services.processes import Started, is_alive
+from headrace_streaming.whole_file import write_whole
 
 _HOST = "127.0.0.1"
 
@@ -68,32 +68,19 @@ def read_book(home: Path) -> Book:
 
 def write_book(home: Path, book: Book) -> None:
     """Write the book down, whole or not at all."""
-    path = _file(home)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_suffix(".new")
-    with new.open("wb") as out:
-        out.write(msgspec.json.format(msgspec.json.encode(book)))
-        out.flush()
-        os.fsync(out.fileno())
-    new.replace(path)
+    write_whole(_file(home), msgspec.json.format(msgspec.json.encode(book)))
 
 
-@contextmanager
-def locked(home: Path) -> Iterator[None]:
+def locked(home: Path) -> AbstractContextManager[None]:
     """Hold the services for one command at a time.
 
     Raises:
         RetryableError: another command starts or stops them.
     """
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "services.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise RetryableError(
-                f"another command starts or stops the services of {home}", hint="try again shortly"
-            ) from error
-        yield
+    taken = RetryableError(
+        f"another command starts or stops the services of {home}", hint="try again shortly"
+    )
+    return exclusive(home / "services.lock", taken)
 
 
 def free_ports(names: Iterable[str], taken: Collection[int]) -> dict[str, int]:

@@ -1,5 +1,6 @@
 package io.headrace.operator.aggregate;
 
+import io.headrace.operator.plan.ColumnType;
 import io.headrace.operator.plan.PartialPlan;
 import io.headrace.operator.plan.ViewPlan;
 
@@ -24,7 +25,7 @@ public final class Accumulators {
             case EXTREME ->
                     new ExtremeAccumulator(
                             partial.column(),
-                            view.columns().get(partial.column()).type().name().equals("FLOAT64"),
+                            view.columns().get(partial.column()).type() == ColumnType.FLOAT64,
                             partial.greatest());
             case EDGE ->
                     new EdgeAccumulator(

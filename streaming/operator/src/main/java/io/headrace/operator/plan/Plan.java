@@ -22,6 +22,14 @@ public record Plan(
                 .orElseThrow(() -> new IllegalArgumentException("the plan has no view " + name));
     }
 
+    /** The views of a decision, in the order in which its stages answer. */
+    public List<ViewPlan> views(DecisionPlan decision) {
+        return decision.stages().stream()
+                .flatMap(stage -> stage.views().stream())
+                .map(this::view)
+                .toList();
+    }
+
     /** Place of the source of a name. */
     public int sourcePlace(String name) {
         for (int place = 0; place < sources.size(); place++) {

@@ -16,8 +16,6 @@ import java.util.List;
  * features are read off the partials, when the walk leaves it.
  */
 final class Pass {
-    private final long delay;
-    private final long coarseEnd;
     private final boolean excludeCurrent;
     private final WindowPlan[] windows;
     private final FeaturePlan[][] features;
@@ -32,10 +30,7 @@ final class Pass {
 
     /** The pass for features at the given places of a view, whose windows end together. */
     Pass(ViewPlan view, List<Integer> of) {
-        FeaturePlan any = view.features().get(of.get(0));
-        delay = any.window().delayMs();
-        coarseEnd = WindowSpan.coarseEnd(any.window());
-        excludeCurrent = any.excludeCurrent();
+        excludeCurrent = view.features().get(of.get(0)).excludeCurrent();
         windows =
                 of.stream()
                         .map(place -> view.features().get(place).window())
@@ -68,10 +63,7 @@ final class Pass {
     /** Puts the values at a time into their places. */
     void evaluate(ViewState state, long time, byte[] current, Object[] values) throws BadRecord {
         RawEvents raw = state.raw;
-        long end = time - delay;
-        if (coarseEnd != 1) {
-            end = WindowSpan.floor(end + 1, coarseEnd) - 1;
-        }
+        long end = WindowSpan.end(windows[0], time);
         begin(time);
         int left = windows.length;
         long edge = end;

@@ -1,5 +1,6 @@
 package io.headrace.operator.state;
 
+import io.headrace.operator.plan.ColumnType;
 import java.util.Arrays;
 
 /**
@@ -10,7 +11,7 @@ import java.util.Arrays;
 public final class RawEvents {
     private static final int LEAST_CAPACITY = 4;
 
-    private final ColumnKind[] kinds;
+    private final ColumnType[] types;
     private final long[][] numbers;
     private final String[][] texts;
     private long[] times;
@@ -21,10 +22,10 @@ public final class RawEvents {
     private int size;
 
     /** No events, with room for a few. */
-    public RawEvents(ColumnKind[] kinds) {
-        this.kinds = kinds;
-        numbers = new long[kinds.length][];
-        texts = new String[kinds.length][];
+    public RawEvents(ColumnType[] types) {
+        this.types = types;
+        numbers = new long[types.length][];
+        texts = new String[types.length][];
         allocate(LEAST_CAPACITY);
     }
 
@@ -68,7 +69,7 @@ public final class RawEvents {
         if (isNull(column, row)) {
             return null;
         }
-        return switch (kinds[column]) {
+        return switch (types[column]) {
             case INT64 -> numbers[column][start + row];
             case FLOAT64 -> Double.longBitsToDouble(numbers[column][start + row]);
             case BOOL -> numbers[column][start + row] != 0;
@@ -118,12 +119,12 @@ public final class RawEvents {
         available[at] = availableAt;
         dedups[at] = dedup;
         long absent = 0;
-        for (int column = 0; column < kinds.length; column++) {
+        for (int column = 0; column < types.length; column++) {
             Object value = values[column];
             if (value == null) {
                 absent |= 1L << column;
             }
-            if (kinds[column] == ColumnKind.STRING) {
+            if (types[column] == ColumnType.STRING) {
                 System.arraycopy(texts[column], at, texts[column], at + 1, moved);
                 texts[column][at] = (String) value;
             } else {
@@ -150,7 +151,7 @@ public final class RawEvents {
         System.arraycopy(available, at + 1, available, at, moved);
         System.arraycopy(dedups, at + 1, dedups, at, moved);
         System.arraycopy(nulls, at + 1, nulls, at, moved);
-        for (int column = 0; column < kinds.length; column++) {
+        for (int column = 0; column < types.length; column++) {
             Object array = texts[column] == null ? numbers[column] : texts[column];
             System.arraycopy(array, at + 1, array, at, moved);
         }
@@ -207,8 +208,8 @@ public final class RawEvents {
         System.arraycopy(oldAvailable, from, available, 0, size);
         System.arraycopy(oldDedups, from, dedups, 0, size);
         System.arraycopy(oldNulls, from, nulls, 0, size);
-        for (int column = 0; column < kinds.length; column++) {
-            if (kinds[column] == ColumnKind.STRING) {
+        for (int column = 0; column < types.length; column++) {
+            if (types[column] == ColumnType.STRING) {
                 System.arraycopy(oldTexts[column], from, texts[column], 0, size);
             } else {
                 System.arraycopy(oldNumbers[column], from, numbers[column], 0, size);
@@ -222,8 +223,8 @@ public final class RawEvents {
         available = new long[capacity];
         dedups = new byte[capacity][];
         nulls = new long[capacity];
-        for (int column = 0; column < kinds.length; column++) {
-            if (kinds[column] == ColumnKind.STRING) {
+        for (int column = 0; column < types.length; column++) {
+            if (types[column] == ColumnType.STRING) {
                 texts[column] = new String[capacity];
             } else {
                 numbers[column] = new long[capacity];

@@ -1,10 +1,11 @@
 package io.headrace.operator.state;
 
+import io.headrace.operator.plan.ColumnType;
 import java.util.Arrays;
 
 /** Dedup keys of one entity's events from one source, as far back as duplicates are recognised. */
 public final class SeenKeys {
-    private static final ColumnKind[] NO_COLUMNS = {};
+    private static final ColumnType[] NO_COLUMNS = {};
     private static final Object[] NO_VALUES = {};
 
     final RawEvents events = new RawEvents(NO_COLUMNS);

@@ -21,22 +21,15 @@ public final class ViewEngine {
     }
 
     private final ViewPlan view;
-    private final ColumnKind[] kinds;
     private final Retention retention;
     private final List<Pass> passes;
     private final int mostEvents;
 
-    /**
-     * The engine of a view.
-     *
-     * @param lateness how long before the state's clock values can still be asked for, ms
-     * @param mostEvents how many single events an entity may have
-     */
-    public ViewEngine(ViewPlan view, long lateness, int mostEvents) {
+    /** The engine of a view, for states within bounds. */
+    public ViewEngine(ViewPlan view, Bounds bounds) {
         this.view = view;
-        this.mostEvents = mostEvents;
-        kinds = ColumnKind.of(view);
-        retention = new Retention(view, lateness);
+        mostEvents = bounds.mostEvents();
+        retention = new Retention(view, bounds.latenessMs());
         Map<List<Object>, List<Integer>> together = new LinkedHashMap<>();
         for (int place = 0; place < view.features().size(); place++) {
             FeaturePlan feature = view.features().get(place);
@@ -48,11 +41,6 @@ public final class ViewEngine {
             together.computeIfAbsent(end, key -> new ArrayList<>()).add(place);
         }
         passes = together.values().stream().map(places -> new Pass(view, places)).toList();
-    }
-
-    /** The state of an entity without events. */
-    public ViewState newState() {
-        return new ViewState(kinds);
     }
 
     /** Whether a time is before the earliest that the state can be asked for. */

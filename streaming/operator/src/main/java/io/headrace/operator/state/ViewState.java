@@ -1,5 +1,6 @@
 package io.headrace.operator.state;
 
+import io.headrace.operator.plan.ColumnType;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -14,8 +15,8 @@ public final class ViewState {
     long heldFrom = NO_CLOCK;
     int foldAt = Retention.LEAST_TO_FOLD;
 
-    ViewState(ColumnKind[] kinds) {
-        raw = new RawEvents(kinds);
+    ViewState(ColumnType[] types) {
+        raw = new RawEvents(types);
     }
 
     /** How many events were absorbed so far: rises by one with each. */

@@ -3,6 +3,7 @@ package io.headrace.operator.state;
 import io.headrace.operator.aggregate.Accumulator;
 import io.headrace.operator.aggregate.Accumulators;
 import io.headrace.operator.aggregate.Scalars;
+import io.headrace.operator.plan.ColumnType;
 import io.headrace.operator.plan.ViewPlan;
 import java.io.IOException;
 import org.apache.flink.core.memory.DataInputView;
@@ -13,11 +14,16 @@ final class ViewStateCodec {
     private static final int VERSION = 1;
 
     private final ViewPlan view;
-    private final ColumnKind[] kinds;
+    private final ColumnType[] types;
 
     ViewStateCodec(ViewPlan view) {
         this.view = view;
-        kinds = ColumnKind.of(view);
+        types = view.columnTypes();
+    }
+
+    /** The state of an entity without events. */
+    ViewState newState() {
+        return new ViewState(types);
     }
 
     void write(DataOutputView out, ViewState state) throws IOException {
@@ -52,12 +58,12 @@ final class ViewStateCodec {
                             + ", this release reads "
                             + VERSION);
         }
-        ViewState state = new ViewState(kinds);
+        ViewState state = newState();
         state.sequence = in.readLong();
         state.clock = in.readLong();
         state.heldFrom = in.readLong();
         state.foldAt = in.readInt();
-        Object[] values = new Object[kinds.length];
+        Object[] values = new Object[types.length];
         for (int left = in.readInt(); left > 0; left--) {
             readEvent(in, state.raw, values);
         }
@@ -79,13 +85,13 @@ final class ViewStateCodec {
         byte[] dedup = raw.dedup(row);
         out.writeInt(dedup.length);
         out.write(dedup);
-        for (int column = 0; column < kinds.length; column++) {
+        for (int column = 0; column < types.length; column++) {
             boolean present = !raw.isNull(column, row);
             out.writeBoolean(present);
             if (!present) {
                 continue;
             }
-            switch (kinds[column]) {
+            switch (types[column]) {
                 case STRING -> Scalars.writeText(out, raw.text(column, row));
                 case BOOL -> out.writeBoolean(raw.number(column, row) != 0);
                 case INT64, FLOAT64 -> out.writeLong(raw.number(column, row));
@@ -98,11 +104,11 @@ final class ViewStateCodec {
         long available = time + in.readLong();
         byte[] dedup = new byte[in.readInt()];
         in.readFully(dedup);
-        for (int column = 0; column < kinds.length; column++) {
+        for (int column = 0; column < types.length; column++) {
             values[column] =
                     !in.readBoolean()
                             ? null
-                            : switch (kinds[column]) {
+                            : switch (types[column]) {
                                 case STRING -> Scalars.readText(in);
                                 case BOOL -> in.readBoolean();
                                 case INT64 -> in.readLong();

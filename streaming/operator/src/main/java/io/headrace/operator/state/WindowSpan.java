@@ -10,8 +10,7 @@ final class WindowSpan {
 
     /** The last event time inside a window. */
     static long end(WindowPlan window, long time) {
-        long end = time - window.delayMs();
-        return coarseEnd(window) == 1 ? end : floor(end + 1, coarseEnd(window)) - 1;
+        return floor(time - window.delayMs() + 1, coarseEnd(window)) - 1;
     }
 
     /** The step of a window's new edge: with a delay a hop makes it coarse. */

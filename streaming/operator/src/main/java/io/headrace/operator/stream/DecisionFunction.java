@@ -8,7 +8,7 @@ import io.headrace.operator.plan.FeaturePlan;
 import io.headrace.operator.plan.Plan;
 import io.headrace.operator.plan.RulePlan;
 import io.headrace.operator.plan.SourcePlan;
-import io.headrace.operator.plan.StagePlan;
+import io.headrace.operator.plan.ViewPlan;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
@@ -30,6 +30,7 @@ public final class DecisionFunction extends ProcessFunction<Envelope, OutRecord>
 
     private transient DecisionPlan decision;
     private transient SourcePlan source;
+    private transient int dedupPlace;
     private transient List<String> views;
     private transient List<String> features;
     private transient List<String> rules;
@@ -52,14 +53,12 @@ public final class DecisionFunction extends ProcessFunction<Envelope, OutRecord>
         Plan plan = Plan.read(planJson);
         decision = plan.decisions().get(decisionPlace);
         source = plan.sources().get(plan.sourcePlace(decision.source()));
-        views = new ArrayList<>();
+        dedupPlace = source.dedupPlace();
+        views = plan.views(decision).stream().map(ViewPlan::name).toList();
         features = new ArrayList<>();
-        for (StagePlan stage : decision.stages()) {
-            for (String view : stage.views()) {
-                views.add(view);
-                for (FeaturePlan feature : plan.view(view).features()) {
-                    features.add(view + "__" + feature.name());
-                }
+        for (ViewPlan view : plan.views(decision)) {
+            for (FeaturePlan feature : view.features()) {
+                features.add(view.name() + "__" + feature.name());
             }
         }
         List<String> names = new ArrayList<>(source.columnNames());
@@ -74,7 +73,7 @@ public final class DecisionFunction extends ProcessFunction<Envelope, OutRecord>
     @Override
     public void processElement(Envelope event, Context context, Collector<OutRecord> out) {
         List<String> fired = fired(event);
-        String id = (String) event.row[source.dedupPlace()];
+        String id = (String) event.row[dedupPlace];
         byte[] key = id.getBytes(StandardCharsets.UTF_8);
         OutRecord record = new OutRecord(key, Json.object(json -> write(json, event, id, fired)));
         out.collect(record);

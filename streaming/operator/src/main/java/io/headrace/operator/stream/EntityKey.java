@@ -1,7 +1,6 @@
 package io.headrace.operator.stream;
 
 import io.headrace.operator.plan.Plan;
-import java.util.List;
 import org.apache.flink.api.java.functions.KeySelector;
 
 /** The entity that an event is about, by the join key of a stage. */
@@ -12,8 +11,10 @@ public final class EntityKey implements KeySelector<Envelope, String> {
 
     /** The key of a stage. */
     public EntityKey(String planJson, String joinKey) {
-        List<io.headrace.operator.plan.SourcePlan> sources = Plan.read(planJson).sources();
-        places = sources.stream().mapToInt(source -> source.columnNames().indexOf(joinKey)).toArray();
+        places =
+                Plan.read(planJson).sources().stream()
+                        .mapToInt(source -> source.place(joinKey))
+                        .toArray();
     }
 
     @Override

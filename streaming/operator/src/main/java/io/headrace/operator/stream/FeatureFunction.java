@@ -6,7 +6,8 @@ import io.headrace.operator.plan.Plan;
 import io.headrace.operator.plan.SourcePlan;
 import io.headrace.operator.plan.StagePlan;
 import io.headrace.operator.plan.ViewPlan;
-import io.headrace.operator.state.StageEngine;
+import io.headrace.operator.state.Bounds;
+import io.headrace.operator.state.StageLayout;
 import io.headrace.operator.state.StageState;
 import io.headrace.operator.state.ViewEngine;
 import io.headrace.operator.state.ViewState;
@@ -38,13 +39,14 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
     private final int decisionPlace;
     private final int stagePlace;
     private final boolean ordered;
-    private final StageEngine.Bounds bounds;
+    private final Bounds bounds;
 
-    private transient DecisionPlan decision;
     private transient List<SourcePlan> sources;
     private transient List<ViewPlan> views;
-    private transient StageEngine engine;
+    private transient StageLayout layout;
+    private transient List<ViewEngine> engines;
     private transient ViewInput[] inputs;
+    private transient int[] dedupPlaces;
     private transient int[] viewSources;
     private transient int[] firstValue;
     private transient int firstView;
@@ -64,7 +66,7 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
      * @param ordered whether events wait for the watermark
      */
     public FeatureFunction(
-            String planJson, int decision, int stage, boolean ordered, StageEngine.Bounds bounds) {
+            String planJson, int decision, int stage, boolean ordered, Bounds bounds) {
         this.planJson = planJson;
         this.decisionPlace = decision;
         this.stagePlace = stage;
@@ -76,27 +78,26 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
     public void open(OpenContext context) {
         Plan plan = Plan.read(planJson);
         sources = plan.sources();
-        decision = plan.decisions().get(decisionPlace);
+        DecisionPlan decision = plan.decisions().get(decisionPlace);
         StagePlan stage = decision.stages().get(stagePlace);
         views = stage.views().stream().map(plan::view).toList();
-        engine = new StageEngine(views, sources.size(), bounds);
+        layout = new StageLayout(views, sources.size());
+        engines = views.stream().map(view -> new ViewEngine(view, bounds)).toList();
         driver = plan.sourcePlace(decision.source());
+        dedupPlaces = sources.stream().mapToInt(SourcePlan::dedupPlace).toArray();
         viewSources = views.stream().mapToInt(v -> plan.sourcePlace(v.source())).toArray();
         inputs = new ViewInput[views.size()];
         firstValue = new int[views.size()];
-        allValues = 0;
-        allViews = 0;
-        for (int place = 0; place < decision.stages().size(); place++) {
-            for (String name : decision.stages().get(place).views()) {
-                int v = views.indexOf(plan.view(name));
-                if (place == stagePlace) {
-                    inputs[v] = new ViewInput(sources.get(viewSources[v]), views.get(v));
-                    firstValue[v] = allValues;
-                    firstView = allViews - v;
-                }
-                allValues += plan.view(name).features().size();
-                allViews++;
-            }
+        List<ViewPlan> all = plan.views(decision);
+        allViews = all.size();
+        allValues = valuesOf(all);
+        // The views of a stage stand together.
+        firstView = all.indexOf(views.get(0));
+        int value = valuesOf(all.subList(0, firstView));
+        for (int v = 0; v < views.size(); v++) {
+            inputs[v] = new ViewInput(sources.get(viewSources[v]), views.get(v));
+            firstValue[v] = value;
+            value += views.get(v).features().size();
         }
         ledger = new Ledger(sources, stage.joinKey());
         states =
@@ -115,6 +116,10 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
                                             LongSerializer.INSTANCE,
                                             new ListSerializer<>(EnvelopeSerializer.INSTANCE)));
         }
+    }
+
+    private static int valuesOf(List<ViewPlan> views) {
+        return views.stream().mapToInt(view -> view.features().size()).sum();
     }
 
     @Override
@@ -167,7 +172,7 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
             throws Exception {
         StageState state = states.value();
         if (state == null) {
-            state = engine.newState();
+            state = layout.newState();
         }
         List<Envelope> asking = new ArrayList<>(events.size());
         for (Envelope event : events) {
@@ -206,7 +211,7 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
             prepare(event);
         }
         for (int v = 0; v < inputs.length; v++) {
-            ViewEngine view = engine.view(v);
+            ViewEngine view = engines.get(v);
             ViewState held = state.view(v);
             if (event.source == driver && view.isLate(held, event.time)) {
                 event.statuses[firstView + v] = Envelope.LATE;
@@ -236,7 +241,7 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
     private boolean isDuplicate(StageState state, Envelope event, byte[] dedup) {
         for (int v = 0; v < inputs.length; v++) {
             if (viewSources[v] == event.source
-                    && engine.view(v).holds(state.view(v), event.time, dedup)) {
+                    && engines.get(v).holds(state.view(v), event.time, dedup)) {
                 return true;
             }
         }
@@ -253,6 +258,7 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
     }
 
     private void answer(StageState state, Envelope event) {
+        byte[] dedup = dedup(event);
         for (int v = 0; v < inputs.length; v++) {
             ViewState held = state.view(v);
             event.sequences[firstView + v] = held.sequence();
@@ -260,7 +266,7 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
                 continue;
             }
             try {
-                Object[] found = engine.view(v).values(held, event.time, dedup(event));
+                Object[] found = engines.get(v).values(held, event.time, dedup);
                 System.arraycopy(found, 0, event.values, firstValue[v], found.length);
             } catch (BadRecord bad) {
                 event.statuses[firstView + v] = Envelope.OVERFLOW;
@@ -269,7 +275,7 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
     }
 
     private byte[] dedup(Envelope event) {
-        String key = (String) event.row[sources.get(event.source).dedupPlace()];
+        String key = (String) event.row[dedupPlaces[event.source]];
         return key.getBytes(StandardCharsets.UTF_8);
     }
 }

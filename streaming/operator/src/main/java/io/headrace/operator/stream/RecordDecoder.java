@@ -7,8 +7,8 @@ import io.headrace.operator.plan.SourcePlan;
 import org.apache.flink.api.common.serialization.DeserializationSchema;
 import org.apache.flink.api.common.typeinfo.TypeInformation;
 import org.apache.flink.connector.kafka.source.reader.deserializer.KafkaRecordDeserializationSchema;
-import org.apache.flink.util.Collector;
 import org.apache.flink.kafka.shaded.org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.flink.util.Collector;
 
 /** Reads the records of one source's topic; one that can't be used is marked with the reason. */
 public final class RecordDecoder implements KafkaRecordDeserializationSchema<Envelope> {
@@ -20,6 +20,8 @@ public final class RecordDecoder implements KafkaRecordDeserializationSchema<Env
     private final long mostAhead;
     private transient SourcePlan source;
     private transient EventDecoder decoder;
+    private transient int timePlace;
+    private transient int availablePlace;
 
     /**
      * A decoder.
@@ -37,6 +39,8 @@ public final class RecordDecoder implements KafkaRecordDeserializationSchema<Env
     public void open(DeserializationSchema.InitializationContext context) {
         source = Plan.read(planJson).sources().get(sourcePlace);
         decoder = new EventDecoder(source);
+        timePlace = source.timePlace();
+        availablePlace = source.availablePlace();
     }
 
     @Override
@@ -51,9 +55,8 @@ public final class RecordDecoder implements KafkaRecordDeserializationSchema<Env
         event.available = record.timestamp();
         try {
             Object[] row = decoder.decode(event.raw);
-            long time = (Long) row[source.timePlace()];
-            long available =
-                    source.availablePlace() < 0 ? time : (Long) row[source.availablePlace()];
+            long time = (Long) row[timePlace];
+            long available = availablePlace < 0 ? time : (Long) row[availablePlace];
             checkAhead(Math.max(time, available), record.timestamp());
             event.row = row;
             event.time = time;

@@ -1,8 +1,9 @@
 package io.headrace.operator.stream;
 
+import io.headrace.operator.aggregate.Scalars;
 import io.headrace.operator.plan.Plan;
 import io.headrace.operator.plan.StagePlan;
-import io.headrace.operator.state.StageEngine;
+import io.headrace.operator.state.StageLayout;
 import io.headrace.operator.state.StageState;
 import java.io.IOException;
 import java.io.ObjectInputStream;
@@ -13,36 +14,34 @@ import org.apache.flink.core.memory.DataInputDeserializer;
 import org.apache.flink.core.memory.DataInputView;
 import org.apache.flink.core.memory.DataOutputSerializer;
 import org.apache.flink.core.memory.DataOutputView;
-import io.headrace.operator.aggregate.Scalars;
 
 /** Writes what a stage keeps for an entity, as the plan of the stage lays it out. */
 public final class StageStateSerializer extends TypeSerializer<StageState> {
-    private static final StageEngine.Bounds UNUSED = new StageEngine.Bounds(0, 0, 0);
     private static final int START_BYTES = 512;
 
     private final String plan;
     private final int decision;
     private final int stage;
-    private transient StageEngine engine;
+    private transient StageLayout layout;
 
     /** The serializer of one stage of a decision in a plan. */
     public StageStateSerializer(String plan, int decision, int stage) {
         this.plan = plan;
         this.decision = decision;
         this.stage = stage;
-        engine = engine();
+        layout = layout();
     }
 
-    private StageEngine engine() {
+    private StageLayout layout() {
         Plan read = Plan.read(plan);
         StagePlan of = read.decisions().get(decision).stages().get(stage);
-        return new StageEngine(
-                of.views().stream().map(read::view).toList(), read.sources().size(), UNUSED);
+        return new StageLayout(
+                of.views().stream().map(read::view).toList(), read.sources().size());
     }
 
     private void readObject(ObjectInputStream in) throws IOException, ClassNotFoundException {
         in.defaultReadObject();
-        engine = engine();
+        layout = layout();
     }
 
     @Override
@@ -52,20 +51,21 @@ public final class StageStateSerializer extends TypeSerializer<StageState> {
 
     @Override
     public TypeSerializer<StageState> duplicate() {
-        return new StageStateSerializer(plan, decision, stage);
+        // It keeps nothing from one state to the next.
+        return this;
     }
 
     @Override
     public StageState createInstance() {
-        return engine.newState();
+        return layout.newState();
     }
 
     @Override
     public StageState copy(StageState from) {
         try {
             DataOutputSerializer out = new DataOutputSerializer(START_BYTES);
-            engine.write(out, from);
-            return engine.read(new DataInputDeserializer(out.getSharedBuffer(), 0, out.length()));
+            layout.write(out, from);
+            return layout.read(new DataInputDeserializer(out.getSharedBuffer(), 0, out.length()));
         } catch (IOException error) {
             throw new IllegalStateException("a state can't be copied", error);
         }
@@ -83,22 +83,22 @@ public final class StageStateSerializer extends TypeSerializer<StageState> {
 
     @Override
     public void serialize(StageState state, DataOutputView out) throws IOException {
-        engine.write(out, state);
+        layout.write(out, state);
     }
 
     @Override
     public StageState deserialize(DataInputView in) throws IOException {
-        return engine.read(in);
+        return layout.read(in);
     }
 
     @Override
     public StageState deserialize(StageState reuse, DataInputView in) throws IOException {
-        return engine.read(in);
+        return layout.read(in);
     }
 
     @Override
     public void copy(DataInputView in, DataOutputView out) throws IOException {
-        engine.write(out, engine.read(in));
+        layout.write(out, layout.read(in));
     }
 
     @Override

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.headrace.operator.plan.ColumnType;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -13,8 +14,8 @@ import java.util.Random;
 import org.junit.jupiter.api.Test;
 
 class RawEventsTest {
-    private static final ColumnKind[] KINDS = {
-        ColumnKind.INT64, ColumnKind.STRING, ColumnKind.FLOAT64, ColumnKind.BOOL
+    private static final ColumnType[] KINDS = {
+        ColumnType.INT64, ColumnType.STRING, ColumnType.FLOAT64, ColumnType.BOOL
     };
 
     private record Expected(long time, String dedup, Object[] values) {}

@@ -3,7 +3,8 @@ package io.headrace.operator.testing;
 import io.headrace.operator.BadRecord;
 import io.headrace.operator.plan.Plan;
 import io.headrace.operator.plan.ViewPlan;
-import io.headrace.operator.state.StageEngine;
+import io.headrace.operator.state.Bounds;
+import io.headrace.operator.state.StageLayout;
 import io.headrace.operator.state.StageState;
 import io.headrace.operator.state.ViewEngine;
 import java.io.BufferedReader;
@@ -30,7 +31,8 @@ public final class EngineMain {
 
     private final Map<String, StageState> states = new HashMap<>();
     private ViewPlan view;
-    private StageEngine engine;
+    private StageLayout layout;
+    private ViewEngine engine;
     private boolean encodes;
 
     private EngineMain() {}
@@ -57,25 +59,21 @@ public final class EngineMain {
                 Plan plan = Plan.read(request.get("plan").asText());
                 view = plan.views().get(0);
                 encodes = request.get("encodes").asBoolean();
-                engine =
-                        new StageEngine(
-                                List.of(view),
-                                plan.sources().size(),
-                                new StageEngine.Bounds(
-                                        request.get("lateness").asLong(), 0, Integer.MAX_VALUE));
+                layout = new StageLayout(List.of(view), plan.sources().size());
+                long lateness = request.get("lateness").asLong();
+                engine = new ViewEngine(view, new Bounds(lateness, 0, Integer.MAX_VALUE));
                 states.clear();
             }
             case "absorb" -> {
                 StageState state = state(request);
-                ViewEngine of = engine.view(0);
                 Object[] values = new Object[view.columns().size()];
                 for (int i = 0; i < values.length; i++) {
                     values[i] = value(i, request.get("values").get(i));
                 }
-                answer.put("late", of.isLate(state.view(0), request.get("time").asLong()));
+                answer.put("late", engine.isLate(state.view(0), request.get("time").asLong()));
                 answer.put(
                         "became",
-                        of.absorb(
+                        engine.absorb(
                                         state.view(0),
                                         request.get("time").asLong(),
                                         request.get("available").asLong(),
@@ -88,13 +86,12 @@ public final class EngineMain {
             }
             case "values" -> {
                 StageState state = state(request);
-                ViewEngine of = engine.view(0);
                 long time = request.get("time").asLong();
-                answer.put("late", of.isLate(state.view(0), time));
+                answer.put("late", engine.isLate(state.view(0), time));
                 try {
                     ArrayNode values = answer.putArray("values");
                     for (Object found :
-                            of.values(state.view(0), time, bytes(request.get("current")))) {
+                            engine.values(state.view(0), time, bytes(request.get("current")))) {
                         Answers.add(values, found);
                     }
                 } catch (BadRecord bad) {
@@ -110,11 +107,11 @@ public final class EngineMain {
         String key = request.get("key").asText();
         StageState state = states.get(key);
         if (state == null) {
-            state = engine.newState();
+            state = layout.newState();
         } else if (encodes) {
             DataOutputSerializer out = new DataOutputSerializer(64);
-            engine.write(out, state);
-            state = engine.read(new DataInputDeserializer(out.getCopyOfBuffer()));
+            layout.write(out, state);
+            state = layout.read(new DataInputDeserializer(out.getCopyOfBuffer()));
         }
         states.put(key, state);
         return state;
@@ -124,11 +121,11 @@ public final class EngineMain {
         if (value.isNull()) {
             return null;
         }
-        return switch (view.columns().get(column).type().name()) {
-            case "INT64" -> value.asLong();
-            case "FLOAT64" -> Double.parseDouble(value.asText());
-            case "BOOL" -> value.asBoolean();
-            default -> value.asText();
+        return switch (view.columns().get(column).type()) {
+            case INT64 -> value.asLong();
+            case FLOAT64 -> Double.parseDouble(value.asText());
+            case BOOL -> value.asBoolean();
+            case STRING -> value.asText();
         };
     }
 

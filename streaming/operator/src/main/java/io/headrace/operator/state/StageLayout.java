@@ -2,35 +2,21 @@ package io.headrace.operator.state;
 
 import io.headrace.operator.plan.ViewPlan;
 import java.io.IOException;
-import java.io.Serializable;
 import java.util.List;
 import org.apache.flink.core.memory.DataInputView;
 import org.apache.flink.core.memory.DataOutputView;
 
-/** The engines of the views that share a stage, and the layout of what the stage keeps. */
-public final class StageEngine {
-    /** What bounds the state of one entity. */
-    public record Bounds(long latenessMs, long dedupMs, int mostEvents) implements Serializable {}
-
+/** How the state of a stage is made, written and read: its views, and the keys of its sources. */
+public final class StageLayout {
     private static final int VERSION = 1;
 
-    private final List<ViewEngine> engines;
     private final List<ViewStateCodec> codecs;
     private final int sources;
 
-    /** The engines of some views, and room for the keys of some sources. */
-    public StageEngine(List<ViewPlan> views, int sources, Bounds bounds) {
+    /** Of some views, with room for the keys of some sources. */
+    public StageLayout(List<ViewPlan> views, int sources) {
         this.sources = sources;
-        engines =
-                views.stream()
-                        .map(v -> new ViewEngine(v, bounds.latenessMs(), bounds.mostEvents()))
-                        .toList();
         codecs = views.stream().map(ViewStateCodec::new).toList();
-    }
-
-    /** The engine of the view at a place of the stage. */
-    public ViewEngine view(int place) {
-        return engines.get(place);
     }
 
     /** The state of an entity without events. */
@@ -40,7 +26,7 @@ public final class StageEngine {
             seen[source] = new SeenKeys();
         }
         return new StageState(
-                engines.stream().map(ViewEngine::newState).toArray(ViewState[]::new), seen);
+                codecs.stream().map(ViewStateCodec::newState).toArray(ViewState[]::new), seen);
     }
 
     /** Writes a state; what is written begins with the version of its layout. */
