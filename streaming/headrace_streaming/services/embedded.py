@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager
@@ -16,6 +17,9 @@ from headrace_streaming.services.processes import Started, is_alive
 from headrace_streaming.whole_file import write_whole
 
 _HOST = "127.0.0.1"
+# Below what systems give to outgoing connections, one of which could sit on the port of a service
+# that is about to come back; above what is commonly served.
+_PORTS = range(20_000, 32_000)
 
 
 class Service(StrEnum):
@@ -95,10 +99,10 @@ def free_ports(names: Iterable[str], taken: Collection[int]) -> dict[str, int]:
 
 
 def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind((_HOST, 0))
-        port: int = found.getsockname()[1]
-        return port
+    # Random, so that several homes don't reach for the same ones.
+    while not is_free(port := _PORTS.start + secrets.randbelow(len(_PORTS))):
+        pass
+    return port
 
 
 def is_free(port: int) -> bool:

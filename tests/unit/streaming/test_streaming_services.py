@@ -135,6 +135,13 @@ def test_ports_are_different_and_none_of_those_taken(monkeypatch: pytest.MonkeyP
     assert free_ports(("client", "rpc"), {5}) == {"client": 7, "rpc": 8}
 
 
+def test_no_outgoing_connection_is_given_the_port_of_a_service() -> None:
+    ports = free_ports(map(str, range(50)), ()).values()
+    assert len(set(ports)) == 50
+    # Linux gives them from 32768 on, macOS from 49152.
+    assert all(1024 < port < 32_768 for port in ports)
+
+
 def test_two_commands_do_not_start_services_at_once(tmp_path: Path) -> None:
     with locked(tmp_path), pytest.raises(RetryableError, match="another command starts or stops"):
         control.up(tmp_path, os.environ)
