@@ -30,6 +30,7 @@ from headrace_features import (
     Variance,
     struct,
 )
+from headrace_features.definitions.durations import DAY_MS, HOUR_MS
 from headrace_features.definitions.windows import Window
 from headrace_features.kernel.prepare import ARROW_TYPES, Spine
 from headrace_features.oracle import Row, SpineRow
@@ -159,6 +160,33 @@ def histories(draw: st.DrawFn) -> list[Row]:
                 "amount": draw(_AMOUNTS),
                 "price": draw(_PRICES),
                 "place": draw(st.sampled_from([None, "", "DE", "FR", "ß"])),
+                "flag": draw(st.sampled_from([None, True, False])),
+            }
+        )
+    return rows
+
+
+_ODD_AMOUNTS = st.one_of(st.none(), st.integers(-5, 5), st.integers(-(2**58), 2**58))
+
+
+@st.composite
+def weeks(draw: st.DrawFn) -> list[Row]:
+    """Up to 40 events of one sensor within a few weeks, many of them in a few busy hours."""
+    rows: list[Row] = []
+    busy = draw(st.lists(st.integers(-10 * 24, 20 * 24), min_size=1, max_size=4))
+    for number in range(draw(st.integers(0, 40))):
+        hour = draw(st.sampled_from(busy)) if draw(st.booleans()) else draw(st.integers(-240, 480))
+        time_ms = hour * HOUR_MS + draw(st.sampled_from([0, 1, HOUR_MS - 1, 1_800_000, 5_000]))
+        late_ms = draw(st.sampled_from([0, 0, 1, HOUR_MS, 7 * HOUR_MS, DAY_MS, 9 * DAY_MS]))
+        rows.append(
+            {
+                "reading_id": f"{number:02d}"[::-1],
+                "sensor": "a",
+                "event_time": time_ms,
+                "known_at": time_ms + late_ms,
+                "amount": draw(_ODD_AMOUNTS),
+                "price": draw(st.sampled_from([None, 0.0, -0.0, 0.1, 12.34, -1e9])),
+                "place": draw(st.sampled_from([None, "", "DE", "FR"])),
                 "flag": draw(st.sampled_from([None, True, False])),
             }
         )

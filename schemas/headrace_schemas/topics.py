@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 DECISIONS = "decisions"
 ALERTS = "alerts"
+FEATURE_UPDATES = "feature-updates"
 LATE_EVENTS = "late-events"
 DEAD_LETTERS = "dead-letters"
 DEPLOYMENTS = "deployments"
@@ -24,17 +25,22 @@ class Topic:
         key: what its records are keyed by, for people.
         partitions: how many there are; records of one key keep their order.
         retention_ms: how long a record stays at least, ms; -1 is for ever.
+        compacted: whether only the newest record of each key has to stay.
     """
 
     name: str
     key: str
     partitions: int = _PARTITIONS
     retention_ms: int = 30 * _DAY_MS
+    compacted: bool = False
     config: Mapping[str, str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Spell the configuration as brokers do."""
-        object.__setattr__(self, "config", {"retention.ms": str(self.retention_ms)})
+        config = {"retention.ms": str(self.retention_ms)}
+        if self.compacted:
+            config["cleanup.policy"] = "compact" if self.retention_ms < 0 else "compact,delete"
+        object.__setattr__(self, "config", config)
 
 
 def source_topic(name: str, key: str) -> Topic:
@@ -42,7 +48,13 @@ def source_topic(name: str, key: str) -> Topic:
     return Topic(name, key)
 
 
-#: What the stream job writes.
+def updates_topic(retention_ms: int) -> Topic:
+    """The topic of changed fields of the online state, for as long as windows reach back."""
+    key = "view, version, entity and field"
+    return Topic(FEATURE_UPDATES, key, retention_ms=retention_ms, compacted=True)
+
+
+#: What the stream job writes beside the fields of the online state.
 OUTPUTS = (
     Topic(DECISIONS, key="dedup key of the event"),
     Topic(ALERTS, key="dedup key of the event"),

@@ -15,7 +15,10 @@ from headrace_features import oracle
 from headrace_features.decisions import fired
 from headrace_features.fraud import definitions as fraud
 from headrace_features.oracle import SpineRow
+from headrace_features.partials.plan import plan_of
 from headrace_features.project import Project, load_project
+from headrace_features.state.stream import StreamState
+from headrace_features.state.updates import Update, decode_update, newest_fields
 from headrace_orchestration.live_simulation import live_records
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.settings import Settings
@@ -119,6 +122,26 @@ def absorbed_by_card(decided: Sequence[dict[str, Any]]) -> dict[str, list[dict[s
     return seen
 
 
+def require_the_state_s(config: Mapping[str, str], events: Sequence[Mapping[str, Any]]) -> None:
+    """See that what the stream wrote for the online store gives the oracle's values at any time."""
+    updates: dict[object, list[Update]] = {}
+    for message in received(config, "feature-updates", len(events)):
+        update = decode_update(message.value() or b"")
+        assert (update.view, update.version) == ("card_activity", 1)
+        updates.setdefault(update.entity, []).append(update)
+    rows = [as_row(fraud.transactions.schema, event) for event in events]
+    view = fraud.card_activity
+    for card in {row["card_id"] for row in rows}:
+        own = [row for row in rows if row["card_id"] == card]
+        fields = newest_fields(updates[card])
+        for row in (own[0], own[-1]):
+            for time_ms in (row["event_time"], row["event_time"] + 2 * HOUR_MS + 7):
+                state = StreamState(plan_of(view), fields, time_ms)
+                expected = oracle.values(view, own, [SpineRow(card, time_ms)])[0]
+                found = {f.name: bits(state.value(f)) for f in view.features}
+                assert found == {name: bits(value) for name, value in expected.items()}
+
+
 def complete(decided: Sequence[Mapping[str, Any]], view: str) -> float:
     """The share of decisions that have the values of a view."""
     told = [str(one["views"][view]["status"]) for one in decided]
@@ -177,6 +200,7 @@ def test_in_immediate_mode_decisions_equal_the_oracle_in_the_order_of_arrival(
     seen = absorbed_by_card(decided)
     assert complete(decided, "card_activity") > 0.9
     require_the_oracle_s(decided, seen, {key: [] for key in seen})
+    require_the_state_s(config, events)
     dead = received(config, "dead-letters", len(broken))
     assert sorted(letter.value() or b"" for letter in dead) == sorted(broken)
     letters = list(dead_letters(config))

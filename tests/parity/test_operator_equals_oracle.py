@@ -10,13 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headrace_features import FeatureView, Session, Sliding, Tumbling, Unbounded, oracle
-from headrace_features.oracle import Row, SpineRow, Value
-from headrace_features.partials.plan import plan_of
-from headrace_features.project import Project
-from headrace_features.stream_plan.plan import plan_json
+from headrace_features.oracle import Row, SpineRow
 from headrace_schemas.errors import BadRecordError
 from histories import LATE, PROMPT, WINDOWS, bits, histories, time_of, view_of
 from operator_jvm import Jvm, read
+from operator_requests import CALENDAR, FINE, absorbing, asked, planned
 
 EXACT = (Sliding("7ms"), Sliding("9ms", delay="4ms"))
 COARSE = (
@@ -46,33 +44,6 @@ def engine() -> Iterator[Jvm]:
     jvm.close()
 
 
-def project_of(view: FeatureView) -> Project:
-    return Project(
-        "readings",
-        entities={view.entity.name: view.entity},
-        sources={view.source.name: view.source},
-        views={view.name: view},
-        services={},
-        decisions={},
-    )
-
-
-def absorbing(view: FeatureView, event: Row) -> dict[str, Any]:
-    available = view.source.available_at or view.source.event_time
-    return {
-        "op": "absorb",
-        "key": event[view.entity.join_key],
-        "time": event[view.source.event_time],
-        "available": event[available],
-        "dedup": event[view.source.dedup_key],
-        "values": [event[name] for name in plan_of(view).columns],
-    }
-
-
-def asked(key: Value, time_ms: int, current: Value = None) -> dict[str, Any]:
-    return {"op": "values", "key": key, "time": time_ms, "current": current}
-
-
 @pytest.mark.parametrize("name", VIEWS)
 @settings(
     max_examples=60,
@@ -87,12 +58,13 @@ def test_after_each_event_values_equal_the_oracle_s(
     lateness = data.draw(st.sampled_from([0, 3, 10, 10_000]))
     events = data.draw(st.permutations(data.draw(histories())))
     requests: list[dict[str, Any]] = [
-        {
-            "op": "plan",
-            "plan": plan_json(project_of(view)),
-            "lateness": lateness,
-            "encodes": data.draw(st.booleans()),
-        }
+        planned(
+            view,
+            lateness=lateness,
+            encodes=data.draw(st.booleans()),
+            widths=data.draw(st.sampled_from([FINE, CALENDAR])),
+            chunk=data.draw(st.sampled_from([2, 256])),
+        )
     ]
     rows: list[tuple[int, SpineRow]] = []
     for number, event in enumerate(events):
@@ -129,14 +101,7 @@ def require(view: FeatureView, absorbed: Sequence[Row], row: SpineRow, answer: A
 
 def test_old_events_are_folded_so_that_a_busy_entity_stays_small(engine: Jvm) -> None:
     view = view_of(PROMPT, COARSE)
-    requests: list[dict[str, Any]] = [
-        {
-            "op": "plan",
-            "plan": plan_json(project_of(view)),
-            "lateness": 2,
-            "encodes": False,
-        }
-    ]
+    requests: list[dict[str, Any]] = [planned(view, lateness=2, encodes=False, widths=FINE)]
     for number in range(5_000):
         event: dict[str, Any] = {
             "reading_id": f"{number:05d}",
@@ -165,12 +130,7 @@ def test_an_event_whose_tile_was_dropped_is_not_absorbed(engine: Jvm) -> None:
         base | {"reading_id": "c", "sensor": "s", "event_time": 0, "known_at": 0},
         base | {"reading_id": "d", "sensor": "s", "event_time": 50, "known_at": 50},
     ]
-    plan = {
-        "op": "plan",
-        "plan": plan_json(project_of(view)),
-        "lateness": 0,
-        "encodes": True,
-    }
+    plan = planned(view, lateness=0, encodes=True, widths=CALENDAR)
 
     answers = engine.ask([plan, *(absorbing(view, event) for event in events)])
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from headrace_features import Session, Sliding, Tumbling, Unbounded, oracle
 from headrace_features.definitions.durations import DAY_MS, HOUR_MS
-from headrace_features.oracle import Row, SpineRow
+from headrace_features.oracle import SpineRow
 from headrace_features.partials.events import events_of
 from headrace_features.partials.plan import plan_of
 from headrace_features.state import build as build_module
@@ -18,7 +18,7 @@ from headrace_features.state.build import build
 from headrace_features.state.layout import layout_of
 from headrace_features.state.read import EntityState
 from headrace_schemas.errors import BadRecordError, UnsupportedError
-from histories import LATE, PROMPT, as_table, bits, time_of, view_of
+from histories import LATE, PROMPT, as_table, bits, time_of, view_of, weeks
 
 EXACT = (
     Sliding("3h"),
@@ -42,33 +42,6 @@ VIEWS = {
     "late, coarse": view_of(LATE, COARSE),
     "late, both": view_of(LATE, EXACT[1:3] + COARSE[:1] + COARSE[3:]),
 }
-
-
-_AMOUNTS = st.one_of(st.none(), st.integers(-5, 5), st.integers(-(2**58), 2**58))
-
-
-@st.composite
-def weeks(draw: st.DrawFn) -> list[Row]:
-    """Up to 40 events of one sensor within a few weeks, many of them in a few busy hours."""
-    rows: list[Row] = []
-    busy = draw(st.lists(st.integers(-10 * 24, 20 * 24), min_size=1, max_size=4))
-    for number in range(draw(st.integers(0, 40))):
-        hour = draw(st.sampled_from(busy)) if draw(st.booleans()) else draw(st.integers(-240, 480))
-        time_ms = hour * HOUR_MS + draw(st.sampled_from([0, 1, HOUR_MS - 1, 1_800_000, 5_000]))
-        late_ms = draw(st.sampled_from([0, 0, 1, HOUR_MS, 7 * HOUR_MS, DAY_MS, 9 * DAY_MS]))
-        rows.append(
-            {
-                "reading_id": f"{number:02d}"[::-1],
-                "sensor": "a",
-                "event_time": time_ms,
-                "known_at": time_ms + late_ms,
-                "amount": draw(_AMOUNTS),
-                "price": draw(st.sampled_from([None, 0.0, -0.0, 0.1, 12.34, -1e9])),
-                "place": draw(st.sampled_from([None, "", "DE", "FR"])),
-                "flag": draw(st.sampled_from([None, True, False])),
-            }
-        )
-    return rows
 
 
 @pytest.mark.parametrize("name", VIEWS)

@@ -10,6 +10,7 @@ from headrace_schemas.errors import ConfigurationError
 UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 DAY_MS = UNITS_MS["d"]
 HOUR_MS = UNITS_MS["h"]
+MINUTE_MS = UNITS_MS["m"]
 
 # Ten thousand years: beyond any window, and far enough from the edge of int64 that
 # adding a duration to an event time can't wrap.

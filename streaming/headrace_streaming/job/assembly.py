@@ -56,6 +56,7 @@ class _Assembly:
         events = {name: self._source(place) for place, name in enumerate(self._sources)}
         dead = [self._side(stream, "DEAD") for stream in events.values()]
         late: list[Any] = []
+        updates: list[Any] = []
         for place, decision in enumerate(self._plan["decisions"]):
             stream = events[decision["source"]]
             for number, stage in enumerate(decision["stages"]):
@@ -63,12 +64,14 @@ class _Assembly:
                 stream = self._stage(place, number, stage, stream, [events[f] for f in facts])
                 dead.append(self._side(stream, "DEAD"))
                 late.append(self._side(stream, "LATE"))
+                updates.append(self._side(stream, "UPDATES"))
             decided = self._decided(place, decision["name"], stream)
             self._sink(decided, "decisions", decision["name"], exactly_once=True)
             if decision["rules"]:
                 self._sink(self._side(decided, "ALERTS"), "alerts", decision["name"])
         self._sink(_union(dead), "dead-letters", "all")
         self._sink(_union(late), "late-events", "all")
+        self._sink(_union(updates), "feature-updates", "all")
 
     def _facts(self, decision: dict[str, Any], stage: dict[str, Any]) -> list[str]:
         """The sources of a stage's views besides the one that is decided on."""
@@ -122,7 +125,12 @@ class _Assembly:
             self._config.lateness_ms, self._config.dedup_ms, self._config.most_events
         )
         function = self._java("FeatureFunction")(
-            self._plan_json, place, number, self._config.mode is Mode.ORDERED, bounds
+            self._plan_json,
+            place,
+            number,
+            self._config.mode is Mode.ORDERED,
+            bounds,
+            self._config.epoch,
         )
         label = f"{self._plan['decisions'][place]['name']}-{stage['join_key']}"
         return (

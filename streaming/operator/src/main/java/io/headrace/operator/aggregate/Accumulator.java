@@ -2,7 +2,7 @@ package io.headrace.operator.aggregate;
 
 import io.headrace.operator.BadRecord;
 import io.headrace.operator.plan.FeaturePlan;
-import io.headrace.operator.state.RawEvents;
+import io.headrace.operator.state.EventColumns;
 import java.io.IOException;
 import org.apache.flink.core.memory.DataInputView;
 import org.apache.flink.core.memory.DataOutputView;
@@ -18,13 +18,25 @@ public interface Accumulator {
     void clear();
 
     /** Takes in one event. */
-    void absorb(RawEvents events, int row);
+    void absorb(EventColumns events, int row);
 
     /** Takes in what another one of the same partial holds. */
     void merge(Accumulator other);
 
+    /**
+     * Takes in what the partial of an earlier plan holds, which may have had fewer columns.
+     *
+     * @param places for each column of a first or last row its place before, or -1
+     */
+    default void adopt(Accumulator earlier, int[] places) {
+        merge(earlier);
+    }
+
     /** The value of a feature; null where there is none. */
     Object value(FeaturePlan feature) throws BadRecord;
+
+    /** Packs what is held as the online store keeps it; Python's partials read the same. */
+    void pack(MessagePacker out) throws IOException;
 
     /** Writes what is held. */
     void write(DataOutputView out) throws IOException;

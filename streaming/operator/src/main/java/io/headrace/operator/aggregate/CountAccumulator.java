@@ -1,7 +1,7 @@
 package io.headrace.operator.aggregate;
 
 import io.headrace.operator.plan.FeaturePlan;
-import io.headrace.operator.state.RawEvents;
+import io.headrace.operator.state.EventColumns;
 import java.io.IOException;
 import org.apache.flink.core.memory.DataInputView;
 import org.apache.flink.core.memory.DataOutputView;
@@ -16,7 +16,7 @@ final class CountAccumulator implements Accumulator {
     }
 
     @Override
-    public void absorb(RawEvents events, int row) {
+    public void absorb(EventColumns events, int row) {
         count++;
     }
 
@@ -28,6 +28,11 @@ final class CountAccumulator implements Accumulator {
     @Override
     public Object value(FeaturePlan feature) {
         return count;
+    }
+
+    @Override
+    public void pack(MessagePacker out) throws IOException {
+        out.integer(count);
     }
 
     @Override

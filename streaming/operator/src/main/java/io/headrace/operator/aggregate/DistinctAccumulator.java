@@ -1,7 +1,7 @@
 package io.headrace.operator.aggregate;
 
 import io.headrace.operator.plan.FeaturePlan;
-import io.headrace.operator.state.RawEvents;
+import io.headrace.operator.state.EventColumns;
 import java.io.IOException;
 import java.util.HashSet;
 import java.util.Set;
@@ -23,7 +23,7 @@ final class DistinctAccumulator implements Accumulator {
     }
 
     @Override
-    public void absorb(RawEvents events, int row) {
+    public void absorb(EventColumns events, int row) {
         if (!events.isNull(column, row)) {
             values.add(events.value(column, row));
         }
@@ -37,6 +37,14 @@ final class DistinctAccumulator implements Accumulator {
     @Override
     public Object value(FeaturePlan feature) {
         return (long) values.size();
+    }
+
+    @Override
+    public void pack(MessagePacker out) throws IOException {
+        out.array(values.size());
+        for (Object value : values) {
+            out.value(value);
+        }
     }
 
     @Override

@@ -1,7 +1,7 @@
 package io.headrace.operator.aggregate;
 
 import io.headrace.operator.plan.FeaturePlan;
-import io.headrace.operator.state.RawEvents;
+import io.headrace.operator.state.EventColumns;
 import java.io.IOException;
 import java.util.Arrays;
 import org.apache.flink.core.memory.DataInputView;
@@ -29,7 +29,7 @@ final class EdgeAccumulator implements Accumulator {
     }
 
     @Override
-    public void absorb(RawEvents events, int row) {
+    public void absorb(EventColumns events, int row) {
         if (!takes(events.time(row), events.dedup(row))) {
             return;
         }
@@ -49,8 +49,34 @@ final class EdgeAccumulator implements Accumulator {
     }
 
     @Override
+    public void adopt(Accumulator earlier, int[] places) {
+        EdgeAccumulator that = (EdgeAccumulator) earlier;
+        if (that.found && takes(that.time, that.dedup)) {
+            values = new Object[columns.length];
+            for (int i = 0; i < places.length; i++) {
+                values[i] = places[i] < 0 ? null : that.values[places[i]];
+            }
+        }
+    }
+
+    @Override
     public Object value(FeaturePlan feature) {
         return found ? values[feature.edgeColumn()] : feature.defaultValue();
+    }
+
+    @Override
+    public void pack(MessagePacker out) throws IOException {
+        if (!found) {
+            out.value(null);
+            return;
+        }
+        out.array(3);
+        out.integer(time);
+        out.binary(dedup);
+        out.array(values.length);
+        for (Object value : values) {
+            out.value(value);
+        }
     }
 
     @Override

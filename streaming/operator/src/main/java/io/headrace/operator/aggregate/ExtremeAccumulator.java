@@ -1,7 +1,7 @@
 package io.headrace.operator.aggregate;
 
 import io.headrace.operator.plan.FeaturePlan;
-import io.headrace.operator.state.RawEvents;
+import io.headrace.operator.state.EventColumns;
 import java.io.IOException;
 import org.apache.flink.core.memory.DataInputView;
 import org.apache.flink.core.memory.DataOutputView;
@@ -26,7 +26,7 @@ final class ExtremeAccumulator implements Accumulator {
     }
 
     @Override
-    public void absorb(RawEvents events, int row) {
+    public void absorb(EventColumns events, int row) {
         if (!events.isNull(column, row)) {
             offer(events.number(column, row));
         }
@@ -46,6 +46,12 @@ final class ExtremeAccumulator implements Accumulator {
             return feature.defaultValue();
         }
         return floating ? (Object) Double.longBitsToDouble(best) : (Object) best;
+    }
+
+    @Override
+    public void pack(MessagePacker out) throws IOException {
+        Object value = floating ? (Object) Double.longBitsToDouble(best) : (Object) best;
+        out.value(found ? value : null);
     }
 
     @Override

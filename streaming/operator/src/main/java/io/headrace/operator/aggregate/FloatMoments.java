@@ -1,7 +1,7 @@
 package io.headrace.operator.aggregate;
 
 import io.headrace.operator.plan.FeaturePlan;
-import io.headrace.operator.state.RawEvents;
+import io.headrace.operator.state.EventColumns;
 import java.io.IOException;
 import java.math.BigInteger;
 import org.apache.flink.core.memory.DataInputView;
@@ -36,7 +36,7 @@ final class FloatMoments implements Accumulator {
     }
 
     @Override
-    public void absorb(RawEvents events, int row) {
+    public void absorb(EventColumns events, int row) {
         if (events.isNull(column, row)) {
             return;
         }
@@ -78,6 +78,14 @@ final class FloatMoments implements Accumulator {
             case STDDEV -> count < 2 ? feature.defaultValue() : (Object) Math.sqrt(variance());
             default -> throw new IllegalStateException(feature.kind() + " is not of moments");
         };
+    }
+
+    @Override
+    public void pack(MessagePacker out) throws IOException {
+        out.array(3);
+        out.integer(count);
+        WideIntegers.pack(out, total, -EXPONENT);
+        WideIntegers.pack(out, squares, -2 * EXPONENT);
     }
 
     @Override

@@ -1,7 +1,7 @@
 package io.headrace.operator.aggregate;
 
 import io.headrace.operator.plan.FeaturePlan;
-import io.headrace.operator.state.RawEvents;
+import io.headrace.operator.state.EventColumns;
 import java.io.IOException;
 import java.math.BigInteger;
 import java.util.Map;
@@ -30,7 +30,7 @@ final class HistogramAccumulator implements Accumulator {
     }
 
     @Override
-    public void absorb(RawEvents events, int row) {
+    public void absorb(EventColumns events, int row) {
         if (!events.isNull(column, row)) {
             counts.merge(bucket(events.number(column, row)), 1L, Long::sum);
             count++;
@@ -57,6 +57,16 @@ final class HistogramAccumulator implements Accumulator {
             }
         }
         throw new IllegalStateException("a rank beyond the count");
+    }
+
+    @Override
+    public void pack(MessagePacker out) throws IOException {
+        out.array(counts.size());
+        for (Map.Entry<Integer, Long> entry : counts.entrySet()) {
+            out.array(2);
+            out.integer(entry.getKey());
+            out.integer(entry.getValue());
+        }
     }
 
     @Override

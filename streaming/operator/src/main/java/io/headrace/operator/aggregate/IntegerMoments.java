@@ -2,7 +2,7 @@ package io.headrace.operator.aggregate;
 
 import io.headrace.operator.BadRecord;
 import io.headrace.operator.plan.FeaturePlan;
-import io.headrace.operator.state.RawEvents;
+import io.headrace.operator.state.EventColumns;
 import java.io.IOException;
 import java.math.BigInteger;
 import org.apache.flink.core.memory.DataInputView;
@@ -40,7 +40,7 @@ final class IntegerMoments implements Accumulator {
     }
 
     @Override
-    public void absorb(RawEvents events, int row) {
+    public void absorb(EventColumns events, int row) {
         if (events.isNull(column, row)) {
             return;
         }
@@ -79,6 +79,14 @@ final class IntegerMoments implements Accumulator {
             case STDDEV -> count < 2 ? feature.defaultValue() : (Object) Math.sqrt(variance(sum));
             default -> throw new IllegalStateException(feature.kind() + " is not of moments");
         };
+    }
+
+    @Override
+    public void pack(MessagePacker out) throws IOException {
+        out.array(3);
+        out.integer(count);
+        WideIntegers.pack(out, exact(wideTotal, total), 0);
+        WideIntegers.pack(out, exact(wideSquares, squares), 0);
     }
 
     @Override

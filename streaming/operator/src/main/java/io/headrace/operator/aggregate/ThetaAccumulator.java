@@ -1,7 +1,7 @@
 package io.headrace.operator.aggregate;
 
 import io.headrace.operator.plan.FeaturePlan;
-import io.headrace.operator.state.RawEvents;
+import io.headrace.operator.state.EventColumns;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -37,7 +37,7 @@ final class ThetaAccumulator implements Accumulator {
     }
 
     @Override
-    public void absorb(RawEvents events, int row) {
+    public void absorb(EventColumns events, int row) {
         if (!events.isNull(column, row)) {
             offer(hash(events.value(column, row)));
         }
@@ -61,6 +61,16 @@ final class ThetaAccumulator implements Accumulator {
             return (double) hashes.size();
         }
         return hashes.size() / ((double) theta / (double) GREATEST_THETA);
+    }
+
+    @Override
+    public void pack(MessagePacker out) throws IOException {
+        out.array(2);
+        out.integer(theta);
+        out.array(hashes.size());
+        for (long hash : hashes) {
+            out.integer(hash);
+        }
     }
 
     @Override

@@ -15,6 +15,14 @@ final class WideIntegers {
         out.write(bytes);
     }
 
+    /** Packs an integer over a power of two, in lowest terms: its bytes, then the exponent. */
+    static void pack(MessagePacker out, BigInteger numerator, int exponent) throws IOException {
+        int shared = numerator.signum() == 0 ? exponent : Math.min(numerator.getLowestSetBit(), exponent);
+        out.array(2);
+        out.binary(numerator.shiftRight(shared).toByteArray());
+        out.integer(exponent - shared);
+    }
+
     static BigInteger read(DataInputView in) throws IOException {
         byte[] bytes = new byte[in.readInt()];
         in.readFully(bytes);

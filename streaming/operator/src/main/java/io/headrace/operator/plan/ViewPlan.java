@@ -14,10 +14,4 @@ public record ViewPlan(
         List<DerivedColumn> derived,
         List<ColumnRef> columns,
         List<PartialPlan> partials,
-        List<FeaturePlan> features) {
-
-    /** What the columns hold that the view reads, in their order. */
-    public ColumnType[] columnTypes() {
-        return columns.stream().map(ColumnRef::type).toArray(ColumnType[]::new);
-    }
-}
+        List<FeaturePlan> features) {}

@@ -27,6 +27,7 @@ final class Pass {
     private final boolean[] open;
     private final long[] starts;
     private final int[] readers;
+    private int left;
 
     /** The pass for features at the given places of a view, whose windows end together. */
     Pass(ViewPlan view, List<Integer> of) {
@@ -65,7 +66,7 @@ final class Pass {
         RawEvents raw = state.raw;
         long end = WindowSpan.end(windows[0], time);
         begin(time);
-        int left = windows.length;
+        left = windows.length;
         long edge = end;
         int row = raw.firstAtOrAfter(end + 1) - 1;
         int tile = state.folded.size() - 1;
@@ -81,17 +82,23 @@ final class Pass {
                 row--;
                 continue;
             }
+            Chunk chunk = single ? raw.endingAt(row) : null;
+            if (chunk != null && mergesWhole(state, chunk, tile, edge, time, current, values)) {
+                edge = Math.min(edge, chunk.first);
+                row -= chunk.size;
+                continue;
+            }
             FoldedTile whole = single ? null : state.folded.get(tile);
             long first = single ? raw.time(row) : whole.first;
             long last = single ? first : whole.last;
-            left -= close(edge, last, values);
+            close(edge, last, values);
             if (left == 0) {
                 break;
             }
             for (int p = 0; p < partials.length; p++) {
                 if (readers[p] > 0) {
                     if (single) {
-                        partials[p].absorb(raw, row);
+                        partials[p].absorb(raw.columns(row), raw.local(row));
                     } else {
                         partials[p].merge(whole.partials[p]);
                     }
@@ -134,9 +141,44 @@ final class Pass {
         return !(excludeCurrent && current != null && Arrays.equals(current, raw.dedup(row)));
     }
 
-    /** Closes the windows that what comes next lies outside of; returns how many. */
-    private int close(long edge, long last, Object[] values) throws BadRecord {
-        int closed = 0;
+    /** Merges a chunk, unless it lies only partly in a window or has events that don't count. */
+    private boolean mergesWhole(
+            ViewState state,
+            Chunk chunk,
+            int tile,
+            long edge,
+            long time,
+            byte[] current,
+            Object[] values)
+            throws BadRecord {
+        boolean allCount =
+                chunk.mostAvailable <= time
+                        // The event being decided is of the time that is asked about.
+                        && !(excludeCurrent && current != null && chunk.last >= time);
+        if (!allCount || tile >= 0 && state.folded.get(tile).last >= chunk.first) {
+            return false;
+        }
+        close(edge, chunk.last, values);
+        for (int w = 0; w < windows.length; w++) {
+            boolean partly =
+                    windows[w].kind() == WindowPlan.Kind.SESSION || chunk.first < starts[w];
+            if (open[w] && partly) {
+                return false;
+            }
+        }
+        if (left > 0) {
+            Accumulator[] whole = state.raw.partials(chunk);
+            for (int p = 0; p < partials.length; p++) {
+                if (readers[p] > 0) {
+                    partials[p].merge(whole[p]);
+                }
+            }
+        }
+        return true;
+    }
+
+    /** Closes the windows that what comes next lies outside of. */
+    private void close(long edge, long last, Object[] values) throws BadRecord {
         for (int w = 0; w < windows.length; w++) {
             if (!open[w]) {
                 continue;
@@ -147,10 +189,9 @@ final class Pass {
                             : last < starts[w];
             if (outside) {
                 finish(w, values);
-                closed++;
+                left--;
             }
         }
-        return closed;
     }
 
     private void finish(int w, Object[] values) throws BadRecord {

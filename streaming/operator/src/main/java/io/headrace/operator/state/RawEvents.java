@@ -1,100 +1,162 @@
 package io.headrace.operator.state;
 
-import io.headrace.operator.plan.ColumnType;
+import io.headrace.operator.aggregate.Accumulator;
+import io.headrace.operator.aggregate.Accumulators;
+import io.headrace.operator.plan.ViewPlan;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
 
 /**
- * Events of one entity in the order of (event time, dedup key bytes), by columns.
+ * The single events of one entity in a view, in the order of their time.
  *
- * <p>Numbers, the bits of doubles and truths (0 or 1) are kept as longs, texts as they are.
+ * <p>The newest are kept with the state. Where there are many, the others are in chunks of their
+ * own, which are only read where one of their events is needed: each tells what it comes to.
  */
-public final class RawEvents {
-    private static final int LEAST_CAPACITY = 4;
+final class RawEvents {
+    final List<Chunk> chunks = new ArrayList<>();
+    EventColumns tail;
+    int nextNumber;
+    private final ViewPlan view;
+    private final int chunkEvents;
+    private ChunkStore store;
+    private int chunked;
+    // The chunk that a row was last looked for in: its place, its first row and the row after it.
+    private int place = -1;
+    private int from;
+    private int to;
 
-    private final ColumnType[] types;
-    private final long[][] numbers;
-    private final String[][] texts;
-    private long[] times;
-    private long[] available;
-    private byte[][] dedups;
-    private long[] nulls;
-    private int start;
-    private int size;
-
-    /** No events, with room for a few. */
-    public RawEvents(ColumnType[] types) {
-        this.types = types;
-        numbers = new long[types.length][];
-        texts = new String[types.length][];
-        allocate(LEAST_CAPACITY);
+    /**
+     * No events.
+     *
+     * @param chunkEvents how many a new chunk has; what has twice as many is divided
+     */
+    RawEvents(ViewPlan view, int chunkEvents) {
+        this.view = view;
+        this.chunkEvents = chunkEvents;
+        tail = new EventColumns(view.columns());
     }
 
-    /** How many events there are. */
-    public int size() {
-        return size;
+    /** Where chunks are from now on. */
+    void bind(ChunkStore of) {
+        store = of;
     }
 
-    /** Event time, ms UTC. */
-    public long time(int row) {
-        return times[start + row];
+    /** Stores the chunks that have changed, and lets go of all. */
+    void release() {
+        for (Chunk chunk : chunks) {
+            if (chunk.changed) {
+                store.save(chunk.number, chunk.events);
+                chunk.changed = false;
+            }
+            chunk.events = null;
+        }
+        place = -1;
     }
 
-    /** When the event could first be known, ms UTC. */
-    public long available(int row) {
-        return available[start + row];
+    /** Takes over the events of a state that was laid out by an earlier plan. */
+    void adopt(RawEvents earlier) {
+        tail = earlier.tail.with(view.columns());
+        nextNumber = earlier.nextNumber;
+        for (Chunk chunk : earlier.chunks) {
+            // What it comes to is computed anew when it is needed.
+            chunk.partials = null;
+            chunks.add(chunk);
+        }
+        counted();
     }
 
-    /** The bytes of the dedup key. */
-    public byte[] dedup(int row) {
-        return dedups[start + row];
+    /** Notes that chunks were added from outside. */
+    void counted() {
+        chunked = chunks.stream().mapToInt(chunk -> chunk.size).sum();
+        place = -1;
     }
 
-    /** Whether a value is null. */
-    public boolean isNull(int column, int row) {
-        return (nulls[start + row] & 1L << column) != 0;
+    int size() {
+        return chunked + tail.size();
     }
 
-    /** A number, the bits of a double, or 0 or 1 for a truth; undefined for null. */
-    public long number(int column, int row) {
-        return numbers[column][start + row];
+    long time(int row) {
+        return columns(row).time(local(row));
     }
 
-    /** A text; null for null. */
-    public String text(int column, int row) {
-        return texts[column][start + row];
+    long available(int row) {
+        return columns(row).available(local(row));
     }
 
-    /** A value as an object; null for null. */
-    public Object value(int column, int row) {
-        if (isNull(column, row)) {
+    byte[] dedup(int row) {
+        return columns(row).dedup(local(row));
+    }
+
+    Object value(int column, int row) {
+        return columns(row).value(column, local(row));
+    }
+
+    boolean standsAlone(int row) {
+        return columns(row).standsAlone(local(row));
+    }
+
+    void setAlone(int row) {
+        if (row < chunked) {
+            chunk(row).changed = true;
+        }
+        columns(row).setAlone(local(row));
+    }
+
+    /** The events among which a row is; `local` tells its place there. */
+    EventColumns columns(int row) {
+        return row >= chunked ? tail : loaded(chunk(row));
+    }
+
+    /** The place of a row among its `columns`. */
+    int local(int row) {
+        if (row >= chunked) {
+            return row - chunked;
+        }
+        chunk(row);
+        return row - from;
+    }
+
+    /** The chunk of which a row is the last event; null if there is none. */
+    Chunk endingAt(int row) {
+        if (row >= chunked || row < 0) {
             return null;
         }
-        return switch (types[column]) {
-            case INT64 -> numbers[column][start + row];
-            case FLOAT64 -> Double.longBitsToDouble(numbers[column][start + row]);
-            case BOOL -> numbers[column][start + row] != 0;
-            case STRING -> texts[column][start + row];
-        };
+        Chunk found = chunk(row);
+        return row == to - 1 ? found : null;
+    }
+
+    /** What a chunk's events come to. */
+    Accumulator[] partials(Chunk chunk) {
+        if (chunk.partials == null) {
+            EventColumns events = loaded(chunk);
+            Accumulator[] partials = Accumulators.of(view);
+            for (int row = 0; row < events.size(); row++) {
+                for (Accumulator partial : partials) {
+                    partial.absorb(events, row);
+                }
+            }
+            chunk.partials = partials;
+        }
+        return chunk.partials;
     }
 
     /** The first row whose event time is not before a time. */
-    public int firstAtOrAfter(long time) {
-        int from = start;
-        int to = start + size;
-        while (from < to) {
-            int middle = from + to >>> 1;
-            if (times[middle] < time) {
-                from = middle + 1;
-            } else {
-                to = middle;
+    int firstAtOrAfter(long time) {
+        int before = 0;
+        for (Chunk chunk : chunks) {
+            if (chunk.last >= time) {
+                return before
+                        + (chunk.first >= time ? 0 : loaded(chunk).firstAtOrAfter(time));
             }
+            before += chunk.size;
         }
-        return from - start;
+        return before + tail.firstAtOrAfter(time);
     }
 
     /** The row of an event, or -1. */
-    public int find(long time, byte[] dedup) {
-        for (int row = firstAtOrAfter(time); row < size && time(row) == time; row++) {
+    int find(long time, byte[] dedup) {
+        for (int row = firstAtOrAfter(time); row < size() && time(row) == time; row++) {
             if (Arrays.equals(dedup, dedup(row))) {
                 return row;
             }
@@ -103,132 +165,93 @@ public final class RawEvents {
     }
 
     /** Adds an event at its place in the order and returns its row. */
-    public int insert(long time, long availableAt, byte[] dedup, Object[] values) {
-        int row = size;
-        while (row > 0 && comesBefore(time, dedup, row - 1)) {
-            row--;
-        }
-        makeRoom();
-        int at = start + row;
-        int moved = size - row;
-        System.arraycopy(times, at, times, at + 1, moved);
-        System.arraycopy(available, at, available, at + 1, moved);
-        System.arraycopy(dedups, at, dedups, at + 1, moved);
-        System.arraycopy(nulls, at, nulls, at + 1, moved);
-        times[at] = time;
-        available[at] = availableAt;
-        dedups[at] = dedup;
-        long absent = 0;
-        for (int column = 0; column < types.length; column++) {
-            Object value = values[column];
-            if (value == null) {
-                absent |= 1L << column;
+    int insert(long time, long available, byte[] dedup, Object[] values) {
+        int before = 0;
+        for (int i = 0; i < chunks.size(); i++) {
+            Chunk chunk = chunks.get(i);
+            if (time < chunk.last) {
+                return before + insertInto(i, time, available, dedup, values);
             }
-            if (types[column] == ColumnType.STRING) {
-                System.arraycopy(texts[column], at, texts[column], at + 1, moved);
-                texts[column][at] = (String) value;
-            } else {
-                System.arraycopy(numbers[column], at, numbers[column], at + 1, moved);
-                numbers[column][at] = value == null ? 0 : bits(value);
+            before += chunk.size;
+        }
+        int row = before + tail.insert(time, available, dedup, values);
+        if (tail.size() >= 2 * chunkEvents) {
+            chunks.add(new Chunk(nextNumber++, tail.takeFirst(chunkEvents)));
+            chunked += chunkEvents;
+        }
+        return row;
+    }
+
+    private int insertInto(int i, long time, long available, byte[] dedup, Object[] values) {
+        Chunk chunk = chunks.get(i);
+        EventColumns events = loaded(chunk);
+        int row = events.insert(time, available, dedup, values);
+        if (chunk.partials != null) {
+            for (Accumulator partial : chunk.partials) {
+                partial.absorb(events, row);
             }
         }
-        nulls[at] = absent;
-        size++;
+        chunk.changed = true;
+        chunk.describe();
+        chunked++;
+        place = -1;
+        if (chunk.size >= 2 * chunkEvents) {
+            chunks.add(i, new Chunk(nextNumber++, events.takeFirst(chunkEvents)));
+            chunk.partials = null;
+            chunk.describe();
+        }
         return row;
     }
 
     /** Takes out the event of a row. */
-    public void remove(int row) {
-        if (row == 0) {
-            forget(start);
-            start++;
-            size--;
+    void remove(int row) {
+        if (row >= chunked) {
+            tail.remove(row - chunked);
             return;
         }
-        int at = start + row;
-        int moved = size - row - 1;
-        System.arraycopy(times, at + 1, times, at, moved);
-        System.arraycopy(available, at + 1, available, at, moved);
-        System.arraycopy(dedups, at + 1, dedups, at, moved);
-        System.arraycopy(nulls, at + 1, nulls, at, moved);
-        for (int column = 0; column < types.length; column++) {
-            Object array = texts[column] == null ? numbers[column] : texts[column];
-            System.arraycopy(array, at + 1, array, at, moved);
-        }
-        size--;
-        forget(start + size);
-    }
-
-    private void forget(int at) {
-        dedups[at] = null;
-        for (String[] column : texts) {
-            if (column != null) {
-                column[at] = null;
-            }
-        }
-    }
-
-    private boolean comesBefore(long time, byte[] dedup, int row) {
-        int order = Long.compare(time, time(row));
-        return order < 0 || order == 0 && Arrays.compareUnsigned(dedup, dedup(row)) < 0;
-    }
-
-    private static long bits(Object value) {
-        if (value instanceof Long number) {
-            return number;
-        }
-        if (value instanceof Double number) {
-            return Double.doubleToRawLongBits(number);
-        }
-        return (Boolean) value ? 1 : 0;
-    }
-
-    private void makeRoom() {
-        int capacity = times.length;
-        if (start + size < capacity) {
-            return;
-        }
-        if (start > capacity / 2) {
-            move(capacity);
+        Chunk chunk = chunk(row);
+        loaded(chunk).remove(row - from);
+        chunked--;
+        chunk.partials = null;
+        if (chunk.events.size() == 0) {
+            chunks.remove(place);
+            store.delete(chunk.number);
         } else {
-            move(capacity + (capacity >> 1) + 1);
+            chunk.changed = true;
+            chunk.describe();
         }
+        place = -1;
     }
 
-    private void move(int capacity) {
-        long[] oldTimes = times;
-        long[] oldAvailable = available;
-        byte[][] oldDedups = dedups;
-        long[] oldNulls = nulls;
-        long[][] oldNumbers = numbers.clone();
-        String[][] oldTexts = texts.clone();
-        int from = start;
-        allocate(capacity);
-        System.arraycopy(oldTimes, from, times, 0, size);
-        System.arraycopy(oldAvailable, from, available, 0, size);
-        System.arraycopy(oldDedups, from, dedups, 0, size);
-        System.arraycopy(oldNulls, from, nulls, 0, size);
-        for (int column = 0; column < types.length; column++) {
-            if (types[column] == ColumnType.STRING) {
-                System.arraycopy(oldTexts[column], from, texts[column], 0, size);
-            } else {
-                System.arraycopy(oldNumbers[column], from, numbers[column], 0, size);
-            }
+    /** Takes out all events. */
+    void clear() {
+        for (Chunk chunk : chunks) {
+            store.delete(chunk.number);
         }
+        chunks.clear();
+        chunked = 0;
+        place = -1;
+        tail.takeFirst(tail.size());
     }
 
-    private void allocate(int capacity) {
-        start = 0;
-        times = new long[capacity];
-        available = new long[capacity];
-        dedups = new byte[capacity][];
-        nulls = new long[capacity];
-        for (int column = 0; column < types.length; column++) {
-            if (types[column] == ColumnType.STRING) {
-                texts[column] = new String[capacity];
-            } else {
-                numbers[column] = new long[capacity];
+    private Chunk chunk(int row) {
+        if (place < 0 || row < from || row >= to) {
+            place = 0;
+            from = 0;
+            to = chunks.get(0).size;
+            while (row >= to) {
+                place++;
+                from = to;
+                to += chunks.get(place).size;
             }
         }
+        return chunks.get(place);
+    }
+
+    private EventColumns loaded(Chunk chunk) {
+        if (chunk.events == null) {
+            chunk.events = store.load(chunk.number).with(view.columns());
+        }
+        return chunk.events;
     }
 }

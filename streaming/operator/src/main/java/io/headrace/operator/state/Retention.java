@@ -17,13 +17,16 @@ final class Retention {
 
     private final ViewPlan view;
     private final long lateness;
+    private final TileWidths widths;
     private final List<WindowPlan> windows;
     private final boolean foldable;
     private final long greatestGap;
+    private final long reach;
 
-    Retention(ViewPlan view, long lateness) {
+    Retention(ViewPlan view, long lateness, TileWidths widths) {
         this.view = view;
         this.lateness = lateness;
+        this.widths = widths;
         windows = view.features().stream().map(feature -> feature.window()).distinct().toList();
         foldable =
                 windows.stream()
@@ -34,11 +37,38 @@ final class Retention {
                         .mapToLong(WindowPlan::gapMs)
                         .max()
                         .orElse(0);
+        reach = windows.stream().mapToLong(Retention::reach).max().orElse(0);
     }
 
     /** The earliest time at which the state can be asked. */
     long earliest(ViewState state) {
-        return state.clock - lateness;
+        return Math.max(state.clock - lateness, state.expiredTo);
+    }
+
+    /** From when on no window reaches what the state holds; the greatest long for never. */
+    long emptyFrom(ViewState state) {
+        if (reach == Long.MAX_VALUE) {
+            return Long.MAX_VALUE;
+        }
+        return state.clock + reach;
+    }
+
+    /** Lets go of all events, which no window reaches any more from a time on. */
+    void expire(ViewState state) {
+        state.expiredTo = emptyFrom(state);
+        state.heldFrom = Math.max(state.heldFrom, state.clock + greatestGap + 1);
+        state.raw.clear();
+        state.folded.clear();
+        state.foldAt = LEAST_TO_FOLD;
+    }
+
+    private static long reach(WindowPlan window) {
+        return switch (window.kind()) {
+            case SLIDING -> window.sizeMs() + window.hopMs() + window.delayMs();
+            case TUMBLING -> window.sizeMs() + window.delayMs();
+            case SESSION -> window.gapMs() + window.delayMs() + 1;
+            case UNBOUNDED -> Long.MAX_VALUE;
+        };
     }
 
     /** Drops and folds what it can. */
@@ -104,16 +134,21 @@ final class Retention {
         return next == Long.MAX_VALUE || next - last > greatestGap;
     }
 
+    /** Folds whole days only: an open one's events are needed for its tile in the online store. */
     private void fold(ViewState state, long earliest) {
+        long end = widths.day(earliest) * widths.dayMs();
         int row = 0;
-        while (row < state.raw.size() && state.raw.time(row) < earliest) {
+        while (row < state.raw.size() && state.raw.time(row) < end) {
             long time = state.raw.time(row);
-            if (state.raw.available(row) > earliest || !together(time, time, 0, earliest)) {
+            if (state.raw.standsAlone(row)
+                    || state.raw.available(row) > earliest
+                    || !together(time, time, 0, earliest)) {
                 row++;
                 continue;
             }
             absorb(state, row, earliest);
             state.raw.remove(row);
+            state.foldedTo = end;
         }
     }
 
@@ -144,7 +179,7 @@ final class Retention {
 
     private static void add(ViewState state, FoldedTile tile, int row) {
         for (Accumulator partial : tile.partials) {
-            partial.absorb(state.raw, row);
+            partial.absorb(state.raw.columns(row), state.raw.local(row));
         }
     }
 

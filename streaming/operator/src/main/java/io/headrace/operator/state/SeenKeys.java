@@ -1,14 +1,15 @@
 package io.headrace.operator.state;
 
-import io.headrace.operator.plan.ColumnType;
+import io.headrace.operator.plan.ColumnRef;
 import java.util.Arrays;
+import java.util.List;
 
 /** Dedup keys of one entity's events from one source, as far back as duplicates are recognised. */
 public final class SeenKeys {
-    private static final ColumnType[] NO_COLUMNS = {};
+    private static final List<ColumnRef> NO_COLUMNS = List.of();
     private static final Object[] NO_VALUES = {};
 
-    final RawEvents events = new RawEvents(NO_COLUMNS);
+    final EventColumns events = new EventColumns(NO_COLUMNS);
 
     /**
      * Notes a key, and forgets those that are too old.
@@ -36,6 +37,18 @@ public final class SeenKeys {
         int row = events.find(time, dedup);
         if (row >= 0) {
             events.remove(row);
+        }
+    }
+
+    /** When the newest of the keys that are remembered could first be known, ms. */
+    public long newest() {
+        return events.time(events.size() - 1);
+    }
+
+    /** Forgets all keys. */
+    public void clear() {
+        while (events.size() > 0) {
+            events.remove(events.size() - 1);
         }
     }
 

@@ -8,30 +8,67 @@ import org.apache.flink.core.memory.DataOutputView;
 
 /** How the state of a stage is made, written and read: its views, and the keys of its sources. */
 public final class StageLayout {
-    private static final int VERSION = 1;
+    private static final int VERSION = 2;
+    // Most entities have fewer events than a chunk, and are read and written as a whole.
+    private static final int CHUNK_EVENTS = 256;
 
+    final List<ViewPlan> views;
+    final List<String> sources;
     private final List<ViewStateCodec> codecs;
-    private final int sources;
+    // Of a state that was laid out by another plan: its last one, and how it is brought over.
+    private StageLayout otherLayout;
+    private Adoption adoption;
 
     /** Of some views, with room for the keys of some sources. */
-    public StageLayout(List<ViewPlan> views, int sources) {
+    public StageLayout(List<ViewPlan> views, List<String> sources) {
+        this(views, sources, CHUNK_EVENTS);
+    }
+
+    /** The same, where a chunk of an entity's events has so many. */
+    public StageLayout(List<ViewPlan> views, List<String> sources, int chunkEvents) {
+        this.views = views;
         this.sources = sources;
-        codecs = views.stream().map(ViewStateCodec::new).toList();
+        codecs = views.stream().map(view -> new ViewStateCodec(view, chunkEvents)).toList();
+    }
+
+    /**
+     * Whether states in another layout are states in this one as they are.
+     *
+     * @throws IllegalArgumentException they can't be brought over either: what a view keeps of the
+     *     same name means something else
+     */
+    public boolean sameAs(StageLayout other) {
+        Adoption unused = new Adoption(other, this);
+        return sources.equals(other.sources) && unused.changesNothing();
     }
 
     /** The state of an entity without events. */
     public StageState newState() {
-        SeenKeys[] seen = new SeenKeys[sources];
-        for (int source = 0; source < sources; source++) {
+        SeenKeys[] seen = new SeenKeys[sources.size()];
+        for (int source = 0; source < seen.length; source++) {
             seen[source] = new SeenKeys();
         }
-        return new StageState(
-                codecs.stream().map(ViewStateCodec::newState).toArray(ViewState[]::new), seen);
+        ViewState[] empty = codecs.stream().map(ViewStateCodec::newState).toArray(ViewState[]::new);
+        return new StageState(this, empty, seen);
+    }
+
+    /** A state in this layout, brought over where it was laid out by an earlier plan. */
+    public StageState adopted(StageState state) {
+        if (state.layout == this) {
+            return state;
+        }
+        if (state.layout != otherLayout) {
+            otherLayout = state.layout;
+            adoption = new Adoption(otherLayout, this);
+        }
+        return adoption.adopted(state);
     }
 
     /** Writes a state; what is written begins with the version of its layout. */
-    public void write(DataOutputView out, StageState state) throws IOException {
+    public void write(DataOutputView out, StageState given) throws IOException {
+        StageState state = adopted(given);
         out.writeByte(VERSION);
+        out.writeLong(state.timer);
         for (SeenKeys keys : state.seen) {
             out.writeInt(keys.size());
             for (int row = 0; row < keys.size(); row++) {
@@ -54,6 +91,7 @@ public final class StageLayout {
                     "state is encoded in version " + version + ", this release reads " + VERSION);
         }
         StageState state = newState();
+        state.timer = in.readLong();
         for (SeenKeys keys : state.seen) {
             for (int left = in.readInt(); left > 0; left--) {
                 long time = in.readLong();

@@ -2,12 +2,35 @@ package io.headrace.operator.state;
 
 /** All that a stage keeps for one entity: its views, and the dedup keys seen lately. */
 public final class StageState {
+    /** The timer of an entity that waits for none. */
+    public static final long NO_TIMER = Long.MIN_VALUE;
+
+    /** When the next timer of the entity is due, event time in ms. */
+    public long timer = NO_TIMER;
+
     final ViewState[] views;
     final SeenKeys[] seen;
+    // Which plan the places of views and sources are of.
+    StageLayout layout;
 
-    StageState(ViewState[] views, SeenKeys[] seen) {
+    StageState(StageLayout layout, ViewState[] views, SeenKeys[] seen) {
+        this.layout = layout;
         this.views = views;
         this.seen = seen;
+    }
+
+    /** Where the chunks of each view are, by its place; to be said before the state is used. */
+    public void bind(ChunkStore[] stores) {
+        for (int place = 0; place < views.length; place++) {
+            views[place].raw.bind(stores[place]);
+        }
+    }
+
+    /** Stores what was changed of chunks; to be said after the state was used. */
+    public void release() {
+        for (ViewState view : views) {
+            view.raw.release();
+        }
     }
 
     /** The state of the view at a place of the stage. */
@@ -15,7 +38,7 @@ public final class StageState {
         return views[place];
     }
 
-    /** The keys seen of the source at a place of the stage. */
+    /** The keys seen of the source at a place of the plan. */
     public SeenKeys seen(int place) {
         return seen[place];
     }

@@ -3,6 +3,7 @@ package io.headrace.operator.state;
 import io.headrace.operator.BadRecord;
 import io.headrace.operator.plan.FeaturePlan;
 import io.headrace.operator.plan.ViewPlan;
+import io.headrace.operator.plan.WindowPlan;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -23,13 +24,15 @@ public final class ViewEngine {
     private final ViewPlan view;
     private final Retention retention;
     private final List<Pass> passes;
+    private final ChangedFields changed;
     private final int mostEvents;
 
-    /** The engine of a view, for states within bounds. */
-    public ViewEngine(ViewPlan view, Bounds bounds) {
+    /** The engine of a view, for states within bounds, whose online state has tiles of some widths. */
+    public ViewEngine(ViewPlan view, Bounds bounds, TileWidths widths) {
         this.view = view;
         mostEvents = bounds.mostEvents();
-        retention = new Retention(view, bounds.latenessMs());
+        retention = new Retention(view, bounds.latenessMs(), widths);
+        changed = new ChangedFields(view, widths);
         Map<List<Object>, List<Integer>> together = new LinkedHashMap<>();
         for (int place = 0; place < view.features().size(); place++) {
             FeaturePlan feature = view.features().get(place);
@@ -48,6 +51,38 @@ public final class ViewEngine {
         return state.clock != ViewState.NO_CLOCK && time < retention.earliest(state);
     }
 
+    /** From when on no window reaches what the state holds; the greatest long for never. */
+    public long emptyFrom(ViewState state) {
+        return state.raw.size() == 0 && state.folded.isEmpty()
+                ? ViewState.NO_CLOCK
+                : retention.emptyFrom(state);
+    }
+
+    /** Lets go of all events, which no window reaches any more. */
+    public void expire(ViewState state) {
+        retention.expire(state);
+    }
+
+    /** Takes out the values that need events from before their feature was declared. */
+    public boolean hideUnknown(ViewState state, long time, Object[] values) {
+        boolean hidden = false;
+        for (int i = 0; state.knownFrom != null && i < values.length; i++) {
+            WindowPlan window = view.features().get(i).window();
+            boolean known =
+                    switch (window.kind()) {
+                        case SLIDING, TUMBLING ->
+                                WindowSpan.start(window, time) >= state.knownFrom[i];
+                        case SESSION -> state.heldFrom >= state.knownFrom[i];
+                        case UNBOUNDED -> state.knownFrom[i] == ViewState.NO_CLOCK;
+                    };
+            if (!known) {
+                values[i] = null;
+                hidden = true;
+            }
+        }
+        return hidden;
+    }
+
     /** Whether an event is among those that are kept one by one. */
     public boolean holds(ViewState state, long time, byte[] dedup) {
         return state.raw.find(time, dedup) >= 0;
@@ -59,18 +94,30 @@ public final class ViewEngine {
      * @param time event time, ms
      * @param available when the event could first be known, ms
      * @param values the view's columns
+     * @param sink takes the fields of the online state that the event has changed
      */
     public Absorption absorb(
-            ViewState state, long time, long available, byte[] dedup, Object[] values) {
+            ViewState state,
+            long time,
+            long available,
+            byte[] dedup,
+            Object[] values,
+            FieldSink sink) {
         if (time < state.heldFrom) {
             return Absorption.TOO_OLD;
         }
         if (state.raw.size() >= mostEvents) {
             return Absorption.FULL;
         }
-        state.raw.insert(time, available, dedup, values);
+        boolean alone = changed.standsAlone(state, time);
+        int row = state.raw.insert(time, available, dedup, values);
+        if (alone) {
+            state.raw.setAlone(row);
+        }
         state.sequence++;
         state.clock = Math.max(state.clock, time);
+        changed.absorbed(state, time, alone, sink);
+        changed.close(state, retention.earliest(state), sink);
         retention.apply(state);
         return Absorption.ABSORBED;
     }

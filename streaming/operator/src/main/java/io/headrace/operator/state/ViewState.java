@@ -1,6 +1,6 @@
 package io.headrace.operator.state;
 
-import io.headrace.operator.plan.ColumnType;
+import io.headrace.operator.plan.ViewPlan;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -13,10 +13,15 @@ public final class ViewState {
     long sequence;
     long clock = NO_CLOCK;
     long heldFrom = NO_CLOCK;
+    long foldedTo = NO_CLOCK;
+    long tiledTo = NO_CLOCK;
+    long expiredTo = NO_CLOCK;
+    // For each feature; null where all are known for as long as the state reaches back.
+    long[] knownFrom;
     int foldAt = Retention.LEAST_TO_FOLD;
 
-    ViewState(ColumnType[] types) {
-        raw = new RawEvents(types);
+    ViewState(ViewPlan view, int chunkEvents) {
+        raw = new RawEvents(view, chunkEvents);
     }
 
     /** How many events were absorbed so far: rises by one with each. */

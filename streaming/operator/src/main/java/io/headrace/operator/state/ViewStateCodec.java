@@ -2,8 +2,6 @@ package io.headrace.operator.state;
 
 import io.headrace.operator.aggregate.Accumulator;
 import io.headrace.operator.aggregate.Accumulators;
-import io.headrace.operator.aggregate.Scalars;
-import io.headrace.operator.plan.ColumnType;
 import io.headrace.operator.plan.ViewPlan;
 import java.io.IOException;
 import org.apache.flink.core.memory.DataInputView;
@@ -11,19 +9,21 @@ import org.apache.flink.core.memory.DataOutputView;
 
 /** Writes and reads the state of one view; the layout begins with its version. */
 final class ViewStateCodec {
-    private static final int VERSION = 1;
+    private static final int VERSION = 2;
 
     private final ViewPlan view;
-    private final ColumnType[] types;
+    private final int chunkEvents;
+    private final EventColumnsCodec events;
 
-    ViewStateCodec(ViewPlan view) {
+    ViewStateCodec(ViewPlan view, int chunkEvents) {
         this.view = view;
-        types = view.columnTypes();
+        this.chunkEvents = chunkEvents;
+        events = new EventColumnsCodec(view.columns());
     }
 
     /** The state of an entity without events. */
     ViewState newState() {
-        return new ViewState(types);
+        return new ViewState(view, chunkEvents);
     }
 
     void write(DataOutputView out, ViewState state) throws IOException {
@@ -31,11 +31,19 @@ final class ViewStateCodec {
         out.writeLong(state.sequence);
         out.writeLong(state.clock);
         out.writeLong(state.heldFrom);
+        out.writeLong(state.foldedTo);
+        out.writeLong(state.tiledTo);
+        out.writeLong(state.expiredTo);
+        out.writeShort(state.knownFrom == null ? 0 : state.knownFrom.length);
+        for (int i = 0; state.knownFrom != null && i < state.knownFrom.length; i++) {
+            out.writeLong(state.knownFrom[i]);
+        }
         out.writeInt(state.foldAt);
-        RawEvents raw = state.raw;
-        out.writeInt(raw.size());
-        for (int row = 0; row < raw.size(); row++) {
-            writeEvent(out, raw, row);
+        events.write(out, state.raw.tail);
+        out.writeInt(state.raw.nextNumber);
+        out.writeInt(state.raw.chunks.size());
+        for (Chunk chunk : state.raw.chunks) {
+            writeChunk(out, chunk);
         }
         out.writeInt(state.folded.size());
         for (FoldedTile tile : state.folded) {
@@ -62,11 +70,23 @@ final class ViewStateCodec {
         state.sequence = in.readLong();
         state.clock = in.readLong();
         state.heldFrom = in.readLong();
-        state.foldAt = in.readInt();
-        Object[] values = new Object[types.length];
-        for (int left = in.readInt(); left > 0; left--) {
-            readEvent(in, state.raw, values);
+        state.foldedTo = in.readLong();
+        state.tiledTo = in.readLong();
+        state.expiredTo = in.readLong();
+        int known = in.readShort();
+        if (known > 0) {
+            state.knownFrom = new long[known];
+            for (int i = 0; i < known; i++) {
+                state.knownFrom[i] = in.readLong();
+            }
         }
+        state.foldAt = in.readInt();
+        state.raw.tail = events.read(in);
+        state.raw.nextNumber = in.readInt();
+        for (int left = in.readInt(); left > 0; left--) {
+            state.raw.chunks.add(readChunk(in));
+        }
+        state.raw.counted();
         for (int left = in.readInt(); left > 0; left--) {
             long first = in.readLong();
             long last = in.readLong();
@@ -79,42 +99,32 @@ final class ViewStateCodec {
         return state;
     }
 
-    private void writeEvent(DataOutputView out, RawEvents raw, int row) throws IOException {
-        out.writeLong(raw.time(row));
-        out.writeLong(raw.available(row) - raw.time(row));
-        byte[] dedup = raw.dedup(row);
-        out.writeInt(dedup.length);
-        out.write(dedup);
-        for (int column = 0; column < types.length; column++) {
-            boolean present = !raw.isNull(column, row);
-            out.writeBoolean(present);
-            if (!present) {
-                continue;
-            }
-            switch (types[column]) {
-                case STRING -> Scalars.writeText(out, raw.text(column, row));
-                case BOOL -> out.writeBoolean(raw.number(column, row) != 0);
-                case INT64, FLOAT64 -> out.writeLong(raw.number(column, row));
+    private static void writeChunk(DataOutputView out, Chunk chunk) throws IOException {
+        out.writeInt(chunk.number);
+        out.writeInt(chunk.size);
+        out.writeLong(chunk.first);
+        out.writeLong(chunk.last);
+        out.writeLong(chunk.mostAvailable);
+        out.writeBoolean(chunk.partials != null);
+        if (chunk.partials != null) {
+            for (Accumulator partial : chunk.partials) {
+                partial.write(out);
             }
         }
     }
 
-    private void readEvent(DataInputView in, RawEvents raw, Object[] values) throws IOException {
-        long time = in.readLong();
-        long available = time + in.readLong();
-        byte[] dedup = new byte[in.readInt()];
-        in.readFully(dedup);
-        for (int column = 0; column < types.length; column++) {
-            values[column] =
-                    !in.readBoolean()
-                            ? null
-                            : switch (types[column]) {
-                                case STRING -> Scalars.readText(in);
-                                case BOOL -> in.readBoolean();
-                                case INT64 -> in.readLong();
-                                case FLOAT64 -> Double.longBitsToDouble(in.readLong());
-                            };
+    private Chunk readChunk(DataInputView in) throws IOException {
+        Chunk chunk = new Chunk(in.readInt());
+        chunk.size = in.readInt();
+        chunk.first = in.readLong();
+        chunk.last = in.readLong();
+        chunk.mostAvailable = in.readLong();
+        if (in.readBoolean()) {
+            chunk.partials = Accumulators.of(view);
+            for (Accumulator partial : chunk.partials) {
+                partial.read(in);
+            }
         }
-        raw.insert(time, available, dedup, values);
+        return chunk;
     }
 }

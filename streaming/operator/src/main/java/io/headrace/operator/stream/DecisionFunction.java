@@ -22,7 +22,7 @@ import org.apache.flink.util.Collector;
 /** Applies the rules to an event and its features; what is flagged is told at once. */
 public final class DecisionFunction extends ProcessFunction<Envelope, OutRecord> {
     private static final long serialVersionUID = 1L;
-    private static final String[] STATUSES = {"complete", "late", "overflow"};
+    private static final String[] STATUSES = {"complete", "late", "overflow", "incomplete"};
 
     private final String planJson;
     private final int decisionPlace;

@@ -11,6 +11,9 @@ public final class Envelope {
     /** A sum over the view's events is outside int64: its features are unknown. */
     public static final byte OVERFLOW = 2;
 
+    /** Some features are unknown: they were declared after events that they would need. */
+    public static final byte INCOMPLETE = 3;
+
     /** Place of the source in the plan. */
     public int source;
 

@@ -1,21 +1,17 @@
 package io.headrace.operator.stream;
 
-import io.headrace.operator.BadRecord;
-import io.headrace.operator.plan.DecisionPlan;
 import io.headrace.operator.plan.Plan;
 import io.headrace.operator.plan.SourcePlan;
-import io.headrace.operator.plan.StagePlan;
 import io.headrace.operator.plan.ViewPlan;
 import io.headrace.operator.state.Bounds;
+import io.headrace.operator.state.ChunkStore;
+import io.headrace.operator.state.FieldSink;
 import io.headrace.operator.state.StageLayout;
 import io.headrace.operator.state.StageState;
-import io.headrace.operator.state.ViewEngine;
-import io.headrace.operator.state.ViewState;
-import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
-import java.util.Arrays;
-import java.util.Comparator;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import org.apache.flink.api.common.functions.OpenContext;
 import org.apache.flink.api.common.state.MapState;
 import org.apache.flink.api.common.state.MapStateDescriptor;
@@ -23,6 +19,7 @@ import org.apache.flink.api.common.state.ValueState;
 import org.apache.flink.api.common.state.ValueStateDescriptor;
 import org.apache.flink.api.common.typeutils.base.ListSerializer;
 import org.apache.flink.api.common.typeutils.base.LongSerializer;
+import org.apache.flink.metrics.Counter;
 import org.apache.flink.streaming.api.functions.KeyedProcessFunction;
 import org.apache.flink.util.Collector;
 
@@ -33,27 +30,25 @@ import org.apache.flink.util.Collector;
  * events wait for the watermark, and all of one instant are absorbed before any is answered.
  */
 public final class FeatureFunction extends KeyedProcessFunction<String, Envelope, Envelope> {
+    /** The name of the state that a stage keeps for an entity. */
+    static final String STATE = "stage";
+
     private static final long serialVersionUID = 1L;
+    // Timers are set to whole hours, so that an entity has few of them.
+    private static final long TIMER_STEP_MS = 3_600_000;
 
     private final String planJson;
     private final int decisionPlace;
     private final int stagePlace;
     private final boolean ordered;
     private final Bounds bounds;
+    private final long epoch;
 
-    private transient List<SourcePlan> sources;
-    private transient List<ViewPlan> views;
+    private transient Stage stage;
     private transient StageLayout layout;
-    private transient List<ViewEngine> engines;
-    private transient ViewInput[] inputs;
-    private transient int[] dedupPlaces;
-    private transient int[] viewSources;
-    private transient int[] firstValue;
-    private transient int firstView;
-    private transient int allValues;
-    private transient int allViews;
-    private transient int driver;
-    private transient Ledger ledger;
+    private transient ChunkStore[] stores;
+    private transient Told told;
+    private transient Counter expired;
     private transient ValueState<StageState> states;
     private transient MapState<Long, List<Envelope>> waiting;
 
@@ -64,49 +59,33 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
      * @param decision place of the decision in the plan
      * @param stage place of the stage in the decision
      * @param ordered whether events wait for the watermark
+     * @param epoch number of the deployment
      */
     public FeatureFunction(
-            String planJson, int decision, int stage, boolean ordered, Bounds bounds) {
+            String planJson, int decision, int stage, boolean ordered, Bounds bounds, long epoch) {
         this.planJson = planJson;
         this.decisionPlace = decision;
         this.stagePlace = stage;
         this.ordered = ordered;
         this.bounds = bounds;
+        this.epoch = epoch;
     }
 
     @Override
     public void open(OpenContext context) {
         Plan plan = Plan.read(planJson);
-        sources = plan.sources();
-        DecisionPlan decision = plan.decisions().get(decisionPlace);
-        StagePlan stage = decision.stages().get(stagePlace);
-        views = stage.views().stream().map(plan::view).toList();
-        layout = new StageLayout(views, sources.size());
-        engines = views.stream().map(view -> new ViewEngine(view, bounds)).toList();
-        driver = plan.sourcePlace(decision.source());
-        dedupPlaces = sources.stream().mapToInt(SourcePlan::dedupPlace).toArray();
-        viewSources = views.stream().mapToInt(v -> plan.sourcePlace(v.source())).toArray();
-        inputs = new ViewInput[views.size()];
-        firstValue = new int[views.size()];
-        List<ViewPlan> all = plan.views(decision);
-        allViews = all.size();
-        allValues = valuesOf(all);
-        // The views of a stage stand together.
-        firstView = all.indexOf(views.get(0));
-        int value = valuesOf(all.subList(0, firstView));
-        for (int v = 0; v < views.size(); v++) {
-            inputs[v] = new ViewInput(sources.get(viewSources[v]), views.get(v));
-            firstValue[v] = value;
-            value += views.get(v).features().size();
-        }
-        ledger = new Ledger(sources, stage.joinKey());
-        states =
-                getRuntimeContext()
-                        .getState(
-                                new ValueStateDescriptor<>(
-                                        "stage",
-                                        new StageStateSerializer(
-                                                planJson, decisionPlace, stagePlace)));
+        stage = new Stage(plan, decisionPlace, stagePlace, bounds);
+        layout =
+                new StageLayout(
+                        stage.views(), plan.sources().stream().map(SourcePlan::name).toList());
+        String joinKey = plan.decisions().get(decisionPlace).stages().get(stagePlace).joinKey();
+        stores =
+                stage.views().stream()
+                        .map(view -> new ChunksInState(getRuntimeContext(), view))
+                        .toArray(ChunkStore[]::new);
+        told = new Told(plan.sources(), joinKey);
+        expired = getRuntimeContext().getMetricGroup().counter("headrace_states_expired_total");
+        states = getRuntimeContext().getState(state(planJson, decisionPlace, stagePlace));
         if (ordered) {
             waiting =
                     getRuntimeContext()
@@ -118,8 +97,10 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
         }
     }
 
-    private static int valuesOf(List<ViewPlan> views) {
-        return views.stream().mapToInt(view -> view.features().size()).sum();
+    /** What a stage keeps for an entity. */
+    static ValueStateDescriptor<StageState> state(String planJson, int decision, int stage) {
+        return new ValueStateDescriptor<>(
+                STATE, new StageStateSerializer(planJson, decision, stage));
     }
 
     @Override
@@ -141,141 +122,107 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
     @Override
     public void onTimer(long time, OnTimerContext context, Collector<Envelope> out)
             throws Exception {
-        List<Envelope> instant = waiting.get(time);
-        waiting.remove(time);
-        if (instant.size() > 1) {
-            instant = new ArrayList<>(instant);
-            instant.sort(this::order);
+        List<Envelope> instant = ordered ? waiting.get(time) : null;
+        if (instant != null) {
+            waiting.remove(time);
+            if (instant.size() > 1) {
+                instant = new ArrayList<>(instant);
+                instant.sort(stage::order);
+            }
+            handle(instant, context, out);
         }
-        handle(instant, context, out);
+        StageState held = states.value();
+        if (held != null && held.timer == time) {
+            expire(held, time, context);
+        }
     }
 
-    /** Facts before questions, by their keys; of one key the one that was appended first. */
-    private int order(Envelope left, Envelope right) {
-        int order = Long.compare(left.time, right.time);
-        if (order == 0) {
-            order = Integer.compare(sources.get(left.source).rank(), sources.get(right.source).rank());
+    private void expire(StageState held, long time, Context context) throws Exception {
+        StageState state = layout.adopted(held);
+        state.bind(stores);
+        state.timer = StageState.NO_TIMER;
+        if (stage.emptyFrom(state) <= time) {
+            stage.expire(state);
+            expired.inc();
+        } else {
+            waitToExpire(state, context);
         }
-        if (order == 0) {
-            order = Arrays.compareUnsigned(dedup(left), dedup(right));
+        state.release();
+        states.update(state);
+    }
+
+    private void waitToExpire(StageState state, Context context) {
+        long empty = stage.emptyFrom(state);
+        if (state.timer == StageState.NO_TIMER && empty != Long.MAX_VALUE) {
+            state.timer = (Math.floorDiv(empty, TIMER_STEP_MS) + 1) * TIMER_STEP_MS;
+            context.timerService().registerEventTimeTimer(state.timer);
         }
-        if (order == 0) {
-            order =
-                    Comparator.<Envelope>comparingInt(e -> e.partition)
-                            .thenComparingLong(e -> e.offset)
-                            .compare(left, right);
-        }
-        return order;
     }
 
     private void handle(List<Envelope> events, Context context, Collector<Envelope> out)
             throws Exception {
-        StageState state = states.value();
-        if (state == null) {
-            state = layout.newState();
-        }
+        StageState held = states.value();
+        StageState state = held == null ? layout.newState() : layout.adopted(held);
+        state.bind(stores);
+        told.context = context;
         List<Envelope> asking = new ArrayList<>(events.size());
         for (Envelope event : events) {
-            if (absorb(state, event, context) && event.source == driver) {
+            if (stage.absorb(state, event, told)) {
                 asking.add(event);
             }
         }
         for (Envelope event : asking) {
-            answer(state, event);
+            stage.answer(state, event);
             out.collect(event);
         }
+        waitToExpire(state, context);
+        state.release();
         states.update(state);
     }
 
-    /** Takes an event into the views of its source; returns whether it is one to go on with. */
-    private boolean absorb(StageState state, Envelope event, Context context) {
-        byte[] dedup = dedup(event);
-        boolean first = event.source != driver || stagePlace == 0;
-        if (first && isDuplicate(state, event, dedup)) {
-            context.output(Outputs.LATE, ledger.record(event, null, "duplicate", -1));
-            return false;
+    /** Sends what becomes of events to the side outputs, and counts what is not as usual. */
+    private final class Told implements Stage.Witness {
+        private final List<SourcePlan> sources;
+        private final Ledger ledger;
+        private final int[] keyPlaces;
+        private final UpdateSink[] sinks;
+        private final Map<String, Counter> counters = new HashMap<>();
+        private Context context;
+
+        Told(List<SourcePlan> sources, String joinKey) {
+            this.sources = sources;
+            ledger = new Ledger(sources, joinKey);
+            keyPlaces = sources.stream().mapToInt(source -> source.place(joinKey)).toArray();
+            sinks =
+                    stage.views().stream()
+                            .map(view -> new UpdateSink(view, epoch))
+                            .toArray(UpdateSink[]::new);
         }
-        Object[][] taken = new Object[inputs.length][];
-        try {
-            for (int v = 0; v < inputs.length; v++) {
-                taken[v] = viewSources[v] == event.source ? inputs[v].values(event.row) : null;
-            }
-        } catch (BadRecord bad) {
-            state.seen(event.source).remove(event.available, dedup);
-            event.reason = bad.reason();
-            event.message = bad.getMessage();
+
+        @Override
+        public FieldSink changes(Envelope event, int view, long sequence) {
+            Object entity = event.row[keyPlaces[event.source]];
+            sinks[view].begin(context, entity, event, sequence);
+            return sinks[view];
+        }
+
+        @Override
+        public void ledgered(Envelope event, ViewPlan view, String reason, long sequence) {
+            String name = view == null ? null : view.name();
+            context.output(Outputs.LATE, ledger.record(event, name, reason, sequence));
+            counters.computeIfAbsent(reason, this::counter).inc();
+        }
+
+        private Counter counter(String reason) {
+            return getRuntimeContext()
+                    .getMetricGroup()
+                    .addGroup("reason", reason)
+                    .counter("headrace_events_ledgered_total");
+        }
+
+        @Override
+        public void failed(Envelope event) {
             context.output(Outputs.DEAD, DeadLetters.record(sources.get(event.source), event));
-            return false;
         }
-        if (event.source == driver) {
-            prepare(event);
-        }
-        for (int v = 0; v < inputs.length; v++) {
-            ViewEngine view = engines.get(v);
-            ViewState held = state.view(v);
-            if (event.source == driver && view.isLate(held, event.time)) {
-                event.statuses[firstView + v] = Envelope.LATE;
-            }
-            if (taken[v] == null) {
-                continue;
-            }
-            // What becomes known long after it happened is not late for that.
-            boolean late = event.available == event.time && view.isLate(held, event.time);
-            ViewEngine.Absorption became =
-                    view.absorb(held, event.time, event.available, dedup, taken[v]);
-            if (became != ViewEngine.Absorption.ABSORBED) {
-                String reason = became == ViewEngine.Absorption.FULL ? "state_full" : "too_old";
-                context.output(
-                        Outputs.LATE,
-                        ledger.record(event, views.get(v).name(), reason, held.sequence()));
-            } else if (late) {
-                context.output(
-                        Outputs.LATE,
-                        ledger.record(event, views.get(v).name(), "late", held.sequence()));
-            }
-        }
-        return true;
-    }
-
-    /** Whether the event was seen within the horizon of keys, or is still kept in a view. */
-    private boolean isDuplicate(StageState state, Envelope event, byte[] dedup) {
-        for (int v = 0; v < inputs.length; v++) {
-            if (viewSources[v] == event.source
-                    && engines.get(v).holds(state.view(v), event.time, dedup)) {
-                return true;
-            }
-        }
-        return !state.seen(event.source).add(event.available, dedup, bounds.dedupMs());
-    }
-
-    private void prepare(Envelope event) {
-        if (event.values != null) {
-            return;
-        }
-        event.values = new Object[allValues];
-        event.sequences = new long[allViews];
-        event.statuses = new byte[allViews];
-    }
-
-    private void answer(StageState state, Envelope event) {
-        byte[] dedup = dedup(event);
-        for (int v = 0; v < inputs.length; v++) {
-            ViewState held = state.view(v);
-            event.sequences[firstView + v] = held.sequence();
-            if (event.statuses[firstView + v] == Envelope.LATE) {
-                continue;
-            }
-            try {
-                Object[] found = engines.get(v).values(held, event.time, dedup);
-                System.arraycopy(found, 0, event.values, firstValue[v], found.length);
-            } catch (BadRecord bad) {
-                event.statuses[firstView + v] = Envelope.OVERFLOW;
-            }
-        }
-    }
-
-    private byte[] dedup(Envelope event) {
-        String key = (String) event.row[dedupPlaces[event.source]];
-        return key.getBytes(StandardCharsets.UTF_8);
     }
 }

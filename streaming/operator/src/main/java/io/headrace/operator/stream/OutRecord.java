@@ -11,6 +11,9 @@ public final class OutRecord {
     /** Names and values in turn, or null where there are none. */
     public String[] headers;
 
+    /** What the partition is chosen by instead of the key, or null. */
+    public String placedBy;
+
     /** For serializers that fill it. */
     public OutRecord() {}
 

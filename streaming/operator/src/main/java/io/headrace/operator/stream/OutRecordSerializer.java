@@ -42,6 +42,7 @@ public final class OutRecordSerializer extends TypeSerializerSingleton<OutRecord
     public void serialize(OutRecord record, DataOutputView out) throws IOException {
         Scalars.writeBytes(out, record.key);
         Scalars.writeBytes(out, record.value);
+        Scalars.write(out, record.placedBy);
         out.writeByte(record.headers == null ? 0 : record.headers.length);
         if (record.headers != null) {
             for (String header : record.headers) {
@@ -54,12 +55,15 @@ public final class OutRecordSerializer extends TypeSerializerSingleton<OutRecord
     public OutRecord deserialize(DataInputView in) throws IOException {
         byte[] key = Scalars.readBytes(in);
         byte[] value = Scalars.readBytes(in);
+        String placedBy = (String) Scalars.read(in);
         int length = in.readByte();
         String[] headers = length == 0 ? null : new String[length];
         for (int i = 0; i < length; i++) {
             headers[i] = (String) Scalars.read(in);
         }
-        return new OutRecord(key, value, headers);
+        OutRecord record = new OutRecord(key, value, headers);
+        record.placedBy = placedBy;
+        return record;
     }
 
     @Override

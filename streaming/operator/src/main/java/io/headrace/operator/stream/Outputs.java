@@ -13,5 +13,9 @@ public final class Outputs {
     /** Flagged decisions, as soon as they are made. */
     public static final OutputTag<OutRecord> ALERTS = new OutputTag<>("alerts", Types.RECORD);
 
+    /** Fields of the online state that have changed. */
+    public static final OutputTag<OutRecord> UPDATES =
+            new OutputTag<>("feature-updates", Types.RECORD);
+
     private Outputs() {}
 }

@@ -22,6 +22,11 @@ public final class RecordSchema implements KafkaRecordSerializationSchema<OutRec
     @Override
     public ProducerRecord<byte[], byte[]> serialize(
             OutRecord record, KafkaSinkContext context, Long timestamp) {
+        if (record.placedBy != null) {
+            int[] partitions = context.getPartitionsForTopic(topic);
+            int place = Math.floorMod(record.placedBy.hashCode(), partitions.length);
+            return new ProducerRecord<>(topic, partitions[place], record.key, record.value);
+        }
         if (record.headers == null) {
             return new ProducerRecord<>(topic, record.key, record.value);
         }

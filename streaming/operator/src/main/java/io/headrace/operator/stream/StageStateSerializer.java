@@ -2,6 +2,7 @@ package io.headrace.operator.stream;
 
 import io.headrace.operator.aggregate.Scalars;
 import io.headrace.operator.plan.Plan;
+import io.headrace.operator.plan.SourcePlan;
 import io.headrace.operator.plan.StagePlan;
 import io.headrace.operator.state.StageLayout;
 import io.headrace.operator.state.StageState;
@@ -36,7 +37,8 @@ public final class StageStateSerializer extends TypeSerializer<StageState> {
         Plan read = Plan.read(plan);
         StagePlan of = read.decisions().get(decision).stages().get(stage);
         return new StageLayout(
-                of.views().stream().map(read::view).toList(), read.sources().size());
+                of.views().stream().map(read::view).toList(),
+                read.sources().stream().map(SourcePlan::name).toList());
     }
 
     private void readObject(ObjectInputStream in) throws IOException, ClassNotFoundException {
@@ -121,7 +123,7 @@ public final class StageStateSerializer extends TypeSerializer<StageState> {
 
     /** The layout of the states in a savepoint: the plan they were written under. */
     public static final class Snapshot implements TypeSerializerSnapshot<StageState> {
-        private static final int VERSION = 1;
+        private static final int VERSION = 2;
 
         private StageStateSerializer written;
 
@@ -165,18 +167,9 @@ public final class StageStateSerializer extends TypeSerializer<StageState> {
             if (!(old instanceof Snapshot before)) {
                 return TypeSerializerSchemaCompatibility.incompatible();
             }
-            return before.written.fingerprints().equals(written.fingerprints())
+            return written.layout.sameAs(before.written.layout)
                     ? TypeSerializerSchemaCompatibility.compatibleAsIs()
-                    : TypeSerializerSchemaCompatibility.incompatible();
+                    : TypeSerializerSchemaCompatibility.compatibleAfterMigration();
         }
-    }
-
-    private String fingerprints() {
-        Plan read = Plan.read(plan);
-        StringBuilder text = new StringBuilder();
-        for (String view : read.decisions().get(decision).stages().get(stage).views()) {
-            text.append(view).append('=').append(read.view(view).fingerprint()).append(';');
-        }
-        return text.append(read.sources().size()).toString();
     }
 }

@@ -2,10 +2,15 @@ package io.headrace.operator.testing;
 
 import io.headrace.operator.BadRecord;
 import io.headrace.operator.plan.Plan;
+import io.headrace.operator.plan.SourcePlan;
 import io.headrace.operator.plan.ViewPlan;
 import io.headrace.operator.state.Bounds;
+import io.headrace.operator.state.ChunkStore;
+import io.headrace.operator.state.EventColumns;
+import io.headrace.operator.state.EventColumnsCodec;
 import io.headrace.operator.state.StageLayout;
 import io.headrace.operator.state.StageState;
+import io.headrace.operator.state.TileWidths;
 import io.headrace.operator.state.ViewEngine;
 import java.io.BufferedReader;
 import java.io.IOException;
@@ -24,15 +29,19 @@ import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.databind.node.Obje
 /**
  * Drives the engine of a plan's first view, line by line, so that a test can compare it.
  *
- * <p>A line is a JSON object with "op": "plan", "absorb" or "values"; each is answered by one line.
+ * <p>A line is a JSON object with "op": "plan", "absorb", "values", "fields" or
+ * "expire"; each is answered by one line.
  */
 public final class EngineMain {
     private static final ObjectMapper MAPPER = new ObjectMapper();
 
     private final Map<String, StageState> states = new HashMap<>();
+    private final Map<String, Store> stores = new HashMap<>();
+    private final Map<String, Map<String, byte[]>> fields = new HashMap<>();
     private ViewPlan view;
     private StageLayout layout;
     private ViewEngine engine;
+    private EventColumnsCodec codec;
     private boolean encodes;
 
     private EngineMain() {}
@@ -43,7 +52,7 @@ public final class EngineMain {
                 new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         StringBuilder out = new StringBuilder();
         for (String line = in.readLine(); line != null; line = in.readLine()) {
-            out.append(MAPPER.writeValueAsString(main.answer(MAPPER.readTree(line)))).append('\n');
+            out.append(MAPPER.writeValueAsString(main.answered(MAPPER.readTree(line)))).append('\n');
             if (!in.ready()) {
                 System.out.write(out.toString().getBytes(StandardCharsets.UTF_8));
                 System.out.flush();
@@ -52,17 +61,40 @@ public final class EngineMain {
         }
     }
 
+    private JsonNode answered(JsonNode request) throws IOException {
+        try {
+            return answer(request);
+        } catch (IllegalArgumentException refused) {
+            return MAPPER.createObjectNode().put("refused", refused.getMessage());
+        }
+    }
+
     private JsonNode answer(JsonNode request) throws IOException {
         ObjectNode answer = MAPPER.createObjectNode();
+        if (!request.get("op").asText().equals("plan")) {
+            states.values().forEach(StageState::release);
+        }
         switch (request.get("op").asText()) {
             case "plan" -> {
                 Plan plan = Plan.read(request.get("plan").asText());
                 view = plan.views().get(0);
                 encodes = request.get("encodes").asBoolean();
-                layout = new StageLayout(List.of(view), plan.sources().size());
+                layout =
+                        new StageLayout(
+                                List.of(view),
+                                plan.sources().stream().map(SourcePlan::name).toList(),
+                                request.get("chunk").asInt());
+                codec = new EventColumnsCodec(view.columns());
                 long lateness = request.get("lateness").asLong();
-                engine = new ViewEngine(view, new Bounds(lateness, 0, Integer.MAX_VALUE));
-                states.clear();
+                JsonNode of = request.get("widths");
+                TileWidths widths =
+                        new TileWidths(of.get(0).asLong(), of.get(1).asLong(), of.get(2).asLong());
+                engine = new ViewEngine(view, new Bounds(lateness, 0, Integer.MAX_VALUE), widths);
+                if (!request.path("keeps").asBoolean()) {
+                    states.clear();
+                    fields.clear();
+                    stores.clear();
+                }
             }
             case "absorb" -> {
                 StageState state = state(request);
@@ -78,20 +110,36 @@ public final class EngineMain {
                                         request.get("time").asLong(),
                                         request.get("available").asLong(),
                                         bytes(request.get("dedup")),
-                                        values)
+                                        values,
+                                        (field, content) ->
+                                                of(request).put(field, content))
                                 .name());
                 answer.put("raw", state.view(0).rawEvents());
                 answer.put("tiles", state.view(0).tiles());
                 answer.put("sequence", state.view(0).sequence());
+            }
+            case "fields" -> {
+                ObjectNode told = answer.putObject("fields");
+                of(request).forEach(told::put);
+            }
+            case "expire" -> {
+                StageState state = state(request);
+                boolean due = engine.emptyFrom(state.view(0)) <= request.get("time").asLong();
+                if (due) {
+                    engine.expire(state.view(0));
+                }
+                answer.put("expired", due);
             }
             case "values" -> {
                 StageState state = state(request);
                 long time = request.get("time").asLong();
                 answer.put("late", engine.isLate(state.view(0), time));
                 try {
+                    Object[] all =
+                            engine.values(state.view(0), time, bytes(request.get("current")));
+                    answer.put("incomplete", engine.hideUnknown(state.view(0), time, all));
                     ArrayNode values = answer.putArray("values");
-                    for (Object found :
-                            engine.values(state.view(0), time, bytes(request.get("current")))) {
+                    for (Object found : all) {
                         Answers.add(values, found);
                     }
                 } catch (BadRecord bad) {
@@ -113,8 +161,49 @@ public final class EngineMain {
             layout.write(out, state);
             state = layout.read(new DataInputDeserializer(out.getCopyOfBuffer()));
         }
+        state = layout.adopted(state);
         states.put(key, state);
+        state.bind(new ChunkStore[] {stores.computeIfAbsent(key, name -> new Store())});
         return state;
+    }
+
+    /** Keeps chunks as bytes, as a cluster's disk does, or as they are. */
+    private final class Store implements ChunkStore {
+        private final Map<Integer, EventColumns> kept = new HashMap<>();
+        private final Map<Integer, byte[]> written = new HashMap<>();
+
+        @Override
+        public EventColumns load(int number) {
+            try {
+                return encodes && written.containsKey(number)
+                        ? codec.read(new DataInputDeserializer(written.get(number)))
+                        : kept.get(number);
+            } catch (IOException error) {
+                throw new IllegalStateException(error);
+            }
+        }
+
+        @Override
+        public void save(int number, EventColumns events) {
+            try {
+                DataOutputSerializer out = new DataOutputSerializer(64);
+                codec.write(out, events);
+                written.put(number, out.getCopyOfBuffer());
+                kept.put(number, events);
+            } catch (IOException error) {
+                throw new IllegalStateException(error);
+            }
+        }
+
+        @Override
+        public void delete(int number) {
+            kept.remove(number);
+            written.remove(number);
+        }
+    }
+
+    private Map<String, byte[]> of(JsonNode request) {
+        return fields.computeIfAbsent(request.get("key").asText(), key -> new HashMap<>());
     }
 
     private Object value(int column, JsonNode value) {

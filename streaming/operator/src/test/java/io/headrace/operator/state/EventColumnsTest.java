@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.headrace.operator.plan.ColumnRef;
 import io.headrace.operator.plan.ColumnType;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
@@ -13,17 +14,20 @@ import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 
-class RawEventsTest {
-    private static final ColumnType[] KINDS = {
-        ColumnType.INT64, ColumnType.STRING, ColumnType.FLOAT64, ColumnType.BOOL
-    };
+class EventColumnsTest {
+    private static final List<ColumnRef> KINDS =
+            List.of(
+                    new ColumnRef("amount", ColumnType.INT64),
+                    new ColumnRef("place", ColumnType.STRING),
+                    new ColumnRef("price", ColumnType.FLOAT64),
+                    new ColumnRef("flag", ColumnType.BOOL));
 
     private record Expected(long time, String dedup, Object[] values) {}
 
     @Test
     void eventsStayInOrderWhateverIsInsertedAndRemoved() {
         Random chance = new Random(1);
-        RawEvents events = new RawEvents(KINDS);
+        EventColumns events = new EventColumns(KINDS);
         List<Expected> expected = new ArrayList<>();
         for (int i = 0; i < 2_000; i++) {
             if (!expected.isEmpty() && chance.nextInt(3) == 0) {
@@ -48,7 +52,7 @@ class RawEventsTest {
         }
     }
 
-    private static void require(RawEvents events, List<Expected> expected) {
+    private static void require(EventColumns events, List<Expected> expected) {
         assertEquals(expected.size(), events.size());
         for (int row = 0; row < events.size(); row++) {
             Expected one = expected.get(row);
@@ -57,7 +61,7 @@ class RawEventsTest {
             byte[] dedup = one.dedup().getBytes(StandardCharsets.UTF_8);
             assertArrayEquals(dedup, events.dedup(row));
             assertEquals(row, events.find(one.time(), dedup));
-            for (int column = 0; column < KINDS.length; column++) {
+            for (int column = 0; column < KINDS.size(); column++) {
                 assertEquals(one.values()[column], events.value(column, row));
             }
         }
@@ -65,8 +69,8 @@ class RawEventsTest {
 
     @Test
     void anEventThatIsNotThereIsNotFound() {
-        RawEvents events = new RawEvents(KINDS);
-        Object[] nulls = new Object[KINDS.length];
+        EventColumns events = new EventColumns(KINDS);
+        Object[] nulls = new Object[KINDS.size()];
         events.insert(5, 5, new byte[] {1}, nulls);
         assertEquals(-1, events.find(5, new byte[] {2}));
         assertEquals(-1, events.find(4, new byte[] {1}));

@@ -1,0 +1,175 @@
+package io.headrace.operator.state;
+
+import io.headrace.operator.aggregate.Accumulator;
+import io.headrace.operator.aggregate.Accumulators;
+import io.headrace.operator.aggregate.MessagePacker;
+import io.headrace.operator.plan.ViewPlan;
+import io.headrace.operator.plan.WindowPlan;
+import java.io.IOException;
+
+/** Packs events and tiles of a view as the online store keeps them. */
+final class FieldPacker {
+    private static final int ENCODING_VERSION = 1;
+
+    private final ViewPlan view;
+    private final int columns;
+    private final long[] gaps;
+    private final long leastDelay;
+    private final MessagePacker out = new MessagePacker();
+
+    FieldPacker(ViewPlan view) {
+        this.view = view;
+        columns = view.columns().size();
+        gaps =
+                view.features().stream()
+                        .filter(f -> f.window().kind() == WindowPlan.Kind.SESSION)
+                        .mapToLong(f -> f.window().gapMs())
+                        .sorted()
+                        .distinct()
+                        .toArray();
+        leastDelay =
+                view.features().stream().mapToLong(f -> f.window().delayMs()).min().orElse(0);
+    }
+
+    /** A block of those rows that stand alone, or of those that don't. */
+    byte[] events(RawEvents raw, int from, int to, boolean alone) throws IOException {
+        int count = 0;
+        for (int row = from; row < to; row++) {
+            count += raw.standsAlone(row) == alone ? 1 : 0;
+        }
+        begin(count);
+        for (int row = from; row < to; row++) {
+            if (raw.standsAlone(row) == alone) {
+                event(raw, row);
+            }
+        }
+        return out.bytes();
+    }
+
+    /** A block of those events that are in no tile of their hour; null if there are none. */
+    byte[] late(RawEvents raw, int from, int to, TileWidths widths) throws IOException {
+        int count = 0;
+        for (int row = from; row < to; row++) {
+            count += isLate(raw, row, widths) ? 1 : 0;
+        }
+        if (count == 0) {
+            return null;
+        }
+        begin(count);
+        for (int row = from; row < to; row++) {
+            if (isLate(raw, row, widths)) {
+                event(raw, row);
+            }
+        }
+        return out.bytes();
+    }
+
+    /** The partials of the rows that are in a tile, and for each session gap their chains. */
+    byte[] tile(RawEvents raw, int from, int to, TileWidths widths) throws IOException {
+        Accumulator[] partials = Accumulators.of(view);
+        absorb(partials, raw, from, to, widths);
+        out.array(2);
+        out.integer(ENCODING_VERSION);
+        out.array(2);
+        states(partials);
+        out.array(gaps.length);
+        for (long gap : gaps) {
+            chains(partials, raw, from, to, widths, gap);
+        }
+        return out.bytes();
+    }
+
+    private void chains(
+            Accumulator[] partials, RawEvents raw, int from, int to, TileWidths widths, long gap)
+            throws IOException {
+        int count = 0;
+        int row = next(raw, from, to, widths);
+        for (int start = row; start < to; start = row) {
+            row = chainEnd(raw, start, to, widths, gap);
+            count++;
+        }
+        out.array(count);
+        row = next(raw, from, to, widths);
+        while (row < to) {
+            int start = row;
+            row = chainEnd(raw, start, to, widths, gap);
+            for (Accumulator partial : partials) {
+                partial.clear();
+            }
+            absorb(partials, raw, start, row, widths);
+            int last = row - 1;
+            while (!inTile(raw, last, widths)) {
+                last--;
+            }
+            out.array(3);
+            out.integer(raw.time(start));
+            out.integer(raw.time(last));
+            states(partials);
+        }
+    }
+
+    /** The first row of the chain after the one that begins at `start`. */
+    private int chainEnd(RawEvents raw, int start, int to, TileWidths widths, long gap) {
+        int row = start;
+        while (true) {
+            int following = next(raw, row + 1, to, widths);
+            if (following == to || raw.time(following) - raw.time(row) > gap) {
+                return following;
+            }
+            row = following;
+        }
+    }
+
+    private int next(RawEvents raw, int from, int to, TileWidths widths) {
+        int row = from;
+        while (row < to && !inTile(raw, row, widths)) {
+            row++;
+        }
+        return row;
+    }
+
+    private void absorb(
+            Accumulator[] partials, RawEvents raw, int from, int to, TileWidths widths) {
+        for (int row = from; row < to; row++) {
+            if (inTile(raw, row, widths)) {
+                for (Accumulator partial : partials) {
+                    partial.absorb(raw.columns(row), raw.local(row));
+                }
+            }
+        }
+    }
+
+    private boolean inTile(RawEvents raw, int row, TileWidths widths) {
+        return !raw.standsAlone(row) && !isLate(raw, row, widths);
+    }
+
+    /** Whether a window can span the event's hour whole before the event is known. */
+    private boolean isLate(RawEvents raw, int row, TileWidths widths) {
+        long end = (widths.hour(raw.time(row)) + 1) * widths.hourMs();
+        return !raw.standsAlone(row) && raw.available(row) > end - 1 + leastDelay;
+    }
+
+    private void states(Accumulator[] partials) throws IOException {
+        out.array(partials.length);
+        for (Accumulator partial : partials) {
+            partial.pack(out);
+        }
+    }
+
+    private void begin(int count) throws IOException {
+        out.array(2);
+        out.integer(ENCODING_VERSION);
+        out.array(count);
+    }
+
+    private void event(RawEvents raw, int row) throws IOException {
+        out.array(4);
+        out.integer(raw.time(row));
+        out.binary(raw.dedup(row));
+        out.integer(raw.available(row));
+        out.array(columns);
+        for (int column = 0; column < columns; column++) {
+            out.value(raw.value(column, row));
+        }
+    }
+}

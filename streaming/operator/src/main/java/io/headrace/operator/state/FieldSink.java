@@ -1,0 +1,7 @@
+package io.headrace.operator.state;
+
+/** Takes the fields of an entity's online state that an event has changed, in their order. */
+public interface FieldSink {
+    /** The new content of a field. */
+    void put(String field, byte[] content);
+}
