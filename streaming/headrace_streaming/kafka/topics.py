@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from headrace_schemas.errors import ConfigurationError
+from headrace_schemas.kafka_clients import unreachable
 from headrace_schemas.topics import DEPLOYMENT_TOPIC, OUTPUTS, Topic, source_topic
-from headrace_streaming.kafka.clients import unreachable
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
@@ -72,7 +72,7 @@ def _partitions(admin: AdminClient, config: Mapping[str, str]) -> dict[str, int]
     try:
         found = admin.list_topics(timeout=_TIMEOUT_S).topics
     except KafkaException as error:
-        raise unreachable(config) from error
+        raise unreachable(config["bootstrap.servers"]) from error
     return {name: len(topic.partitions) for name, topic in found.items()}
 
 
