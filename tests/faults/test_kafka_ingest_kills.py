@@ -113,12 +113,12 @@ def test_killed_again_and_again_the_tables_are_those_of_a_clean_run(
         send(kafka, "transactions", records())
         whole = take(clean, kafka)
         assert whole.ingested + whole.duplicates + whole.rejected_rows == RECORDS
-        assert min(whole.ingested, whole.duplicates, whole.rejected_rows) > 20
+        assert min(whole.ingested, whole.duplicates, whole.rejected_rows) > 10
         source = fraud_project(clean).source("transactions")
 
         reached = 0
-        # After rejected records and before the events beside them, before anything, then any time.
-        places = [(1, "after"), (1, "before"), (4, "after"), (0, "never"), (0, "never")]
+        # After rejected records and before the events beside them; before others; then any time.
+        places = [(1, "after"), (3, "before"), (0, "never"), (0, "never")]
         for fatal, moment in places:
             servers = kafka["bootstrap.servers"]
             with started(tmp_path / "killed", servers, fatal, moment) as child:

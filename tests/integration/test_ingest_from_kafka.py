@@ -43,7 +43,6 @@ pytestmark = pytest.mark.usefixtures("spark")
 
 BRONZE = "bronze.transactions"
 REJECTED = "rejected.transactions"
-NONE = (None, None, None)
 Config = Mapping[str, str]
 
 
@@ -205,6 +204,22 @@ def test_records_that_the_broker_deleted_unread_are_named_and_skipped_only_when_
     assert skipping.rows == 80 - 40 - 2 - (ends[2] - read[2])
     assert lake.covered() == ends
     assert lake.take().notes == ()
+
+
+def test_records_that_are_deleted_while_it_runs_are_no_silent_loss(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = topic_run._stream
+
+    def deleted(*arguments: Any) -> Any:
+        lake.delete_before({1: 2})
+        return stream(*arguments)
+
+    monkeypatch.setattr(topic_run, "_stream", deleted)
+    lake.send(transactions(0, 40))
+    with pytest.raises(ConfigurationError, match="lacks: offsets 0 to 1 of partition 1"):
+        lake.take()
+    assert lake.covered() == {}
 
 
 def test_a_topic_that_was_made_anew_is_read_from_its_start(lake: Lake) -> None:

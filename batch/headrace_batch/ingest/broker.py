@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from py4j.protocol import Py4JJavaError
 
-from headrace_schemas.errors import ConfigurationError
+from headrace_schemas.errors import ConfigurationError, HeadraceError
 from headrace_schemas.kafka_clients import unreachable
 
 if TYPE_CHECKING:
@@ -83,29 +83,32 @@ class Broker:
     @contextmanager
     def _admin(self, topic: str) -> Iterator[Any]:
         """A client for a few questions about a topic; what Kafka raises becomes one line."""
+        try:
+            admin = self._client()
+            try:
+                yield admin
+            finally:
+                admin.close(self._jvm.java.time.Duration.ZERO)
+        except Py4JJavaError as error:
+            raise self._explained(topic, error) from error
+
+    def _client(self) -> Any:
         given = self._jvm.java.util.Properties()
         timeouts = ("default.api.timeout.ms", "request.timeout.ms")
         limits = dict.fromkeys(timeouts, str(_TIMEOUT_MS))
         for name, value in {**self._properties, **limits}.items():
             given.setProperty(name, value)
-        admin = None
         try:
-            admin = self._jvm.org.apache.kafka.clients.admin.AdminClient.create(given)
-            yield admin
+            return self._jvm.org.apache.kafka.clients.admin.AdminClient.create(given)
         except TypeError as error:
-            # So py4j calls a package instead of a class.
+            # What py4j finds no class for is a package, which can't be called.
             raise ConfigurationError(
                 "the active Spark session has no connector to Kafka",
                 hint="add org.apache.spark:spark-sql-kafka-0-10_2.13 in the version of Spark, or"
                 " stop it to have a session made",
             ) from error
-        except Py4JJavaError as error:
-            raise self._explained(topic, error) from error
-        finally:
-            if admin is not None:
-                admin.close(self._jvm.java.time.Duration.ZERO)
 
-    def _explained(self, topic: str, error: Py4JJavaError) -> Exception:
+    def _explained(self, topic: str, error: Py4JJavaError) -> HeadraceError:
         cause = error.java_exception
         while cause.getCause() is not None:
             cause = cause.getCause()

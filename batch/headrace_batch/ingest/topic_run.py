@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from headrace_batch.ingest.broker import Broker, TopicNow
 from headrace_batch.ingest.contract import Contract, contract_of
 from headrace_batch.ingest.counting import Counts
+from headrace_batch.ingest.covered import Covered
 from headrace_batch.ingest.topic_report import KafkaReport, TopicReport
 from headrace_batch.ingest.topic_rows import TopicRows, no_rows, read_rows
 from headrace_batch.ingest.topic_start import Start, start_of
@@ -129,7 +130,8 @@ class _Run:
 
     def require_no_loss(self, now: TopicNow) -> None:
         """Raise ConfigurationError where the topic has lost records since this run began."""
-        start_of(now, self._tables.covered(), self.contract.source.table, skip_lost=False)
+        had = Covered(self.topic.identity, self._covered)
+        start_of(now, had, self.contract.source.table, skip_lost=False)
 
     def report(self, warehouse: Warehouse) -> TopicReport:
         """What this run did."""
