@@ -1,4 +1,4 @@
-"""The stream job of a test, and records in and out of the topics of its broker."""
+"""The stream job of a test, a broker alone, and records in and out of its topics."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Consumer, Message, Producer
 
 from headrace_features.project import load_project
-from headrace_schemas.settings import Settings
+from headrace_schemas.settings import Settings, load
 from headrace_streaming.job import deployment
+from headrace_streaming.kafka.clients import kafka_config
+from headrace_streaming.services import control
+from headrace_streaming.services.embedded import Service, locked
 
 #: How long a test waits for what the stream has to do.
 PATIENCE_S = 90.0
@@ -23,6 +28,18 @@ def deploy(settings: Settings, **options: Any) -> deployment.Deployment:
     """Deploy the built-in project's job on the cluster of a test."""
     environ = {**os.environ, "HEADRACE_HOME": str(settings.home)}
     return deployment.deploy(settings, load_project(settings), environ, **options)
+
+
+@contextmanager
+def broker_in(home: Path) -> Iterator[dict[str, str]]:
+    """The embedded broker, without a cluster; the properties of its clients."""
+    with locked(home):
+        control._start(home, Service.KAFKA, os.environ)
+        assert control._comes(home, Service.KAFKA)
+    try:
+        yield kafka_config(load(home, {"HEADRACE_HOME": str(home)}))
+    finally:
+        control.down(home)
 
 
 def send(config: Mapping[str, str], topic: str, records: Iterable[tuple[str, bytes]]) -> None:

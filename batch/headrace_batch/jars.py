@@ -6,13 +6,13 @@ from pathlib import Path
 
 from headrace_features.archives import Archives
 
-#: With which Spark reads and writes Delta tables: for its setting `spark.jars`.
-DELTA = Archives(
-    what="Spark's Delta jars",
+#: With which Spark reads and writes Delta tables and reads Kafka: for its setting `spark.jars`.
+SPARK = Archives(
+    what="Spark's jars for Delta and Kafka",
     lock=Path(__file__).with_name("jgo.lock.toml"),
     variable="HEADRACE_SPARK_JARS",
     extra="batch",
 )
 
 if __name__ == "__main__":
-    print(*DELTA.paths(), sep="\n")  # noqa: T201 - the set-up fetches and lists them this way
+    print(*SPARK.paths(), sep="\n")  # noqa: T201 - the set-up fetches and lists them this way

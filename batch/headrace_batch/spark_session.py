@@ -18,7 +18,7 @@ from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
 
 from headrace_batch.first_line import first_line
-from headrace_batch.jars import DELTA
+from headrace_batch.jars import SPARK
 from headrace_features.java import java_home
 from headrace_schemas.errors import ConfigurationError
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from headrace_schemas.settings import Settings
 
 _EXTENSION = "io.delta.sql.DeltaSparkSessionExtension"
+#: One class of each connector that the jars bring.
+_CONNECTORS = (_EXTENSION, "org.apache.spark.sql.kafka010.KafkaSourceProvider")
 
 #: What holds for every master.
 _ALWAYS: Mapping[str, str] = {
@@ -37,6 +39,8 @@ _ALWAYS: Mapping[str, str] = {
     "spark.sql.execution.arrow.maxRecordsPerBatch": "16384",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
+    # Streams keep nothing in a checkpoint that they would need again.
+    "spark.sql.streaming.forceDeleteTempCheckpointLocation": "true",
     # The same URLs as everywhere else in Headrace; Hadoop calls its own store s3a.
     "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
 }
@@ -88,7 +92,7 @@ def spark_session(settings: Settings) -> SparkSession:
 
 def _embedded(settings: Settings) -> SparkSession:
     os.environ["JAVA_HOME"] = str(java_home())
-    jars = ",".join(map(str, DELTA.paths()))
+    jars = ",".join(map(str, SPARK.paths()))
     chosen = {"spark.master": settings.spark.master, "spark.jars": jars, **settings.spark.conf}
     conf = SparkConf(loadDefaults=False).setAppName("headrace")
     conf.setAll(list({**_defaults(chosen["spark.master"]), **chosen}.items()))
@@ -137,7 +141,7 @@ def _is_no_interrupt(record: logging.LogRecord) -> bool:
 
 
 def _below_spark_submit(settings: Settings) -> SparkSession:
-    """A session in the JVM that spark-submit has started, with the Delta jars added to it."""
+    """A session in the JVM that spark-submit has started, with our jars added if it lacks them."""
     SparkContext._ensure_initialized()  # noqa: SLF001 - as pyspark itself
     conf = SparkConf()
     chosen: dict[str, str] = {**_defaults(conf.get("spark.master", "")), **settings.spark.conf}
@@ -145,8 +149,10 @@ def _below_spark_submit(settings: Settings) -> SparkSession:
         conf.setIfMissing(name, value)
     jvm: Any = SparkContext._jvm  # noqa: SLF001 - there is no public name for it
     loader = jvm.java.lang.Thread.currentThread().getContextClassLoader()
-    if loader.getResource(_EXTENSION.replace(".", "/") + ".class") is None:
-        jars = DELTA.paths()
+    resources = [f"{name.replace('.', '/')}.class" for name in _CONNECTORS]
+    if any(loader.getResource(resource) is None for resource in resources):
+        # What is there already comes first.
+        jars = SPARK.paths()
         for jar in jars:
             loader.addURL(jvm.java.net.URL(jar.as_uri()))
         given = conf.get("spark.jars", "") or ""

@@ -59,6 +59,9 @@ class TimeRange(msgspec.Struct, frozen=True):
 PLAUSIBLE = TimeRange(earliest_ms=946_684_800_000, latest_ms=4_102_444_800_000)
 """From 2000-01-01 to 2100-01-01: what a time has to lie in unless a caller says otherwise."""
 
+MOST_AHEAD_MS = 300_000
+"""How far an event may be ahead of the time at which its record was sent, ms."""
+
 
 class TimeProblem(msgspec.Struct, frozen=True):
     """Why a time is refused, as a code and in words."""

@@ -9,6 +9,11 @@ from headrace_schemas.errors import ConfigurationError
 #: The column by which tables are partitioned: the UTC date of the event time.
 EVENT_DATE = "event_date"
 
+#: Where an event of a bronze table was in Kafka; null for one that came in a file.
+KAFKA_TOPIC = "_kafka_topic"
+KAFKA_PARTITION = "_kafka_partition"
+KAFKA_OFFSET = "_kafka_offset"
+
 # Shorter than what any catalogue or file system allows; no dot, slash or `..` can get through.
 _PART = re.compile("[a-z][a-z0-9_]{0,126}")
 

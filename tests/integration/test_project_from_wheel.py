@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
-from headrace_batch.jars import DELTA
+from headrace_batch.jars import SPARK
 from headrace_features import oracle
 from headrace_features.java import java_home
 from headrace_features.oracle import SpineRow
@@ -222,7 +222,7 @@ def test_backfilled_tables_hold_what_the_oracle_computes(shop: Path, declared: P
 
 
 def test_spark_gives_the_same_from_the_wheel(machine: Machine, shop: Path, tmp_path: Path) -> None:
-    jars = ":".join(map(str, DELTA.paths()))
+    jars = ":".join(map(str, SPARK.paths()))
     done = machine.run(
         f"export JAVA_HOME='{java_home()}' HEADRACE_SPARK_JARS='{jars}';"
         " headrace features history --service recommender --spine spine.parquet"

@@ -16,7 +16,11 @@ from headrace_batch.local_engine import LocalEngine
 from headrace_batch.warehouse import Warehouse
 from headrace_features.fraud.definitions import fraud
 from headrace_features.java import java_home
+from headrace_schemas.topics import Topic
+from headrace_streaming.kafka.topics import create_topics
+from ingestion import transactions
 from lakes import settings_in, write_events, write_simulated
+from streams import broker_in, send_events
 
 JOBS = Path(__file__).parents[2] / "batch" / "headrace_batch" / "jobs"
 SUBMIT = str(Path(sys.executable).with_name("spark-submit"))
@@ -108,11 +112,30 @@ def test_the_backfill_job_works_on_a_project_whose_modules_no_worker_has(tmp_pat
     ]
 
 
+def test_the_job_from_kafka_finds_the_connector_and_takes_a_topic_in(tmp_path: Path) -> None:
+    with broker_in(tmp_path / "broker") as kafka:
+        create_topics(kafka, [Topic("transactions", key="card_id")])
+        send_events(kafka, "transactions", "card_id", transactions(0, 20))
+
+        ran = submit(
+            "ingest_kafka",
+            *("--source", "transactions"),
+            cwd=tmp_path,
+            HEADRACE_KAFKA_BOOTSTRAP_SERVERS=kafka["bootstrap.servers"],
+        )
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert ran.stdout.startswith("transactions: 20 of 20 rows, 0 duplicates, 0 rejected")
+    settings = settings_in(tmp_path / ".headrace")
+    assert Warehouse.of(settings).read("bronze.transactions").num_rows == 20
+
+
 @pytest.mark.parametrize(
     ("job", "arguments", "words", "status"),
     [
         ("backfill", ["--start", "2020-01-02", "--end", "2020-01-01"], "no table bronze", 78),
         ("history", ["--spine", "none", "--out", "out"], "no features are asked for", 78),
+        ("ingest_kafka", [], "which broker has the topics?", 78),
     ],
 )
 def test_a_mistake_is_one_line_and_a_status(
@@ -127,7 +150,7 @@ def test_a_mistake_is_one_line_and_a_status(
     assert words in lines[0]
 
 
-@pytest.mark.parametrize("job", ["backfill", "history"])
+@pytest.mark.parametrize("job", ["backfill", "history", "ingest", "ingest_kafka"])
 def test_help_says_where_settings_come_from(job: str) -> None:
     ran = subprocess.run(
         [sys.executable, str(JOBS / f"{job}.py"), "--help"],

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import random
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
+from headrace_batch.ingest.topic_run import ingest_topics
 from headrace_batch.simulator import config_for_rows
+from headrace_batch.warehouse import Warehouse
 from headrace_features import oracle
 from headrace_features.decisions import fired
 from headrace_features.fraud import definitions as fraud
@@ -180,6 +183,7 @@ def test_in_ordered_mode_decisions_equal_the_batch_values(stream: Settings) -> N
     assert {json.loads(alert.value() or b"")["id"] for alert in alerts} == flagged
 
 
+@pytest.mark.usefixtures("spark")
 def test_in_immediate_mode_decisions_equal_the_oracle_in_the_order_of_arrival(
     stream: Settings,
 ) -> None:
@@ -187,7 +191,10 @@ def test_in_immediate_mode_decisions_equal_the_oracle_in_the_order_of_arrival(
     events = transactions(400, chance)
     arrival = sorted(events, key=lambda e: e["event_time"] + chance.choice([0, 0, 0, 1_500_000]))
     again = chance.sample(arrival, 20)
-    broken = [b"", b"{}", b'{"transaction_id": 5}', b"\xff\xfe"]
+    ahead = json.dumps(
+        transactions(1, chance)[0] | {"event_time": int(time.time() * 1000) + DAY_MS}
+    )
+    broken = [b"", b"{}", b'{"transaction_id": 5}', b"\xff\xfe", ahead.encode()]
     config = kafka_config(stream)
     deploy(stream)
 
@@ -205,7 +212,9 @@ def test_in_immediate_mode_decisions_equal_the_oracle_in_the_order_of_arrival(
     assert sorted(letter.value() or b"" for letter in dead) == sorted(broken)
     letters = list(dead_letters(config))
     assert sorted(letter.value for letter in letters) == sorted(broken)
-    assert {letter.reason for letter in letters} == {"undecodable", "missing_field", "wrong_type"}
+    assert {letter.reason for letter in letters} == {
+        *("undecodable", "missing_field", "wrong_type", "event_time_out_of_range")
+    }
     assert {letter.topic for letter in letters} == {"transactions"}
     # Nothing was mended: the record that is sent again is refused again.
     assert replay(config, "wrong_type") == 1
@@ -215,6 +224,21 @@ def test_in_immediate_mode_decisions_equal_the_oracle_in_the_order_of_arrival(
     late = [json.loads(m.value() or b"") for m in received(config, "late-events", len(again))]
     twice = [entry["id"] for entry in late if entry["reason"] == "duplicate"]
     assert sorted(twice) == sorted(event["transaction_id"] for event in again)
+    require_the_same_in_the_lake(stream, [d["id"] for d in decided])
+
+
+def require_the_same_in_the_lake(settings: Settings, decided: Sequence[str]) -> None:
+    """See that batch takes the records for events that the stream does, and refuses the others."""
+    config = kafka_config(settings)
+    ingest_topics(settings, load_project(settings), config, source="transactions")
+    warehouse = Warehouse.of(settings)
+    events = warehouse.read("bronze.transactions", ["transaction_id"]).column(0).to_pylist()
+    assert sorted(events) == sorted(decided)
+    rejected = warehouse.read("rejected.transactions").to_pylist()
+    assert sorted((row["file"], row["row_number"], *row["reasons"]) for row in rejected) == sorted(
+        (f"kafka://{letter.topic}/{letter.partition}", letter.offset, letter.reason)
+        for letter in dead_letters(config)
+    )
 
 
 def test_a_job_that_was_stopped_goes_on_from_its_savepoint(stream: Settings) -> None:

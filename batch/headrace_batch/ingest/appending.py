@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -26,6 +26,11 @@ from headrace_schemas.errors import ConfigurationError, RetryableError
 ATTEMPTS = 50
 
 _APPLICATION = "headrace.ingest"
+
+
+def this_process() -> str:
+    """This process, as a table's history names it."""
+    return f"{os.getpid()} on {socket.gethostname()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +54,23 @@ class IngestOf:
         return {
             "headrace.ingest_id": self.ingest_id,
             "headrace.file": self.file,
-            "headrace.process": f"{os.getpid()} on {socket.gethostname()}",
+            "headrace.process": this_process(),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """One commit to come.
+
+    Attributes:
+        rows: what it adds.
+        told: what the table's history says about it.
+        recorded: the application transactions that say what it has dealt with.
+    """
+
+    rows: pa.Table
+    told: Mapping[str, str]
+    recorded: Sequence[Transaction]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +108,45 @@ class Appender:
             ConfigurationError: the table can't be read, or has other types.
             RetryableError: others kept committing, or the store can't be reached.
         """
+        done = 0
+
+        def made(table: DeltaTable) -> Addition | None:
+            nonlocal done
+            done = min(ingest.progress(table), upto)
+            if done >= upto:
+                return None
+            recorded = [Transaction(ingest.application, upto)]
+            return Addition(rows_of(table, done), ingest.told(), recorded)
+
+        table = self.append_next(made)
+        return Appended(table, done)
+
+    def append_next(self, made: Callable[[DeltaTable], Addition | None]) -> DeltaTable:
+        """Commit what is made of the newest version of the table as its very next version.
+
+        Args:
+            made: makes what to commit, or None where the table needs nothing more. Called again
+                where another commit came first.
+
+        Returns:
+            The table after the commit, or the one that needs nothing more.
+
+        Raises:
+            ConfigurationError: the table can't be read, or has other types.
+            RetryableError: others kept committing, or the store can't be reached.
+        """
         cause = ""
         for _ in range(ATTEMPTS):
             table = self.opened()
-            done = ingest.progress(table)
-            if done >= upto:
-                return Appended(table, upto)
-            rows = rows_of(table, done)
+            addition = made(table)
+            if addition is None:
+                return table
             try:
-                self._commit(table, rows, ingest, upto)
+                self._commit(table, addition)
             except CommitFailedError as error:
                 cause = first_line(error)
                 continue
-            return Appended(table, done)
+            return table
         raise RetryableError(
             f"{self.table} was committed to by others {ATTEMPTS} times in a row, last by"
             f" {self._last_writer()} ({cause})",
@@ -120,18 +166,18 @@ class Appender:
                 )
         return table
 
-    def _commit(self, table: DeltaTable, rows: pa.Table, ingest: IngestOf, upto: int) -> None:
+    def _commit(self, table: DeltaTable, addition: Addition) -> None:
         with self.warehouse.explaining(self.table, except_for=CommitFailedError):
             write_deltalake(
                 table,
-                rows,
+                addition.rows,
                 mode="append",
                 # A column that the schema has gained since is added to the table.
                 schema_mode="merge",
                 commit_properties=CommitProperties(
-                    custom_metadata=ingest.told(),
+                    custom_metadata=dict(addition.told),
                     max_commit_retries=0,
-                    app_transactions=[Transaction(ingest.application, upto)],
+                    app_transactions=list(addition.recorded),
                 ),
             )
 

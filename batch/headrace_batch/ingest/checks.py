@@ -59,7 +59,7 @@ def check(
         refused += tuple(_rejected(raw, found, np.flatnonzero(bad)))
         good = good.filter(pa.array(~bad))
         numbers = numbers[~bad]
-    return CheckedRows(_with_date(good, contract.source.event_time), numbers, refused)
+    return CheckedRows(with_date(good, contract.source.event_time), numbers, refused)
 
 
 def rejected_table(rows: list[RefusedRow], ingest_id: str, file: str) -> pa.Table:
@@ -78,7 +78,7 @@ def rejected_table(rows: list[RefusedRow], ingest_id: str, file: str) -> pa.Tabl
     )
 
 
-def _with_date(good: pa.Table, event_time: str) -> pa.Table:
+def with_date(good: pa.Table, event_time: str) -> pa.Table:
     """The rows with the day of their event time, in UTC."""
     times = good.column(event_time).to_numpy()
     days = np.floor_divide(times, _MS_PER_DAY).astype(np.int32)

@@ -13,9 +13,13 @@ from headrace_features.definitions.sources import EventSource
 from headrace_schemas.codec import Codec
 from headrace_schemas.columns import Column, ColumnType
 from headrace_schemas.errors import ConfigurationError
-from headrace_schemas.tables import EVENT_DATE, rejected_table
-
-#: The partition column of every bronze table: the day of the event time, in UTC.
+from headrace_schemas.tables import (
+    EVENT_DATE,
+    KAFKA_OFFSET,
+    KAFKA_PARTITION,
+    KAFKA_TOPIC,
+    rejected_table,
+)
 
 _ARROW = {
     ColumnType.INT64: pa.int64(),
@@ -24,7 +28,13 @@ _ARROW = {
     ColumnType.BOOL: pa.bool_(),
 }
 
-#: Rejected rows of any source: which file and row, why, and the row itself.
+#: What the rows of a bronze table have besides once some of them came from Kafka.
+POSITION_SCHEMA = pa.schema(
+    [(KAFKA_TOPIC, pa.string()), (KAFKA_PARTITION, pa.int32()), (KAFKA_OFFSET, pa.int64())]
+)
+
+#: Rejected rows of any source: which file and row, why, and the row itself. A record of Kafka has
+#: its topic and partition for a file, and its offset for a number.
 REJECTED_SCHEMA = pa.schema(
     [
         ("ingest_id", pa.string()),

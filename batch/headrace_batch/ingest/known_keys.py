@@ -34,6 +34,9 @@ class NewKeys:
     hashes: Hashes
 
 
+NO_KEYS = NewKeys(np.empty(0, np.bool_), np.empty(0, np.uint64))
+
+
 class KnownKeys:
     """The dedup keys of one bronze table, as far as it has been looked at.
 

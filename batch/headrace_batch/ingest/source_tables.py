@@ -12,7 +12,7 @@ from headrace_batch.ingest.appending import Appender, IngestOf
 from headrace_batch.ingest.checks import CheckedRows, rejected_table
 from headrace_batch.ingest.contract import REJECTED_SCHEMA, Contract
 from headrace_batch.ingest.counting import Counts, source_report
-from headrace_batch.ingest.known_keys import KnownKeys, NewKeys
+from headrace_batch.ingest.known_keys import NO_KEYS, KnownKeys
 from headrace_batch.ingest.raw_rows import Numbers, RefusedRow
 from headrace_batch.ingest.report import SourceReport
 from headrace_batch.warehouse import Warehouse
@@ -122,7 +122,7 @@ class _NewEvents:
         self._known = known
         self._key = contract.source.dedup_key
         self._time = contract.source.event_time
-        self.new = NewKeys(np.empty(0, np.bool_), np.empty(0, np.uint64))
+        self.new = NO_KEYS
 
     def after(self, table: DeltaTable, done: int) -> pa.Table:
         """The events of rows after number `done` whose keys the table does not have."""
@@ -131,10 +131,10 @@ class _NewEvents:
         self.new = self._known.new(table, keys)
         if not self.new.at.all():
             rows = rows.filter(pa.array(self.new.at))
-        return _in_time_order(rows, self._time)
+        return in_time_order(rows, self._time)
 
 
-def _in_time_order(rows: pa.Table, event_time: str) -> pa.Table:
+def in_time_order(rows: pa.Table, event_time: str) -> pa.Table:
     """The rows by time: one file for each day, whose row groups can be skipped by time."""
     times = rows.column(event_time).to_numpy()
     if (times[1:] >= times[:-1]).all():

@@ -1,4 +1,4 @@
-"""`headrace ingest`: events from files into their tables, once each."""
+"""`headrace ingest`: events from files or topics into their tables, once each."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headrace_orchestration.commands.backfill import EngineName
+from headrace_orchestration.commands.ingest_kafka import ingest_kafka
 from headrace_orchestration.output import JsonOption, console, print_json, print_table, progress
 from headrace_orchestration.session import current_project
 from headrace_schemas.errors import ConfigurationError
@@ -14,27 +15,50 @@ from headrace_schemas.errors import ConfigurationError
 if TYPE_CHECKING:
     from headrace_batch.ingest.report import IngestReport
 
-File = Annotated[str, typer.Option("--file", help="A file, a folder or a pattern in quotes.")]
+File = Annotated[
+    str | None, typer.Option("--file", help="A file, a folder or a pattern in quotes.")
+]
+FromKafka = Annotated[
+    bool, typer.Option("--from-kafka", help="The topics of the event sources, on Spark.")
+]
+SkipLost = Annotated[
+    bool,
+    typer.Option(
+        "--skip-lost", help="With --from-kafka: go on without records that the broker deleted."
+    ),
+]
 Format = Annotated[
     str | None,
     typer.Option("--format", help="parquet, csv, jsonl or handbook. Default: by the ending."),
 ]
 Source = Annotated[
-    str | None, typer.Option(help="The event source. Default: the only one, or by --format.")
+    str | None,
+    typer.Option(help="The event source. Default: the only one, by --format, or all topics."),
 ]
 
 
-def ingest(
-    file: File,
+def ingest(  # noqa: PLR0913, PLR0917 - one for each option
+    file: File = None,
+    from_kafka: FromKafka = False,
     format: Format = None,  # noqa: A002 - the option's name
     source: Source = None,
     engine: EngineName = None,
+    skip_lost: SkipLost = False,
     as_json: JsonOption = False,
 ) -> None:
     """Append events to their Delta table, each once however often this runs.
 
     Rows that break the contract are kept aside with their reasons.
     """
+    if from_kafka:
+        _refuse_with_kafka(file=file, format=format, engine=engine)
+        ingest_kafka(source, skip_lost=skip_lost, as_json=as_json)
+        return
+    if file is None or skip_lost:
+        lacks = "--from-kafka" if skip_lost else "--file or --from-kafka"
+        raise ConfigurationError(
+            f"headrace ingest needs {lacks}", hint="see headrace ingest --help"
+        )
     settings, project = current_project()
     chosen = engine or settings.engine.default
     with progress(f"ingest {file}", quiet=as_json) as advance:
@@ -62,6 +86,17 @@ def ingest(
     failure = report.failure()
     if failure is not None:
         raise failure
+
+
+def _refuse_with_kafka(*, file: str | None, format: str | None, engine: str | None) -> None:  # noqa: A002 - the option's name
+    """Raise ConfigurationError for options that say something else than Kafka, on Spark."""
+    given = {"--file": file, "--format": format, "--engine": None if engine == "spark" else engine}
+    for option, value in given.items():
+        if value is not None:
+            raise ConfigurationError(
+                f"{option} {value} can't go with --from-kafka, which takes topics in by Spark",
+                hint="leave one of them out",
+            )
 
 
 def _show(report: IngestReport) -> None:

@@ -8,7 +8,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from headrace_batch.jars import DELTA
+from headrace_batch.jars import SPARK
 from headrace_features.archives import Archives
 from headrace_features.java import java_home, java_version
 from headrace_orchestration.diagnosis.checks import Check, Status, failed
@@ -41,7 +41,7 @@ def machine_checks(*, spark_wanted: bool) -> list[Check]:
         _python(),
         *_packages(lacking),
         _java(lacking),
-        _jars("Spark's jars", DELTA, lacking, "headrace_batch.jars"),
+        _jars("Spark's jars", SPARK, lacking, "headrace_batch.jars"),
         _jars("Kafka's jars", BROKER, Status.WARNING, "headrace_streaming.jars"),
         _jars("Flink's jars", CONNECTOR, Status.WARNING, "headrace_streaming.jars"),
         _operator(),

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from headrace_schemas.event_times import MOST_AHEAD_MS
+
 
 class Mode(StrEnum):
     """When events are absorbed: on arrival, or in the order of time behind the watermark."""
@@ -19,7 +21,8 @@ class JobConfig:
     """One deployment.
 
     Attributes:
-        kafka: the properties of Kafka's clients, those of TLS and SASL among them; never shown.
+        kafka: the properties of Kafka's clients in Java, those of TLS and SASL among them; never
+            shown.
         epoch: number of the deployment; rises with every one.
         mode: when events are absorbed.
         bounded: end at the newest records of the start instead of going on for ever.
@@ -43,7 +46,7 @@ class JobConfig:
     out_of_orderness_ms: int = 5_000
     idle_ms: int = 5_000
     most_apart_ms: int = 86_400_000
-    most_ahead_ms: int = 300_000
+    most_ahead_ms: int = MOST_AHEAD_MS
     most_events: int = 100_000
     checkpoint_interval_ms: int = 1_000
     parallelism: int = 2

@@ -15,7 +15,7 @@ from headrace_schemas.settings import load
 from headrace_streaming.job.assembly import assemble, job_name
 from headrace_streaming.job.config import JobConfig, Mode
 from headrace_streaming.job.environment import new_environment
-from headrace_streaming.kafka.clients import kafka_config
+from headrace_streaming.kafka.clients import connector_properties, kafka_config
 from headrace_streaming.kafka.epochs import claim_epoch
 from headrace_streaming.kafka.topics import create_topics, topics_of
 
@@ -28,7 +28,7 @@ def main() -> None:
     kafka = kafka_config(settings)
     create_topics(kafka, topics_of(project))
     config = JobConfig(
-        kafka=kafka,
+        kafka=connector_properties(kafka),
         epoch=claim_epoch(kafka, project.name),
         mode=Mode(arguments.mode),
         bounded=arguments.bounded,

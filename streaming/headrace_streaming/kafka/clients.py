@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headrace_schemas.errors import RetryableError
+from headrace_schemas.kafka_clients import java_properties
 from headrace_schemas.setting_table import EMBEDDED
 from headrace_streaming.services.embedded import Service, address_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from headrace_schemas.settings import Settings
 
-
-def unreachable(config: Mapping[str, str]) -> RetryableError:
-    """The error for a broker that doesn't answer."""
-    return RetryableError(
-        f"no Kafka broker answers at {config['bootstrap.servers']}",
-        hint="see [kafka] bootstrap_servers; the embedded one: headrace status, headrace up",
-    )
+#: Where Flink's connector has Kafka's classes.
+_IN_CONNECTOR = "org.apache.flink.kafka.shaded.org.apache.kafka"
 
 
 def kafka_config(settings: Settings) -> dict[str, str]:
@@ -31,3 +28,14 @@ def kafka_config(settings: Settings) -> dict[str, str]:
     if servers == EMBEDDED:
         servers = address_of(settings.home, Service.KAFKA)
     return {**settings.kafka.options, "bootstrap.servers": servers}
+
+
+def connector_properties(config: Mapping[str, str]) -> dict[str, str]:
+    """The same properties as Flink's connector takes them.
+
+    Raises:
+        ConfigurationError: a file that they name can't be read, or users can't log in that way.
+    """
+    return java_properties(
+        config, lambda path: Path(path).read_text(encoding="ascii"), _IN_CONNECTOR
+    )

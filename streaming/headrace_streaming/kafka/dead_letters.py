@@ -7,8 +7,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from headrace_schemas.kafka_clients import unreachable
 from headrace_schemas.topics import DEAD_LETTERS
-from headrace_streaming.kafka.clients import unreachable
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, Message
@@ -85,7 +85,7 @@ def replay(config: Mapping[str, str], reason: str | None = None) -> int:
                 producer.poll(0)
                 sent += 1
         if producer.flush(_TIMEOUT_S):
-            raise unreachable(config)
+            raise unreachable(config["bootstrap.servers"])
         # Only now: a crash before it sends some twice, which the stream recognises.
         _commit(consumer)
     return sent
@@ -124,7 +124,7 @@ def _until_now(
             if start < end:
                 left[place.partition] = end
     except KafkaException as error:
-        raise unreachable(config) from error
+        raise unreachable(config["bootstrap.servers"]) from error
     consumer.assign(starts)
     while left:
         for message in consumer.consume(_BATCH, 1.0):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from headrace_schemas.kafka_clients import unreachable
 from headrace_schemas.topics import DEPLOYMENTS
-from headrace_streaming.kafka.clients import unreachable
 
 _TIMEOUT_S = 10.0
 
@@ -31,5 +31,5 @@ def claim_epoch(config: Mapping[str, str], project: str) -> int:
     producer.produce(DEPLOYMENTS, announced, project.encode(), on_delivery=note)
     producer.flush(_TIMEOUT_S)
     if not claimed:
-        raise unreachable(config)
+        raise unreachable(config["bootstrap.servers"])
     return claimed[0]

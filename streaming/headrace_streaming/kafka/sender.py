@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headrace_schemas.errors import RetryableError
-from headrace_streaming.kafka.clients import unreachable
+from headrace_schemas.kafka_clients import unreachable
 from headrace_streaming.kafka.disorder import Sent
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def send(
     if failed:
         raise RetryableError(f"the broker refused a record: {failed[0].str()}")
     if left:
-        raise unreachable(config)
+        raise unreachable(config["bootstrap.servers"])
     return SendReport(count, time.monotonic() - started)
 
 

@@ -14,6 +14,7 @@ from headrace_features.definitions.windows import (
 )
 from headrace_features.state.layout import AS_OF_RETENTION_MS
 from headrace_schemas.errors import ConfigurationError
+from headrace_schemas.kafka_clients import unreachable
 from headrace_schemas.topics import (
     DEPLOYMENT_TOPIC,
     OUTPUTS,
@@ -21,7 +22,6 @@ from headrace_schemas.topics import (
     source_topic,
     updates_topic,
 )
-from headrace_streaming.kafka.clients import unreachable
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
@@ -100,7 +100,7 @@ def _partitions(admin: AdminClient, config: Mapping[str, str]) -> dict[str, int]
     try:
         found = admin.list_topics(timeout=_TIMEOUT_S).topics
     except KafkaException as error:
-        raise unreachable(config) from error
+        raise unreachable(config["bootstrap.servers"]) from error
     return {name: len(topic.partitions) for name, topic in found.items()}
 
 

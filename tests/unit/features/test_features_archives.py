@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace_batch.jars import DELTA
+from headrace_batch.jars import SPARK
 from headrace_features import archives
 from headrace_schemas.errors import ConfigurationError
 
@@ -15,7 +15,7 @@ JAR = archives.LockedJar("org.example", "example", "1.0", hashlib.sha256(b"bytes
 
 @pytest.fixture(autouse=True)
 def no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(DELTA.variable, raising=False)
+    monkeypatch.delenv(SPARK.variable, raising=False)
 
 
 def test_the_variable_names_the_jars_in_its_order(
@@ -24,20 +24,20 @@ def test_the_variable_names_the_jars_in_its_order(
     paths = [tmp_path / "b.jar", tmp_path / "a.jar"]
     for path in paths:
         path.touch()
-    monkeypatch.setenv(DELTA.variable, os.pathsep.join(map(str, paths)))
-    assert DELTA.paths() == tuple(paths)
+    monkeypatch.setenv(SPARK.variable, os.pathsep.join(map(str, paths)))
+    assert SPARK.paths() == tuple(paths)
 
 
 def test_a_named_jar_that_does_not_exist_is_refused_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(DELTA.variable, str(tmp_path / "gone.jar"))
+    monkeypatch.setenv(SPARK.variable, str(tmp_path / "gone.jar"))
     with pytest.raises(ConfigurationError, match=r"HEADRACE_SPARK_JARS names .*gone\.jar"):
-        DELTA.paths()
+        SPARK.paths()
 
 
 def test_the_jars_in_place_are_those_of_the_lock() -> None:
-    for jar, path in zip(DELTA.locked(), DELTA.paths(), strict=True):
+    for jar, path in zip(SPARK.locked(), SPARK.paths(), strict=True):
         archives.check_sum(jar, path)
 
 
@@ -57,7 +57,7 @@ def test_without_a_network_one_error_says_what_to_do_and_nothing_is_left(
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nobody listens there
     with pytest.raises(ConfigurationError, match=r"could not fetch .* HEADRACE_SPARK_JARS"):
-        DELTA.paths()
+        SPARK.paths()
     assert list((tmp_path / "headrace").iterdir()) == []
 
 

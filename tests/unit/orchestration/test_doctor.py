@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace_batch.jars import DELTA
+from headrace_batch.jars import SPARK
 from headrace_features import archives
 from headrace_features.feast_plugin.changes import MEANING_TAG, VERSION_TAG, Registered
 from headrace_features.feast_plugin.registry_file import registered_views
@@ -83,7 +83,7 @@ def test_missing_java_is_a_problem_only_where_spark_is_the_engine(
 @pytest.mark.parametrize(
     ("name", "jars", "module"),
     [
-        ("Spark's jars", DELTA, "headrace_batch.jars"),
+        ("Spark's jars", SPARK, "headrace_batch.jars"),
         ("Kafka's jars", BROKER, "headrace_streaming.jars"),
         ("Flink's jars", CONNECTOR, "headrace_streaming.jars"),
     ],
@@ -117,7 +117,7 @@ def test_an_operator_that_was_not_compiled_is_missed(
 def test_jars_that_are_named_but_not_there_are_missed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(DELTA.variable, str(tmp_path / "gone.jar"))
+    monkeypatch.setenv(SPARK.variable, str(tmp_path / "gone.jar"))
     check = looked_at(tmp_path, HEADRACE_ENGINE_DEFAULT="spark")["Spark's jars"]
     assert check.status is Status.PROBLEM
     assert "gone.jar" in check.found

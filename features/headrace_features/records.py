@@ -1,0 +1,43 @@
+"""Records of a source's topic as events: judged in batch as the feature operator judges them."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import Any
+
+from headrace_features.definitions.sources import EventSource
+from headrace_schemas.errors import BadRecordError
+from headrace_schemas.event_times import MOST_AHEAD_MS
+from headrace_schemas.reasons import Reason
+
+
+class RecordReader:
+    """Reads the records of one source, by the rules of the operator's `RecordDecoder`."""
+
+    def __init__(self, source: EventSource) -> None:
+        """Prepare for the records of `source`."""
+        self._codec = source.codec
+        self._known_at = source.available_at or source.event_time
+        self._times = attrgetter(source.event_time, self._known_at)
+
+    def read(self, value: bytes | None, sent_at_ms: int) -> Any:
+        """The event of a record.
+
+        Args:
+            value: the record's bytes; a record without any has none.
+            sent_at_ms: the record's timestamp, ms UTC.
+
+        Raises:
+            BadRecordError: it can't be read, breaks the contract, or is of a time that lies too
+                far ahead of when it was sent.
+        """
+        event = self._codec.decode(value or b"")
+        latest = max(self._times(event))
+        if latest - sent_at_ms > MOST_AHEAD_MS:
+            raise BadRecordError(
+                Reason.EVENT_TIME_OUT_OF_RANGE,
+                f"{self._codec.schema.__name__} is of {latest}, {latest - sent_at_ms} ms after it"
+                f" was sent, expected at most {MOST_AHEAD_MS}",
+                field=self._known_at,
+            )
+        return event

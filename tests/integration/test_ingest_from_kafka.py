@@ -1,0 +1,290 @@
+"""Topics become bronze tables by way of Spark: each event once, whatever happens in between."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from conftest import SPARK
+from headrace_batch.ingest import broker as broker_module
+from headrace_batch.ingest import topic_run
+from headrace_batch.ingest.covered import covered_offsets
+from headrace_batch.ingest.topic_report import TopicReport
+from headrace_batch.ingest.topic_run import ingest_topics
+from headrace_batch.warehouse import Warehouse
+from headrace_features.project import Project
+from headrace_schemas.errors import ConfigurationError, RetryableError
+from headrace_schemas.settings import Settings
+from headrace_schemas.topics import Topic
+from headrace_streaming.kafka.topics import create_topics
+from ingestion import (
+    Row,
+    fraud_project,
+    settings_in,
+    stored,
+    transaction,
+    transactions,
+)
+from streams import broker_in, received, send, send_events
+
+pytestmark = pytest.mark.usefixtures("spark")
+
+BRONZE = "bronze.transactions"
+REJECTED = "rejected.transactions"
+Config = Mapping[str, str]
+
+
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Config]:
+    """The properties for clients of a running broker."""
+    with broker_in(tmp_path_factory.mktemp("broker")) as config:
+        yield config
+
+
+class Lake:
+    """A project whose transactions have a topic of their own, and an empty warehouse."""
+
+    def __init__(self, kafka: Config, home: Path) -> None:
+        self.kafka = kafka
+        self.settings: Settings = settings_in(home)
+        self.topic = f"transactions-{uuid.uuid4()}"
+        project = fraud_project(self.settings)
+        self.source = replace(project.source("transactions"), topic=self.topic)
+        self.project: Project = replace(project, sources={"transactions": self.source})
+        self.create()
+
+    def create(self) -> None:
+        create_topics(self.kafka, [Topic(self.topic, key="card_id", partitions=3)])
+
+    def send(self, rows: Sequence[Row]) -> None:
+        send_events(self.kafka, self.topic, "card_id", rows)
+
+    def take(self, **options: Any) -> TopicReport:
+        (report,) = ingest_topics(self.settings, self.project, self.kafka, **options).sources
+        return report
+
+    def table(self, name: str = BRONZE) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = Warehouse.of(self.settings).read(name).to_pylist()
+        return rows
+
+    def ids(self) -> list[str]:
+        return sorted(row["transaction_id"] for row in self.table())
+
+    def covered(self) -> Mapping[int, int]:
+        return covered_offsets(Warehouse.of(self.settings), self.source)
+
+    def places(self) -> dict[tuple[int | None, int | None], bytes]:
+        """The bytes of all records of the topic, by partition and offset."""
+        count = sum(self.ends().values())
+        found = received(self.kafka, self.topic, count)
+        return {(one.partition(), one.offset()): one.value() or b"" for one in found}
+
+    def ends(self) -> dict[int, int]:
+        consumer = Consumer({**self.kafka, "group.id": "test"})
+        try:
+            partitions = consumer.list_topics(self.topic).topics[self.topic].partitions
+            return {
+                number: consumer.get_watermark_offsets(TopicPartition(self.topic, number))[1]
+                for number in sorted(partitions)
+            }
+        finally:
+            consumer.close()
+
+    def delete_before(self, offsets: Mapping[int, int]) -> None:
+        """Delete records as the broker does when their time is over."""
+        places = [TopicPartition(self.topic, number, offset) for number, offset in offsets.items()]
+        admin = AdminClient(dict(self.kafka))
+        for deleted in admin.delete_records(places).values():
+            deleted.result(30)
+
+
+@pytest.fixture
+def lake(kafka: Config, tmp_path: Path) -> Lake:
+    return Lake(kafka, tmp_path)
+
+
+def test_every_event_is_taken_in_once_with_its_position_however_often_it_runs(lake: Lake) -> None:
+    broken = [b"", b"{}", b"\xff\xfe", json.dumps(transaction(1, card_id=None)).encode()]
+    lake.send(transactions(0, 60))
+    send(lake.kafka, lake.topic, (("card-1", raw) for raw in broken))
+    lake.send(transactions(50, 55, amount_minor=1))
+
+    report = lake.take()
+
+    assert (report.rows, report.ingested, report.duplicates) == (69, 60, 5)
+    assert report.rejected == {"undecodable": 2, "missing_field": 1, "null_key": 1}
+    again = lake.take()
+    assert (again.rows, again.ingested, again.first) == (0, 0, report.covered)
+    lake.send(transactions(55, 80))
+    more = lake.take()
+    assert (more.rows, more.ingested, more.duplicates) == (25, 20, 5)
+    assert more.covered == lake.covered() == lake.ends()
+
+    at = lake.places()
+    assert lake.ids() == sorted(f"tx-{number}" for number in range(80))
+    for row in lake.table():
+        assert row["_kafka_topic"] == lake.topic
+        sent = json.loads(at[row["_kafka_partition"], row["_kafka_offset"]])
+        assert sent == {name: row[name] for name in sent}
+        assert row["amount_minor"] >= 100
+    rejected = lake.table(REJECTED)
+    assert len(rejected) == len(broken)
+    for row in rejected:
+        scheme, topic, partition = row["file"].rsplit("/", 2)
+        assert (scheme, topic) == ("kafka:/", lake.topic)
+        raw = at[int(partition), row["row_number"]]
+        assert row["raw"] == raw.decode(errors="backslashreplace")
+    assert sorted((row["reasons"], row["columns"]) for row in rejected) == [
+        (["missing_field"], ["transaction_id"]),
+        (["null_key"], ["card_id"]),
+        (["undecodable"], [""]),
+        (["undecodable"], [""]),
+    ]
+
+
+def test_a_backlog_is_several_commits_and_nothing_beside_the_table_is_needed_to_go_on(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(topic_run, "BATCH_RECORDS", 40)
+    lake.send(transactions(0, 100))
+    lake.send(transactions(0, 50))
+    told: list[int] = []
+
+    report = lake.take(on_progress=told.append)
+
+    assert (report.rows, report.ingested, report.duplicates) == (150, 100, 50)
+    assert told == sorted(told)
+    assert told[-1] == 150
+    assert len(told) >= 4
+    # The table's own creation is a commit as well.
+    assert Warehouse.of(lake.settings).open(BRONZE).version() == len(told)
+    assert lake.ids() == sorted(f"tx-{number}" for number in range(100))
+    # The tables alone, in another place.
+    moved = settings_in(tmp_path / "moved")
+    Path(moved.warehouse.path).parent.mkdir(parents=True)
+    Path(lake.settings.warehouse.path).rename(moved.warehouse.path)
+    lake.settings = moved
+    assert lake.take().rows == 0
+    lake.send(transactions(90, 110))
+    assert lake.take().ingested == 10
+    assert lake.covered() == lake.ends()
+
+
+def test_records_that_the_broker_deleted_unread_are_named_and_skipped_only_when_told_so(
+    lake: Lake,
+) -> None:
+    lake.send(transactions(0, 40))
+    lake.take()
+    read = dict(lake.covered())
+    lake.send(transactions(40, 80))
+    ends = lake.ends()
+    lake.delete_before({1: read[1] + 2, 2: ends[2]})
+    gone = f"offsets {read[1]} to {read[1] + 1} of partition 1, "
+    gone += f"offsets {read[2]} to {ends[2] - 1} of partition 2"
+
+    with pytest.raises(ConfigurationError, match=f"that {BRONZE} lacks: {gone}") as refused:
+        lake.take()
+    assert "--skip-lost" in str(refused.value)
+    assert lake.covered() == read
+
+    skipping = lake.take(skip_lost=True)
+    assert skipping.notes == (f"skipped, as the broker has deleted them: {gone}",)
+    assert skipping.rows == 80 - 40 - 2 - (ends[2] - read[2])
+    assert lake.covered() == ends
+    assert lake.take().notes == ()
+
+
+def test_records_that_are_deleted_while_it_runs_are_no_silent_loss(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = topic_run._stream
+
+    def deleted(*arguments: Any) -> Any:
+        lake.delete_before({1: 2})
+        return stream(*arguments)
+
+    monkeypatch.setattr(topic_run, "_stream", deleted)
+    lake.send(transactions(0, 40))
+    with pytest.raises(ConfigurationError, match="lacks: offsets 0 to 1 of partition 1"):
+        lake.take()
+    assert lake.covered() == {}
+
+
+def test_a_topic_that_was_made_anew_is_read_from_its_start(lake: Lake) -> None:
+    lake.send(transactions(0, 40))
+    lake.take()
+    admin = AdminClient(dict(lake.kafka))
+    (deleted,) = admin.delete_topics([lake.topic]).values()
+    deleted.result(30)
+    while lake.topic in admin.list_topics().topics:
+        time.sleep(0.05)  # the broker takes its time
+    lake.create()
+    lake.send(transactions(20, 80))
+
+    report = lake.take()
+
+    assert "was made anew" in report.notes[0]
+    assert (report.rows, report.ingested, report.duplicates) == (60, 40, 20)
+    assert lake.ids() == sorted(f"tx-{number}" for number in range(80))
+    assert lake.covered() == lake.ends()
+    assert lake.take().notes == ()
+
+
+def test_a_missing_topic_and_a_broker_that_does_not_answer_are_said_at_once(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake.project = replace(
+        lake.project,
+        sources={"transactions": lake.source, "more": replace(lake.source, topic="more")},
+    )
+    with pytest.raises(ConfigurationError, match="there is no topic more on the broker at"):
+        ingest_topics(lake.settings, lake.project, lake.kafka)
+    assert not Warehouse.of(lake.settings).exists(BRONZE)
+
+    monkeypatch.setattr(broker_module, "_TIMEOUT_MS", 1_000)
+    silent = {"bootstrap.servers": "127.0.0.1:9"}
+    with pytest.raises(RetryableError, match=r"no Kafka broker answers at 127\.0\.0\.1:9"):
+        ingest_topics(lake.settings, lake.project, silent, source="transactions")
+    nowhere = {"bootstrap.servers": "no.such.host.invalid:9092"}
+    with pytest.raises(ConfigurationError, match=r"can't be asked: ConfigException"):
+        ingest_topics(lake.settings, lake.project, nowhere, source="transactions")
+
+
+def test_the_command_takes_all_topics_or_one(kafka: Config, tmp_path: Path) -> None:
+    create_topics(kafka, [Topic("transactions", key="card_id")])
+    send_events(kafka, "transactions", "card_id", transactions(0, 25))
+    settings = settings_in(tmp_path)
+
+    def headrace(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(Path(sys.executable).with_name("headrace")), "ingest", *arguments],
+            cwd=tmp_path,
+            env={
+                **os.environ,
+                **SPARK,
+                "HEADRACE_HOME": str(settings.home),
+                "HEADRACE_KAFKA_BOOTSTRAP_SERVERS": kafka["bootstrap.servers"],
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    done = headrace("--from-kafka", "--source", "transactions", "--json")
+    assert done.returncode == 0, done.stderr
+    (told,) = json.loads(done.stdout)["sources"]
+    assert (told["rows"], told["ingested"]) == (25, 25)
+    assert sum(told["covered_offsets"].values()) == 25
+    assert len(stored(settings, BRONZE)) == 25

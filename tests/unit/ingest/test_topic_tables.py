@@ -1,0 +1,265 @@
+"""Records of a topic are in the tables once, whoever commits in between and whatever is killed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from headrace_batch.ingest.appending import Appender
+from headrace_batch.ingest.broker import TopicNow
+from headrace_batch.ingest.contract import contract_of
+from headrace_batch.ingest.counting import Counts
+from headrace_batch.ingest.covered import covered_offsets
+from headrace_batch.ingest.run import ingest
+from headrace_batch.ingest.topic_rows import Judge, TopicRows, no_rows
+from headrace_batch.ingest.topic_tables import TopicTables
+from headrace_batch.warehouse import Warehouse
+from headrace_schemas.event_times import MOST_AHEAD_MS
+from ingestion import Row, fraud_project, settings_in, transaction, transactions, write_json_lines
+
+BRONZE = "bronze.transactions"
+REJECTED = "rejected.transactions"
+SENT_AT_MS = 1_700_000_000_000
+START = {0: 0, 1: 0}
+IN_SPARK = pa.schema(
+    [
+        ("partition", pa.int32()),
+        ("offset", pa.int64()),
+        ("timestamp", pa.timestamp("us", "UTC")),
+        ("value", pa.binary()),
+    ]
+)
+
+
+class Lake:
+    """A warehouse with the tables of the built-in project's transactions."""
+
+    def __init__(self, home: Path) -> None:
+        self.settings = settings_in(home)
+        self.project = fraud_project(self.settings)
+        self.source = self.project.source("transactions")
+        self.contract = contract_of(self.source)
+        self.warehouse = Warehouse.of(self.settings)
+
+    def tables(self, identity: int = 1) -> TopicTables:
+        """As a new process would have them."""
+        return TopicTables(
+            self.warehouse, self.contract, TopicNow("transactions", identity, START, START)
+        )
+
+    def records(
+        self, partition: int, first: int, rows: Sequence[Row | bytes], sent_at: int = SENT_AT_MS
+    ) -> TopicRows:
+        """Records of a partition, the first of them at an offset."""
+        values = [row if isinstance(row, bytes) else json.dumps(row).encode() for row in rows]
+        columns: list[list[Any]] = [
+            [partition] * len(rows),
+            list(range(first, first + len(rows))),
+            [sent_at * 1000] * len(rows),
+            values,
+        ]
+        return Judge(self.contract).judged(pa.record_batch(columns, schema=IN_SPARK))
+
+    def take_file(self, rows: Sequence[Row]) -> None:
+        file = write_json_lines(self.settings.home / f"{len(rows)}.jsonl", rows)
+        ingest(self.settings, self.project, str(file), source="transactions")
+
+    def stored(self, table: str = BRONZE) -> list[Mapping[str, Any]]:
+        rows: list[Mapping[str, Any]] = self.warehouse.read(table).to_pylist()
+        return rows
+
+    def positions(self) -> dict[str, tuple[str | None, int | None, int | None]]:
+        """Where each event came from, by its key; no key is there twice."""
+        found = {
+            row["transaction_id"]: (
+                row["_kafka_topic"],
+                row["_kafka_partition"],
+                row["_kafka_offset"],
+            )
+            for row in self.stored()
+        }
+        assert len(found) == len(self.stored())
+        return found
+
+    def covered(self) -> Mapping[int, int]:
+        return covered_offsets(self.warehouse, self.source)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    (tmp_path / ".headrace").mkdir()
+    return Lake(tmp_path)
+
+
+def both(first: TopicRows, second: TopicRows) -> TopicRows:
+    return TopicRows(
+        pa.concat_tables([first.good, second.good]),
+        pa.concat_tables([first.refused, second.refused]),
+    )
+
+
+def test_an_event_keeps_its_position_and_the_first_one_of_a_key_wins(lake: Lake) -> None:
+    rows = both(
+        lake.records(0, 0, transactions(0, 3)),
+        lake.records(1, 0, [transaction(2, amount_minor=9), transaction(3), transaction(3)]),
+    )
+    counts, covered = lake.tables().take(rows, START)
+    assert counts == Counts(rows=6, ingested=4, duplicates=2)
+    assert covered == lake.covered() == {0: 3, 1: 3}
+    assert lake.positions() == {
+        "tx-0": ("transactions", 0, 0),
+        "tx-1": ("transactions", 0, 1),
+        "tx-2": ("transactions", 0, 2),
+        "tx-3": ("transactions", 1, 1),
+    }
+
+
+def test_an_event_from_a_file_has_no_position_and_makes_the_same_one_from_kafka_a_duplicate(
+    lake: Lake,
+) -> None:
+    lake.take_file(transactions(0, 4))
+    counts, covered = lake.tables().take(lake.records(1, 0, transactions(2, 6)), START)
+    assert (counts.ingested, counts.duplicates) == (2, 2)
+    lake.take_file(transactions(4, 9))
+    nowhere = (None, None, None)
+    assert lake.positions() == {
+        **{f"tx-{number}": nowhere for number in (0, 1, 2, 3, 6, 7, 8)},
+        "tx-4": ("transactions", 1, 2),
+        "tx-5": ("transactions", 1, 3),
+    }
+    assert lake.covered() == covered == {0: 0, 1: 4}
+
+
+def test_a_refused_record_is_kept_with_its_place_reason_and_bytes(lake: Lake) -> None:
+    bad: list[Row | bytes] = [b"", b"\xff", transaction(1, card_id=None), transaction(2)]
+    counts, _ = lake.tables().take(lake.records(1, 7, bad), {0: 0, 1: 7})
+    assert (counts.rows, counts.ingested) == (4, 1)
+    assert counts.rejected == {"undecodable": 2, "null_key": 1}
+    assert [
+        (row["file"], row["row_number"], row["reasons"], row["columns"], row["raw"][:4])
+        for row in lake.stored(REJECTED)
+    ] == [
+        ("kafka://transactions/1", 7, ["undecodable"], [""], ""),
+        ("kafka://transactions/1", 8, ["undecodable"], [""], "\\xff"),
+        ("kafka://transactions/1", 9, ["null_key"], ["card_id"], '{"tr'),
+    ]
+
+
+def test_an_event_may_lie_as_far_ahead_of_its_record_as_in_the_stream(lake: Lake) -> None:
+    sent_at = transaction(0)["event_time"]
+    rows = [transaction(0, event_time=sent_at + ahead) for ahead in (MOST_AHEAD_MS, 300_001)]
+    counts, _ = lake.tables().take(lake.records(0, 0, rows, sent_at), START)
+    assert counts.rejected == {"event_time_out_of_range": 1}
+    assert counts.ingested == 1
+    assert lake.stored(REJECTED)[0]["columns"] == ["event_time"]
+
+
+def test_a_run_that_dies_between_the_two_tables_is_made_up_for_once(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = lake.records(0, 0, [transaction(0), b"{}", transaction(1)])
+    append = Appender.append_next
+
+    def dying(appender: Appender, made: Callable[..., Any]) -> Any:
+        if appender.table == BRONZE:
+            raise InterruptedError
+        return append(appender, made)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Appender, "append_next", dying)
+        with pytest.raises(InterruptedError):
+            lake.tables().take(rows, START)
+    assert lake.covered() == {}
+    assert len(lake.stored(REJECTED)) == 1
+
+    # A later run may read more at once.
+    more = both(rows, lake.records(0, 3, [b"[]"]))
+    counts, covered = lake.tables().take(more, START)
+    assert (counts.ingested, counts.rejected) == (2, {"missing_field": 1, "undecodable": 1})
+    assert covered == {0: 4, 1: 0}
+    assert sorted(row["row_number"] for row in lake.stored(REJECTED)) == [1, 3]
+
+
+def test_another_run_at_the_same_time_takes_nothing_in_twice(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others: list[Callable[[], object]] = [
+        lambda: lake.take_file(transactions(8, 10)),
+        lambda: lake.tables().take(lake.records(0, 0, [*transactions(0, 4), b"{}"]), START),
+    ]
+    stored = TopicTables._stored
+
+    def late(tables: TopicTables, events: pa.Table) -> pa.Table:
+        rows = stored(tables, events)
+        if others:
+            others.pop(0)()
+        return rows
+
+    monkeypatch.setattr(TopicTables, "_stored", late)
+    rows = lake.records(0, 0, [*transactions(0, 4), b"{}", *transactions(5, 9)])
+    counts, covered = lake.tables().take(rows, START)
+
+    assert not others
+    assert counts == Counts(rows=9, ingested=3, duplicates=1, already_ingested=5)
+    assert covered == lake.covered() == {0: 9, 1: 0}
+    assert set(lake.positions()) == {f"tx-{number}" for number in (0, 1, 2, 3, 5, 6, 7, 8, 9)}
+    assert len(lake.stored(REJECTED)) == 1
+
+
+def test_what_another_run_has_taken_in_is_not_said_to_be_less(lake: Lake) -> None:
+    behind = lake.tables()
+    lake.tables().take(lake.records(0, 0, transactions(0, 9)), START)
+    counts, covered = behind.take(lake.records(0, 0, transactions(0, 4)), START)
+    assert counts == Counts(rows=4, already_ingested=4)
+    assert covered == lake.covered() == {0: 9, 1: 0}
+    counts, covered = behind.take(lake.records(0, 4, transactions(4, 12)), covered)
+    assert counts == Counts(rows=8, ingested=3, already_ingested=5)
+    assert covered == lake.covered() == {0: 12, 1: 0}
+
+
+def test_only_duplicates_and_only_refused_records_move_the_offsets_too(lake: Lake) -> None:
+    tables = lake.tables()
+    _, covered = tables.take(lake.records(0, 0, transactions(0, 3)), START)
+    _, covered = tables.take(lake.records(1, 0, transactions(0, 3)), covered)
+    _, covered = tables.take(lake.records(1, 3, [b"", b""]), covered)
+    assert covered == lake.covered() == {0: 3, 1: 5}
+    assert len(lake.stored()) == 3
+
+
+def test_a_topic_made_anew_counts_from_its_own_start(lake: Lake) -> None:
+    lake.tables(identity=1).take(lake.records(0, 0, transactions(0, 9)), START)
+    anew = lake.tables(identity=2)
+    assert anew.covered().of(2) == {}
+    counts, _ = anew.take(lake.records(0, 0, transactions(7, 12)), START)
+    assert (counts.ingested, counts.duplicates) == (3, 2)
+    assert lake.covered() == {0: 5, 1: 0}
+    assert lake.tables(identity=2).covered().of(2) == {0: 5, 1: 0}
+
+
+def test_offsets_are_found_when_the_commits_that_moved_them_are_gone(lake: Lake) -> None:
+    lake.tables().take(lake.records(0, 0, transactions(0, 9)), START)
+    lake.take_file(transactions(20, 22))
+    lake.warehouse.open(BRONZE).create_checkpoint()
+    *older, _ = sorted(Path(lake.warehouse.uri(BRONZE), "_delta_log").glob("*.json"))
+    for commit in older:
+        commit.unlink()
+    lake.take_file(transactions(30, 33))
+    assert lake.warehouse.open(BRONZE).version() == 3
+    assert lake.covered() == {0: 9, 1: 0}
+
+
+def test_a_commit_without_records_moves_the_offsets_past_what_is_lost(lake: Lake) -> None:
+    counts, covered = lake.tables().take(no_rows(lake.contract), {0: 5, 1: 2})
+    assert counts == Counts()
+    assert covered == lake.covered() == {0: 5, 1: 2}
+
+
+def test_a_table_that_knows_nothing_of_the_topic_covers_nothing(lake: Lake) -> None:
+    assert lake.covered() == {}
+    lake.take_file(transactions(0, 2))
+    assert lake.covered() == {}
