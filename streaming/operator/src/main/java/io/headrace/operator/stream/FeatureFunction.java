@@ -99,7 +99,7 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
             firstValue[v] = value;
             value += views.get(v).features().size();
         }
-        ledger = new Ledger(sources, stage.joinKey());
+        ledger = new Ledger(sources, decision.name(), stage.joinKey());
         states =
                 getRuntimeContext()
                         .getState(
