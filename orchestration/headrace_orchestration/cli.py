@@ -19,6 +19,7 @@ from headrace_orchestration.commands import (
     init,
     materialize,
     plan,
+    send,
     services,
     simulate,
     stream,
@@ -68,6 +69,7 @@ app.command("up")(services.up)
 app.command("down")(services.down)
 app.command("status")(services.show)
 app.add_typer(stream.app, name="stream")
+app.command("send")(send.send)
 app.add_typer(deadletters.app, name="deadletters")
 app.add_typer(bench.app, name="bench")
 
