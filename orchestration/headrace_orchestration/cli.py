@@ -18,6 +18,7 @@ from headrace_orchestration.commands import (
     ingest,
     init,
     materialize,
+    parity,
     plan,
     send,
     services,
@@ -71,6 +72,7 @@ app.command("status")(services.show)
 app.add_typer(stream.app, name="stream")
 app.command("send")(send.send)
 app.add_typer(deadletters.app, name="deadletters")
+app.command("parity")(parity.parity)
 app.add_typer(bench.app, name="bench")
 
 #: The extra that brings a package which a command needs.
