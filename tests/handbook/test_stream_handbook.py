@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from headrace_schemas.settings import load
+from headrace_streaming.job.cluster import Cluster
 from streams import headrace
 
 # The whole set goes through a broker and a cluster on this machine.
@@ -35,14 +37,16 @@ def home(handbook: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
 def drained(home: Path, mode: str) -> Any:
     """What parity says of a run in some mode that has read all there is."""
     told = headrace(home, "stream", "deploy", "--mode", mode, "--bounded", "--fresh", "--json")
-    deployed = json.loads(told.stdout)["job"]["job_id"]
+    deployed = json.loads(told.stdout)["job"]
+    cluster = Cluster.of(load(home, {"HEADRACE_HOME": str(home)}))
     while True:
-        jobs = json.loads(headrace(home, "stream", "status", "--json").stdout)
-        (job,) = (job for job in jobs if job["job"] == deployed)
-        if job["state"] == "FINISHED":
+        (job,) = (job for job in cluster.jobs(deployed["name"]) if job.job_id == deployed["job_id"])
+        if job.state == "FINISHED":
             break
-        assert job["state"] == "RUNNING", job
+        assert not job.ended, cluster.failure(job)
         time.sleep(1)  # between two looks at the cluster
+    # Its sources keep in pace to the end without failing.
+    assert cluster.checkpoints(job)["counts"]["restored"] == 0
     out = home / f"{mode}.jsonl"
     told = headrace(home, "parity", "--sample", "50", "--out", str(out), "--json", check=False)
     assert told.returncode == 0, told.stdout[-4000:] + told.stderr
