@@ -60,6 +60,12 @@ def place_of(partition: int, offset: int) -> int:
     return partition * _OFFSETS + offset
 
 
+def split_places(place: Ints) -> tuple[Ints, Ints]:
+    """Partitions and offsets of records."""
+    partition, offset = np.divmod(place, _OFFSETS)
+    return partition, offset
+
+
 def spelled_place(place: int) -> str:
     """Partition and offset as people read them."""
     return "/".join(map(str, divmod(place, _OFFSETS)))
