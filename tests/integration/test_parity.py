@@ -56,6 +56,7 @@ def by_promise(told: Any) -> dict[tuple[str, str], dict[str, Any]]:
     return {(one["promise"], one["view"]): one for one in told["promises"]}
 
 
+@pytest.mark.timeout(1_200)  # ten commands one after the other, each a process of its own
 def test_a_new_project_streams_and_keeps_its_promises(tmp_path: Path, home: Path) -> None:
     headrace(home, "init", "shop", folder=tmp_path)
     shop = tmp_path / "shop"
