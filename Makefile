@@ -7,7 +7,7 @@ PYTEST_ARGS ?=
 
 .PHONY: help
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: ## install everything that is missing: uv, Python, .venv, JDK, jars
@@ -18,8 +18,8 @@ demo: setup ## the whole path on generated data, with a report at the end
 	@$(BIN)/headrace demo
 
 .PHONY: test
-test: lint operator ## linters, the operator, then all tests but the kill tests
-	$(PYTEST) tests --ignore=tests/faults $(PYTEST_ARGS)
+test: lint operator ## linters, the operator, then all tests but those below
+	$(PYTEST) tests --ignore=tests/faults --ignore=tests/handbook $(PYTEST_ARGS)
 
 .PHONY: operator
 operator: setup ## the tests of the feature operator
@@ -28,6 +28,10 @@ operator: setup ## the tests of the feature operator
 .PHONY: faults
 faults: setup ## the kill tests
 	$(PYTEST) tests/faults $(PYTEST_ARGS)
+
+.PHONY: stream-handbook
+stream-handbook: setup ## the published transactions through Kafka and Flink
+	$(PYTEST) tests/handbook $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: setup ## formatter, linter, types, import contracts

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,6 +24,22 @@ from headrace_streaming.services.embedded import Service, locked
 
 #: How long a test waits for what the stream has to do.
 PATIENCE_S = 90.0
+
+
+def headrace(
+    home: Path, *arguments: str, folder: Path | None = None, check: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """Run the command, with its data in a folder; the built-in project unless one is named."""
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("headrace")), *arguments],
+        cwd=folder or home,
+        env={**os.environ, "HEADRACE_HOME": str(home), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert not check or done.returncode == 0, done.stdout[-2000:] + done.stderr
+    return done
 
 
 def deploy(settings: Settings, **options: Any) -> deployment.Deployment:

@@ -18,7 +18,9 @@ from headrace_orchestration.commands import (
     ingest,
     init,
     materialize,
+    parity,
     plan,
+    send,
     services,
     simulate,
     stream,
@@ -68,7 +70,9 @@ app.command("up")(services.up)
 app.command("down")(services.down)
 app.command("status")(services.show)
 app.add_typer(stream.app, name="stream")
+app.command("send")(send.send)
 app.add_typer(deadletters.app, name="deadletters")
+app.command("parity")(parity.parity)
 app.add_typer(bench.app, name="bench")
 
 #: The extra that brings a package which a command needs.

@@ -13,7 +13,8 @@ DEAD_LETTERS = "dead-letters"
 DEPLOYMENTS = "deployments"
 
 _DAY_MS = 86_400_000
-_PARTITIONS = 4
+#: Of every topic but that of deployments.
+PARTITIONS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Topic:
 
     name: str
     key: str
-    partitions: int = _PARTITIONS
+    partitions: int = PARTITIONS
     retention_ms: int = 30 * _DAY_MS
     compacted: bool = False
     config: Mapping[str, str] = field(init=False, repr=False, compare=False)

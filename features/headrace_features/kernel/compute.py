@@ -45,7 +45,11 @@ def compute(view: FeatureView, events: pa.Table, spine: Spine) -> dict[str, pa.A
     Raises:
         BadRecordError: a sum of integers outside int64.
     """
-    prepared = prepare(view, events, spine)
+    return computed(view, prepare(view, events, spine))
+
+
+def computed(view: FeatureView, prepared: Prepared) -> dict[str, pa.Array]:
+    """The features of a view for each row of what was prepared; see `compute`."""
     rows = prepared.frame.rows
     results = {feature.name: _Result(feature, rows) for feature in view.features}
 

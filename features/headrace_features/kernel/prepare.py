@@ -68,25 +68,57 @@ def prepare(view: FeatureView, events: pa.Table, spine: Spine) -> Prepared:
         spine: the rows asked for.
     """
     events = apply_expressions(view, events)
-    source = view.source
     event_codes, row_codes = _entity_codes(events[view.entity.join_key], spine.keys)
-    event_ms, row_ms = times(events[source.event_time]), times(spine.times_ms)
+    current = _current(view, events, spine)
+    return arranged(view, events, Rows(event_codes, row_codes, times(spine.times_ms), current))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Whose events a row sees, where that is known by codes.
+
+    Attributes:
+        event_entity: for each event the entity that it is of, dense codes.
+        row_entity: for each row the entity that is asked for.
+        times_ms: when.
+        current: for each row the position of the event being decided, or -1.
+    """
+
+    event_entity: Ints
+    row_entity: Ints
+    times_ms: Ints
+    current: Ints
+
+
+def arranged(view: FeatureView, events: pa.Table, rows: Rows) -> Prepared:
+    """Sort events and rows of a view.
+
+    Args:
+        view: the definition.
+        events: what `apply_expressions` has left; no two of an entity share a dedup key.
+        rows: the entities of the events, and the rows asked for.
+    """
+    source = view.source
+    event_codes, event_ms = rows.event_entity, times(events[source.event_time])
     event_order = order_by(event_codes, event_ms)
     # A backfill asks at the events themselves: one sort serves both.
-    same = row_codes is event_codes and np.array_equal(row_ms, event_ms)
-    row_order = event_order if same else order_by(row_codes, row_ms)
+    same = rows.row_entity is event_codes and np.array_equal(rows.times_ms, event_ms)
+    row_order = event_order if same else order_by(rows.row_entity, rows.times_ms)
     if any(feature.kind in (Kind.FIRST, Kind.LAST) for feature in view.features):
         event_order = _ties_by_key(event_order, event_codes, event_ms, events[source.dedup_key])
     available = None
     if source.available_at is not None:
         available = times(events[source.available_at])[event_order]
+    place = np.empty(len(events) + 1, np.int64)
+    place[event_order] = np.arange(len(events))
+    place[-1] = -1
     frame = Frame(
         event_entity=event_codes[event_order],
         event_ms=event_ms[event_order],
         available_ms=available,
-        row_entity=row_codes[row_order],
-        row_ms=row_ms[row_order],
-        current=_current(view, events, spine, event_order)[row_order],
+        row_entity=rows.row_entity[row_order],
+        row_ms=rows.times_ms[row_order],
+        current=place[rows.current[row_order]],
     )
     return Prepared(frame, events, event_order, row_order)
 
@@ -142,18 +174,15 @@ def _ties_by_key(order: Ints, codes: Ints, event_ms: Ints, dedup: pa.ChunkedArra
     return result
 
 
-def _current(view: FeatureView, events: pa.Table, spine: Spine, event_order: Ints) -> Ints:
-    """For each row of the spine the place of the event it decides, in kernel order, or -1."""
+def _current(view: FeatureView, events: pa.Table, spine: Spine) -> Ints:
+    """For each row of the spine the position of the event it decides, or -1."""
     rows = len(spine.keys)
     wanted = any(feature.exclude_current for feature in view.features)
     if spine.current is None or not wanted or not len(events):
         return np.full(rows, -1, np.int64)
     keys = events[view.source.dedup_key]
-    place = np.empty(len(events) + 1, np.int64)
-    place[event_order] = np.arange(len(events))
-    place[-1] = -1
     if spine.current.equals(keys):
-        return place[:-1]
+        return np.arange(rows)
     found = pc.index_in(spine.current, value_set=keys.combine_chunks(), skip_nulls=True)
-    found_or_last: Ints = pc.fill_null(found, -1).to_numpy()
-    return place[found_or_last]
+    found_or_none: Ints = pc.fill_null(found, -1).to_numpy().astype(np.int64)
+    return found_or_none

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from headrace_schemas.topics import PARTITIONS
 from headrace_streaming.job.config import JobConfig, Mode
 
 if TYPE_CHECKING:
@@ -108,14 +109,22 @@ class _Assembly:
             )
         )
         name = source["name"]
+        topic = builder.build()
+        if self._config.bounded:
+            topic = self._java("PacedSource")(topic)
         read = self._environment._j_stream_execution_environment.fromSource(  # noqa: SLF001 - PyFlink's own way down
-            builder.build(), watermarks, name, self._types.ENVELOPE
+            topic, watermarks, name, self._types.ENVELOPE
         ).uid(f"source-{name}")
-        return (
+        decoded = (
             read.process(self._java("DeadLetterFunction")(self._plan_json), self._types.ENVELOPE)
             .name(f"{name}: decoded")
             .uid(f"decoded-{name}")
         )
+        if self._config.bounded:
+            # A reader of one partition.
+            read.setParallelism(PARTITIONS)
+            decoded.setParallelism(PARTITIONS)
+        return decoded
 
     def _stage(
         self, place: int, number: int, stage: dict[str, Any], stream: Any, facts: Iterable[Any]

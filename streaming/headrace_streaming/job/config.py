@@ -23,7 +23,7 @@ class JobConfig:
     Attributes:
         kafka: the properties of Kafka's clients in Java, those of TLS and SASL among them; never
             shown.
-        epoch: number of the deployment; rises with every one.
+        epoch: number of the deployment; rises with every one. 0 before it is announced.
         mode: when events are absorbed.
         bounded: end at the newest records of the start instead of going on for ever.
         lateness_ms: how long before an entity's clock values can still be asked for.
@@ -38,7 +38,7 @@ class JobConfig:
     """
 
     kafka: Mapping[str, str] = field(repr=False)
-    epoch: int
+    epoch: int = 0
     mode: Mode = Mode.IMMEDIATE
     bounded: bool = False
     lateness_ms: int = 3_600_000

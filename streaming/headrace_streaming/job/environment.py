@@ -36,3 +36,15 @@ def new_environment(config: JobConfig) -> StreamExecutionEnvironment:
     environment.set_parallelism(config.parallelism)
     environment.add_jars(*(path.as_uri() for path in job_jars()))
     return environment
+
+
+def restored_from(environment: StreamExecutionEnvironment) -> str | None:
+    """The savepoint or checkpoint that a job of this environment goes on from, if any."""
+    from pyflink.common import Configuration
+    from pyflink.util.java_utils import get_j_env_configuration
+
+    options = Configuration(
+        j_configuration=get_j_env_configuration(environment._j_stream_execution_environment)  # noqa: SLF001 - PyFlink's own way down
+    )
+    path: str | None = options.get_string("execution.state-recovery.path", "") or None
+    return path

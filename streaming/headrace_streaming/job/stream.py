@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from headrace_features.project import load_project
@@ -14,9 +15,9 @@ from headrace_features.stream_plan.plan import plan_json
 from headrace_schemas.settings import load
 from headrace_streaming.job.assembly import assemble, job_name
 from headrace_streaming.job.config import JobConfig, Mode
-from headrace_streaming.job.environment import new_environment
+from headrace_streaming.job.environment import new_environment, restored_from
 from headrace_streaming.kafka.clients import connector_properties, kafka_config
-from headrace_streaming.kafka.epochs import claim_epoch
+from headrace_streaming.kafka.epochs import Announcement, claim_epoch
 from headrace_streaming.kafka.topics import create_topics, topics_of
 
 
@@ -29,12 +30,15 @@ def main() -> None:
     create_topics(kafka, topics_of(project))
     config = JobConfig(
         kafka=connector_properties(kafka),
-        epoch=claim_epoch(kafka, project.name),
         mode=Mode(arguments.mode),
         bounded=arguments.bounded,
         parallelism=arguments.parallelism,
     )
     environment = new_environment(config)
+    announced = Announcement(
+        project=project.name, mode=config.mode, restored_from=restored_from(environment)
+    )
+    config = replace(config, epoch=claim_epoch(kafka, announced))
     assemble(environment, plan_json(project), config)
     environment.execute_async(job_name(project.name))
 

@@ -30,6 +30,7 @@ class DeadLetter:
         partition: its partition there.
         offset: its offset there.
         timestamp_ms: when it was sent, ms UTC.
+        told_ms: when the stream put it aside, ms UTC.
         schema: the contract that it breaks.
         reason: a code of the contracts.
         message: the reason in words.
@@ -42,6 +43,7 @@ class DeadLetter:
     partition: int
     offset: int
     timestamp_ms: int
+    told_ms: int
     schema: str
     reason: str
     message: str
@@ -162,6 +164,7 @@ def _letter(message: Message) -> DeadLetter:
         partition=int(told["partition"]),
         offset=int(told["offset"]),
         timestamp_ms=int(told["timestamp"]),
+        told_ms=message.timestamp()[1],
         schema=told["schema"],
         reason=told["reason"],
         message=told["message"],

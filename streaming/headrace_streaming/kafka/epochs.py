@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+
+import msgspec
 
 from headrace_schemas.kafka_clients import unreachable
 from headrace_schemas.topics import DEPLOYMENTS
+from headrace_streaming.kafka.reading import records_now
 
 _TIMEOUT_S = 10.0
 
 
-def claim_epoch(config: Mapping[str, str], project: str) -> int:
+class Announcement(msgspec.Struct, frozen=True, kw_only=True):
+    """What a deployment tells of itself.
+
+    Attributes:
+        project: whose job it is.
+        mode: when events are absorbed.
+        restored_from: the state that it goes on from; None begins anew.
+    """
+
+    project: str
+    mode: str
+    restored_from: str | None = None
+
+
+class Deployed(msgspec.Struct, frozen=True):
+    """A deployment: its number, when it was announced (ms UTC), and what it told."""
+
+    epoch: int
+    at_ms: int
+    told: Announcement
+
+
+def claim_epoch(config: Mapping[str, str], announcement: Announcement) -> int:
     """The number of a new deployment: the offset of the record that announces it, from 1.
 
     Raises:
@@ -27,9 +51,25 @@ def claim_epoch(config: Mapping[str, str], project: str) -> int:
             claimed.append(offset + 1)
 
     producer = Producer({**config, "acks": "all", "log_level": 0})
-    announced = json.dumps({"project": project}).encode()
-    producer.produce(DEPLOYMENTS, announced, project.encode(), on_delivery=note)
+    announced = msgspec.json.encode(announcement)
+    producer.produce(DEPLOYMENTS, announced, announcement.project.encode(), on_delivery=note)
     producer.flush(_TIMEOUT_S)
     if not claimed:
         raise unreachable(config["bootstrap.servers"])
     return claimed[0]
+
+
+def deployments(config: Mapping[str, str], project: str) -> list[Deployed]:
+    """The deployments of a project, in their order.
+
+    Raises:
+        ConfigurationError: the broker has no topic of deployments.
+        RetryableError: it doesn't answer.
+    """
+    found = []
+    for batch in records_now(config, DEPLOYMENTS):
+        for message in batch:
+            told = msgspec.json.decode(message.value() or b"", type=Announcement)
+            if told.project == project:
+                found.append(Deployed((message.offset() or 0) + 1, message.timestamp()[1], told))
+    return found

@@ -6,7 +6,7 @@ from headrace_features import Count, Session
 from headrace_features.fraud import definitions as fraud
 from headrace_features.project import collect
 from headrace_schemas.errors import RetryableError
-from headrace_streaming.kafka.epochs import claim_epoch
+from headrace_streaming.kafka.epochs import Announcement, claim_epoch
 from headrace_streaming.kafka.topics import create_topics, topics_of
 from histories import view_with
 from operator_requests import project_of
@@ -47,7 +47,11 @@ def test_deployments_are_numbered_for_ever() -> None:
 
 
 @pytest.mark.parametrize(
-    "ask", [lambda: create_topics(NOBODY, TOPICS), lambda: claim_epoch(NOBODY, "x")]
+    "ask",
+    [
+        lambda: create_topics(NOBODY, TOPICS),
+        lambda: claim_epoch(NOBODY, Announcement(project="x", mode="ordered")),
+    ],
 )
 def test_a_broker_that_does_not_answer_can_be_tried_again(ask: object) -> None:
     with pytest.raises(RetryableError, match=r"no Kafka broker answers at 127\.0\.0\.1:9"):

@@ -1,5 +1,6 @@
 package io.headrace.operator.stream;
 
+import io.headrace.operator.plan.DecisionPlan;
 import io.headrace.operator.plan.Plan;
 import io.headrace.operator.plan.SourcePlan;
 import io.headrace.operator.plan.ViewPlan;
@@ -78,12 +79,12 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
         layout =
                 new StageLayout(
                         stage.views(), plan.sources().stream().map(SourcePlan::name).toList());
-        String joinKey = plan.decisions().get(decisionPlace).stages().get(stagePlace).joinKey();
+        DecisionPlan decision = plan.decisions().get(decisionPlace);
         stores =
                 stage.views().stream()
                         .map(view -> new ChunksInState(getRuntimeContext(), view))
                         .toArray(ChunkStore[]::new);
-        told = new Told(plan.sources(), joinKey);
+        told = new Told(plan.sources(), decision, decision.stages().get(stagePlace).joinKey());
         expired = getRuntimeContext().getMetricGroup().counter("headrace_states_expired_total");
         states = getRuntimeContext().getState(state(planJson, decisionPlace, stagePlace));
         if (ordered) {
@@ -189,9 +190,9 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
         private final Map<String, Counter> counters = new HashMap<>();
         private Context context;
 
-        Told(List<SourcePlan> sources, String joinKey) {
+        Told(List<SourcePlan> sources, DecisionPlan decision, String joinKey) {
             this.sources = sources;
-            ledger = new Ledger(sources, joinKey);
+            ledger = new Ledger(sources, decision.name(), joinKey);
             keyPlaces = sources.stream().mapToInt(source -> source.place(joinKey)).toArray();
             sinks =
                     stage.views().stream()

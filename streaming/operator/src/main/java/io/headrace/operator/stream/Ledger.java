@@ -7,10 +7,12 @@ import java.util.List;
 /** Accounts for events that a state has not taken in as usual. */
 final class Ledger {
     private final List<SourcePlan> sources;
+    private final String decision;
     private final String joinKey;
 
-    Ledger(List<SourcePlan> sources, String joinKey) {
+    Ledger(List<SourcePlan> sources, String decision, String joinKey) {
         this.sources = sources;
+        this.decision = decision;
         this.joinKey = joinKey;
     }
 
@@ -29,6 +31,7 @@ final class Ledger {
                             json.writeStringField("source", source.name());
                             json.writeStringField("id", id);
                             json.writeStringField("reason", reason);
+                            json.writeStringField("decision", decision);
                             Json.field(json, "view", view);
                             Json.field(json, joinKey, event.row[source.place(joinKey)]);
                             json.writeNumberField("event_time", event.time);

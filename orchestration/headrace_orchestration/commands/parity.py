@@ -1,0 +1,155 @@
+"""`headrace parity`: whether the stream, batch and the oracle say the same."""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from headrace_orchestration.output import JsonOption, console, print_json, print_table, status
+from headrace_orchestration.session import current_project
+
+if TYPE_CHECKING:
+    from headrace_orchestration.parity.run import Parity
+
+Views = Annotated[
+    list[str] | None, typer.Option("--view", help="A view; again for more. Default: all.")
+]
+SampleSize = Annotated[
+    int,
+    typer.Option("--sample", min=0, help="Entities of each view held to the oracle, row by row."),
+]
+Out = Annotated[
+    Path | None, typer.Option(help="A file for all differences, one line of JSON for each.")
+]
+_SHOWN = 10
+
+
+def parity(
+    view: Views = None, sample: SampleSize = 200, out: Out = None, as_json: JsonOption = False
+) -> None:
+    """Compare what the stream emitted with batch and the oracle; list every difference.
+
+    P1: the final state is that of the same events in any order. P2: each decision has the values
+    of the events that had arrived. P3: each has the value that batch gives, or a reason why not.
+    Ends with an error if anything is unexplained.
+    """
+    from headrace_orchestration.parity.fetching import fetch
+    from headrace_orchestration.parity.run import compare
+    from headrace_streaming.kafka.clients import kafka_config
+
+    settings, project = current_project()
+    names = [project.view(name).name for name in view] if view else list(project.views)
+    with status("headrace parity") as told:
+        recording = fetch(
+            kafka_config(settings),
+            project,
+            names,
+            lambda topic, count: told(f"read {count:,} records of {topic}"),
+        )
+        found = compare(recording, names, sample, told)
+        if out is not None:
+            told(f"write {out}")
+            _write(found, out)
+    if as_json:
+        print_json(_described(found))
+    else:
+        _show(found, out)
+    if found.unexplained:
+        raise typer.Exit(1)
+
+
+def _write(found: Parity, out: Path) -> None:
+    with out.open("w", encoding="utf-8") as file:
+        for line in found.lines():
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def _described(found: Parity) -> dict[str, Any]:
+    return {
+        "unexplained": found.unexplained,
+        "modes": found.modes,
+        "events": found.events,
+        "bad": found.bad,
+        "decided": found.decided,
+        "waiting": found.waiting,
+        "promises": [
+            {
+                "promise": one.promise,
+                "decisions": one.state.decisions.name,
+                "view": one.state.view.name,
+                "rows": one.rows,
+                "equal": one.equal,
+                "explained": {str(why): n for why, n in one.reasons.items() if why != _NOTHING},
+                "unexplained": one.unexplained,
+            }
+            for one in found.outcomes
+        ],
+        "oracle": [
+            {
+                "decisions": one.state.decisions.name,
+                "view": one.state.view.name,
+                "entities": one.entities,
+                "rows": one.rows,
+                "unlike": one.unlike,
+            }
+            for one in found.samples
+        ],
+        "findings": found.findings,
+        "first_differences": list(islice(found.lines(), _SHOWN)),
+    }
+
+
+_NOTHING = "unexplained"
+
+
+def _show(found: Parity, out: Path | None) -> None:
+    modes = ", ".join(dict.fromkeys(found.modes.values()))
+    read = ", ".join(f"{rows:,} {name}" for name, rows in found.events.items())
+    made = ", ".join(f"{rows:,} decisions {name}" for name, rows in found.decided.items())
+    con = console()
+    con.print(f"{read} read and {made} made in {modes} mode")
+    if found.waiting:
+        con.print(f"{found.waiting:,} events wait for the watermark")
+    rows: list[tuple[object, ...]] = [
+        (
+            one.promise,
+            one.state.label,
+            one.rows,
+            one.equal,
+            "\n".join(f"{why}: {n:,}" for why, n in one.reasons.items() if why != _NOTHING),
+            one.unexplained,
+        )
+        for one in found.outcomes
+    ]
+    rows.extend(
+        (
+            "P2 by the oracle",
+            f"{one.state.label}, {one.entities:,} entities",
+            one.rows,
+            one.rows - one.unlike,
+            "",
+            one.unlike,
+        )
+        for one in found.samples
+    )
+    print_table(
+        None, ("promise", "decisions: view", "rows", "equal", "explained", "unexplained"), rows
+    )
+    for finding in islice(found.findings, _SHOWN):
+        con.print(f"{finding.fault}: {finding.where}, {finding.event}: {finding.told}")
+    if len(found.findings) > _SHOWN:
+        con.print(f"… and {len(found.findings) - _SHOWN:,} more")
+    for line in islice(found.lines(), _SHOWN):
+        by = f" ({', '.join(line['explained_by'])})" if line["explained_by"] else ""
+        con.print(
+            f"{line['promise']} {line['view']}:{line['feature']} of {line['entity']} at"
+            f" {line['event']}: emitted {line['emitted']}, expected {line['expected']},"
+            f" {line['reason']}{by}",
+            soft_wrap=True,
+        )
+    if out is not None:
+        con.print(f"all differences: {out}", soft_wrap=True)

@@ -1,0 +1,139 @@
+"""From the bytes of topics to tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pyarrow as pa
+
+from headrace_features.definitions.views import SEPARATOR
+from headrace_features.kernel.prepare import ARROW_TYPES
+from headrace_orchestration.parity.recording import LEDGER_SCHEMA
+from headrace_schemas.columns import ColumnType
+from headrace_schemas.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from headrace_features.definitions.decisions import Decisions
+    from headrace_features.definitions.sources import EventSource
+
+_PYTHON = {
+    ColumnType.INT64: int | None,
+    # NaN and the infinities are no numbers in JSON: they are written as words.
+    ColumnType.FLOAT64: float | str | None,
+    ColumnType.STRING: str | None,
+    ColumnType.BOOL: bool | None,
+}
+
+
+class _Named(msgspec.Struct):
+    decision: str
+    epoch: int
+
+
+class _Answer(msgspec.Struct):
+    sequence: int
+    status: str
+
+
+class DecisionDecoder:
+    """Reads the records of `decisions` that belong to one declaration.
+
+    Raises:
+        ConfigurationError: a record that was made by other definitions.
+    """
+
+    def __init__(self, decisions: Decisions) -> None:
+        self._decisions = decisions
+        columns: list[tuple[str, pa.DataType, Callable[[Any], Any]]] = [
+            ("id", pa.string(), attrgetter("id")),
+            ("epoch", pa.int64(), attrgetter("epoch")),
+            ("partition", pa.int64(), attrgetter("partition")),
+            ("offset", pa.int64(), attrgetter("offset")),
+            ("flagged", pa.bool_(), attrgetter("flagged")),
+            ("rules", pa.list_(pa.string()), attrgetter("rules")),
+        ]
+        columns.extend(
+            (f"event.{column.name}", ARROW_TYPES[column.type], attrgetter(f"event.{column.name}"))
+            for column in decisions.source.columns
+        )
+        features: list[tuple[str, Any]] = []
+        for view in decisions.views:
+            for feature in view.features:
+                name = f"{view.name}{SEPARATOR}{feature.name}"
+                features.append((name, _PYTHON[feature.type]))
+                columns.append((name, ARROW_TYPES[feature.type], attrgetter(f"features.{name}")))
+            for what, kind in (("sequence", pa.int64()), ("status", pa.string())):
+                getter = attrgetter(f"views.{view.name}.{what}")
+                columns.append((f"{what}.{view.name}", kind, getter))
+        self._columns = columns
+        self.schema = pa.schema([(name, kind) for name, kind, _ in columns])
+        fields: list[tuple[str, Any]] = [
+            *(("id", str), ("epoch", int), ("partition", int), ("offset", int)),
+            *(("flagged", bool), ("rules", list[str]), ("event", decisions.source.schema)),
+            ("features", msgspec.defstruct("Features", features)),
+            (
+                "views",
+                msgspec.defstruct("Views", [(view.name, _Answer) for view in decisions.views]),
+            ),
+        ]
+        self._decoder = msgspec.json.Decoder(msgspec.defstruct("Decision", fields))
+
+    def table(self, values: Iterable[bytes]) -> pa.Table:
+        """Records as a table, see `DecisionLog`."""
+        try:
+            rows = [self._decoder.decode(value) for value in values]
+        except msgspec.DecodeError as error:
+            raise ConfigurationError(
+                f"a record of the decisions {self._decisions.name} was not made by the present"
+                f" definitions: {error}",
+                hint="compare with the definitions that were deployed, or deploy these",
+            ) from error
+        return pa.table(
+            [_array(list(map(get, rows)), kind) for _, kind, get in self._columns],
+            schema=self.schema,
+        )
+
+
+_naming = msgspec.json.Decoder(_Named)
+
+
+def decision_and_epoch(value: bytes) -> tuple[str, int]:
+    """Which declaration a record of `decisions` belongs to, and which deployment wrote it."""
+    named = _naming.decode(value)
+    return named.decision, named.epoch
+
+
+def ledger_table(values: Iterable[bytes]) -> pa.Table:
+    """Records of `late-events` as a table."""
+    known = {*LEDGER_SCHEMA.names, "event_time", "available_at"}
+    rows = []
+    for value in values:
+        entry = msgspec.json.decode(value)
+        # The key of the entity is written under the name of its column.
+        entry["join_key"] = next((name for name in entry if name not in known), None)
+        rows.append({name: entry.get(name) for name in LEDGER_SCHEMA.names})
+    return pa.Table.from_pylist(rows, LEDGER_SCHEMA)
+
+
+def event_table(source: EventSource, events: Sequence[Any]) -> pa.Table:
+    """Decoded events as a table with the columns of their source."""
+    return pa.table(
+        {
+            column.name: pa.array(
+                list(map(attrgetter(column.name), events)), ARROW_TYPES[column.type]
+            )
+            for column in source.columns
+        }
+    )
+
+
+def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
+    if kind == pa.float64():
+        try:
+            return pa.array(values, kind)
+        except (pa.ArrowTypeError, pa.ArrowInvalid):
+            values = [None if value is None else float(value) for value in values]
+    return pa.array(values, kind)

@@ -1,0 +1,238 @@
+"""Reads a recording from Kafka: the topics as they are, cut off where the newest checkpoint was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headrace_features.decisions import decisions_of
+from headrace_orchestration.parity.cutting import Positions, settled, until
+from headrace_orchestration.parity.decoding import (
+    DecisionDecoder,
+    decision_and_epoch,
+    event_table,
+    ledger_table,
+)
+from headrace_orchestration.parity.recording import (
+    DEAD_LETTER_SCHEMA,
+    LEDGER_SCHEMA,
+    DecisionLog,
+    Recording,
+    SourceLog,
+    place_of,
+    record_places,
+)
+from headrace_schemas.errors import BadRecordError, ConfigurationError
+from headrace_schemas.reasons import Reason
+from headrace_schemas.topics import DECISIONS, LATE_EVENTS
+from headrace_streaming.job.assembly import job_name
+from headrace_streaming.job.config import JobConfig
+from headrace_streaming.kafka.dead_letters import dead_letters
+from headrace_streaming.kafka.epochs import Deployed, deployments
+from headrace_streaming.kafka.reading import reached, record_of, records_now
+
+if TYPE_CHECKING:
+    from headrace_features.definitions.decisions import Decisions
+    from headrace_features.definitions.sources import EventSource
+    from headrace_features.project import Project
+
+#: Is told what is being read, and how many records of it so far.
+Told = Callable[[str, int], None]
+
+_FOREVER_MS = 1 << 60
+#: When a record of a topic was sent.
+_SENT = "sent_ms"
+
+
+def fetch(
+    config: Mapping[str, str], project: Project, names: Collection[str], told: Told
+) -> Recording:
+    """The newest run of a project's job, up to its newest checkpoint.
+
+    A run begins with a deployment without earlier state and goes on through those that were
+    restored from it.
+
+    Args:
+        config: of Kafka's clients.
+        project: whose job it is.
+        names: the views that matter; only decisions with one of them are read.
+        told: is told what is being read.
+
+    Raises:
+        ConfigurationError: nothing was deployed or decided yet, or by other definitions.
+        RetryableError: the broker doesn't answer.
+    """
+    wanted = [
+        one for one in decisions_of(project) if {view.name for view in one.views} & set(names)
+    ]
+    sources: dict[str, EventSource] = {}
+    for one in wanted:
+        for source in (one.source, *(view.source for view in one.views)):
+            sources[source.name] = source
+    everyone = deployments(config, project.name)
+    # Before the topics: what they hold then is never less than what these positions led to.
+    positions = _positions(config, project, everyone, sources)
+    logs = {name: _source_log(config, source, told) for name, source in sources.items()}
+    ledger = _ledger(config, told)
+    dead = _dead_letters(config)
+    decided = _decided(config, wanted, {deployed.epoch for deployed in everyone}, told)
+    run = _run(
+        everyone, {*_epochs(decided), *(e for e, told in positions.items() if any(told.values()))}
+    )
+    newest = run[-1].epoch
+    # One that began later and has completed no checkpoint may have told something already.
+    later_ms = [one.at_ms for one in everyone if one.epoch > newest]
+    span_ms = (run[0].at_ms, min(later_ms, default=run[0].at_ms + _FOREVER_MS))
+    recording = Recording(
+        sources=logs,
+        decisions={name: _of_epochs(log, run) for name, log in decided.items()},
+        ledger=_within(ledger, span_ms),
+        dead_letters=_within(dead, span_ms),
+        modes={},
+    )
+    epochs = _epochs(recording.decisions)
+    if not epochs:
+        raise ConfigurationError(
+            f"the job of the project {project.name} has committed no decisions yet",
+            hint="send events, or wait for the next checkpoint: headrace stream status",
+        )
+    modes = {one.epoch: one.told.mode for one in run if one.epoch in {*epochs, newest}}
+    before = positions.get(newest, {})
+    again = _positions(config, project, [run[-1]], sources)[newest]
+    return until(replace(recording, modes=modes), settled(recording, before, again))
+
+
+def _positions(
+    config: Mapping[str, str],
+    project: Project,
+    known: list[Deployed],
+    sources: Mapping[str, EventSource],
+) -> dict[int, Positions]:
+    """What the newest deployments have told of their positions, back to one that told some."""
+    found: dict[int, Positions] = {}
+    for deployed in reversed(known):
+        group = f"{job_name(project.name)}-{deployed.epoch}"
+        found[deployed.epoch] = {
+            name: reached(config, group, source.topic) for name, source in sources.items()
+        }
+        if any(found[deployed.epoch].values()):
+            break
+    return found
+
+
+def _epochs(decided: Mapping[str, DecisionLog]) -> set[int]:
+    return {
+        epoch for log in decided.values() for epoch in pc.unique(log.table["epoch"]).to_pylist()
+    }
+
+
+def _run(known: list[Deployed], epochs: Collection[int]) -> list[Deployed]:
+    """The deployments of the newest run that has done something.
+
+    Args:
+        known: all deployments.
+        epochs: those that have decided something, or told positions.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    active = [place for place, deployed in enumerate(known) if deployed.epoch in epochs]
+    if not active:
+        raise ConfigurationError(
+            "no job of this project has completed a checkpoint on this broker",
+            hint="headrace stream deploy",
+        )
+    anew = [place for place in active if known[place].told.restored_from is None]
+    return known[max(anew, default=active[0]) : active[-1] + 1]
+
+
+def _of_epochs(log: DecisionLog, run: list[Deployed]) -> DecisionLog:
+    epochs = pa.array([deployed.epoch for deployed in run])
+    return DecisionLog(log.decisions, log.table.filter(pc.is_in(log.table["epoch"], epochs)))
+
+
+def _within(table: pa.Table, span_ms: tuple[int, int]) -> pa.Table:
+    """The rows that were sent within a time."""
+    sent = table[_SENT]
+    inside = pc.and_(pc.greater_equal(sent, span_ms[0]), pc.less(sent, span_ms[1]))
+    return table.filter(inside).drop_columns([_SENT])
+
+
+def _source_log(config: Mapping[str, str], source: EventSource, told: Told) -> SourceLog:
+    codec = source.codec
+    most_ahead_ms = JobConfig(kafka={}).most_ahead_ms
+    time_of, known_of = source.event_time, source.available_at or source.event_time
+    tables, bad, count = [], {}, 0
+    where: list[tuple[int, int, int]] = []
+    for batch in records_now(config, source.topic):
+        events = []
+        for message in batch:
+            partition, offset = record_of(message)
+            sent_ms = message.timestamp()[1]
+            try:
+                event = codec.decode(message.value() or b"")
+            except BadRecordError as error:
+                bad[place_of(partition, offset)] = error.reason
+                continue
+            if max(getattr(event, time_of), getattr(event, known_of)) - sent_ms > most_ahead_ms:
+                bad[place_of(partition, offset)] = Reason.EVENT_TIME_OUT_OF_RANGE
+                continue
+            events.append(event)
+            where.append((partition, offset, sent_ms))
+        tables.append(event_table(source, events))
+        count += len(batch)
+        told(source.topic, count)
+    columns = np.array(where, np.int64).reshape(-1, 3)
+    return SourceLog(
+        source=source,
+        events=pa.concat_tables([event_table(source, []), *tables]).combine_chunks(),
+        place=record_places(columns[:, 0], columns[:, 1]),
+        partition=columns[:, 0].copy(),
+        sent_ms=columns[:, 2].copy(),
+        bad=bad,
+    )
+
+
+def _ledger(config: Mapping[str, str], told: Told) -> pa.Table:
+    tables, count = [LEDGER_SCHEMA.empty_table()], 0
+    sent: list[int] = []
+    for batch in records_now(config, LATE_EVENTS):
+        tables.append(ledger_table(message.value() or b"" for message in batch))
+        sent.extend(message.timestamp()[1] for message in batch)
+        count += len(batch)
+        told(LATE_EVENTS, count)
+    return pa.concat_tables(tables).append_column(_SENT, pa.array(sent, pa.int64()))
+
+
+def _dead_letters(config: Mapping[str, str]) -> pa.Table:
+    letters = list(dead_letters(config))
+    rows = [
+        {name: getattr(letter, name) for name in DEAD_LETTER_SCHEMA.names} for letter in letters
+    ]
+    sent = pa.array([letter.told_ms for letter in letters], pa.int64())
+    return pa.Table.from_pylist(rows, DEAD_LETTER_SCHEMA).append_column(_SENT, sent)
+
+
+def _decided(
+    config: Mapping[str, str], wanted: Collection[Decisions], epochs: Collection[int], told: Told
+) -> dict[str, DecisionLog]:
+    decoders = {one.name: DecisionDecoder(one) for one in wanted}
+    tables = {name: [decoder.schema.empty_table()] for name, decoder in decoders.items()}
+    count = 0
+    for batch in records_now(config, DECISIONS):
+        values: dict[str, list[bytes]] = {name: [] for name in decoders}
+        for message in batch:
+            value = message.value() or b""
+            name, epoch = decision_and_epoch(value)
+            if name in values and epoch in epochs:
+                values[name].append(value)
+        for name, some in values.items():
+            tables[name].append(decoders[name].table(some))
+        count += len(batch)
+        told(DECISIONS, count)
+    return {one.name: DecisionLog(one, pa.concat_tables(tables[one.name])) for one in wanted}

@@ -1,0 +1,124 @@
+"""Reads what topics hold now, whole, and how far a group of consumers has come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from headrace_schemas.errors import ConfigurationError
+from headrace_schemas.kafka_clients import unreachable
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer, Message
+
+_TIMEOUT_S = 10.0
+_BATCH = 20_000
+_READING = "headrace-reading"
+
+
+def records_now(config: Mapping[str, str], topic: str) -> Iterator[list[Message]]:
+    """What a topic holds now, a batch at a time, those of a partition in their order.
+
+    Records of a transaction that is open or was aborted are left out.
+
+    Raises:
+        ConfigurationError: there is no such topic.
+        RetryableError: the broker doesn't answer.
+    """
+    with closing(_consumer(config, _READING)) as consumer:
+        left = _ends(consumer, config, topic)
+        while left:
+            found = []
+            for message in consumer.consume(_BATCH, 0.5):
+                error = message.error()
+                if error is not None and not _is_end(error):
+                    raise unreachable(config["bootstrap.servers"])
+                partition, offset = record_of(message)
+                if error is not None:
+                    left.pop(partition, None)
+                elif offset < left.get(partition, 0):
+                    found.append(message)
+                    if offset + 1 == left[partition]:
+                        del left[partition]
+            if found:
+                yield found
+
+
+def reached(config: Mapping[str, str], group: str, topic: str) -> dict[int, int]:
+    """By partition, before which offset a group has read all; those it has never told are absent.
+
+    Raises:
+        ConfigurationError: there is no such topic.
+        RetryableError: the broker doesn't answer.
+    """
+    from confluent_kafka import KafkaException, TopicPartition
+
+    with closing(_consumer(config, group)) as consumer:
+        places = [TopicPartition(topic, number) for number in _partitions(consumer, config, topic)]
+        try:
+            told = consumer.committed(places, timeout=_TIMEOUT_S)
+        except KafkaException as error:
+            raise unreachable(config["bootstrap.servers"]) from error
+    return {place.partition: place.offset for place in told if place.offset >= 0}
+
+
+def record_of(message: Message) -> tuple[int, int]:
+    """The partition and offset of what was read."""
+    partition, offset = message.partition(), message.offset()
+    if partition is None or offset is None:
+        raise TypeError("expected a message that was read")
+    return partition, offset
+
+
+def _consumer(config: Mapping[str, str], group: str) -> Consumer:
+    from confluent_kafka import Consumer
+
+    return Consumer(
+        {
+            **config,
+            "group.id": group,
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "isolation.level": "read_committed",
+            "log_level": 0,
+        }
+    )
+
+
+def _partitions(consumer: Consumer, config: Mapping[str, str], topic: str) -> list[int]:
+    from confluent_kafka import KafkaException
+
+    try:
+        known = consumer.list_topics(topic, timeout=_TIMEOUT_S).topics[topic]
+    except KafkaException as error:
+        raise unreachable(config["bootstrap.servers"]) from error
+    if known.error is not None or not known.partitions:
+        raise ConfigurationError(
+            f"there is no topic {topic} at {config['bootstrap.servers']}",
+            hint="headrace stream deploy makes the topics of a project",
+        )
+    return list(known.partitions)
+
+
+def _ends(consumer: Consumer, config: Mapping[str, str], topic: str) -> dict[int, int]:
+    """Assign the partitions that hold something; returns their ends."""
+    from confluent_kafka import OFFSET_BEGINNING, KafkaException, TopicPartition
+
+    ends = {}
+    try:
+        for number in _partitions(consumer, config, topic):
+            place = TopicPartition(topic, number)
+            first, end = consumer.get_watermark_offsets(place, timeout=_TIMEOUT_S)
+            if first < end:
+                ends[number] = end
+    except KafkaException as error:
+        raise unreachable(config["bootstrap.servers"]) from error
+    consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in ends])
+    return ends
+
+
+def _is_end(error: object) -> bool:
+    from confluent_kafka import KafkaError
+
+    return isinstance(error, KafkaError) and error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001 - its public name
