@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace_batch.backfill_rows import day_of
+from headrace_batch.ingest.covered import covered_in
 from headrace_batch.warehouse import Warehouse, dataset_of
 from headrace_features.kernel.prepare import ARROW_TYPES
 from headrace_schemas.tables import EVENT_DATE
@@ -44,6 +45,10 @@ class Events:
         self._source = source
         self._table: DeltaTable = warehouse.open(source.table)
         self.schema = pa.schema([(c.name, ARROW_TYPES[c.type]) for c in source.columns])
+
+    def covered(self) -> Mapping[int, int]:
+        """For each partition of the source's topic the offset before which the table has all."""
+        return covered_in(self._table, self._source.topic).offsets
 
     def most(self, span: Span) -> int:
         """How many events the days of a span have, by the statistics of the table."""

@@ -37,20 +37,20 @@ def send(
     kafka = kafka_config(settings)
     create_topics(kafka, topics_of(project))
     with progress(f"read {file}", quiet=as_json):
-        records = file_records(settings, project, file, file_format=format, source=source)
+        read = file_records(settings, project, file, file_format=format, source=source)
     with progress(f"send {file}", quiet=as_json) as advance:
-        report = sender.send(kafka, records, rate, advance)
+        report = sender.send(kafka, read.records, rate, advance)
     if as_json:
         print_json(
             {
                 "records": report.records,
                 "seconds": report.seconds,
                 "rate": report.rate,
-                "rejected": {name: dict(counts) for name, counts in records.rejected.items()},
+                "rejected": {name: dict(counts) for name, counts in read.rejected.items()},
             }
         )
         return
-    for name, counts in records.rejected.items():
+    for name, counts in read.rejected.items():
         for reason, rows in counts.items():
             console().print(f"{rows:,} rows of {name} left out as {reason}: {reason.meaning}")
     console().print(

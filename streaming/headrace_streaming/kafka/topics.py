@@ -5,13 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
-from headrace_features.definitions.windows import (
-    Session,
-    Sliding,
-    Tumbling,
-    Unbounded,
-    Window,
-)
 from headrace_features.state.layout import AS_OF_RETENTION_MS
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.kafka_clients import unreachable
@@ -41,21 +34,10 @@ def topics_of(project: Project) -> tuple[Topic, ...]:
         source_topic(source.topic, keys.get(source.name, source.dedup_key))
         for source in project.sources.values()
     )
-    reaches = [_reach_ms(feature.window) for v in project.views.values() for feature in v.features]
+    reaches = [view.lookback_ms for view in project.views.values()]
     known = [reach for reach in reaches if reach is not None]
     kept_ms = -1 if len(known) < len(reaches) else max(known, default=0) + AS_OF_RETENTION_MS
     return (*sources, *OUTPUTS, updates_topic(kept_ms), DEPLOYMENT_TOPIC)
-
-
-def _reach_ms(window: Window) -> int | None:
-    """How far back a window reaches; None without a bound: a session may have begun at any time."""
-    match window:
-        case Sliding():
-            return window.size_ms + window.hop_ms + window.delay_ms
-        case Tumbling():
-            return window.size_ms + window.delay_ms
-        case Session() | Unbounded():
-            return None
 
 
 def create_topics(config: Mapping[str, str], topics: Collection[Topic]) -> list[str]:

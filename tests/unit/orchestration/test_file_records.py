@@ -39,8 +39,8 @@ def row(number: int, day: float, amount: float = 1.25) -> dict[str, object]:
 
 def test_records_come_in_the_order_in_which_they_become_known(tmp_path: Path) -> None:
     found = records(tmp_path, [row(2, 7), row(0, 0), row(1, 3)])
-    sent = list(found)
-    assert len(found) == len(sent) == 6
+    sent = list(found.records)
+    assert len(found.records) == len(sent) == 6
     # The label of the first transaction is known after seven days, before the third is answered.
     assert [(record.topic, record.key) for record in sent] == [
         ("transactions", "10"),
@@ -54,7 +54,7 @@ def test_records_come_in_the_order_in_which_they_become_known(tmp_path: Path) ->
 
 
 def test_records_are_events_of_the_contract(tmp_path: Path) -> None:
-    transaction, label = records(tmp_path, [row(0, 0)])
+    transaction, label = records(tmp_path, [row(0, 0)]).records
     assert fraud.transactions.codec.decode(transaction.value).amount_minor == 125
     assert fraud.labels.codec.decode(label.value).reported_at == START_MS + 7 * DAY_MS
     assert json.loads(transaction.value)["country"] is None
@@ -64,7 +64,7 @@ def test_rows_that_break_the_contract_are_counted_and_left_out(tmp_path: Path) -
     found = records(tmp_path, [row(0, 0), row(1, 0, amount=0.001)])
     assert found.rejected["transactions"] == {Reason.WRONG_TYPE: 1}
     assert not found.rejected["transaction_labels"]
-    assert [record.topic for record in found].count("transactions") == 1
+    assert [record.topic for record in found.records].count("transactions") == 1
 
 
 def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,62 @@
+"""The events of a source that the lake has, with the offsets of its topic that they reach up to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+import pyarrow as pa
+
+from headrace_batch.local_events import Events, Span
+from headrace_batch.warehouse import Warehouse
+from headrace_features.definitions.durations import DAY_MS
+from headrace_features.definitions.sources import EventSource
+from headrace_schemas.errors import ConfigurationError
+from headrace_schemas.event_times import PLAUSIBLE
+
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Some events of a source, of one version of its table.
+
+    Attributes:
+        source: the source.
+        events: the columns of its contract, in no particular order.
+        offsets: for each partition of its topic the offset before which the table has everything.
+    """
+
+    source: EventSource
+    events: pa.Table
+    offsets: Mapping[int, int]
+
+
+def history_of(warehouse: Warehouse, source: EventSource, reach_ms: int | None) -> History:
+    """The newest events of a source.
+
+    Args:
+        warehouse: where the tables are.
+        source: whose events.
+        reach_ms: how long before the newest day they begin; None is all of them.
+
+    Raises:
+        ConfigurationError: there is no such table, it is damaged, or it has not taken in the
+            source's topic, so that nobody knows from where on Kafka has the rest.
+        RetryableError: the store can't be reached.
+    """
+    table = Events(warehouse, source)
+    offsets = table.covered()
+    if not offsets:
+        raise ConfigurationError(
+            f"table {source.table} has not taken in the topic {source.topic}",
+            hint="run: headrace ingest --from-kafka",
+        )
+    days = table.by_day(Span(None, PLAUSIBLE.latest_ms))
+    first_ms = None
+    if reach_ms is not None and days:
+        first_ms = (days[-1][0].toordinal() - _EPOCH_DAY) * DAY_MS - reach_ms
+    names = [column.name for column in source.columns]
+    parts = table.read(names, Span(first_ms, PLAUSIBLE.latest_ms))
+    return History(source, pa.concat_tables([table.schema.empty_table(), *parts]), offsets)
