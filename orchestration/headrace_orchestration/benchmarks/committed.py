@@ -12,10 +12,11 @@ from headrace_streaming.kafka.clients import unreachable
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
 
-_TIMEOUT_S = 10.0
+# Those who work at the same time may need all of the machine.
+_TIMEOUT_S = 60.0
 _POLL_S = 0.1
 _QUIET_S = 3.0
-_STALL_S = 90.0
+_STALL_S = 180.0
 
 
 class Sample(NamedTuple):

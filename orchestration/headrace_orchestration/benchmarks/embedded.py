@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from headrace_features.project import Project, load_project
 from headrace_schemas.settings import Settings, load
@@ -69,6 +72,8 @@ def stage(home: Path, told: Callable[[str], None]) -> Iterator[Stage]:
         home: the folder for all data; the benchmark's lies below it.
         told: is told what is going on.
     """
+    # A process that is told to end would leave the services running.
+    before = signal.signal(signal.SIGTERM, _interrupt)
     home.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="bench-", dir=home))
     try:
@@ -85,3 +90,9 @@ def stage(home: Path, told: Callable[[str], None]) -> Iterator[Stage]:
             control.down(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    del number, frame
+    raise KeyboardInterrupt

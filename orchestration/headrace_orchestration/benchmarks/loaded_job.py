@@ -18,7 +18,7 @@ from headrace_streaming.kafka.disorder import Sent
 from headrace_streaming.kafka.sender import send
 
 _POLL_S = 0.5
-_STALL_S = 60.0
+_STALL_S = 180.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def wait_for_decisions(services: Stage, wanted: int, advance: Callable[[str], No
     """Wait until as many decisions are committed.
 
     Raises:
-        RetryableError: there are no more for a minute.
+        RetryableError: there are no more for three minutes.
     """
     committed = Committed(services.kafka, DECISIONS)
     most, since = -1, time.monotonic()
