@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from headrace_schemas.errors import RetryableError
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 # Those who work at the same time may need all of the machine.
 _TIMEOUT_S = 60.0
+_CALL_S = 10.0
 _POLL_S = 0.1
 _QUIET_S = 3.0
 _STALL_S = 180.0
@@ -49,20 +51,31 @@ class Committed:
         Raises:
             RetryableError: the broker doesn't answer.
         """
-        from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
+        from confluent_kafka import KafkaException
+
+        deadline = time.monotonic() + _TIMEOUT_S
+        while time.monotonic() < deadline:
+            # A topic that was just made is not known everywhere yet.
+            with suppress(KafkaException):
+                if found := self._ends():
+                    return found
+            time.sleep(_POLL_S)
+        raise unreachable(self._kafka)
+
+    def _ends(self) -> dict[int, int]:
+        from confluent_kafka import IsolationLevel, TopicPartition
         from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined] # it does
 
-        try:
-            found = self._admin.list_topics(self._topic, timeout=_TIMEOUT_S).topics[self._topic]
-            newest = OffsetSpec.latest()  # type: ignore[no-untyped-call] # it has no types
-            told = self._admin.list_offsets(
-                {TopicPartition(self._topic, number): newest for number in found.partitions},
-                isolation_level=IsolationLevel.READ_COMMITTED,
-                request_timeout=_TIMEOUT_S,
-            )
-            return {place.partition: one.result().offset for place, one in told.items()}
-        except KafkaException as error:
-            raise unreachable(self._kafka) from error
+        topic = self._admin.list_topics(self._topic, timeout=_CALL_S).topics[self._topic]
+        if not topic.partitions:
+            return {}
+        newest = OffsetSpec.latest()  # type: ignore[no-untyped-call] # it has no types
+        told = self._admin.list_offsets(
+            {TopicPartition(self._topic, number): newest for number in topic.partitions},
+            isolation_level=IsolationLevel.READ_COMMITTED,
+            request_timeout=_CALL_S,
+        )
+        return {place.partition: one.result().offset for place, one in told.items()}
 
     def watch(
         self, wanted: int, advance: Callable[[int], None], check: Callable[[], None]

@@ -31,7 +31,7 @@ class Loop:
 
     Attributes:
         schedule: when each event was meant to be sent.
-        sent: how many events the broker had been sent when the last one was due.
+        sent: how many events the broker had taken when the last one was due.
         readable_ns: by the id of an alert, when it could first be read.
     """
 
