@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 _TIMEOUT_S = 60.0
 _CALL_S = 10.0
 _POLL_S = 0.1
-_QUIET_S = 3.0
+# Longer than partitions that are silent hold a watermark back, and a checkpoint takes.
+_QUIET_S = 8.0
 _STALL_S = 180.0
 
 

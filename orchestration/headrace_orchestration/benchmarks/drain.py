@@ -7,7 +7,8 @@ Both write their decisions in transactions that are committed each second.
 
 A bounded job would end by itself, but the sources of this release may fail as they finish while
 they keep pace with each other. So the job goes on waiting; some transactions of other cards an hour
-after the last let the watermark pass what is counted. In ordered mode they stay undecided.
+after the last, with labels, let the watermark pass what is counted. In ordered mode they stay
+undecided.
 
 What is timed: from the moment at which the first three tenths of the decisions are committed, that
 is readable for a reader of committed records, to the moment at which the last is. Until then JVMs
@@ -24,7 +25,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from headrace_features.fraud.definitions import card_activity, transactions
+from headrace_features.fraud.definitions import card_activity, labels, transactions
 from headrace_orchestration.benchmarks import peer
 from headrace_orchestration.benchmarks.committed import Committed, Sample, steady_rate
 from headrace_orchestration.benchmarks.embedded import Stage, stage
@@ -32,7 +33,7 @@ from headrace_orchestration.benchmarks.outputs import Output, read_output, requi
 from headrace_orchestration.live_simulation import live_records
 from headrace_orchestration.simulation import simulation_config
 from headrace_schemas.errors import HeadraceError
-from headrace_schemas.events import Transaction
+from headrace_schemas.events import Transaction, TransactionLabel
 from headrace_schemas.topics import DECISIONS, Topic
 from headrace_streaming.job.config import Mode
 from headrace_streaming.kafka.disorder import Sent
@@ -124,11 +125,11 @@ def _send_backlog(services: Stage, rows: int, cards: int) -> int:
         yield from closing(last[0].at_ms + _HOUR_MS)
 
     report = send(services.kafka, records())
-    return report.records - rows - CLOSING
+    return report.records - rows - 2 * CLOSING
 
 
 def closing(time_ms: int) -> Iterator[Sent]:
-    """Transactions of one instant, each of a card of its own."""
+    """Transactions and labels of one instant, each of a card and a terminal of its own."""
     for number in range(CLOSING):
         event = Transaction(
             transaction_id=f"closing-{number}",
@@ -138,6 +139,15 @@ def closing(time_ms: int) -> Iterator[Sent]:
             amount_minor=1_000,
         )
         yield Sent(time_ms, transactions.topic, event.card_id, transactions.codec.encode(event))
+        fact = TransactionLabel(
+            transaction_id=event.transaction_id,
+            card_id=event.card_id,
+            terminal_id=event.terminal_id,
+            event_time=time_ms,
+            is_fraud=False,
+            reported_at=time_ms,
+        )
+        yield Sent(time_ms, labels.topic, fact.terminal_id, labels.codec.encode(fact))
 
 
 def _drain(services: Stage, mode: Mode, rows: int, advance: Callable[[str], None]) -> _Drained:
