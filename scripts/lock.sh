@@ -14,6 +14,7 @@ compile() { # OUTPUT OLDEST_PYTHON INPUT...
 
 compile requirements/dev.txt 3.11 pyproject.toml requirements/dev.in --all-extras
 compile requirements/build.txt 3.11 requirements/build.in
+compile requirements/quix.txt 3.11 requirements/quix.in
 # uv is installed by whatever Python the machine has: no limits from pyproject.toml here.
 UV_NO_CONFIG=1 compile requirements/bootstrap.txt 3.8 requirements/bootstrap.in
 archives=streaming/headrace_streaming/archives

@@ -10,8 +10,11 @@ from typing import Annotated
 import typer
 
 from headrace_orchestration.commands.backfill import EngineName
-from headrace_orchestration.output import print_table, status
+from headrace_orchestration.output import console, print_table, spelled, status
 from headrace_orchestration.session import current_settings
+
+#: Of p99 and p99.9, by the rate.
+_TARGETS = {2_000.0: ("≤ 40", "≤ 100"), 5_000.0: ("≤ 100", "")}
 
 app = typer.Typer(
     help="Measure beside the peers, in one run on the same data.", no_args_is_help=True
@@ -19,6 +22,17 @@ app = typer.Typer(
 
 Rows = Annotated[int, typer.Option(help="Transactions to generate.", min=1_000)]
 Repeat = Annotated[int, typer.Option(help="Rounds that count, after one that warms up.", min=1)]
+Rates = Annotated[
+    list[float] | None,
+    typer.Option("--rate", help="Transactions a second; may be repeated.", min=1),
+]
+Cards = Annotated[int, typer.Option(help="Cards that have state.", min=50)]
+Backend = Annotated[str, typer.Option(help="Where state is kept: hashmap or rocksdb.")]
+Seconds = Annotated[float, typer.Option(help="Length of what is measured at a rate.", min=1)]
+Search = Annotated[
+    bool, typer.Option("--search", help="Look for the highest rate with a p99 of 100 ms too.")
+]
+Peer = Annotated[bool, typer.Option(help="Drain it by Quix Streams too.")]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the figures to a file.")]
 
 
@@ -34,8 +48,7 @@ def batch(rows: Rows = 1_750_000, repeat: Repeat = 3, json_file: JsonFile = None
 
     with status("bench batch") as advance:
         figures = measure(current_settings(), rows, repeat, advance)
-    if json_file is not None:
-        json_file.write_text(json.dumps(asdict(figures), indent=2) + "\n", encoding="utf-8")
+    _write(json_file, asdict(figures))
     print_table(
         f"12 features of {figures.rows:,} transactions, Parquet to Parquet",
         ("", "seconds", "target"),
@@ -51,6 +64,76 @@ def batch(rows: Rows = 1_750_000, repeat: Repeat = 3, json_file: JsonFile = None
     )
 
 
+@app.command("stream")
+def stream(  # noqa: PLR0913, PLR0917 - one for each option
+    rates: Rates = None,
+    cards: Cards = 20_000,
+    state_backend: Backend = "hashmap",
+    seconds: Seconds = 30,
+    search: Search = False,
+    json_file: JsonFile = None,
+) -> None:
+    """How long after a transaction its alert can be read, at fixed rates."""
+    from headrace_orchestration.benchmarks.stream import Load, measure
+    from headrace_schemas.errors import ConfigurationError
+    from headrace_streaming.job.config import StateBackend
+
+    if state_backend not in list(StateBackend):
+        raise ConfigurationError.unknown("state backend", state_backend, list(StateBackend))
+    load = Load(rates or list(_TARGETS), cards, StateBackend(state_backend), seconds, search)
+    with status("bench stream") as advance:
+        figures = measure(current_settings().home, load, advance)
+    _write(json_file, [asdict(one) for one in figures])
+    print_table(
+        f"From a transaction's intended sending to its readable alert, ms; {cards:,} cards with"
+        f" {figures[0].state_bytes_per_card:,.0f} bytes of state each, {state_backend}",
+        ("a second", "sent", "p50", "p99", "target", "p99.9", "target", "alerts", ""),
+        [
+            (
+                int(one.rate),
+                f"{one.sent_share:.1%}",
+                one.p50_ms,
+                one.p99_ms,
+                _TARGETS.get(one.rate, ("", ""))[0],
+                one.p999_ms,
+                _TARGETS.get(one.rate, ("", ""))[1],
+                one.alerts,
+                "" if one.counts else "does not count: less than 99 % was sent",
+            )
+            for one in figures
+        ],
+    )
+    if search:
+        held = max((one.rate for one in figures if one.holds), default=None)
+        console().print(f"the highest rate that holds a p99 of 100 ms: {spelled(held)} a second")
+
+
+@app.command("drain")
+def drain(
+    # Half a million in 25 days: a card has as many events in its state as later.
+    rows: Rows = 500_000,
+    cards: Cards = 10_000,
+    peer: Peer = True,
+    json_file: JsonFile = None,
+) -> None:
+    """A backlog through the whole stream job, beside the same features in Quix Streams."""
+    from headrace_orchestration.benchmarks.drain import measure
+
+    with status("bench drain") as advance:
+        figures = measure(current_settings().home, rows, cards, advance, with_peer=peer)
+    _write(json_file, asdict(figures))
+    print_table(
+        f"{figures.transactions:,} transactions and {figures.labels:,} labels, drained",
+        ("", "decisions a second", "target"),
+        [
+            ("immediate mode", figures.drain_eps, "≥ 40,000"),
+            ("ordered mode", figures.ordered_drain_eps, ""),
+            ("Quix Streams", figures.peer_drain_eps, ""),
+            ("  immediate ÷ Quix Streams", figures.drain_to_peer, "≥ 2"),
+        ],
+    )
+
+
 @app.command("memory")
 def memory(
     events: Rows = 10_000_000, engine: EngineName = None, json_file: JsonFile = None
@@ -61,8 +144,7 @@ def memory(
     chosen = engine or current_settings().engine.default
     with status("bench memory") as advance:
         figures = measure(events, chosen, advance)
-    if json_file is not None:
-        json_file.write_text(json.dumps(asdict(figures), indent=2) + "\n", encoding="utf-8")
+    _write(json_file, asdict(figures))
     print_table(
         f"Backfill of {figures.events:,} events in each of two sources, engine {figures.engine}",
         ("", "", "target"),
@@ -73,3 +155,8 @@ def memory(
             ("all at once, GiB", figures.peak_sum_gib, ""),
         ],
     )
+
+
+def _write(file: Path | None, figures: object) -> None:
+    if file is not None:
+        file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")

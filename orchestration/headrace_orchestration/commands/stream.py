@@ -24,6 +24,14 @@ Fresh = Annotated[bool, typer.Option("--fresh", help="Begin without any state.")
 Bounded = Annotated[bool, typer.Option("--bounded", help="End at the newest records.")]
 Parallelism = Annotated[int, typer.Option(min=1, help="Subtasks of each operator.")]
 
+Backend = Annotated[
+    str | None,
+    typer.Option(
+        "--state-backend",
+        help="hashmap: on the heap; rocksdb: on disk, for more than fits. Default: the cluster's.",
+    ),
+]
+
 
 @app.command()
 def deploy(  # noqa: PLR0913, PLR0917 - one for each option
@@ -32,15 +40,18 @@ def deploy(  # noqa: PLR0913, PLR0917 - one for each option
     fresh: Fresh = False,
     bounded: Bounded = False,
     parallelism: Parallelism = 2,
+    state_backend: Backend = None,
     as_json: JsonOption = False,
 ) -> None:
     """Deploy the project's views and rules as a Flink job, going on from its last state."""
     from headrace_schemas.errors import ConfigurationError
     from headrace_streaming.job import deployment
-    from headrace_streaming.job.config import Mode
+    from headrace_streaming.job.config import Mode, StateBackend
 
     if mode not in list(Mode):
         raise ConfigurationError.unknown("mode", mode, list(Mode))
+    if state_backend is not None and state_backend not in list(StateBackend):
+        raise ConfigurationError.unknown("state backend", state_backend, list(StateBackend))
     settings, project = current_project()
     with status("headrace stream deploy"):
         deployed = deployment.deploy(
@@ -52,6 +63,7 @@ def deploy(  # noqa: PLR0913, PLR0917 - one for each option
             fresh=fresh,
             bounded=bounded,
             parallelism=parallelism,
+            state_backend=StateBackend(state_backend) if state_backend else None,
         )
     if as_json:
         print_json(deployed)

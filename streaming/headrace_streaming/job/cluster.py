@@ -81,6 +81,13 @@ class Cluster:
         """What the cluster tells about a job's checkpoints."""
         return self._get(f"/jobs/{job.job_id}/checkpoints")
 
+    def state_bytes(self, job: Job) -> dict[str, int]:
+        """What the newest checkpoint holds of each step of a job, in bytes, by the step's name."""
+        steps = self._get(f"/jobs/{job.job_id}")["vertices"]
+        number = self.checkpoints(job)["latest"]["completed"]["id"]
+        held = self._get(f"/jobs/{job.job_id}/checkpoints/details/{number}")["tasks"]
+        return {step["name"]: int(held[step["id"]]["state_size"]) for step in steps}
+
     def last_state(self, name: str) -> str | None:
         """Where the newest job of a name left its newest state; None where there is none."""
         for job in self.jobs(name):

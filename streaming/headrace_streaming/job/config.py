@@ -16,6 +16,13 @@ class Mode(StrEnum):
     ORDERED = "ordered"
 
 
+class StateBackend(StrEnum):
+    """Where the job keeps its state: on the heap of the JVM, or on disk with a cache before it."""
+
+    HASHMAP = "hashmap"
+    ROCKSDB = "rocksdb"
+
+
 @dataclass(frozen=True, slots=True)
 class JobConfig:
     """One deployment.
@@ -35,6 +42,7 @@ class JobConfig:
         most_events: how many single events an entity may keep in a view.
         checkpoint_interval_ms: between the starts of checkpoints.
         parallelism: how many subtasks each operator has.
+        state_backend: where state is kept; None leaves it to the cluster.
     """
 
     kafka: Mapping[str, str] = field(repr=False)
@@ -50,3 +58,4 @@ class JobConfig:
     most_events: int = 100_000
     checkpoint_interval_ms: int = 1_000
     parallelism: int = 2
+    state_backend: StateBackend | None = None

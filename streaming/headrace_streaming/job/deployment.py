@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from headrace_schemas.errors import ConfigurationError, RetryableError
 from headrace_streaming.job.assembly import job_name
 from headrace_streaming.job.cluster import Cluster, Job
-from headrace_streaming.job.config import Mode
+from headrace_streaming.job.config import Mode, StateBackend
 from headrace_streaming.job.last_state import LastState, recall, remember
 from headrace_streaming.services import flink
 
@@ -46,6 +46,7 @@ def deploy(  # noqa: PLR0913 - one for each choice
     fresh: bool = False,
     bounded: bool = False,
     parallelism: int = 2,
+    state_backend: StateBackend | None = None,
 ) -> Deployment:
     """Deploy the job of a project and wait until it runs.
 
@@ -58,6 +59,7 @@ def deploy(  # noqa: PLR0913 - one for each choice
         fresh: begin without any state.
         bounded: end at the newest records of the start.
         parallelism: how many subtasks each operator has.
+        state_backend: where state is kept; None leaves it to the cluster.
 
     Raises:
         ConfigurationError: the job runs already, or can't be assembled.
@@ -81,6 +83,7 @@ def deploy(  # noqa: PLR0913 - one for each choice
         *("--pyClientExecutable", sys.executable, "--pyExecutable", sys.executable),
         *("--python", str(SCRIPT), "--mode", mode, "--parallelism", str(parallelism)),
         *(("--bounded",) if bounded else ()),
+        *(("--state-backend", state_backend) if state_backend else ()),
     ]
     submitted = _run(command, settings, environ)
     job = _started(cluster, name, submitted)

@@ -32,6 +32,10 @@ def new_environment(config: JobConfig) -> StreamExecutionEnvironment:
     options.set_string(
         "execution.checkpointing.externalized-checkpoint-retention", "RETAIN_ON_CANCELLATION"
     )
+    if config.state_backend is not None:
+        options.set_string("state.backend.type", config.state_backend)
+    # A checkpoint of what is on disk holds what is new since the one before.
+    options.set_string("execution.checkpointing.incremental", "true")
     environment = StreamExecutionEnvironment.get_execution_environment(options)
     environment.set_parallelism(config.parallelism)
     environment.add_jars(*(path.as_uri() for path in job_jars()))

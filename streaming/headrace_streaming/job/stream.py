@@ -14,7 +14,7 @@ from headrace_features.project import load_project
 from headrace_features.stream_plan.plan import plan_json
 from headrace_schemas.settings import load
 from headrace_streaming.job.assembly import assemble, job_name
-from headrace_streaming.job.config import JobConfig, Mode
+from headrace_streaming.job.config import JobConfig, Mode, StateBackend
 from headrace_streaming.job.environment import new_environment, restored_from
 from headrace_streaming.kafka.clients import connector_properties, kafka_config
 from headrace_streaming.kafka.epochs import Announcement, claim_epoch
@@ -33,6 +33,7 @@ def main() -> None:
         mode=Mode(arguments.mode),
         bounded=arguments.bounded,
         parallelism=arguments.parallelism,
+        state_backend=arguments.state_backend,
     )
     environment = new_environment(config)
     announced = Announcement(
@@ -48,6 +49,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--mode", choices=list(Mode), default=Mode.IMMEDIATE)
     parser.add_argument("--bounded", action="store_true", help="end at the newest records")
     parser.add_argument("--parallelism", type=int, default=2)
+    parser.add_argument("--state-backend", type=StateBackend, choices=list(StateBackend))
     return parser.parse_args()
 
 

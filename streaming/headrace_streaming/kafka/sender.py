@@ -31,6 +31,12 @@ class SendReport:
         return self.records / self.seconds if self.seconds else 0.0
 
 
+def producer_config(config: Mapping[str, str]) -> dict[str, str | int | bool]:
+    """The settings of a producer of events: none is lost or sent twice, and none waits long."""
+    # A broker that has just started gives out its first number of a producer after some tries.
+    return {**config, "enable.idempotence": True, "linger.ms": 2, "log_level": 0}
+
+
 def send(
     config: Mapping[str, str],
     records: Iterable[Sent],
@@ -57,8 +63,7 @@ def send(
         if error is not None:
             failed.append(error)
 
-    # A broker that has just started gives out its first number of a producer after some tries.
-    producer = Producer({**config, "enable.idempotence": True, "linger.ms": 2, "log_level": 0})
+    producer = Producer(producer_config(config))
     started = time.monotonic()
     count = 0
     for record in records:
