@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from headrace_schemas.errors import RetryableError
-from headrace_streaming.kafka.clients import unreachable
+from headrace_schemas.kafka_clients import unreachable
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
@@ -61,7 +61,7 @@ class Committed:
                 if found := self._ends():
                     return found
             time.sleep(_POLL_S)
-        raise unreachable(self._kafka)
+        raise unreachable(self._kafka["bootstrap.servers"])
 
     def _ends(self) -> dict[int, int]:
         from confluent_kafka import IsolationLevel, TopicPartition

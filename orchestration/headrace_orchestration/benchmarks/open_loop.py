@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from headrace_orchestration.benchmarks.latency import Schedule
 from headrace_orchestration.benchmarks.traffic import Event
 from headrace_schemas.errors import RetryableError
+from headrace_schemas.kafka_clients import unreachable
 from headrace_schemas.topics import ALERTS
-from headrace_streaming.kafka.clients import unreachable
 from headrace_streaming.kafka.sender import producer_config
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _alerts(kafka: Mapping[str, str]) -> Iterator[Consumer]:
         consumer.poll(_TICK_S)
         yield consumer
     except KafkaException as error:
-        raise unreachable(kafka) from error
+        raise unreachable(kafka["bootstrap.servers"]) from error
     finally:
         consumer.close()
 

@@ -27,11 +27,16 @@ public final class EventColumns {
 
     /** No events. */
     public EventColumns(List<ColumnRef> columns) {
+        this(columns, 0);
+    }
+
+    /** No events, with room for some. */
+    public EventColumns(List<ColumnRef> columns, int capacity) {
         this.columns = columns;
         types = columns.stream().map(ColumnRef::type).toArray(ColumnType[]::new);
         numbers = new long[types.length][];
         texts = new String[types.length][];
-        allocate(0);
+        allocate(capacity);
     }
 
     /** How many events there are. */
@@ -200,7 +205,7 @@ public final class EventColumns {
 
     private EventColumns copy(List<ColumnRef> wanted, int count) {
         int[] places = wanted.stream().mapToInt(columns::indexOf).toArray();
-        EventColumns made = new EventColumns(wanted);
+        EventColumns made = new EventColumns(wanted, count);
         Object[] values = new Object[places.length];
         for (int row = 0; row < count; row++) {
             for (int column = 0; column < places.length; column++) {

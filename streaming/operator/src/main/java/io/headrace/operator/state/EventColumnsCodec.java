@@ -38,9 +38,10 @@ public final class EventColumnsCodec {
             throw new IOException(
                     "events are encoded in version " + version + ", this release reads " + VERSION);
         }
-        EventColumns events = new EventColumns(columns);
+        int size = in.readInt();
+        EventColumns events = new EventColumns(columns, size);
         Object[] values = new Object[types.length];
-        for (int left = in.readInt(); left > 0; left--) {
+        for (int left = size; left > 0; left--) {
             readEvent(in, events, values);
         }
         return events;

@@ -46,7 +46,7 @@ final class RawEvents {
     void release() {
         for (Chunk chunk : chunks) {
             if (chunk.changed) {
-                store.save(chunk.number, chunk.events);
+                store.save(chunk.number, PackedEvents.of(chunk.events));
                 chunk.changed = false;
             }
             chunk.events = null;
@@ -250,7 +250,7 @@ final class RawEvents {
 
     private EventColumns loaded(Chunk chunk) {
         if (chunk.events == null) {
-            chunk.events = store.load(chunk.number).with(view.columns());
+            chunk.events = store.load(chunk.number).unpacked().with(view.columns());
         }
         return chunk.events;
     }

@@ -9,8 +9,8 @@ import org.apache.flink.core.memory.DataOutputView;
 /** How the state of a stage is made, written and read: its views, and the keys of its sources. */
 public final class StageLayout {
     private static final int VERSION = 2;
-    // Most entities have fewer events than a chunk, and are read and written as a whole.
-    private static final int CHUNK_EVENTS = 256;
+    // Beside these events of its own an entity's state has only what each chunk comes to.
+    private static final int CHUNK_EVENTS = 16;
 
     final List<ViewPlan> views;
     final List<String> sources;

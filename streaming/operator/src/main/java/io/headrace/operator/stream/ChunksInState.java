@@ -2,7 +2,7 @@ package io.headrace.operator.stream;
 
 import io.headrace.operator.plan.ViewPlan;
 import io.headrace.operator.state.ChunkStore;
-import io.headrace.operator.state.EventColumns;
+import io.headrace.operator.state.PackedEvents;
 import org.apache.flink.api.common.functions.RuntimeContext;
 import org.apache.flink.api.common.state.MapState;
 import org.apache.flink.api.common.state.MapStateDescriptor;
@@ -11,7 +11,7 @@ import org.apache.flink.util.FlinkRuntimeException;
 
 /** Keeps the chunks of one view in Flink's state, each under a key of its own. */
 final class ChunksInState implements ChunkStore {
-    private final MapState<Integer, EventColumns> chunks;
+    private final MapState<Integer, PackedEvents> chunks;
 
     ChunksInState(RuntimeContext context, ViewPlan view) {
         chunks =
@@ -19,11 +19,11 @@ final class ChunksInState implements ChunkStore {
                         new MapStateDescriptor<>(
                                 "events-" + view.name(),
                                 IntSerializer.INSTANCE,
-                                new EventColumnsSerializer(view.columns())));
+                                new PackedEventsSerializer(view.columns())));
     }
 
     @Override
-    public EventColumns load(int number) {
+    public PackedEvents load(int number) {
         try {
             return chunks.get(number);
         } catch (Exception error) {
@@ -32,7 +32,7 @@ final class ChunksInState implements ChunkStore {
     }
 
     @Override
-    public void save(int number, EventColumns events) {
+    public void save(int number, PackedEvents events) {
         try {
             chunks.put(number, events);
         } catch (Exception error) {

@@ -85,7 +85,10 @@ public final class StageStateSerializer extends TypeSerializer<StageState> {
 
     @Override
     public void serialize(StageState state, DataOutputView out) throws IOException {
-        layout.write(out, state);
+        // At once: streams of checkpoints take every byte for itself.
+        DataOutputSerializer written = new DataOutputSerializer(START_BYTES);
+        layout.write(written, state);
+        out.write(written.getSharedBuffer(), 0, written.length());
     }
 
     @Override

@@ -6,8 +6,7 @@ import io.headrace.operator.plan.SourcePlan;
 import io.headrace.operator.plan.ViewPlan;
 import io.headrace.operator.state.Bounds;
 import io.headrace.operator.state.ChunkStore;
-import io.headrace.operator.state.EventColumns;
-import io.headrace.operator.state.EventColumnsCodec;
+import io.headrace.operator.state.PackedEvents;
 import io.headrace.operator.state.StageLayout;
 import io.headrace.operator.state.StageState;
 import io.headrace.operator.state.TileWidths;
@@ -41,7 +40,6 @@ public final class EngineMain {
     private ViewPlan view;
     private StageLayout layout;
     private ViewEngine engine;
-    private EventColumnsCodec codec;
     private boolean encodes;
 
     private EngineMain() {}
@@ -84,7 +82,6 @@ public final class EngineMain {
                                 List.of(view),
                                 plan.sources().stream().map(SourcePlan::name).toList(),
                                 request.get("chunk").asInt());
-                codec = new EventColumnsCodec(view.columns());
                 long lateness = request.get("lateness").asLong();
                 JsonNode of = request.get("widths");
                 TileWidths widths =
@@ -167,38 +164,22 @@ public final class EngineMain {
         return state;
     }
 
-    /** Keeps chunks as bytes, as a cluster's disk does, or as they are. */
-    private final class Store implements ChunkStore {
-        private final Map<Integer, EventColumns> kept = new HashMap<>();
-        private final Map<Integer, byte[]> written = new HashMap<>();
+    private static final class Store implements ChunkStore {
+        private final Map<Integer, PackedEvents> kept = new HashMap<>();
 
         @Override
-        public EventColumns load(int number) {
-            try {
-                return encodes && written.containsKey(number)
-                        ? codec.read(new DataInputDeserializer(written.get(number)))
-                        : kept.get(number);
-            } catch (IOException error) {
-                throw new IllegalStateException(error);
-            }
+        public PackedEvents load(int number) {
+            return kept.get(number);
         }
 
         @Override
-        public void save(int number, EventColumns events) {
-            try {
-                DataOutputSerializer out = new DataOutputSerializer(64);
-                codec.write(out, events);
-                written.put(number, out.getCopyOfBuffer());
-                kept.put(number, events);
-            } catch (IOException error) {
-                throw new IllegalStateException(error);
-            }
+        public void save(int number, PackedEvents events) {
+            kept.put(number, events);
         }
 
         @Override
         public void delete(int number) {
             kept.remove(number);
-            written.remove(number);
         }
     }
 

@@ -3,8 +3,7 @@ package io.headrace.operator.stream;
 import io.headrace.operator.aggregate.Scalars;
 import io.headrace.operator.plan.ColumnRef;
 import io.headrace.operator.plan.ColumnType;
-import io.headrace.operator.state.EventColumns;
-import io.headrace.operator.state.EventColumnsCodec;
+import io.headrace.operator.state.PackedEvents;
 import java.io.IOException;
 import java.io.ObjectInputStream;
 import java.util.ArrayList;
@@ -16,17 +15,17 @@ import org.apache.flink.core.memory.DataInputView;
 import org.apache.flink.core.memory.DataOutputView;
 
 /** Writes chunks of events with the columns that a view reads. */
-final class EventColumnsSerializer extends TypeSerializer<EventColumns> {
+final class PackedEventsSerializer extends TypeSerializer<PackedEvents> {
     private final ArrayList<String> names = new ArrayList<>();
     private final ArrayList<ColumnType> types = new ArrayList<>();
-    private transient EventColumnsCodec codec;
+    private transient List<ColumnRef> columns;
 
-    EventColumnsSerializer(List<ColumnRef> columns) {
+    PackedEventsSerializer(List<ColumnRef> columns) {
         for (ColumnRef column : columns) {
             names.add(column.name());
             types.add(column.type());
         }
-        codec = new EventColumnsCodec(columns());
+        this.columns = columns();
     }
 
     private List<ColumnRef> columns() {
@@ -39,32 +38,32 @@ final class EventColumnsSerializer extends TypeSerializer<EventColumns> {
 
     private void readObject(ObjectInputStream in) throws IOException, ClassNotFoundException {
         in.defaultReadObject();
-        codec = new EventColumnsCodec(columns());
+        this.columns = columns();
     }
 
     @Override
     public boolean isImmutableType() {
-        return false;
+        return true;
     }
 
     @Override
-    public TypeSerializer<EventColumns> duplicate() {
+    public TypeSerializer<PackedEvents> duplicate() {
         // It keeps nothing from one chunk to the next.
         return this;
     }
 
     @Override
-    public EventColumns createInstance() {
-        return new EventColumns(columns());
+    public PackedEvents createInstance() {
+        return new PackedEvents(columns, new byte[0]);
     }
 
     @Override
-    public EventColumns copy(EventColumns from) {
-        return from.copy();
+    public PackedEvents copy(PackedEvents from) {
+        return from;
     }
 
     @Override
-    public EventColumns copy(EventColumns from, EventColumns reuse) {
+    public PackedEvents copy(PackedEvents from, PackedEvents reuse) {
         return copy(from);
     }
 
@@ -74,28 +73,39 @@ final class EventColumnsSerializer extends TypeSerializer<EventColumns> {
     }
 
     @Override
-    public void serialize(EventColumns events, DataOutputView out) throws IOException {
-        codec.write(out, events);
+    public void serialize(PackedEvents events, DataOutputView out) throws IOException {
+        write(out, events.with(columns).bytes());
     }
 
     @Override
-    public EventColumns deserialize(DataInputView in) throws IOException {
-        return codec.read(in);
+    public PackedEvents deserialize(DataInputView in) throws IOException {
+        return new PackedEvents(columns, read(in));
     }
 
     @Override
-    public EventColumns deserialize(EventColumns reuse, DataInputView in) throws IOException {
-        return codec.read(in);
+    public PackedEvents deserialize(PackedEvents reuse, DataInputView in) throws IOException {
+        return new PackedEvents(columns, read(in));
     }
 
     @Override
     public void copy(DataInputView in, DataOutputView out) throws IOException {
-        codec.write(out, codec.read(in));
+        write(out, read(in));
+    }
+
+    private static void write(DataOutputView out, byte[] bytes) throws IOException {
+        out.writeInt(bytes.length);
+        out.write(bytes);
+    }
+
+    private static byte[] read(DataInputView in) throws IOException {
+        byte[] bytes = new byte[in.readInt()];
+        in.readFully(bytes);
+        return bytes;
     }
 
     @Override
     public boolean equals(Object other) {
-        return other instanceof EventColumnsSerializer that
+        return other instanceof PackedEventsSerializer that
                 && that.names.equals(names)
                 && that.types.equals(types);
     }
@@ -106,20 +116,20 @@ final class EventColumnsSerializer extends TypeSerializer<EventColumns> {
     }
 
     @Override
-    public TypeSerializerSnapshot<EventColumns> snapshotConfiguration() {
+    public TypeSerializerSnapshot<PackedEvents> snapshotConfiguration() {
         return new Snapshot(this);
     }
 
     /** What the chunks of a savepoint have for columns. */
-    public static final class Snapshot implements TypeSerializerSnapshot<EventColumns> {
+    public static final class Snapshot implements TypeSerializerSnapshot<PackedEvents> {
         private static final int VERSION = 1;
 
-        private EventColumnsSerializer written;
+        private PackedEventsSerializer written;
 
         /** For Flink, which fills it from a savepoint. */
         public Snapshot() {}
 
-        Snapshot(EventColumnsSerializer written) {
+        Snapshot(PackedEventsSerializer written) {
             this.written = written;
         }
 
@@ -149,17 +159,17 @@ final class EventColumnsSerializer extends TypeSerializer<EventColumns> {
                 String name = Scalars.readText(in);
                 columns.add(new ColumnRef(name, ColumnType.valueOf(Scalars.readText(in))));
             }
-            written = new EventColumnsSerializer(columns);
+            written = new PackedEventsSerializer(columns);
         }
 
         @Override
-        public TypeSerializer<EventColumns> restoreSerializer() {
+        public TypeSerializer<PackedEvents> restoreSerializer() {
             return written;
         }
 
         @Override
-        public TypeSerializerSchemaCompatibility<EventColumns> resolveSchemaCompatibility(
-                TypeSerializerSnapshot<EventColumns> old) {
+        public TypeSerializerSchemaCompatibility<PackedEvents> resolveSchemaCompatibility(
+                TypeSerializerSnapshot<PackedEvents> old) {
             // Whether a view may read other columns is judged by the snapshot of its stage.
             return old instanceof Snapshot before && before.written.equals(written)
                     ? TypeSerializerSchemaCompatibility.compatibleAsIs()
