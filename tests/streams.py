@@ -27,7 +27,9 @@ def deploy(settings: Settings, **options: Any) -> deployment.Deployment:
 
 def send(config: Mapping[str, str], topic: str, records: Iterable[tuple[str, bytes]]) -> None:
     """Put records of a key and a value into a topic, and wait until they are there."""
-    producer = Producer({**config, "enable.idempotence": True, "linger.ms": 5})
+    # By Java's rule, so that records of one key are where the job puts them.
+    rule = {"partitioner": "murmur2_random"}
+    producer = Producer({**config, **rule, "enable.idempotence": True, "linger.ms": 5})
     for key, value in records:
         producer.produce(topic, value, key.encode())
         producer.poll(0)

@@ -13,8 +13,11 @@ from headrace_orchestration.session import current_project
 app = typer.Typer(no_args_is_help=True, help="Deploy, look at and stop the stream job.")
 
 ModeOption = Annotated[
-    str,
-    typer.Option(help="immediate: absorb events as they come; ordered: behind the watermark."),
+    str | None,
+    typer.Option(
+        help="immediate: absorb events as they come; ordered: behind the watermark."
+        " Default: [stream] mode."
+    ),
 ]
 From = Annotated[
     str | None,
@@ -22,16 +25,19 @@ From = Annotated[
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Begin without any state.")]
 Bounded = Annotated[bool, typer.Option("--bounded", help="End at the newest records.")]
-Parallelism = Annotated[int, typer.Option(min=1, help="Subtasks of each operator.")]
+Parallelism = Annotated[
+    int | None,
+    typer.Option(min=1, help="Subtasks of each operator. Default: [stream] parallelism."),
+]
 
 
 @app.command()
 def deploy(  # noqa: PLR0913, PLR0917 - one for each option
-    mode: ModeOption = "immediate",
+    mode: ModeOption = None,
     from_state: From = None,
     fresh: Fresh = False,
     bounded: Bounded = False,
-    parallelism: Parallelism = 2,
+    parallelism: Parallelism = None,
     as_json: JsonOption = False,
 ) -> None:
     """Deploy the project's views and rules as a Flink job, going on from its last state."""
@@ -39,7 +45,7 @@ def deploy(  # noqa: PLR0913, PLR0917 - one for each option
     from headrace_streaming.job import deployment
     from headrace_streaming.job.config import Mode
 
-    if mode not in list(Mode):
+    if mode is not None and mode not in list(Mode):
         raise ConfigurationError.unknown("mode", mode, list(Mode))
     settings, project = current_project()
     with status("headrace stream deploy"):
@@ -47,7 +53,7 @@ def deploy(  # noqa: PLR0913, PLR0917 - one for each option
             settings,
             project,
             os.environ,
-            mode=Mode(mode),
+            mode=Mode(mode) if mode else None,
             state=from_state,
             fresh=fresh,
             bounded=bounded,

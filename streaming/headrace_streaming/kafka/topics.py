@@ -40,7 +40,7 @@ def create_topics(config: Mapping[str, str], topics: Collection[Topic]) -> list[
     from confluent_kafka import KafkaError, KafkaException
     from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # it is
 
-    admin = AdminClient({**config, "socket.timeout.ms": "10000"})
+    admin = AdminClient({**config, "socket.timeout.ms": "10000", "log_level": "0"})
     existing = _partitions(admin, config)
     missing = [topic for topic in topics if topic.name not in existing]
     for topic in topics:

@@ -14,6 +14,7 @@ import org.apache.flink.core.memory.DataInputDeserializer;
 import org.apache.flink.core.memory.DataInputView;
 import org.apache.flink.core.memory.DataOutputSerializer;
 import org.apache.flink.core.memory.DataOutputView;
+import org.apache.flink.runtime.execution.SuppressRestartsException;
 
 /** Writes what a stage keeps for an entity, as the plan of the stage lays it out. */
 public final class StageStateSerializer extends TypeSerializer<StageState> {
@@ -148,8 +149,12 @@ public final class StageStateSerializer extends TypeSerializer<StageState> {
         public void readSnapshot(int version, DataInputView in, ClassLoader loader)
                 throws IOException {
             if (version != VERSION) {
-                throw new IOException(
-                        "a savepoint of layout " + version + ", this release reads " + VERSION);
+                throw new SuppressRestartsException(
+                        new IOException(
+                                "a savepoint of layout "
+                                        + version
+                                        + ", this release reads "
+                                        + VERSION));
             }
             written = new StageStateSerializer(Scalars.readText(in), in.readInt(), in.readInt());
         }
@@ -165,9 +170,16 @@ public final class StageStateSerializer extends TypeSerializer<StageState> {
             if (!(old instanceof Snapshot before)) {
                 return TypeSerializerSchemaCompatibility.incompatible();
             }
-            return before.written.fingerprints().equals(written.fingerprints())
-                    ? TypeSerializerSchemaCompatibility.compatibleAsIs()
-                    : TypeSerializerSchemaCompatibility.incompatible();
+            if (!before.written.fingerprints().equals(written.fingerprints())) {
+                // Flink would try again for ever.
+                throw new SuppressRestartsException(
+                        new IllegalStateException(
+                                "the savepoint is of other definitions: it has "
+                                        + before.written.fingerprints()
+                                        + ", expected "
+                                        + written.fingerprints()));
+            }
+            return TypeSerializerSchemaCompatibility.compatibleAsIs();
         }
     }
 
