@@ -7,7 +7,7 @@ PYTEST_ARGS ?=
 
 .PHONY: help
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: ## install everything that is missing: uv, Python, .venv, JDK, jars
@@ -28,6 +28,10 @@ operator: setup ## the tests of the feature operator
 .PHONY: faults
 faults: setup ## the kill tests
 	$(PYTEST) tests/faults $(PYTEST_ARGS)
+
+.PHONY: faults-long
+faults-long: setup ## a TaskManager killed 24 times in one run of the stream job
+	HEADRACE_FAULT_KILLS=24 $(PYTEST) tests/faults/test_stream_kills.py -k again_and_again $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: setup ## formatter, linter, types, import contracts
