@@ -24,7 +24,7 @@ from headrace_streaming.job.cluster import Cluster, Job
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.kafka.disorder import Sent
 from headrace_streaming.kafka.sender import send
-from headrace_streaming.services.embedded import Service, read_book
+from headrace_streaming.services.embedded import Service, is_free, read_book
 from headrace_streaming.services.processes import Started, is_alive
 from histories import bits
 from streams import PATIENCE_S, decisions, received
@@ -53,9 +53,10 @@ def process(home: Path, service: Service) -> Started:
 
 def kill(home: Path, service: Service) -> None:
     """End a service without warning; it is gone on return."""
-    killed = process(home, service)
+    killed, ports = process(home, service), read_book(home).services[service].ports.values()
     os.kill(killed.pid, signal.SIGKILL)
-    until(lambda: not is_alive(killed), f"{service} is gone")
+    # Its first thread goes before those that hold its ports.
+    until(lambda: not is_alive(killed) and all(map(is_free, ports)), f"{service} is gone")
 
 
 def until(true: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:

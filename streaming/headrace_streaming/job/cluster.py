@@ -186,5 +186,6 @@ class Cluster:
 def _innermost(stack_trace: str) -> str:
     """The last cause that a stack trace of Java gives, in one line."""
     first, *lines = stack_trace.splitlines()
-    causes = [line.strip() for line in lines if line.strip().startswith(_CAUSE)]
+    # Indented are those of suppressed exceptions.
+    causes = [line for line in lines if line.startswith(_CAUSE)]
     return causes[-1].removeprefix(_CAUSE) if causes else first

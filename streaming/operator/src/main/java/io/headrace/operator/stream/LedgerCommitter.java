@@ -45,14 +45,15 @@ final class LedgerCommitter implements Committer<KafkaCommittable> {
             Thread.currentThread().interrupt();
         }
         // Restarted, the job would go on from a state that takes these decisions for made.
-        throw new SuppressRestartsException(
+        IllegalStateException lost =
                 new IllegalStateException(
                         "transaction "
                                 + transaction
                                 + " was aborted before it could be committed, and this state takes"
                                 + " its decisions for made: deploy from an older one, which makes"
-                                + " just those that are missing",
-                        cause));
+                                + " just those that are missing");
+        lost.addSuppressed(cause);
+        throw new SuppressRestartsException(lost);
     }
 
     /** A request that isn't given up in silence. */
