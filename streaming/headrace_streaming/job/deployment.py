@@ -157,8 +157,9 @@ def _started(cluster: Cluster, name: str, job_id: str) -> Job:
         job = next((one for one in cluster.jobs(name) if one.job_id == job_id), None)
         if job is not None and (job.state == "FINISHED" or cluster.works(job)):
             return job
-        if job is not None and job.ended:
-            raise ConfigurationError(f"the job {name} failed: {cluster.failure(job)}")
+        # The cluster tells that it failed a moment before it tells why.
+        if job is not None and job.ended and (failure := cluster.failure(job)):
+            raise ConfigurationError(f"the job {name} failed: {failure}")
         time.sleep(_POLL_S)
     failure = cluster.failure(job) if job is not None else None
     raise RetryableError(

@@ -3,11 +3,19 @@ package io.headrace.operator.stream;
 import java.io.IOException;
 import java.util.Collection;
 import java.util.List;
+import java.util.concurrent.ExecutionException;
 import org.apache.flink.api.connector.sink2.Committer;
 import org.apache.flink.connector.kafka.sink.KafkaCommittable;
+import org.apache.flink.kafka.shaded.org.apache.kafka.clients.admin.Admin;
+import org.apache.flink.kafka.shaded.org.apache.kafka.clients.admin.TransactionState;
 import org.apache.flink.runtime.execution.SuppressRestartsException;
 
-/** Commits transactions; one that was aborted behind the job's back ends the job for good. */
+/**
+ * Commits transactions; one that was aborted behind the job's back ends the job for good.
+ *
+ * <p>A job that is restored commits once more what it had committed. The broker refuses that in the
+ * same words as a commit of what was aborted, so that it is asked what became of the transaction.
+ */
 @SuppressWarnings("try") // Flink declares it so.
 final class LedgerCommitter implements Committer<KafkaCommittable> {
     private static final int PATIENCE_S = 10;
@@ -31,6 +39,26 @@ final class LedgerCommitter implements Committer<KafkaCommittable> {
     @Override
     public void close() throws Exception {
         committer.close();
+    }
+
+    /** Whether a transaction was committed; its id is used for no other. */
+    private boolean isCommitted(String transaction) {
+        try (Admin admin = Admin.create(deployment.client())) {
+            TransactionState state;
+            do {
+                state =
+                        admin.describeTransactions(List.of(transaction))
+                                .description(transaction)
+                                .get()
+                                .state();
+            } while (state == TransactionState.PREPARE_COMMIT);
+            return state == TransactionState.COMPLETE_COMMIT;
+        } catch (ExecutionException error) {
+            throw new IllegalStateException("the broker does not tell of " + transaction, error);
+        } catch (InterruptedException interrupted) {
+            Thread.currentThread().interrupt();
+            throw new IllegalStateException("interrupted", interrupted);
+        }
     }
 
     private void lost(String transaction, Throwable cause) {
@@ -76,7 +104,12 @@ final class LedgerCommitter implements Committer<KafkaCommittable> {
 
         @Override
         public void signalFailedWithKnownReason(Throwable cause) {
-            lost(getCommittable().getTransactionalId(), cause);
+            String transaction = getCommittable().getTransactionalId();
+            if (isCommitted(transaction)) {
+                request.signalAlreadyCommitted();
+            } else {
+                lost(transaction, cause);
+            }
         }
 
         @Override
