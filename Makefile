@@ -32,6 +32,9 @@ faults: setup ## the kill tests
 .PHONY: stream-handbook
 stream-handbook: setup ## the published transactions through Kafka and Flink
 	$(PYTEST) tests/handbook $(PYTEST_ARGS)
+.PHONY: faults-long
+faults-long: setup ## a TaskManager killed 24 times in one run of the stream job
+	HEADRACE_FAULT_KILLS=24 $(PYTEST) tests/faults/test_stream_kills.py -k again_and_again $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: setup ## formatter, linter, types, import contracts

@@ -52,7 +52,7 @@ def deploy(settings: Settings, **options: Any) -> deployment.Deployment:
 def broker_in(home: Path) -> Iterator[dict[str, str]]:
     """The embedded broker, without a cluster; the properties of its clients."""
     with locked(home):
-        control._start(home, Service.KAFKA, os.environ)
+        control._start(home, Service.KAFKA, os.environ, {})
         assert control._comes(home, Service.KAFKA)
     try:
         yield kafka_config(load(home, {"HEADRACE_HOME": str(home)}))
@@ -62,7 +62,9 @@ def broker_in(home: Path) -> Iterator[dict[str, str]]:
 
 def send(config: Mapping[str, str], topic: str, records: Iterable[tuple[str, bytes]]) -> None:
     """Put records of a key and a value into a topic, and wait until they are there."""
-    producer = Producer({**config, "enable.idempotence": True, "linger.ms": 5})
+    # By Java's rule, so that records of one key are where the job puts them.
+    rule = {"partitioner": "murmur2_random"}
+    producer = Producer({**config, **rule, "enable.idempotence": True, "linger.ms": 5})
     for key, value in records:
         producer.produce(topic, value, key.encode())
         producer.poll(0)

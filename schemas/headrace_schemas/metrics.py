@@ -73,6 +73,20 @@ STEP_SECONDS = Metric(
     meaning="duration of one step of the batch path, from its start to its commit",
     labels=("step",),
 )
+DECISIONS_SUPPRESSED = Metric(
+    name="headrace_decisions_suppressed_total",
+    kind=MetricKind.COUNTER,
+    unit="decisions",
+    meaning="decisions not made again, because a former run of the job has committed them",
+    labels=("decision",),
+)
+ALERTS_RETRACTED = Metric(
+    name="headrace_alerts_retracted_total",
+    kind=MetricKind.COUNTER,
+    unit="alerts",
+    meaning="alerts taken back, because the event was decided otherwise after a failure",
+    labels=("decision",),
+)
 
 METRICS = (
     ROWS_READ,
@@ -82,4 +96,6 @@ METRICS = (
     ROWS_BACKFILLED,
     ENTITIES_MATERIALIZED,
     STEP_SECONDS,
+    DECISIONS_SUPPRESSED,
+    ALERTS_RETRACTED,
 )

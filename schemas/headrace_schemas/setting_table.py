@@ -19,6 +19,8 @@ class SettingKind(StrEnum):
     PATH = "path"  # relative to the file's folder, or to the current one from the environment
     LOCATION = "path or URL"
     OPTIONS = "options"  # a section in the file, a JSON object in the environment
+    NUMBER = "number"  # a positive integer
+    DURATION = "duration"  # an integer and a unit, such as 500ms, 10s, 5m, 1h, 7d
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,6 +157,67 @@ SETTINGS = (
         kind=SettingKind.TEXT,
         default=EMBEDDED,
         meaning="the REST address of Flink as host:port; embedded is that of headrace up",
+    ),
+    Setting(
+        section="flink",
+        key="conf",
+        kind=SettingKind.OPTIONS,
+        default="",
+        meaning="further options of Flink, for the job and the embedded cluster; never shown",
+    ),
+    Setting(
+        section="stream",
+        key="mode",
+        kind=SettingKind.TEXT,
+        default="immediate",
+        choices=("immediate", "ordered"),
+        meaning="when events are absorbed: as they come, or behind the watermark",
+    ),
+    Setting(
+        section="stream",
+        key="lateness",
+        kind=SettingKind.DURATION,
+        default="1h",
+        meaning="how long before its entity's newest an event may be and still count in full",
+    ),
+    Setting(
+        section="stream",
+        key="checkpoint_interval",
+        kind=SettingKind.DURATION,
+        default="1s",
+        meaning="how often state is kept and decisions are committed",
+    ),
+    Setting(
+        section="stream",
+        key="checkpoint_directory",
+        kind=SettingKind.LOCATION,
+        default="{home}/flink/checkpoints",
+        meaning="where checkpoints are: a folder, or a URL of a file system that Flink knows; where"
+        " another cluster is named, that cluster's own is the default",
+    ),
+    Setting(
+        section="stream",
+        key="state_backend",
+        kind=SettingKind.TEXT,
+        default="hashmap",
+        choices=("hashmap", "rocksdb"),
+        meaning="where state is while the job runs: in memory, or on disk with checkpoints of"
+        " changes alone",
+    ),
+    Setting(
+        section="stream",
+        key="parallelism",
+        kind=SettingKind.NUMBER,
+        default="2",
+        meaning="how many subtasks each operator of the job has",
+    ),
+    Setting(
+        section="stream",
+        key="transaction_timeout",
+        kind=SettingKind.DURATION,
+        default="14m",
+        meaning="after so long the broker aborts decisions that are not committed; at most its"
+        " transaction.max.timeout.ms",
     ),
     Setting(
         section="feast",

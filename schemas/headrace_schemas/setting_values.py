@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ import msgspec
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.setting_table import Setting, SettingKind
 
+_NUMBER = "a whole number from 1 to 999999"
+_DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
+_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _SPELLED = {
     str: "text",
     bool: "true or false",
@@ -62,6 +66,10 @@ def from_file(setting: Setting, found: object, origin: Origin) -> Any:
         if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
             raise origin.error(f'is {_kind_of(found)}, expected a list of names such as ["a", "b"]')
         return _names(setting, found, origin)
+    if setting.kind is SettingKind.NUMBER:
+        if not isinstance(found, int) or isinstance(found, bool):
+            raise origin.error(f"is {_kind_of(found)}, expected {_NUMBER}")
+        found = str(found)
     if not isinstance(found, str):
         raise origin.error(f"is {_kind_of(found)}, expected text")
     return from_text(setting, found, origin)
@@ -78,6 +86,12 @@ def from_text(setting: Setting, text: str, origin: Origin) -> Any:
             return _path(text, origin)
         case SettingKind.LOCATION:
             return text if "://" in text else str(_path(text, origin))
+        case SettingKind.NUMBER:
+            if not re.fullmatch("[1-9][0-9]{0,5}", text):
+                raise origin.error(f"is {text!r}, expected {_NUMBER}")
+            return int(text)
+        case SettingKind.DURATION:
+            return _duration(text, origin)
         case _:
             _check(setting, text, origin)
             return text
@@ -98,6 +112,13 @@ def _check(setting: Setting, text: str, origin: Origin) -> None:
         raise origin.error(f"is {text!r}, expected one of: {', '.join(setting.choices)}")
     if setting.pattern and not re.fullmatch(setting.pattern, text):
         raise origin.error(f"is {text!r}, expected {setting.meaning}")
+
+
+def _duration(text: str, origin: Origin) -> timedelta:
+    spelled = _DURATION.fullmatch(text)
+    if spelled is None or not int(spelled[1]):
+        raise origin.error(f"is {text!r}, expected a duration such as 500ms, 10s, 5m, 1h or 7d")
+    return timedelta(milliseconds=int(spelled[1]) * _UNITS_MS[spelled[2]])
 
 
 def _path(text: str, origin: Origin) -> Path:

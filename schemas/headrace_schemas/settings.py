@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from headrace_schemas.errors import ConfigurationError
@@ -90,9 +91,23 @@ class KafkaSettings:
 
 @dataclass(frozen=True, slots=True)
 class FlinkSettings:
-    """Where Flink is."""
+    """Where Flink is, and what it is told besides."""
 
     rest_address: str
+    conf: Options
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSettings:
+    """How the stream job runs. The directory for checkpoints is an absolute path or a URL."""
+
+    mode: str
+    lateness: timedelta
+    checkpoint_interval: timedelta
+    checkpoint_directory: str
+    state_backend: str
+    parallelism: int
+    transaction_timeout: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +134,7 @@ class Settings:
     online: OnlineSettings
     kafka: KafkaSettings
     flink: FlinkSettings
+    stream: StreamSettings
     feast: FeastSettings
     _sources: Mapping[str, str] = field(repr=False)
 
@@ -159,7 +175,16 @@ def load(start: Path, environ: Mapping[str, str]) -> Settings:
         spark=SparkSettings(values["spark.master"], Options(values["spark.conf"])),
         online=OnlineSettings(values["online.type"], values["online.path"]),
         kafka=KafkaSettings(values["kafka.bootstrap_servers"], Options(values["kafka.options"])),
-        flink=FlinkSettings(values["flink.rest_address"]),
+        flink=FlinkSettings(values["flink.rest_address"], Options(values["flink.conf"])),
+        stream=StreamSettings(
+            mode=values["stream.mode"],
+            lateness=values["stream.lateness"],
+            checkpoint_interval=values["stream.checkpoint_interval"],
+            checkpoint_directory=values["stream.checkpoint_directory"],
+            state_backend=values["stream.state_backend"],
+            parallelism=values["stream.parallelism"],
+            transaction_timeout=values["stream.transaction_timeout"],
+        ),
         feast=FeastSettings(values["feast.registry"]),
         _sources={name: one.source for name, one in found.items()},
     )

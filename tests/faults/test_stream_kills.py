@@ -2,95 +2,93 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
-import signal
-import threading
 import time
-from collections import Counter
 from pathlib import Path
 
-from headrace_batch.simulator import config_for_rows
-from headrace_features import oracle
-from headrace_features.fraud import definitions as fraud
-from headrace_features.oracle import SpineRow
-from headrace_orchestration.live_simulation import live_records
 from headrace_schemas.settings import Settings
+from headrace_streaming.job.cluster import Cluster
 from headrace_streaming.kafka.clients import kafka_config
-from headrace_streaming.kafka.sender import send
 from headrace_streaming.services import control
-from headrace_streaming.services.embedded import Service, read_book
-from histories import bits
+from headrace_streaming.services.embedded import Service
+from live_run import ask_flink, kill, newest_job, process, records, require_right, sending, until
 from streams import decisions, deploy
 
-ROWS = 6_000
+ROWS = 4_000
 RATE = 400
+#: How often a TaskManager is killed; `make faults-long` asks for more.
+KILLS = int(os.environ.get("HEADRACE_FAULT_KILLS", "4"))
 
 
-def kill(home: Path, service: Service) -> None:
-    process = read_book(home).services[service].process
-    assert process is not None
-    os.kill(process.pid, signal.SIGKILL)
+def in_a_checkpoint(settings: Settings) -> bool:
+    """Whether a checkpoint is going on this instant."""
+    cluster = Cluster.of(settings)
+    told = cluster.checkpoints(newest_job(settings))
+    return bool(told.get("counts", {}).get("in_progress", 0))
 
 
-def require_one_right_decision_each(settings: Settings) -> None:
-    decided = decisions(kafka_config(settings), ROWS)
-    counts = Counter(one["id"] for one in decided)
-    assert len(counts) == ROWS
-    assert set(counts.values()) == {1}
-    by_card: dict[str, list[dict[str, object]]] = {}
-    for one in sorted(decided, key=lambda o: int(o["views"]["card_activity"]["sequence"])):
-        seen = by_card.setdefault(one["event"]["card_id"], [])
-        seen.append(one["event"])
-        assert one["views"]["card_activity"]["sequence"] == len(seen)
-        row = SpineRow(one["event"]["card_id"], one["event"]["event_time"], one["id"])
-        expected = oracle.values(fraud.card_activity, seen, [row])[0]  # type: ignore[arg-type] # JSON
-        found = {name: one["features"][f"card_activity__{name}"] for name in expected}
-        assert {n: bits(v) for n, v in found.items()} == {n: bits(v) for n, v in expected.items()}
+def until_checkpoint(settings: Settings) -> None:
+    """Wait for the midst of a checkpoint, which is short: one is caught within a few."""
+    deadline = time.monotonic() + 10
+    while not in_a_checkpoint(settings) and time.monotonic() < deadline:
+        pass
 
 
-def sending(settings: Settings) -> threading.Thread:
-    """Sends all records at a rate, while the test goes on."""
-    records = list(live_records(config_for_rows(ROWS, seed=5)))
-    config = kafka_config(settings)
-    thread = threading.Thread(target=send, args=(config, records, RATE))
-    thread.start()
-    return thread
+def require_java_alone(settings: Settings) -> None:
+    """See that no Python is in the running job: neither a function nor a process that runs one."""
+    job = ask_flink(settings, f"/jobs/{newest_job(settings).job_id}/plan")
+    assert "python" not in json.dumps(job).lower()
+    parent = process(settings.home, Service.TASKMANAGER).pid
+    # After the name in brackets stand state and parent.
+    stats = (file.read_text() for file in Path("/proc").glob("[0-9]*/stat"))
+    assert str(parent) not in {stat.rpartition(")")[2].split()[1] for stat in stats}
 
 
 def test_a_task_manager_is_killed_again_and_again(stream: Settings) -> None:
     chance = random.Random(6)
     deploy(stream)
-    thread = sending(stream)
-    kills = 0
-    while thread.is_alive():
-        time.sleep(chance.uniform(0.5, 4.0))  # when it is killed is chance
+    # A kill and the way back take some five seconds.
+    rows = max(ROWS, 1_500 * KILLS)
+    thread = sending(stream, records(rows), RATE)
+    for number in range(KILLS):
+        # The third time at once: the job is on its way back from the second.
+        if number % 3 == 0:
+            time.sleep(chance.uniform(0.5, 4.0))  # when it is killed is chance
+        elif number % 3 == 1:
+            until_checkpoint(stream)
         kill(stream.home, Service.TASKMANAGER)
         control.up(stream.home, os.environ)
-        kills += 1
     thread.join()
-    assert kills >= 2
-    require_one_right_decision_each(stream)
+    require_right(stream, rows)
+    until(lambda: newest_job(stream).state == "RUNNING", "the job runs")
+    require_java_alone(stream)
+    cluster = Cluster.of(stream)
+    # No record makes it fail over and over.
+    before = cluster.checkpoints(newest_job(stream))["counts"]["restored"]
+    time.sleep(3)
+    assert cluster.checkpoints(newest_job(stream))["counts"]["restored"] == before
 
 
 def test_a_job_manager_is_killed_and_the_job_deployed_again(stream: Settings) -> None:
     deploy(stream)
-    thread = sending(stream)
+    thread = sending(stream, records(ROWS), RATE)
     decisions(kafka_config(stream), 500)
     kill(stream.home, Service.JOBMANAGER)
     control.up(stream.home, os.environ)
     again = deploy(stream)
     assert again.restored_from is not None
     thread.join()
-    require_one_right_decision_each(stream)
+    require_right(stream, ROWS)
 
 
 def test_a_broker_is_killed_and_comes_back(stream: Settings) -> None:
     deploy(stream)
-    thread = sending(stream)
+    thread = sending(stream, records(ROWS), RATE)
     decisions(kafka_config(stream), 500)
     kill(stream.home, Service.KAFKA)
     time.sleep(3)  # how long it stays away
     control.up(stream.home, os.environ)
     thread.join()
-    require_one_right_decision_each(stream)
+    require_right(stream, ROWS)

@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 
 def up(as_json: JsonOption = False) -> None:
     """Start a Kafka broker and a Flink cluster on loopback, and create the project's topics."""
+    from headrace_streaming.job.options import job_options
     from headrace_streaming.kafka.clients import kafka_config
     from headrace_streaming.kafka.topics import create_topics, topics_of
     from headrace_streaming.services import control
 
     settings, project = current_project()
     with status("headrace up") as told:
-        states = control.up(settings.home, os.environ, told)
+        states = control.up(settings.home, os.environ, told, job_options(settings))
         told("topics")
         create_topics(kafka_config(settings), topics_of(project))
     _show(states, as_json=as_json)

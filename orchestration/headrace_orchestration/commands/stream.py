@@ -13,8 +13,11 @@ from headrace_orchestration.session import current_project
 app = typer.Typer(no_args_is_help=True, help="Deploy, look at and stop the stream job.")
 
 ModeOption = Annotated[
-    str,
-    typer.Option(help="immediate: absorb events as they come; ordered: behind the watermark."),
+    str | None,
+    typer.Option(
+        help="immediate: absorb events as they come; ordered: behind the watermark."
+        " Default: [stream] mode."
+    ),
 ]
 From = Annotated[
     str | None,
@@ -22,24 +25,27 @@ From = Annotated[
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Begin without any state.")]
 Bounded = Annotated[bool, typer.Option("--bounded", help="End at the newest records.")]
-Parallelism = Annotated[int, typer.Option(min=1, help="Subtasks of each operator.")]
+Parallelism = Annotated[
+    int | None,
+    typer.Option(min=1, help="Subtasks of each operator. Default: [stream] parallelism."),
+]
 
 Backend = Annotated[
     str | None,
     typer.Option(
         "--state-backend",
-        help="hashmap: on the heap; rocksdb: on disk, for more than fits. Default: the cluster's.",
+        help="hashmap: on the heap; rocksdb: on disk. Default: [stream] state_backend.",
     ),
 ]
 
 
 @app.command()
 def deploy(  # noqa: PLR0913, PLR0917 - one for each option
-    mode: ModeOption = "immediate",
+    mode: ModeOption = None,
     from_state: From = None,
     fresh: Fresh = False,
     bounded: Bounded = False,
-    parallelism: Parallelism = 2,
+    parallelism: Parallelism = None,
     state_backend: Backend = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -48,7 +54,7 @@ def deploy(  # noqa: PLR0913, PLR0917 - one for each option
     from headrace_streaming.job import deployment
     from headrace_streaming.job.config import Mode, StateBackend
 
-    if mode not in list(Mode):
+    if mode is not None and mode not in list(Mode):
         raise ConfigurationError.unknown("mode", mode, list(Mode))
     if state_backend is not None and state_backend not in list(StateBackend):
         raise ConfigurationError.unknown("state backend", state_backend, list(StateBackend))
@@ -58,7 +64,7 @@ def deploy(  # noqa: PLR0913, PLR0917 - one for each option
             settings,
             project,
             os.environ,
-            mode=Mode(mode),
+            mode=Mode(mode) if mode else None,
             state=from_state,
             fresh=fresh,
             bounded=bounded,

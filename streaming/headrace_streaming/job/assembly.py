@@ -18,11 +18,9 @@ if TYPE_CHECKING:
     from pyflink.datastream import StreamExecutionEnvironment
 
 _OPERATOR = "io.headrace.operator.stream"
-# The broker refuses more than 15 minutes; less would abort transactions of a job that restarts.
 # All sources keep pace with each other.
 _ALIGNED = "events"
 _ALIGNMENT_INTERVAL_MS = 100
-_TRANSACTION_TIMEOUT_MS = 14 * 60 * 1000
 
 
 def job_name(project: str) -> str:
@@ -67,7 +65,7 @@ class _Assembly:
                 late.append(self._side(stream, "LATE"))
                 updates.append(self._side(stream, "UPDATES"))
             decided = self._decided(place, decision["name"], stream)
-            self._sink(decided, "decisions", decision["name"], exactly_once=True)
+            self._ledger(decided, decision["name"])
             if decision["rules"]:
                 self._sink(self._side(decided, "ALERTS"), "alerts", decision["name"])
         self._sink(_union(dead), "dead-letters", "all")
@@ -151,31 +149,57 @@ class _Assembly:
         )
 
     def _decided(self, place: int, name: str, stream: Any) -> Any:
-        function = self._java("DecisionFunction")(self._plan_json, place, self._config.epoch)
+        function = self._java("DecisionFunction")(
+            self._plan_json,
+            place,
+            self._config.mode is Mode.ORDERED,
+            self._deployment(),
+            self._transactions(name),
+        )
         return (
             stream.process(function, self._types.RECORD)
             .name(f"{name}: decided")
             .uid(f"decided-{name}")
         )
 
-    def _sink(self, stream: Any, topic: str, label: str, *, exactly_once: bool = False) -> None:
-        sink = self._jvm.org.apache.flink.connector.kafka.sink.KafkaSink
-        guarantee = self._jvm.org.apache.flink.connector.base.DeliveryGuarantee
+    def _ledger(self, stream: Any, name: str) -> None:
+        """Decisions, each committed once."""
+        builder = self._sink_builder("decisions").setDeliveryGuarantee(self._guarantee.EXACTLY_ONCE)
+        # Numbered, so that a deployment that is superseded never aborts what a newer one commits.
+        builder.setTransactionalIdPrefix(f"{self._transactions(name)}-{self._config.epoch}")
+        builder.setProperty("transaction.timeout.ms", str(self._config.transaction_timeout_ms))
+        sink = self._java("LedgerSink")(builder.build(), self._deployment())
+        stream.sinkTo(sink).name("decisions").uid(f"sink-decisions-{name}")
+
+    def _sink(self, stream: Any, topic: str, label: str) -> None:
+        """Records that are sent at least once, without waiting for a checkpoint."""
+        builder = self._sink_builder(topic).setDeliveryGuarantee(self._guarantee.AT_LEAST_ONCE)
+        stream.sinkTo(builder.build()).name(topic).uid(f"sink-{topic}-{label}")
+
+    def _sink_builder(self, topic: str) -> Any:
         builder = (
-            sink.builder()
+            self._jvm.org.apache.flink.connector.kafka.sink.KafkaSink.builder()
             .setRecordSerializer(self._java("RecordSchema")(topic))
             .setProperty("linger.ms", "0" if topic == "alerts" else "5")
             .setProperty("compression.type", "lz4")
         )
         for name, value in self._config.kafka.items():
             builder.setProperty(name, value)
-        if exactly_once:
-            builder.setDeliveryGuarantee(guarantee.EXACTLY_ONCE)
-            builder.setTransactionalIdPrefix(f"{job_name(self._project)}-{label}")
-            builder.setProperty("transaction.timeout.ms", str(_TRANSACTION_TIMEOUT_MS))
-        else:
-            builder.setDeliveryGuarantee(guarantee.AT_LEAST_ONCE)
-        stream.sinkTo(builder.build()).name(topic).uid(f"sink-{topic}-{label}")
+        return builder
+
+    def _deployment(self) -> Any:
+        kafka = self._jvm.java.util.Properties()
+        for name, value in self._config.kafka.items():
+            kafka.setProperty(name, value)
+        return self._java("Deployment")(self._project, self._config.epoch, kafka)
+
+    def _transactions(self, name: str) -> str:
+        """What the ids of a decision's transactions begin with, whatever the deployment."""
+        return f"{job_name(self._project)}-{name}"
+
+    @property
+    def _guarantee(self) -> Any:
+        return self._jvm.org.apache.flink.connector.base.DeliveryGuarantee
 
     def _side(self, stream: Any, tag: str) -> Any:
         return stream.getSideOutput(getattr(self._java("Outputs"), tag))

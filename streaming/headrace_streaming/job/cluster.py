@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _TIMEOUT_S = 10.0
 _SAVEPOINT_TIMEOUT_S = 300.0
 _POLL_S = 0.2
+_CAUSE = "Caused by: "
 _ENDED = ("FINISHED", "CANCELED", "FAILED")
 
 
@@ -77,6 +78,11 @@ class Cluster:
             f"no job {name} runs at {self.address}", hint="run: headrace stream deploy"
         )
 
+    def works(self, job: Job) -> bool:
+        """Whether all tasks of a job run."""
+        tasks = self._get(f"/jobs/{job.job_id}")["vertices"]
+        return bool(tasks) and all(task["status"] in {"RUNNING", "FINISHED"} for task in tasks)
+
     def checkpoints(self, job: Job) -> dict[str, Any]:
         """What the cluster tells about a job's checkpoints."""
         return self._get(f"/jobs/{job.job_id}/checkpoints")
@@ -104,13 +110,39 @@ class Cluster:
         return next((str(pair["value"]) for pair in pairs if pair["key"] == name), "")
 
     def failure(self, job: Job) -> str | None:
-        """The first line of what made a job fail last; None where nothing did."""
+        """The innermost cause of what made a job fail last; None where nothing did."""
         told = self._get(f"/jobs/{job.job_id}/exceptions")["exceptionHistory"]["entries"]
-        return str(told[0]["stacktrace"]).splitlines()[0] if told else None
+        return _innermost(told[0]["stacktrace"]) if told else None
 
     def savepoint(self, job: Job) -> str:
-        """Write a savepoint while the job goes on; returns its path."""
-        return self._triggered(job, "savepoints", {"cancel-job": False})
+        """Write a savepoint while the job goes on; returns its path.
+
+        What the job had decided up to it is committed by the next checkpoint, which is waited for:
+        before that, a job that goes on from the savepoint could find its decisions aborted.
+
+        Raises:
+            RetryableError: the savepoint failed, or the job did before it was good.
+        """
+        restored = self.checkpoints(job)["counts"]["restored"]
+        path = self._triggered(job, "savepoints", {"cancel-job": False})
+        completed = self._completed(job)
+        deadline = time.monotonic() + _SAVEPOINT_TIMEOUT_S
+        while self._completed(job) == completed and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+        if (
+            self._completed(job) == completed
+            or self.checkpoints(job)["counts"]["restored"] != restored
+        ):
+            raise RetryableError(
+                f"the job {job.name} failed before what it had decided was committed",
+                hint="make another savepoint",
+            )
+        return path
+
+    def _completed(self, job: Job) -> int:
+        """The number of the newest checkpoint that is complete."""
+        latest = self.checkpoints(job)["latest"]["completed"]
+        return int(latest["id"]) if latest else 0
 
     def stop(self, job: Job) -> str:
         """End a job with a savepoint; returns its path."""
@@ -125,7 +157,7 @@ class Cluster:
                 operation = status["operation"]
                 if "location" in operation:
                     return str(operation["location"])
-                cause = operation["failure-cause"]["stack-trace"].splitlines()[0]
+                cause = _innermost(operation["failure-cause"]["stack-trace"])
                 raise RetryableError(f"the savepoint of {job.name} failed: {cause}")
             time.sleep(_POLL_S)
         raise RetryableError(
@@ -156,3 +188,11 @@ class Cluster:
                 hint="see [flink] rest_address; the embedded one: headrace status, headrace up",
             ) from error
         return told
+
+
+def _innermost(stack_trace: str) -> str:
+    """The last cause that a stack trace of Java gives, in one line."""
+    first, *lines = stack_trace.splitlines()
+    # Indented are those of suppressed exceptions.
+    causes = [line for line in lines if line.startswith(_CAUSE)]
+    return causes[-1].removeprefix(_CAUSE) if causes else first

@@ -41,8 +41,10 @@ class JobConfig:
         most_ahead_ms: how far an event may be ahead of the time at which it was sent.
         most_events: how many single events an entity may keep in a view.
         checkpoint_interval_ms: between the starts of checkpoints.
+        transaction_timeout_ms: after so long the broker aborts a transaction that nobody has
+            committed; it refuses more than its `transaction.max.timeout.ms`, 15 minutes by default.
         parallelism: how many subtasks each operator has.
-        state_backend: where state is kept; None leaves it to the cluster.
+        flink: further options of Flink; they may be secret and are never shown.
     """
 
     kafka: Mapping[str, str] = field(repr=False)
@@ -57,5 +59,6 @@ class JobConfig:
     most_ahead_ms: int = MOST_AHEAD_MS
     most_events: int = 100_000
     checkpoint_interval_ms: int = 1_000
+    transaction_timeout_ms: int = 840_000
     parallelism: int = 2
-    state_backend: StateBackend | None = None
+    flink: Mapping[str, str] = field(default_factory=dict, repr=False)

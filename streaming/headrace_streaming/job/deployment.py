@@ -15,7 +15,10 @@ from headrace_schemas.errors import ConfigurationError, RetryableError
 from headrace_streaming.job.assembly import job_name
 from headrace_streaming.job.cluster import Cluster, Job
 from headrace_streaming.job.config import Mode, StateBackend
-from headrace_streaming.job.last_state import LastState, recall, remember
+from headrace_streaming.job.last_state import LastState, recall, remember, require_state
+from headrace_streaming.job.options import checkpoint_directory, job_config
+from headrace_streaming.kafka.clients import kafka_config
+from headrace_streaming.kafka.topics import create_topics, topics_of
 from headrace_streaming.services import flink
 
 if TYPE_CHECKING:
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 
 SCRIPT = Path(__file__).with_name("stream.py")
 _SUBMITTED = re.compile(r"submitted with JobID ([0-9a-f]{32})")
-_START_TIMEOUT_S = 60.0
+_START_TIMEOUT_S = 120.0
 _POLL_S = 0.2
 
 
@@ -41,11 +44,11 @@ def deploy(  # noqa: PLR0913 - one for each choice
     project: Project,
     environ: Mapping[str, str],
     *,
-    mode: Mode = Mode.IMMEDIATE,
+    mode: Mode | None = None,
     state: str | None = None,
     fresh: bool = False,
     bounded: bool = False,
-    parallelism: int = 2,
+    parallelism: int | None = None,
     state_backend: StateBackend | None = None,
 ) -> Deployment:
     """Deploy the job of a project and wait until it runs.
@@ -54,17 +57,20 @@ def deploy(  # noqa: PLR0913 - one for each choice
         settings: which cluster, which broker.
         project: whose views and decisions.
         environ: the variables for Flink's command.
-        mode: when events are absorbed.
+        mode: when events are absorbed, if not as the settings say.
         state: a savepoint or checkpoint to go on from; None is the newest that is known.
         fresh: begin without any state.
         bounded: end at the newest records of the start.
-        parallelism: how many subtasks each operator has.
-        state_backend: where state is kept; None leaves it to the cluster.
+        parallelism: how many subtasks each operator has, if not as the settings say.
+        state_backend: where state is kept, if not as the settings say.
 
     Raises:
-        ConfigurationError: the job runs already, or can't be assembled.
+        ConfigurationError: the job runs already, can't be assembled, or its state is missing or of
+            other definitions; or a topic has another number of partitions.
         RetryableError: cluster or broker don't answer.
     """
+    # What is wrong with the settings is told before a JVM is started for them.
+    job_config(settings, {}, 0)
     cluster = Cluster.of(settings)
     name = job_name(project.name)
     for job in cluster.jobs(name):
@@ -73,22 +79,27 @@ def deploy(  # noqa: PLR0913 - one for each choice
                 f"the job {name} runs already, as {job.job_id}",
                 hint="stop it first: headrace stream stop",
             )
+    # What the script would stumble over in a JVM of its own is told here in one line.
+    create_topics(kafka_config(settings), topics_of(project))
     known = recall(settings.home, project.name)
     newest = cluster.last_state(name) or (known.path() if known else None)
     restored = None if fresh else state or newest
+    if restored is not None:
+        require_state(restored)
     command = [
         *("bash", str(flink.distribution() / "bin" / "flink"), "run", "--detached"),
         *("--jobmanager", cluster.address),
         *(("--fromSavepoint", restored) if restored else ()),
         *("--pyClientExecutable", sys.executable, "--pyExecutable", sys.executable),
-        *("--python", str(SCRIPT), "--mode", mode, "--parallelism", str(parallelism)),
+        *("--python", str(SCRIPT)),
+        *(("--mode", mode) if mode else ()),
+        *(("--parallelism", str(parallelism)) if parallelism else ()),
         *(("--bounded",) if bounded else ()),
         *(("--state-backend", state_backend) if state_backend else ()),
     ]
     submitted = _run(command, settings, environ)
     job = _started(cluster, name, submitted)
-    checkpoints = cluster.setting("execution.checkpointing.dir")
-    remember(settings.home, project.name, LastState(job.job_id, checkpoints))
+    remember(settings.home, project.name, LastState(job.job_id, _checkpoints(settings, cluster)))
     return Deployment(job, restored)
 
 
@@ -105,9 +116,13 @@ def stop(settings: Settings, project: Project) -> str:
     cluster = Cluster.of(settings)
     job = cluster.running(job_name(project.name))
     path = cluster.stop(job)
-    checkpoints = cluster.setting("execution.checkpointing.dir")
-    remember(settings.home, project.name, LastState(job.job_id, checkpoints, path))
+    left = LastState(job.job_id, _checkpoints(settings, cluster), path)
+    remember(settings.home, project.name, left)
     return path
+
+
+def _checkpoints(settings: Settings, cluster: Cluster) -> str:
+    return checkpoint_directory(settings) or cluster.setting("execution.checkpointing.dir")
 
 
 def _run(command: list[str], settings: Settings, environ: Mapping[str, str]) -> str:
@@ -138,17 +153,19 @@ def _reason(said: str) -> str:
 
 
 def _started(cluster: Cluster, name: str, job_id: str) -> Job:
+    """The job, once all of its tasks run: before that, the state may turn out not to fit."""
     deadline = time.monotonic() + _START_TIMEOUT_S
+    job = None
     while time.monotonic() < deadline:
-        for job in cluster.jobs(name):
-            if job.job_id != job_id:
-                continue
-            if job.state in {"RUNNING", "FINISHED"}:
-                return job
-            if job.ended:
-                raise ConfigurationError(f"the job {name} failed: {cluster.failure(job)}")
+        job = next((one for one in cluster.jobs(name) if one.job_id == job_id), None)
+        if job is not None and (job.state == "FINISHED" or cluster.works(job)):
+            return job
+        # The cluster tells that it failed a moment before it tells why.
+        if job is not None and job.ended and (failure := cluster.failure(job)):
+            raise ConfigurationError(f"the job {name} failed: {failure}")
         time.sleep(_POLL_S)
+    failure = cluster.failure(job) if job is not None else None
     raise RetryableError(
-        f"the job {name} does not run after {_START_TIMEOUT_S:.0f} s",
+        f"the job {name} does not run after {_START_TIMEOUT_S:.0f} s: {failure or 'no failure'}",
         hint=f"see http://{cluster.address}",
     )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 #: A buffer that isn't full is sent after so long: the wait between two operators.
 _BUFFER_TIMEOUT_MS = 2
 _WATERMARK_INTERVAL_MS = 50
+_CHECKPOINT_TIMEOUT_MS = 600_000
 
 
 def new_environment(config: JobConfig) -> StreamExecutionEnvironment:
@@ -28,14 +29,12 @@ def new_environment(config: JobConfig) -> StreamExecutionEnvironment:
     options.set_string("execution.buffer-timeout.interval", f"{_BUFFER_TIMEOUT_MS} ms")
     options.set_string("execution.checkpointing.interval", f"{config.checkpoint_interval_ms} ms")
     options.set_string("execution.checkpointing.mode", "EXACTLY_ONCE")
-    options.set_string("execution.checkpointing.timeout", "10 min")
+    options.set_string("execution.checkpointing.timeout", f"{_checkpoint_timeout_ms(config)} ms")
     options.set_string(
         "execution.checkpointing.externalized-checkpoint-retention", "RETAIN_ON_CANCELLATION"
     )
-    if config.state_backend is not None:
-        options.set_string("state.backend.type", config.state_backend)
-    # A checkpoint of what is on disk holds what is new since the one before.
-    options.set_string("execution.checkpointing.incremental", "true")
+    for name, value in config.flink.items():
+        options.set_string(name, value)
     environment = StreamExecutionEnvironment.get_execution_environment(options)
     environment.set_parallelism(config.parallelism)
     environment.add_jars(*(path.as_uri() for path in job_jars()))
@@ -52,3 +51,9 @@ def restored_from(environment: StreamExecutionEnvironment) -> str | None:
     )
     path: str | None = options.get_string("execution.state-recovery.path", "") or None
     return path
+
+
+def _checkpoint_timeout_ms(config: JobConfig) -> int:
+    """Short enough to leave a job that restarts time to commit what it has prepared."""
+    left = config.transaction_timeout_ms - config.checkpoint_interval_ms
+    return min(_CHECKPOINT_TIMEOUT_MS, left // 2)

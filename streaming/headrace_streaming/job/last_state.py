@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlparse
 
 import msgspec
 
+from headrace_schemas.errors import ConfigurationError
 from headrace_streaming.whole_file import write_whole
 
 _CHECKPOINT = re.compile(r"chk-(\d+)")
@@ -56,6 +57,23 @@ def recall(home: Path, project: str) -> LastState | None:
         return msgspec.json.decode(_file(home, project).read_bytes(), type=LastState)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
+
+
+def require_state(place: str) -> None:
+    """See that a savepoint or checkpoint is there, as far as it lies on this machine.
+
+    Raises:
+        ConfigurationError: it isn't.
+    """
+    url = urlparse(place)
+    if url.scheme not in {"", "file"}:
+        return
+    folder = Path(unquote(url.path))
+    if not (folder / "_metadata").is_file() and not folder.is_file():
+        raise ConfigurationError(
+            f"there is no savepoint or checkpoint at {place}",
+            hint="name another by --from, or begin without any: --fresh",
+        )
 
 
 def _file(home: Path, project: str) -> Path:

@@ -69,7 +69,10 @@ def deployments(config: Mapping[str, str], project: str) -> list[Deployed]:
     found = []
     for batch in records_now(config, DEPLOYMENTS):
         for message in batch:
-            told = msgspec.json.decode(message.value() or b"", type=Announcement)
-            if told.project == project:
-                found.append(Deployed((message.offset() or 0) + 1, message.timestamp()[1], told))
+            told = msgspec.json.decode(message.value() or b"")
+            # Others tell that a deployment has begun to work.
+            if told.get("project") == project:
+                announcement = msgspec.convert(told, Announcement)
+                epoch = (message.offset() or 0) + 1
+                found.append(Deployed(epoch, message.timestamp()[1], announcement))
     return found

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from headrace_schemas.errors import ConfigurationError, RetryableError
 from headrace_streaming.services import broker, flink
@@ -53,7 +54,10 @@ class State:
 
 
 def up(
-    home: Path, environ: Mapping[str, str], told: Callable[[str], None] = lambda _: None
+    home: Path,
+    environ: Mapping[str, str],
+    told: Callable[[str], None] = lambda _: None,
+    conf: Mapping[str, str] = MappingProxyType({}),
 ) -> list[State]:
     """Start what doesn't run and wait until everything answers.
 
@@ -61,6 +65,7 @@ def up(
         home: the folder for all data.
         environ: the variables that the processes get.
         told: is told what is going on.
+        conf: further options of Flink.
 
     Raises:
         RetryableError: another command is at it, a service's port is taken, or it doesn't
@@ -73,7 +78,7 @@ def up(
         for service in Service:
             if not _runs(home, service):
                 told(f"starting {service}")
-                _start(home, service, environ)
+                _start(home, service, environ, conf)
                 started.add(service)
         for service in Service:
             told(f"waiting for {service}")
@@ -81,7 +86,7 @@ def up(
                 if service in started:
                     raise _ended(home, service)
                 # It was about to end when it was found.
-                _start(home, service, environ)
+                _start(home, service, environ, conf)
                 if not _comes(home, service):
                     raise _ended(home, service)
         return status(home)
@@ -122,7 +127,9 @@ def _state(home: Path, book: Book, service: Service) -> State:
     )
 
 
-def _start(home: Path, service: Service, environ: Mapping[str, str]) -> None:
+def _start(
+    home: Path, service: Service, environ: Mapping[str, str], conf: Mapping[str, str]
+) -> None:
     book = read_book(home)
     entry = book.services.get(service) or Entry(free_ports(_PORTS[service], book.ports))
     for name, port in entry.ports.items():
@@ -137,7 +144,7 @@ def _start(home: Path, service: Service, environ: Mapping[str, str]) -> None:
     if service is Service.KAFKA:
         command, variables = broker.prepare(folder, entry.ports), dict(environ)
     else:
-        flink.prepare(folder, entry.ports or book.services[Service.JOBMANAGER].ports)
+        flink.prepare(folder, entry.ports or book.services[Service.JOBMANAGER].ports, conf)
         command = flink.jobmanager() if service is Service.JOBMANAGER else flink.taskmanager(run)
         variables = flink.environment(folder, environ)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -27,12 +28,14 @@ def distribution() -> Path:
     return Path(spec.origin).parent
 
 
-def prepare(folder: Path, ports: Mapping[str, int]) -> None:
+def prepare(folder: Path, ports: Mapping[str, int], further: Mapping[str, str]) -> None:
     """Write the cluster's configuration; both processes read the same."""
     conf = folder / "conf"
     conf.mkdir(parents=True, exist_ok=True)
     shipped = distribution() / "conf"
-    lines = (f"{name}: {value}\n" for name, value in _configuration(folder, ports).items())
+    options = {**_configuration(folder, ports), **further}
+    # JSON is YAML: whatever a text holds, it is read as that text.
+    lines = (f"{name}: {json.dumps(value)}\n" for name, value in options.items())
     (conf / "config.yaml").write_text(_java_options(shipped) + "".join(lines))
     for name in ("log4j-console.properties", "log4j-cli.properties"):
         (conf / name).write_bytes((shipped / name).read_bytes())

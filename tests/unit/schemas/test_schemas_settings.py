@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from datetime import timedelta
 from operator import attrgetter
 from pathlib import Path
 
@@ -85,11 +86,15 @@ def test_every_setting_is_an_attribute_and_can_be_set_by_its_variable(
         SettingKind.PATH: "folder/x",
         SettingKind.LOCATION: "s3://bucket/x",
         SettingKind.OPTIONS: '{"a": "1"}',
+        SettingKind.NUMBER: "3",
+        SettingKind.DURATION: "3s",
     }[setting.kind]
     expected = {
         SettingKind.NAMES: ("a.b", "c"),
         SettingKind.PATH: tmp_path / "folder/x",
         SettingKind.OPTIONS: {"a": "1"},
+        SettingKind.NUMBER: 3,
+        SettingKind.DURATION: timedelta(seconds=3),
     }.get(setting.kind, text)
     settings = load(tmp_path, {setting.variable: text})
     assert attrgetter(setting.name)(settings) == expected
@@ -246,3 +251,46 @@ def test_a_file_that_can_not_be_read_is_refused(tmp_path: Path) -> None:
 def test_the_source_of_an_unknown_setting_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"unknown setting 'engine', did you mean"):
         load(tmp_path, {}).source_of("engine")
+
+
+def test_the_stream_s_settings_are_read_with_their_units(tmp_path: Path) -> None:
+    settings = load(tmp_path, {})
+    assert settings.stream.mode == "immediate"
+    assert settings.stream.lateness == timedelta(hours=1)
+    assert settings.stream.checkpoint_interval == timedelta(seconds=1)
+    assert settings.stream.checkpoint_directory == str(
+        tmp_path / ".headrace" / "flink" / "checkpoints"
+    )
+    assert settings.stream.parallelism == 2
+    project(
+        tmp_path,
+        '[stream]\nparallelism = 8\nlateness = "2d"\ncheckpoint_directory = "s3://bucket/state"\n'
+        '[flink.conf]\n"taskmanager.memory.process.size" = "8g"\n',
+    )
+    settings = load(tmp_path, {"HEADRACE_STREAM_CHECKPOINT_INTERVAL": "250ms"})
+    assert settings.stream.parallelism == 8
+    assert settings.stream.lateness == timedelta(days=2)
+    assert settings.stream.checkpoint_interval == timedelta(milliseconds=250)
+    assert settings.stream.checkpoint_directory == "s3://bucket/state"
+    assert dict(settings.flink.conf) == {"taskmanager.memory.process.size": "8g"}
+    assert "8g" not in str(settings)
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("parallelism = 0", "expected a whole number from 1 to 999999"),
+        ("parallelism = true", "is true or false, expected a whole number"),
+        ("parallelism = 1.5", "is a number, expected a whole number"),
+        ('lateness = "1 hour"', "is '1 hour', expected a duration such as 500ms"),
+        ('lateness = "0s"', "expected a duration"),
+        ("lateness = 5", "is an integer, expected text"),
+        ('state_backend = "disk"', "expected one of: hashmap, rocksdb"),
+        ('mode = "late"', "expected one of: immediate, ordered"),
+    ],
+)
+def test_a_stream_setting_that_makes_no_sense_is_refused(
+    tmp_path: Path, written: str, told: str
+) -> None:
+    project(tmp_path, f"[stream]\n{written}\n")
+    assert told in refusal(tmp_path)

@@ -101,7 +101,7 @@ def test_a_service_that_was_dying_when_it_was_found_is_started_anew(
             stop(dying)  # all were found by then
         return True
 
-    def started_anew(home: Path, service: Service, _: object) -> None:
+    def started_anew(home: Path, service: Service, *_: object) -> None:
         entry = Entry({}, running(home))
         write_book(home, read_book(home).with_entry(service, entry))
 

@@ -4,81 +4,147 @@ import io.headrace.operator.BadRecord;
 import io.headrace.operator.expression.Expression;
 import io.headrace.operator.expression.Expressions;
 import io.headrace.operator.plan.DecisionPlan;
-import io.headrace.operator.plan.FeaturePlan;
 import io.headrace.operator.plan.Plan;
 import io.headrace.operator.plan.RulePlan;
 import io.headrace.operator.plan.SourcePlan;
-import io.headrace.operator.plan.ViewPlan;
-import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.concurrent.ExecutionException;
 import org.apache.flink.api.common.functions.OpenContext;
-import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.core.JsonGenerator;
+import org.apache.flink.api.common.state.ListState;
+import org.apache.flink.api.common.state.ListStateDescriptor;
+import org.apache.flink.api.common.typeutils.base.array.BytePrimitiveArraySerializer;
+import org.apache.flink.metrics.Counter;
+import org.apache.flink.metrics.MetricGroup;
+import org.apache.flink.runtime.state.FunctionInitializationContext;
+import org.apache.flink.runtime.state.FunctionSnapshotContext;
+import org.apache.flink.streaming.api.checkpoint.CheckpointedFunction;
 import org.apache.flink.streaming.api.functions.ProcessFunction;
 import org.apache.flink.util.Collector;
 
-/** Applies the rules to an event and its features; what is flagged is told at once. */
-public final class DecisionFunction extends ProcessFunction<Envelope, OutRecord> {
+/**
+ * Applies the rules to an event and its features; what is flagged is told at once.
+ *
+ * <p>A decision that a former run has committed is not made again, and an alert of a former run is
+ * taken back where the event isn't flagged any more.
+ */
+public final class DecisionFunction extends ProcessFunction<Envelope, OutRecord>
+        implements CheckpointedFunction {
     private static final long serialVersionUID = 1L;
-    private static final String[] STATUSES = {"complete", "late", "overflow", "incomplete"};
 
     private final String planJson;
     private final int decisionPlace;
-    private final long epoch;
+    private final boolean ordered;
+    private final Deployment deployment;
+    private final String transactions;
 
-    private transient DecisionPlan decision;
-    private transient SourcePlan source;
     private transient int dedupPlace;
-    private transient List<String> views;
-    private transient List<String> features;
     private transient List<String> rules;
     private transient Expression[] conditions;
+    private transient DecisionRecord record;
+    private transient ListState<byte[]> bookmarks;
+    private transient Bookmark restored;
+    private transient FormerRuns former;
+    private transient long watermark;
+    private transient Counter suppressed;
+    private transient Counter retracted;
 
     /**
      * The rules of a decision.
      *
      * @param decision its place in the plan
-     * @param epoch number of the deployment
+     * @param ordered whether events come in the order of time
+     * @param transactions what the ids of its sink's transactions begin with, before the number of
+     *     the deployment
      */
-    public DecisionFunction(String planJson, int decision, long epoch) {
+    public DecisionFunction(
+            String planJson,
+            int decision,
+            boolean ordered,
+            Deployment deployment,
+            String transactions) {
         this.planJson = planJson;
         this.decisionPlace = decision;
-        this.epoch = epoch;
+        this.ordered = ordered;
+        this.deployment = deployment;
+        this.transactions = transactions;
     }
 
     @Override
-    public void open(OpenContext context) {
+    public void initializeState(FunctionInitializationContext context) throws Exception {
+        // Every subtask gets those of all: each has to know the earliest.
+        bookmarks =
+                context.getOperatorStateStore()
+                        .getUnionListState(
+                                new ListStateDescriptor<>(
+                                        "bookmarks", BytePrimitiveArraySerializer.INSTANCE));
+        restored = Bookmark.of(bookmarks.get());
+    }
+
+    @Override
+    public void open(OpenContext context) throws ExecutionException, InterruptedException {
         Plan plan = Plan.read(planJson);
-        decision = plan.decisions().get(decisionPlace);
-        source = plan.sources().get(plan.sourcePlace(decision.source()));
+        DecisionPlan decision = plan.decisions().get(decisionPlace);
+        SourcePlan source = plan.sources().get(plan.sourcePlace(decision.source()));
         dedupPlace = source.dedupPlace();
-        views = plan.views(decision).stream().map(ViewPlan::name).toList();
-        features = new ArrayList<>();
-        for (ViewPlan view : plan.views(decision)) {
-            for (FeaturePlan feature : view.features()) {
-                features.add(view.name() + "__" + feature.name());
-            }
-        }
+        record = new DecisionRecord(plan, decision, deployment.epoch());
         List<String> names = new ArrayList<>(source.columnNames());
-        names.addAll(features);
+        names.addAll(record.features());
         rules = decision.rules().stream().map(RulePlan::name).toList();
         conditions =
                 decision.rules().stream()
                         .map(rule -> Expressions.compile(rule.when(), names))
                         .toArray(Expression[]::new);
+        MetricGroup metrics =
+                getRuntimeContext().getMetricGroup().addGroup("decision", decision.name());
+        suppressed = metrics.counter("headrace_decisions_suppressed_total");
+        retracted = metrics.counter("headrace_alerts_retracted_total");
+        watermark = Long.MIN_VALUE;
+        int availablePlace =
+                source.availablePlace() < 0 ? source.timePlace() : source.availablePlace();
+        former =
+                new FormerRuns(
+                        deployment,
+                        decision.name(),
+                        source.columnNames().get(availablePlace),
+                        ordered);
+        former.learn(restored, transactions);
     }
 
     @Override
     public void processElement(Envelope event, Context context, Collector<OutRecord> out) {
-        List<String> fired = fired(event);
         String id = (String) event.row[dedupPlace];
+        watermark = context.timerService().currentWatermark();
+        if (former.decided(event, id)) {
+            suppressed.inc();
+            return;
+        }
+        List<String> fired = fired(event);
         byte[] key = id.getBytes(StandardCharsets.UTF_8);
-        OutRecord record = new OutRecord(key, Json.object(json -> write(json, event, id, fired)));
-        out.collect(record);
-        if (!fired.isEmpty()) {
-            context.output(Outputs.ALERTS, record);
+        out.collect(new OutRecord(key, record.decision(event, fired)));
+        byte[] alert = fired.isEmpty() ? null : record.alert(event, fired, false);
+        switch (former.todo(event, alert)) {
+            case ALERT -> context.output(Outputs.ALERTS, new OutRecord(key, alert));
+            case RETRACTION -> {
+                byte[] retraction = record.alert(event, fired, true);
+                context.output(Outputs.ALERTS, new OutRecord(key, retraction));
+                retracted.inc();
+            }
+            case NOTHING -> {}
+        }
+    }
+
+    @Override
+    public void snapshotState(FunctionSnapshotContext context) throws Exception {
+        bookmarks.update(List.of(former.bookmark(watermark)));
+    }
+
+    @Override
+    public void close() {
+        if (former != null) {
+            former.close();
         }
     }
 
@@ -100,39 +166,5 @@ public final class DecisionFunction extends ProcessFunction<Envelope, OutRecord>
             }
         }
         return fired;
-    }
-
-    private void write(JsonGenerator json, Envelope event, String id, List<String> fired)
-            throws IOException {
-        json.writeStringField("id", id);
-        json.writeStringField("decision", decision.name());
-        json.writeNumberField("epoch", epoch);
-        json.writeNumberField("event_time", event.time);
-        json.writeBooleanField("flagged", !fired.isEmpty());
-        json.writeArrayFieldStart("rules");
-        for (String rule : fired) {
-            json.writeString(rule);
-        }
-        json.writeEndArray();
-        json.writeObjectFieldStart("event");
-        for (int i = 0; i < event.row.length; i++) {
-            Json.field(json, source.columnNames().get(i), event.row[i]);
-        }
-        json.writeEndObject();
-        json.writeObjectFieldStart("features");
-        for (int i = 0; i < event.values.length; i++) {
-            Json.field(json, features.get(i), event.values[i]);
-        }
-        json.writeEndObject();
-        json.writeObjectFieldStart("views");
-        for (int i = 0; i < event.sequences.length; i++) {
-            json.writeObjectFieldStart(views.get(i));
-            json.writeNumberField("sequence", event.sequences[i]);
-            json.writeStringField("status", STATUSES[event.statuses[i]]);
-            json.writeEndObject();
-        }
-        json.writeEndObject();
-        json.writeNumberField("partition", event.partition);
-        json.writeNumberField("offset", event.offset);
     }
 }

@@ -15,6 +15,7 @@ import org.apache.flink.core.memory.DataInputDeserializer;
 import org.apache.flink.core.memory.DataInputView;
 import org.apache.flink.core.memory.DataOutputSerializer;
 import org.apache.flink.core.memory.DataOutputView;
+import org.apache.flink.runtime.execution.SuppressRestartsException;
 
 /** Writes what a stage keeps for an entity, as the plan of the stage lays it out. */
 public final class StageStateSerializer extends TypeSerializer<StageState> {
@@ -153,8 +154,12 @@ public final class StageStateSerializer extends TypeSerializer<StageState> {
         public void readSnapshot(int version, DataInputView in, ClassLoader loader)
                 throws IOException {
             if (version != VERSION) {
-                throw new IOException(
-                        "a savepoint of layout " + version + ", this release reads " + VERSION);
+                throw new SuppressRestartsException(
+                        new IOException(
+                                "a savepoint of layout "
+                                        + version
+                                        + ", this release reads "
+                                        + VERSION));
             }
             written = new StageStateSerializer(Scalars.readText(in), in.readInt(), in.readInt());
         }
@@ -170,9 +175,16 @@ public final class StageStateSerializer extends TypeSerializer<StageState> {
             if (!(old instanceof Snapshot before)) {
                 return TypeSerializerSchemaCompatibility.incompatible();
             }
-            return written.layout.sameAs(before.written.layout)
-                    ? TypeSerializerSchemaCompatibility.compatibleAsIs()
-                    : TypeSerializerSchemaCompatibility.compatibleAfterMigration();
+            try {
+                return written.layout.sameAs(before.written.layout)
+                        ? TypeSerializerSchemaCompatibility.compatibleAsIs()
+                        : TypeSerializerSchemaCompatibility.compatibleAfterMigration();
+            } catch (IllegalArgumentException unlike) {
+                // Flink would try again for ever.
+                throw new SuppressRestartsException(
+                        new IllegalStateException(
+                                "the savepoint is of other definitions: " + unlike.getMessage()));
+            }
         }
     }
 }
