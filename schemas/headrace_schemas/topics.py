@@ -49,6 +49,11 @@ def source_topic(name: str, key: str) -> Topic:
     return Topic(name, key)
 
 
+def history_topic(name: str, history: str) -> str:
+    """The name of the topic that holds the history of a source's for a while."""
+    return f"{name}.{history}"
+
+
 def updates_topic(retention_ms: int) -> Topic:
     """The topic of changed fields of the online state, for as long as windows reach back."""
     key = "view, version, entity and field"

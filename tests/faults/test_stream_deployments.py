@@ -10,7 +10,7 @@ from typing import Any
 
 from headrace_features.project import load_project
 from headrace_schemas.settings import Settings
-from headrace_streaming.job import deployment
+from headrace_streaming.job import deployment, submission
 from headrace_streaming.job.cluster import Cluster
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.kafka.disorder import Sent
@@ -96,7 +96,7 @@ def test_a_second_copy_takes_over_and_the_first_ends_for_good(stream: Settings) 
             *("bash", str(flink.distribution() / "bin" / "flink"), "run", "--detached"),
             *("--jobmanager", cluster.address),
             *("--pyClientExecutable", sys.executable, "--pyExecutable", sys.executable),
-            *("--python", str(deployment.SCRIPT)),
+            *("--python", str(submission.SCRIPT)),
         ],
         env=flink.environment(
             stream.home / "flink", {**os.environ, "HEADRACE_HOME": str(stream.home)}

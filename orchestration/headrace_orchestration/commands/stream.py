@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headrace_orchestration.output import JsonOption, console, print_json, print_table, status
+from headrace_orchestration.output import (
+    JsonOption,
+    console,
+    print_json,
+    print_table,
+    progress,
+    status,
+)
 from headrace_orchestration.session import current_project
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from headrace_features.project import Project
+    from headrace_schemas.settings import Settings
+
+#: Stands for the state that the events in the lake make.
+_LAKE = "lake"
 
 app = typer.Typer(no_args_is_help=True, help="Deploy, look at and stop the stream job.")
 
@@ -21,7 +37,11 @@ ModeOption = Annotated[
 ]
 From = Annotated[
     str | None,
-    typer.Option("--from", help="A savepoint or checkpoint. Default: the newest one known."),
+    typer.Option(
+        "--from",
+        help="A savepoint or checkpoint, or lake: the state that its events make."
+        " Default: the newest state known.",
+    ),
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Begin without any state.")]
 Bounded = Annotated[bool, typer.Option("--bounded", help="End at the newest records.")]
@@ -59,6 +79,9 @@ def deploy(  # noqa: PLR0913, PLR0917 - one for each option
     if state_backend is not None and state_backend not in list(StateBackend):
         raise ConfigurationError.unknown("state backend", state_backend, list(StateBackend))
     settings, project = current_project()
+    starts = None
+    if from_state == _LAKE:
+        from_state, starts = _from_lake(settings, project, quiet=as_json)
     with status("headrace stream deploy"):
         deployed = deployment.deploy(
             settings,
@@ -69,6 +92,7 @@ def deploy(  # noqa: PLR0913, PLR0917 - one for each option
             fresh=fresh,
             bounded=bounded,
             parallelism=parallelism,
+            starts=starts,
             state_backend=StateBackend(state_backend) if state_backend else None,
         )
     if as_json:
@@ -76,6 +100,21 @@ def deploy(  # noqa: PLR0913, PLR0917 - one for each option
         return
     went_on = deployed.restored_from or "no earlier state"
     console().print(f"{deployed.job.name} runs as {deployed.job.job_id}, from {went_on}")
+
+
+def _from_lake(
+    settings: Settings, project: Project, *, quiet: bool
+) -> tuple[str, Mapping[str, Mapping[int, int]]]:
+    """A savepoint that the events in the lake make, and the offsets that Kafka goes on with."""
+    from headrace_orchestration.lake_records import lake_records
+    from headrace_streaming.job.bootstrap import bootstrap, require_present
+    from headrace_streaming.kafka.clients import kafka_config
+
+    with status("read the lake"):
+        lake = lake_records(settings, project)
+    require_present(kafka_config(settings), project, lake.offsets)
+    with progress("make the state", quiet=quiet) as advance:
+        return bootstrap(settings, project, os.environ, lake.records, advance), lake.offsets
 
 
 @app.command("status")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from headrace_schemas.topics import PARTITIONS
+from headrace_schemas.topics import PARTITIONS, history_topic
 from headrace_streaming.job.config import JobConfig, Mode
 
 if TYPE_CHECKING:
@@ -26,6 +26,11 @@ _ALIGNMENT_INTERVAL_MS = 100
 def job_name(project: str) -> str:
     """The name by which the cluster knows a project's job."""
     return f"headrace-{project}"
+
+
+def history_job_name(project: str) -> str:
+    """The name of the job that makes the state of a project's job out of history."""
+    return f"{job_name(project)}-history"
 
 
 def assemble(environment: StreamExecutionEnvironment, plan: str, config: JobConfig) -> None:
@@ -64,12 +69,15 @@ class _Assembly:
                 dead.append(self._side(stream, "DEAD"))
                 late.append(self._side(stream, "LATE"))
                 updates.append(self._side(stream, "UPDATES"))
+            if self._config.history is not None:
+                continue
             decided = self._decided(place, decision["name"], stream)
             self._ledger(decided, decision["name"])
             if decision["rules"]:
                 self._sink(self._side(decided, "ALERTS"), "alerts", decision["name"])
-        self._sink(_union(dead), "dead-letters", "all")
-        self._sink(_union(late), "late-events", "all")
+        if self._config.history is None:
+            self._sink(_union(dead), "dead-letters", "all")
+            self._sink(_union(late), "late-events", "all")
         self._sink(_union(updates), "feature-updates", "all")
 
     def _facts(self, decision: dict[str, Any], stage: dict[str, Any]) -> list[str]:
@@ -82,11 +90,12 @@ class _Assembly:
         source = self._plan["sources"][place]
         kafka = self._jvm.org.apache.flink.connector.kafka.source
         initializer = kafka.enumerator.initializer.OffsetsInitializer
+        history = self._config.history
         builder = (
             kafka.KafkaSource.builder()
-            .setGroupId(f"{job_name(self._project)}-{self._config.epoch}")
-            .setTopics([source["topic"]])
-            .setStartingOffsets(initializer.earliest())
+            .setGroupId(history or f"{job_name(self._project)}-{self._config.epoch}")
+            .setTopics([history_topic(source["topic"], history) if history else source["topic"]])
+            .setStartingOffsets(self._start(source))
             .setDeserializer(
                 self._java("RecordDecoder")(self._plan_json, place, self._config.most_ahead_ms)
             )
@@ -112,7 +121,7 @@ class _Assembly:
             topic = self._java("PacedSource")(topic)
         read = self._environment._j_stream_execution_environment.fromSource(  # noqa: SLF001 - PyFlink's own way down
             topic, watermarks, name, self._types.ENVELOPE
-        ).uid(f"source-{name}")
+        ).uid(f"{'source' if history is None else 'history'}-{name}")
         decoded = (
             read.process(self._java("DeadLetterFunction")(self._plan_json), self._types.ENVELOPE)
             .name(f"{name}: decoded")
@@ -123,6 +132,13 @@ class _Assembly:
             read.setParallelism(PARTITIONS)
             decoded.setParallelism(PARTITIONS)
         return decoded
+
+    def _start(self, source: dict[str, Any]) -> Any:
+        """Where a source begins that no state tells it of."""
+        offsets = self._java("StartOffsets")()
+        for partition, offset in self._config.starts.get(source["name"], {}).items():
+            offsets.add(source["topic"], partition, offset)
+        return offsets.initializer()
 
     def _stage(
         self, place: int, number: int, stage: dict[str, Any], stream: Any, facts: Iterable[Any]

@@ -32,6 +32,10 @@ class JobConfig:
             shown.
         epoch: number of the deployment; rises with every one. 0 before it is announced.
         mode: when events are absorbed.
+        history: reads these topics of history, named by what is put to the names of the live ones,
+            and writes nothing but the online state; None is a job that decides.
+        starts: for each source and partition the offset to begin with where there is no state;
+            partitions that are not named begin with their oldest record.
         bounded: end at the newest records of the start instead of going on for ever.
         lateness_ms: how long before an entity's clock values can still be asked for.
         dedup_ms: how long before an entity's newest event duplicates are recognised.
@@ -51,6 +55,8 @@ class JobConfig:
     epoch: int = 0
     mode: Mode = Mode.IMMEDIATE
     bounded: bool = False
+    history: str | None = None
+    starts: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     lateness_ms: int = 3_600_000
     dedup_ms: int = 3_600_000
     out_of_orderness_ms: int = 5_000

@@ -6,6 +6,7 @@ It takes the project of the current directory, as every command does.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 from headrace_features.project import load_project
 from headrace_features.stream_plan.plan import plan_json
 from headrace_schemas.settings import load
-from headrace_streaming.job.assembly import assemble, job_name
+from headrace_streaming.job.assembly import assemble, history_job_name, job_name
 from headrace_streaming.job.config import Mode, StateBackend
 from headrace_streaming.job.environment import new_environment, restored_from
 from headrace_streaming.job.options import job_config
@@ -27,20 +28,33 @@ def main() -> None:
     arguments = _arguments()
     settings = load(Path.cwd(), os.environ)
     chosen = {name: value for name, value in vars(arguments).items() if value is not None}
-    bounded = chosen.pop("bounded")
+    bounded, history = chosen.pop("bounded"), chosen.pop("history", None)
+    starts = _starts(chosen.pop("starts", "{}"))
     settings = replace(settings, stream=replace(settings.stream, **chosen))
     project = load_project(settings)
     plan = plan_json(project)
     kafka = kafka_config(settings)
     create_topics(kafka, topics_of(project))
     config = job_config(settings, connector_properties(kafka), 0, bounded=bounded)
+    config = replace(config, history=history, starts=starts)
     environment = new_environment(config)
+    name = job_name(project.name) if history is None else history_job_name(project.name)
     announced = Announcement(
-        project=project.name, mode=config.mode, restored_from=restored_from(environment)
+        # What makes state out of history is no deployment of the project.
+        project=project.name if history is None else name,
+        mode=config.mode,
+        restored_from=restored_from(environment),
     )
     config = replace(config, epoch=claim_epoch(kafka, announced))
     assemble(environment, plan, config)
-    environment.execute_async(job_name(project.name))
+    environment.execute_async(name)
+
+
+def _starts(told: str) -> dict[str, dict[int, int]]:
+    return {
+        source: {int(partition): offset for partition, offset in offsets.items()}
+        for source, offsets in json.loads(told).items()
+    }
 
 
 def _arguments() -> argparse.Namespace:
@@ -51,6 +65,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--state-backend", choices=list(StateBackend), help="in place of [stream] state_backend"
     )
+    parser.add_argument("--history", help="read topics of history, and make state alone")
+    parser.add_argument("--starts", help="JSON: by source and partition the offset to begin with")
     return parser.parse_args()
 
 

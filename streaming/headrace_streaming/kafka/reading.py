@@ -63,6 +63,17 @@ def reached(config: Mapping[str, str], group: str, topic: str) -> dict[int, int]
     return {place.partition: place.offset for place in told if place.offset >= 0}
 
 
+def ends(config: Mapping[str, str], topic: str) -> dict[int, tuple[int, int]]:
+    """By partition, the offset of the oldest record and the one that the next will have.
+
+    Raises:
+        ConfigurationError: there is no such topic.
+        RetryableError: the broker doesn't answer.
+    """
+    with closing(_consumer(config, _READING)) as consumer:
+        return _watermarks(consumer, config, topic)
+
+
 def record_of(message: Message) -> tuple[int, int]:
     """The partition and offset of what was read."""
     partition, offset = message.partition(), message.offset()
@@ -103,19 +114,31 @@ def _partitions(consumer: Consumer, config: Mapping[str, str], topic: str) -> li
 
 def _ends(consumer: Consumer, config: Mapping[str, str], topic: str) -> dict[int, int]:
     """Assign the partitions that hold something; returns their ends."""
-    from confluent_kafka import OFFSET_BEGINNING, KafkaException, TopicPartition
+    from confluent_kafka import OFFSET_BEGINNING, TopicPartition
 
-    ends = {}
+    held = {
+        number: end
+        for number, (first, end) in _watermarks(consumer, config, topic).items()
+        if first < end
+    }
+    consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in held])
+    return held
+
+
+def _watermarks(
+    consumer: Consumer, config: Mapping[str, str], topic: str
+) -> dict[int, tuple[int, int]]:
+    from confluent_kafka import KafkaException, TopicPartition
+
     try:
-        for number in _partitions(consumer, config, topic):
-            place = TopicPartition(topic, number)
-            first, end = consumer.get_watermark_offsets(place, timeout=_TIMEOUT_S)
-            if first < end:
-                ends[number] = end
+        return {
+            number: consumer.get_watermark_offsets(
+                TopicPartition(topic, number), timeout=_TIMEOUT_S
+            )
+            for number in _partitions(consumer, config, topic)
+        }
     except KafkaException as error:
         raise unreachable(config["bootstrap.servers"]) from error
-    consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in ends])
-    return ends
 
 
 def _is_end(error: object) -> bool:

@@ -76,6 +76,24 @@ def create_topics(config: Mapping[str, str], topics: Collection[Topic]) -> list[
     return created
 
 
+def delete_topics(config: Mapping[str, str], topics: Collection[Topic]) -> None:
+    """Delete topics and all they hold; one that isn't there is no error.
+
+    Raises:
+        RetryableError: the broker can't be reached.
+    """
+    from confluent_kafka import KafkaError, KafkaException
+    from confluent_kafka.admin import AdminClient
+
+    admin = AdminClient({**config, "socket.timeout.ms": "10000"})
+    for future in admin.delete_topics([topic.name for topic in topics]).values():
+        try:
+            future.result()
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise unreachable(config["bootstrap.servers"]) from error
+
+
 def _partitions(admin: AdminClient, config: Mapping[str, str]) -> dict[str, int]:
     from confluent_kafka import KafkaException
 

@@ -1,0 +1,59 @@
+"""A job that begins with what the lake has decides as if it had seen all of it in Kafka."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+from headrace_batch.ingest.topic_run import ingest_topics
+from headrace_features.fraud import definitions as fraud
+from headrace_features.project import load_project
+from headrace_schemas.settings import Settings
+from headrace_streaming.kafka.clients import kafka_config
+from stream_cases import DAY_MS, as_row, complete, labels_of, require_the_oracle_s, transactions
+from streams import decisions, headrace, send_events
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+def test_a_job_that_begins_with_the_lake_goes_on_where_the_lake_ends(
+    stream: Settings, spark: SparkSession
+) -> None:
+    del spark  # it is active
+    chance = random.Random(8)
+    events = transactions(240, chance)
+    labels = labels_of(events[:60], chance)
+    before, after = events[:160], events[160:]
+    # All labels are known before what is decided on happens.
+    moved = [{**event, "event_time": event["event_time"] + 9 * DAY_MS} for event in after]
+    config = kafka_config(stream)
+    refused = headrace(stream.home, "stream", "deploy", "--from", "lake", check=False)
+    assert refused.returncode != 0
+    assert "headrace ingest" in refused.stderr
+    send_events(config, "transactions", "card_id", before)
+    send_events(config, "transaction_labels", "terminal_id", labels)
+    ingest_topics(stream, load_project(stream), config)
+    send_events(config, "transactions", "card_id", moved)
+
+    deployed = headrace(stream.home, "stream", "deploy", "--from", "lake")
+    decided = decisions(config, len(moved))
+
+    assert "savepoint" in deployed.stdout
+    assert sorted(one["id"] for one in decided) == sorted(e["transaction_id"] for e in moved)
+    assert complete(decided, "card_activity") == complete(decided, "terminal_risk") == 1
+    rows = [as_row(fraud.transactions.schema, event) for event in [*before, *moved]]
+    seen: dict[str, list[dict[str, Any]]] = {}
+    for number, row in enumerate(rows):
+        earlier = [r for r in rows[: number + 1] if r["card_id"] == row["card_id"]]
+        seen[row["transaction_id"]] = earlier
+    for one in decided:
+        assert one["views"]["card_activity"]["sequence"] == len(seen[one["id"]])
+    facts = [as_row(fraud.labels.schema, label) for label in labels]
+    known = {
+        row["transaction_id"]: [f for f in facts if f["terminal_id"] == row["terminal_id"]]
+        for row in rows
+    }
+    require_the_oracle_s(decided, seen, known)
+    held = headrace(stream.home, "stream", "deploy", "--from", "lake", check=False)
+    assert "runs already" in held.stderr
