@@ -107,6 +107,7 @@ final class Adoption {
         for (int place = 0; place < sourcePlaces.length; place++) {
             if (sourcePlaces[place] >= 0) {
                 adopted.seen[place] = state.seen[sourcePlaces[place]];
+                adopted.partitions[place] = state.partitions[sourcePlaces[place]];
             }
         }
         return adopted;

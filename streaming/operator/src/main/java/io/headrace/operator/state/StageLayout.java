@@ -69,6 +69,9 @@ public final class StageLayout {
         StageState state = adopted(given);
         out.writeByte(VERSION);
         out.writeLong(state.timer);
+        for (long partitions : state.partitions) {
+            out.writeLong(partitions);
+        }
         for (SeenKeys keys : state.seen) {
             out.writeInt(keys.size());
             for (int row = 0; row < keys.size(); row++) {
@@ -92,6 +95,9 @@ public final class StageLayout {
         }
         StageState state = newState();
         state.timer = in.readLong();
+        for (int source = 0; source < state.partitions.length; source++) {
+            state.partitions[source] = in.readLong();
+        }
         for (SeenKeys keys : state.seen) {
             for (int left = in.readInt(); left > 0; left--) {
                 long time = in.readLong();

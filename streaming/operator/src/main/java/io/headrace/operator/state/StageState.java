@@ -8,6 +8,9 @@ public final class StageState {
     /** When the next timer of the entity is due, event time in ms. */
     public long timer = NO_TIMER;
 
+    /** For each source the partitions that had events of the entity, a bit for each. */
+    public final long[] partitions;
+
     final ViewState[] views;
     final SeenKeys[] seen;
     // Which plan the places of views and sources are of.
@@ -17,6 +20,7 @@ public final class StageState {
         this.layout = layout;
         this.views = views;
         this.seen = seen;
+        partitions = new long[seen.length];
     }
 
     /** Where the chunks of each view are, by its place; to be said before the state is used. */

@@ -51,10 +51,13 @@ public final class ViewEngine {
         return state.clock != ViewState.NO_CLOCK && time < retention.earliest(state);
     }
 
-    /** From when on no window reaches what the state holds; the greatest long for never. */
+    /**
+     * From when on no window reaches what the state holds: the least long if that is nothing, the
+     * greatest for never.
+     */
     public long emptyFrom(ViewState state) {
         return state.raw.size() == 0 && state.folded.isEmpty()
-                ? ViewState.NO_CLOCK
+                ? Long.MIN_VALUE
                 : retention.emptyFrom(state);
     }
 

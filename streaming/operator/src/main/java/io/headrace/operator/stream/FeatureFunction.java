@@ -37,6 +37,8 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
     private static final long serialVersionUID = 1L;
     // Timers are set to whole hours, so that an entity has few of them.
     private static final long TIMER_STEP_MS = 3_600_000;
+    // How long to wait for a partition that has not come as far as the watermark, in event time.
+    private static final long PATIENCE_MS = 86_400_000;
 
     private final String planJson;
     private final int decisionPlace;
@@ -47,6 +49,7 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
 
     private transient Stage stage;
     private transient StageLayout layout;
+    private transient Progress progress;
     private transient ChunkStore[] stores;
     private transient Told told;
     private transient Counter expired;
@@ -86,6 +89,7 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
                         .toArray(ChunkStore[]::new);
         told = new Told(plan.sources(), decision, decision.stages().get(stagePlace).joinKey());
         expired = getRuntimeContext().getMetricGroup().counter("headrace_states_expired_total");
+        progress = new Progress(plan.sources().size());
         states = getRuntimeContext().getState(state(planJson, decisionPlace, stagePlace));
         if (ordered) {
             waiting =
@@ -142,11 +146,15 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
         StageState state = layout.adopted(held);
         state.bind(stores);
         state.timer = StageState.NO_TIMER;
-        if (stage.emptyFrom(state) <= time) {
+        long empty = stage.emptyFrom(state);
+        if (empty > time) {
+            waitToExpire(state, context);
+        } else if (progress.hasPassed(empty, state.partitions)) {
             stage.expire(state);
             expired.inc();
         } else {
-            waitToExpire(state, context);
+            state.timer = time + PATIENCE_MS;
+            context.timerService().registerEventTimeTimer(state.timer);
         }
         state.release();
         states.update(state);
@@ -168,6 +176,7 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
         told.context = context;
         List<Envelope> asking = new ArrayList<>(events.size());
         for (Envelope event : events) {
+            progress.note(event, state.partitions);
             if (stage.absorb(state, event, told)) {
                 asking.add(event);
             }

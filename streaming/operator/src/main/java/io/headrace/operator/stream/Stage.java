@@ -180,7 +180,9 @@ final class Stage {
         for (int v = 0; v < engines.size(); v++) {
             long from = engines.get(v).emptyFrom(state.view(v));
             // A view that reaches back without a bound keeps its own.
-            empty = from == Long.MAX_VALUE ? empty : Math.max(empty, from + bounds.latenessMs());
+            if (from != Long.MIN_VALUE && from != Long.MAX_VALUE) {
+                empty = Math.max(empty, from + bounds.latenessMs());
+            }
         }
         for (int source = 0; source < sources.size(); source++) {
             SeenKeys keys = state.seen(source);
