@@ -28,7 +28,7 @@ card = Entity("card", join_key="card_id")
 transactions = EventSource("transactions", schema=Transaction, dedup_key="transaction_id")
 activity = FeatureView(
     name="activity", version=1, entity=card, source=transactions,
-    aggregates=[Count(windows=[Sliding("{window}")])],
+    aggregates=[Count(windows=[Sliding("{window}")])],{more}
 )
 """
 
@@ -48,11 +48,11 @@ def refusal(home: Path, *options: str, more: Mapping[str, str] | None = None) ->
     return done.stderr
 
 
-def write_project(home: Path, window: str) -> None:
+def write_project(home: Path, window: str, more: str = "") -> None:
     (home / "headrace.toml").write_text(
         '[project]\nname = "shop"\ndefinitions = ["shop_definitions"]\n'
     )
-    (home / "shop_definitions.py").write_text(PROJECT.format(window=window))
+    (home / "shop_definitions.py").write_text(PROJECT.format(window=window, more=more))
 
 
 def test_without_services_it_is_said_how_to_start_them(tmp_path: Path) -> None:
@@ -90,18 +90,15 @@ def test_what_does_not_fit_is_refused_before_a_job_is_there(
     assert "the job headrace-fraud runs already, as" in refusal(home)
     deployment.stop(stream, load_project(stream))
 
-    write_project(home, "1h")
-    subprocess.run(
-        [HEADRACE, "stream", "deploy"],
-        env={**os.environ, "HEADRACE_HOME": str(home)},
-        cwd=home,
-        check=True,
-    )
-    subprocess.run(
-        [HEADRACE, "stream", "stop"],
-        env={**os.environ, "HEADRACE_HOME": str(home)},
-        cwd=home,
-        check=True,
-    )
-    write_project(home, "2h")
+    for window in ("1h", "2h"):
+        # Another window of the same events is a feature more: its state goes on.
+        write_project(home, window)
+        for action in ("deploy", "stop"):
+            subprocess.run(
+                [HEADRACE, "stream", action],
+                env={**os.environ, "HEADRACE_HOME": str(home)},
+                cwd=home,
+                check=True,
+            )
+    write_project(home, "2h", more=' filter="amount_minor > 5",')
     assert "the savepoint is of other definitions" in refusal(home)
