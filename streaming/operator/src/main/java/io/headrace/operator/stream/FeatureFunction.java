@@ -153,11 +153,19 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
             stage.expire(state);
             expired.inc();
         } else {
-            state.timer = time + PATIENCE_MS;
-            context.timerService().registerEventTimeTimer(state.timer);
+            waitForPartitions(state, context);
         }
         state.release();
         states.update(state);
+    }
+
+    /** Looks again later; a job that ends has no later, and fires every timer before it does. */
+    private void waitForPartitions(StageState state, Context context) {
+        long watermark = context.timerService().currentWatermark();
+        if (watermark < Long.MAX_VALUE - PATIENCE_MS) {
+            state.timer = watermark + PATIENCE_MS;
+            context.timerService().registerEventTimeTimer(state.timer);
+        }
     }
 
     private void waitToExpire(StageState state, Context context) {
