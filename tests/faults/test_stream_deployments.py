@@ -79,7 +79,8 @@ def test_a_job_without_state_makes_just_the_decisions_that_are_missing(stream: S
     deploy(stream, fresh=True)
     thread.join()
     require_right(stream, ROWS)
-    assert counted(stream, SUPPRESSED) >= 600
+    # Flink answers with what it knew before it was asked, and looks anew.
+    until(lambda: counted(stream, SUPPRESSED) >= 600, "it has met what was decided")
 
 
 def test_a_second_copy_takes_over_and_the_first_ends_for_good(stream: Settings) -> None:
