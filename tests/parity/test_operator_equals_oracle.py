@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -35,13 +35,6 @@ VIEWS = {
     "sessions": view_of(PROMPT, SESSIONS),
     "sessions, known late": view_of(LATE, SESSIONS),
 }
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Jvm]:
-    jvm = Jvm("EngineMain")
-    yield jvm
-    jvm.close()
 
 
 @pytest.mark.parametrize("name", VIEWS)

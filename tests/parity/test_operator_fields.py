@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -31,13 +30,6 @@ VIEWS = {
     "late, open": view_of(LATE, (Sliding("2d", hop="5m"), Unbounded(), Unbounded(delay="1d"))),
     "late, coarse": view_of(LATE, (Sliding("2d", hop="6h", delay="6h"), Unbounded())),
 }
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Jvm]:
-    jvm = Jvm("EngineMain")
-    yield jvm
-    jvm.close()
 
 
 @pytest.mark.parametrize("name", VIEWS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -53,13 +53,6 @@ CHANGES = {
     "known late": (view_with(*BEFORE, source=LATE), view_with(*ADDED, source=LATE)),
     "exact": (view_with(*EXACT), view_with(*EXACT_MORE)),
 }
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Jvm]:
-    jvm = Jvm("EngineMain")
-    yield jvm
-    jvm.close()
 
 
 def expected(view: FeatureView, absorbed: Sequence[Row], row: SpineRow) -> dict[str, object] | None:
