@@ -2,12 +2,14 @@ package io.headrace.operator.state;
 
 import io.headrace.operator.aggregate.Accumulator;
 import io.headrace.operator.aggregate.Accumulators;
+import io.headrace.operator.plan.ColumnRef;
+import io.headrace.operator.plan.DerivedColumn;
 import io.headrace.operator.plan.FeaturePlan;
 import io.headrace.operator.plan.PartialPlan;
 import io.headrace.operator.plan.ViewPlan;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
+import java.util.function.Function;
 
 /**
  * Brings the states of one plan over to another that declares more, or less.
@@ -20,6 +22,7 @@ final class Adoption {
     private final StageLayout to;
     private final int[] viewPlaces;
     private final int[] sourcePlaces;
+    private final boolean changesNothing;
 
     /**
      * From one layout to another.
@@ -31,6 +34,7 @@ final class Adoption {
         this.to = to;
         viewPlaces = to.views.stream().mapToInt(view -> place(from.views, view)).toArray();
         sourcePlaces = to.sources.stream().mapToInt(from.sources::indexOf).toArray();
+        changesNothing = sameLayouts();
     }
 
     private static int place(List<ViewPlan> views, ViewPlan wanted) {
@@ -49,31 +53,35 @@ final class Adoption {
                 before.source().equals(after.source())
                         && before.joinKey().equals(after.joinKey())
                         && Objects.equals(before.filter(), after.filter())
-                        && after.derived().stream()
-                                .noneMatch(
-                                        column ->
-                                                before.derived().stream()
-                                                        .anyMatch(
-                                                                old ->
-                                                                        old.name().equals(column.name())
-                                                                                && !old.equals(column)))
-                        && after.columns().stream()
-                                .noneMatch(
-                                        column ->
-                                                before.columns().stream()
-                                                        .anyMatch(
-                                                                old ->
-                                                                        old.name().equals(column.name())
-                                                                                && !old.equals(column)));
+                        && agree(before.derived(), after.derived(), DerivedColumn::name)
+                        && agree(before.columns(), after.columns(), ColumnRef::name);
         if (!same) {
             throw new IllegalArgumentException(
                     "the state of view " + after.name() + " is of other events or columns");
         }
     }
 
+    /** Whether what is of the same name in both is the same. */
+    private static <T> boolean agree(List<T> before, List<T> after, Function<T, String> name) {
+        return after.stream()
+                .allMatch(
+                        one ->
+                                before.contains(one)
+                                        || before.stream().map(name).noneMatch(name.apply(one)::equals));
+    }
+
+    /** Whether it brings over what has a layout. */
+    boolean isFrom(StageLayout layout) {
+        return from == layout;
+    }
+
     /** Whether states are the same in both layouts. */
     boolean changesNothing() {
-        if (from.views.size() != to.views.size()) {
+        return changesNothing;
+    }
+
+    private boolean sameLayouts() {
+        if (from.views.size() != to.views.size() || !from.sources.equals(to.sources)) {
             return false;
         }
         for (int place = 0; place < viewPlaces.length; place++) {
@@ -86,13 +94,16 @@ final class Adoption {
     }
 
     /** Whether states of one view are states of the other as they are. */
-    static boolean sameLayout(ViewPlan before, ViewPlan after) {
+    private static boolean sameLayout(ViewPlan before, ViewPlan after) {
         return before.columns().equals(after.columns())
                 && before.partials().equals(after.partials())
                 && before.features().equals(after.features());
     }
 
     StageState adopted(StageState state) {
+        if (changesNothing) {
+            return state;
+        }
         StageState adopted = to.newState();
         adopted.timer = state.timer;
         for (int place = 0; place < viewPlaces.length; place++) {

@@ -20,7 +20,7 @@ final class ChangedFields {
 
     ChangedFields(ViewPlan view, TileWidths widths) {
         this.widths = widths;
-        packer = new FieldPacker(view);
+        packer = new FieldPacker(view, widths);
     }
 
     /** Whether an event, which is not in the state yet, will have to stand in a block of its own. */
@@ -85,7 +85,7 @@ final class ChangedFields {
         int from = state.raw.firstAtOrAfter(start);
         int to = state.raw.firstAtOrAfter(start + widths.hourMs());
         beside(state, widths.day(start), sink);
-        sink.put("h" + hour, packer.tile(state.raw, from, to, widths));
+        sink.put("h" + hour, packer.tile(state.raw, from, to));
     }
 
     private void day(ViewState state, long day, FieldSink sink) throws IOException {
@@ -95,13 +95,13 @@ final class ChangedFields {
         }
         int from = state.raw.firstAtOrAfter(start);
         int to = state.raw.firstAtOrAfter(start + widths.dayMs());
-        sink.put("d" + day, packer.tile(state.raw, from, to, widths));
+        sink.put("d" + day, packer.tile(state.raw, from, to));
     }
 
     private void beside(ViewState state, long day, FieldSink sink) throws IOException {
         int from = state.raw.firstAtOrAfter(day * widths.dayMs());
         int to = state.raw.firstAtOrAfter((day + 1) * widths.dayMs());
-        byte[] late = packer.late(state.raw, from, to, widths);
+        byte[] late = packer.late(state.raw, from, to);
         if (late != null) {
             sink.put("s" + day, late);
         }

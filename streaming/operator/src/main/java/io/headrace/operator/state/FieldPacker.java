@@ -12,13 +12,15 @@ final class FieldPacker {
     private static final int ENCODING_VERSION = 1;
 
     private final ViewPlan view;
+    private final TileWidths widths;
     private final int columns;
     private final long[] gaps;
     private final long leastDelay;
     private final MessagePacker out = new MessagePacker();
 
-    FieldPacker(ViewPlan view) {
+    FieldPacker(ViewPlan view, TileWidths widths) {
         this.view = view;
+        this.widths = widths;
         columns = view.columns().size();
         gaps =
                 view.features().stream()
@@ -47,17 +49,17 @@ final class FieldPacker {
     }
 
     /** A block of those events that are in no tile of their hour; null if there are none. */
-    byte[] late(RawEvents raw, int from, int to, TileWidths widths) throws IOException {
+    byte[] late(RawEvents raw, int from, int to) throws IOException {
         int count = 0;
         for (int row = from; row < to; row++) {
-            count += isLate(raw, row, widths) ? 1 : 0;
+            count += isLate(raw, row) ? 1 : 0;
         }
         if (count == 0) {
             return null;
         }
         begin(count);
         for (int row = from; row < to; row++) {
-            if (isLate(raw, row, widths)) {
+            if (isLate(raw, row)) {
                 event(raw, row);
             }
         }
@@ -65,40 +67,40 @@ final class FieldPacker {
     }
 
     /** The partials of the rows that are in a tile, and for each session gap their chains. */
-    byte[] tile(RawEvents raw, int from, int to, TileWidths widths) throws IOException {
+    byte[] tile(RawEvents raw, int from, int to) throws IOException {
         Accumulator[] partials = Accumulators.of(view);
-        absorb(partials, raw, from, to, widths);
+        absorb(partials, raw, from, to);
         out.array(2);
         out.integer(ENCODING_VERSION);
         out.array(2);
         states(partials);
         out.array(gaps.length);
         for (long gap : gaps) {
-            chains(partials, raw, from, to, widths, gap);
+            chains(partials, raw, from, to, gap);
         }
         return out.bytes();
     }
 
     private void chains(
-            Accumulator[] partials, RawEvents raw, int from, int to, TileWidths widths, long gap)
+            Accumulator[] partials, RawEvents raw, int from, int to, long gap)
             throws IOException {
         int count = 0;
-        int row = next(raw, from, to, widths);
+        int row = next(raw, from, to);
         for (int start = row; start < to; start = row) {
-            row = chainEnd(raw, start, to, widths, gap);
+            row = chainEnd(raw, start, to, gap);
             count++;
         }
         out.array(count);
-        row = next(raw, from, to, widths);
+        row = next(raw, from, to);
         while (row < to) {
             int start = row;
-            row = chainEnd(raw, start, to, widths, gap);
+            row = chainEnd(raw, start, to, gap);
             for (Accumulator partial : partials) {
                 partial.clear();
             }
-            absorb(partials, raw, start, row, widths);
+            absorb(partials, raw, start, row);
             int last = row - 1;
-            while (!inTile(raw, last, widths)) {
+            while (!inTile(raw, last)) {
                 last--;
             }
             out.array(3);
@@ -109,10 +111,10 @@ final class FieldPacker {
     }
 
     /** The first row of the chain after the one that begins at `start`. */
-    private int chainEnd(RawEvents raw, int start, int to, TileWidths widths, long gap) {
+    private int chainEnd(RawEvents raw, int start, int to, long gap) {
         int row = start;
         while (true) {
-            int following = next(raw, row + 1, to, widths);
+            int following = next(raw, row + 1, to);
             if (following == to || raw.time(following) - raw.time(row) > gap) {
                 return following;
             }
@@ -120,18 +122,18 @@ final class FieldPacker {
         }
     }
 
-    private int next(RawEvents raw, int from, int to, TileWidths widths) {
+    private int next(RawEvents raw, int from, int to) {
         int row = from;
-        while (row < to && !inTile(raw, row, widths)) {
+        while (row < to && !inTile(raw, row)) {
             row++;
         }
         return row;
     }
 
     private void absorb(
-            Accumulator[] partials, RawEvents raw, int from, int to, TileWidths widths) {
+            Accumulator[] partials, RawEvents raw, int from, int to) {
         for (int row = from; row < to; row++) {
-            if (inTile(raw, row, widths)) {
+            if (inTile(raw, row)) {
                 for (Accumulator partial : partials) {
                     partial.absorb(raw.columns(row), raw.local(row));
                 }
@@ -139,12 +141,12 @@ final class FieldPacker {
         }
     }
 
-    private boolean inTile(RawEvents raw, int row, TileWidths widths) {
-        return !raw.standsAlone(row) && !isLate(raw, row, widths);
+    private boolean inTile(RawEvents raw, int row) {
+        return !raw.standsAlone(row) && !isLate(raw, row);
     }
 
     /** Whether a window can span the event's hour whole before the event is known. */
-    private boolean isLate(RawEvents raw, int row, TileWidths widths) {
+    private boolean isLate(RawEvents raw, int row) {
         long end = (widths.hour(raw.time(row)) + 1) * widths.hourMs();
         return !raw.standsAlone(row) && raw.available(row) > end - 1 + leastDelay;
     }

@@ -15,9 +15,9 @@ public final class StageLayout {
     final List<ViewPlan> views;
     final List<String> sources;
     private final List<ViewStateCodec> codecs;
-    // Of a state that was laid out by another plan: its last one, and how it is brought over.
-    private StageLayout otherLayout;
-    private Adoption adoption;
+    // From the layout that a state had last which is not this one. Checkpoints are written by other
+    // threads: what they share is never changed.
+    private volatile Adoption adoption;
 
     /** Of some views, with room for the keys of some sources. */
     public StageLayout(List<ViewPlan> views, List<String> sources) {
@@ -38,8 +38,7 @@ public final class StageLayout {
      *     same name means something else
      */
     public boolean sameAs(StageLayout other) {
-        Adoption unused = new Adoption(other, this);
-        return sources.equals(other.sources) && unused.changesNothing();
+        return new Adoption(other, this).changesNothing();
     }
 
     /** The state of an entity without events. */
@@ -57,11 +56,12 @@ public final class StageLayout {
         if (state.layout == this) {
             return state;
         }
-        if (state.layout != otherLayout) {
-            otherLayout = state.layout;
-            adoption = new Adoption(otherLayout, this);
+        Adoption known = adoption;
+        if (known == null || !known.isFrom(state.layout)) {
+            known = new Adoption(state.layout, this);
+            adoption = known;
         }
-        return adoption.adopted(state);
+        return known.adopted(state);
     }
 
     /** Writes a state; what is written begins with the version of its layout. */

@@ -14,7 +14,7 @@ public final class StageState {
     final ViewState[] views;
     final SeenKeys[] seen;
     // Which plan the places of views and sources are of.
-    StageLayout layout;
+    final StageLayout layout;
 
     StageState(StageLayout layout, ViewState[] views, SeenKeys[] seen) {
         this.layout = layout;
