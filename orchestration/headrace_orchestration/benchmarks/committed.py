@@ -30,7 +30,12 @@ class Sample(NamedTuple):
 
 
 class Committed:
-    """The committed part of a topic."""
+    """The committed part of a topic.
+
+    Attributes:
+        starts: the `ends` when this was made. Make it before whoever writes is started: by the
+            time that he is found to run, his first records may be committed.
+    """
 
     def __init__(self, kafka: Mapping[str, str], topic: str) -> None:
         from confluent_kafka.admin import AdminClient
@@ -38,6 +43,8 @@ class Committed:
         self._kafka = kafka
         self._topic = topic
         self._admin: AdminClient = AdminClient({**kafka, "log_level": "0"})
+        self.starts = self.ends()
+        self._started_s = time.monotonic()
 
     def count(self) -> int:
         """What a reader of committed records could have had: the sum of `ends`.
@@ -84,19 +91,19 @@ class Committed:
         """Look again and again until as many more are committed as wanted and no more come.
 
         Args:
-            wanted: how many records there will be, beside those that are there now.
+            wanted: how many records there will be, beside those before the starts.
             advance: is told how many there are.
             check: is called each time; raises an error where waiting is in vain.
 
         Returns:
-            All samples, the first of them before anything came.
+            All samples, the first of them from when this was made.
 
         Raises:
             RetryableError: no more came before there were enough.
         """
-        before = self.count()
-        samples = [Sample(time.monotonic(), 0)]
-        changed_s = samples[0].at_s
+        before = sum(self.starts.values())
+        samples = [Sample(self._started_s, 0)]
+        changed_s = time.monotonic()
         while True:
             time.sleep(_POLL_S)
             check()

@@ -156,7 +156,6 @@ def closing(time_ms: int) -> Iterator[Sent]:
 
 def _drain(services: Stage, mode: Mode, rows: int, advance: Callable[[str], None]) -> _Drained:
     committed = Committed(services.kafka, DECISIONS)
-    starts = committed.ends()
     advance(f"deploy, {mode}")
     job = services.deploy(mode=mode)
 
@@ -168,7 +167,7 @@ def _drain(services: Stage, mode: Mode, rows: int, advance: Callable[[str], None
     decided = rows + CLOSING if mode is Mode.IMMEDIATE else rows
     samples = committed.watch(decided, _shown(advance, mode, rows), check)
     services.stop()
-    return _drained(services, DECISIONS, starts, samples, decided)
+    return _drained(services, DECISIONS, committed.starts, samples, decided)
 
 
 def _drain_by_peer(
@@ -176,11 +175,10 @@ def _drain_by_peer(
 ) -> _Drained:
     create_topics(services.kafka, [Topic(peer.OUTPUT, key="dedup key of the event")])
     committed = Committed(services.kafka, peer.OUTPUT)
-    starts = committed.ends()
     with peer.running(python, services.kafka, services.settings.home / "peer") as processes:
         decided = rows + CLOSING
         samples = committed.watch(decided, _shown(advance, "Quix Streams", rows), processes.check)
-    return _drained(services, peer.OUTPUT, starts, samples, decided)
+    return _drained(services, peer.OUTPUT, committed.starts, samples, decided)
 
 
 def _drained(
