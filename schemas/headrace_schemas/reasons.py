@@ -25,6 +25,8 @@ class Reason(StrEnum):
     EVENT_TIME_WRONG_UNIT = "event_time_wrong_unit"
     EVENT_TIME_OUT_OF_RANGE = "event_time_out_of_range"
     DUPLICATE = "duplicate"
+    TOO_LARGE = "too_large"
+    OPERATOR_FAILED = "operator_failed"
 
     @property
     def meaning(self) -> str:
@@ -46,5 +48,7 @@ _MEANINGS: Mapping[Reason, str] = MappingProxyType(
         Reason.EVENT_TIME_WRONG_UNIT: "a time is not in milliseconds but in another unit",
         Reason.EVENT_TIME_OUT_OF_RANGE: "a time is outside the plausible range in any unit",
         Reason.DUPLICATE: "an earlier record has the same dedup key",
+        Reason.TOO_LARGE: "a record has more bytes than the stream takes",
+        Reason.OPERATOR_FAILED: "the stream's operator itself fails on the record",
     }
 )

@@ -15,6 +15,8 @@ DEPLOYMENTS = "deployments"
 _DAY_MS = 86_400_000
 #: Of every topic but that of deployments.
 PARTITIONS = 4
+#: Of what the stream job writes: more than a record that it reads, and all that is said about it.
+MOST_OUTPUT_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ class Topic:
         partitions: how many there are; records of one key keep their order.
         retention_ms: how long a record stays at least, ms; -1 is for ever.
         compacted: whether only the newest record of each key has to stay.
+        most_bytes: how large a record may be; None leaves it to the broker.
     """
 
     name: str
@@ -34,6 +37,7 @@ class Topic:
     partitions: int = PARTITIONS
     retention_ms: int = 30 * _DAY_MS
     compacted: bool = False
+    most_bytes: int | None = None
     config: Mapping[str, str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -41,6 +45,8 @@ class Topic:
         config = {"retention.ms": str(self.retention_ms)}
         if self.compacted:
             config["cleanup.policy"] = "compact" if self.retention_ms < 0 else "compact,delete"
+        if self.most_bytes is not None:
+            config["max.message.bytes"] = str(self.most_bytes)
         object.__setattr__(self, "config", config)
 
 
@@ -57,15 +63,21 @@ def history_topic(name: str, history: str) -> str:
 def updates_topic(retention_ms: int) -> Topic:
     """The topic of changed fields of the online state, for as long as windows reach back."""
     key = "view, version, entity and field"
-    return Topic(FEATURE_UPDATES, key, retention_ms=retention_ms, compacted=True)
+    return Topic(
+        FEATURE_UPDATES,
+        key,
+        retention_ms=retention_ms,
+        compacted=True,
+        most_bytes=MOST_OUTPUT_BYTES,
+    )
 
 
 #: What the stream job writes beside the fields of the online state.
 OUTPUTS = (
-    Topic(DECISIONS, key="dedup key of the event"),
-    Topic(ALERTS, key="dedup key of the event"),
-    Topic(LATE_EVENTS, key="dedup key of the event"),
-    Topic(DEAD_LETTERS, key="key of the record"),
+    Topic(DECISIONS, key="dedup key of the event", most_bytes=MOST_OUTPUT_BYTES),
+    Topic(ALERTS, key="dedup key of the event", most_bytes=MOST_OUTPUT_BYTES),
+    Topic(LATE_EVENTS, key="dedup key of the event", most_bytes=MOST_OUTPUT_BYTES),
+    Topic(DEAD_LETTERS, key="key of the record", most_bytes=MOST_OUTPUT_BYTES),
 )
 
 #: One record for every deployment of a stream job; its offset numbers the deployment.

@@ -14,8 +14,8 @@ from headrace_schemas.errors import UnsupportedError
 if TYPE_CHECKING:
     from headrace_features.definitions.views import Feature, FeatureView
 
-#: The nulls of an event are one bit for each column; one bit of 64 is for something else.
-_MOST_COLUMNS = 63
+#: The nulls of an event are one bit for each column; two bits of 64 are for something else.
+_MOST_COLUMNS = 62
 
 
 def view_plan(view: FeatureView) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from headrace_schemas.topics import PARTITIONS, history_topic
+from headrace_schemas.topics import MOST_OUTPUT_BYTES, PARTITIONS, history_topic
 from headrace_streaming.job.config import JobConfig, Mode
 
 if TYPE_CHECKING:
@@ -198,6 +198,7 @@ class _Assembly:
             .setRecordSerializer(self._java("RecordSchema")(topic))
             .setProperty("linger.ms", "0" if topic == "alerts" else "5")
             .setProperty("compression.type", "lz4")
+            .setProperty("max.request.size", str(MOST_OUTPUT_BYTES))
         )
         for name, value in self._config.kafka.items():
             builder.setProperty(name, value)

@@ -37,7 +37,16 @@ def test_the_newest_content_of_each_field_stays_as_long_as_a_window_reaches_back
 def test_fields_of_a_view_without_a_bound_stay_for_ever() -> None:
     topics = topics_of(project_of(view_with(Count(windows=[Session("1h")]))))
     (updates,) = (topic for topic in topics if topic.name == "feature-updates")
-    assert updates.config == {"retention.ms": "-1", "cleanup.policy": "compact"}
+    kept = {"retention.ms": "-1", "cleanup.policy": "compact"}
+    assert updates.config == kept | {"max.message.bytes": str(8 << 20)}
+
+
+def test_what_is_said_of_the_largest_record_fits_into_a_record() -> None:
+    most_read = 2 << 20
+    written = {"decisions", "alerts", "late-events", "dead-letters", "feature-updates"}
+    for topic in TOPICS:
+        if topic.name in written:
+            assert int(topic.config["max.message.bytes"]) == 4 * most_read
 
 
 def test_deployments_are_numbered_for_ever() -> None:

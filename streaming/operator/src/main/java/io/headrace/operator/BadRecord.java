@@ -17,6 +17,11 @@ public final class BadRecord extends Exception {
         this.reason = reason;
     }
 
+    /** A refusal of a record that makes the operator fail: the job would meet it again for ever. */
+    public static BadRecord failed(Throwable failure) {
+        return new BadRecord("operator_failed", failure.toString());
+    }
+
     /** The code of the contracts. */
     public String reason() {
         return reason;

@@ -102,6 +102,14 @@ final class IntegerMoments implements Accumulator {
         count = in.readLong();
         wideTotal = WideIntegers.read(in);
         wideSquares = WideIntegers.read(in);
+        if (wideTotal.bitLength() < Long.SIZE) {
+            total = wideTotal.longValue();
+            wideTotal = BigInteger.ZERO;
+        }
+        if (wideSquares.bitLength() < Long.SIZE) {
+            squares = wideSquares.longValue();
+            wideSquares = BigInteger.ZERO;
+        }
     }
 
     private void addTotal(long value) {

@@ -132,6 +132,7 @@ final class Adoption {
         state.foldedTo = held.foldedTo;
         state.tiledTo = held.tiledTo;
         state.expiredTo = held.expiredTo;
+        state.refused = held.refused;
         state.foldAt = held.foldAt;
         state.raw.adopt(held.raw);
         int[] partials =

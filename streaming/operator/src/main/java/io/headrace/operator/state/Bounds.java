@@ -7,6 +7,7 @@ import java.io.Serializable;
  *
  * @param latenessMs how long before the state's clock values can still be asked for
  * @param dedupMs how long before an entity's newest event duplicates are recognised
- * @param mostEvents how many single events an entity may have in a view
+ * @param mostEvents how many single events an entity may have in a view, and how many keys of
+ *     events are remembered for it
  */
 public record Bounds(long latenessMs, long dedupMs, int mostEvents) implements Serializable {}

@@ -11,7 +11,7 @@ import java.util.List;
  * <p>Numbers, the bits of doubles and truths (0 or 1) are kept as longs, texts as they are.
  */
 public final class EventColumns {
-    // Beside the bits of nulls: a view has fewer columns than a long has bits.
+    // Beside the bits of nulls: a view has fewer columns than a long has bits, by more than two.
     private static final long ALONE = 1L << 63;
 
     private final List<ColumnRef> columns;
@@ -157,6 +157,30 @@ public final class EventColumns {
         return row;
     }
 
+    /** Adds an event after all others, whose values are set by column. */
+    void append(long time, long availableAt, byte[] dedup, long absent) {
+        makeRoom();
+        int at = start + size;
+        times[at] = time;
+        available[at] = availableAt;
+        dedups[at] = dedup;
+        nulls[at] = absent;
+        size++;
+    }
+
+    void setNumber(int column, int row, long number) {
+        numbers[column][start + row] = number;
+    }
+
+    void setText(int column, int row, String text) {
+        texts[column][start + row] = text;
+    }
+
+    /** For each column a bit: whether its value is null. */
+    long nulls(int row) {
+        return nulls[start + row] & ~ALONE;
+    }
+
     /** Takes out the event of a row. */
     public void remove(int row) {
         if (row == 0) {
@@ -181,21 +205,18 @@ public final class EventColumns {
 
     /** Takes out the first events, as many as said. */
     public EventColumns takeFirst(int count) {
-        EventColumns taken = copy(columns, count);
+        EventColumns taken = first(count);
         for (int row = 0; row < count; row++) {
-            remove(0);
+            forget(start + row);
         }
+        start += count;
+        size -= count;
         return taken;
     }
 
     /** The events with the columns that are wanted; one that there is none of is null. */
     public EventColumns with(List<ColumnRef> wanted) {
-        return columns.equals(wanted) ? this : copy(wanted, size);
-    }
-
-    /** The same events once more. */
-    public EventColumns copy() {
-        return copy(columns, size);
+        return columns.equals(wanted) ? this : withOther(wanted);
     }
 
     /** What the events' columns are. */
@@ -203,11 +224,26 @@ public final class EventColumns {
         return columns;
     }
 
-    private EventColumns copy(List<ColumnRef> wanted, int count) {
+    private EventColumns first(int count) {
+        EventColumns made = new EventColumns(columns, count);
+        System.arraycopy(times, start, made.times, 0, count);
+        System.arraycopy(available, start, made.available, 0, count);
+        System.arraycopy(dedups, start, made.dedups, 0, count);
+        System.arraycopy(nulls, start, made.nulls, 0, count);
+        for (int column = 0; column < types.length; column++) {
+            Object from = texts[column] == null ? numbers[column] : texts[column];
+            Object to = texts[column] == null ? made.numbers[column] : made.texts[column];
+            System.arraycopy(from, start, to, 0, count);
+        }
+        made.size = count;
+        return made;
+    }
+
+    private EventColumns withOther(List<ColumnRef> wanted) {
         int[] places = wanted.stream().mapToInt(columns::indexOf).toArray();
-        EventColumns made = new EventColumns(wanted, count);
+        EventColumns made = new EventColumns(wanted, size);
         Object[] values = new Object[places.length];
-        for (int row = 0; row < count; row++) {
+        for (int row = 0; row < size; row++) {
             for (int column = 0; column < places.length; column++) {
                 values[column] = places[column] < 0 ? null : value(places[column], row);
             }

@@ -1,93 +1,101 @@
 package io.headrace.operator.state;
 
-import io.headrace.operator.aggregate.Scalars;
 import io.headrace.operator.plan.ColumnRef;
 import io.headrace.operator.plan.ColumnType;
-import java.io.IOException;
 import java.util.List;
-import org.apache.flink.core.memory.DataInputView;
-import org.apache.flink.core.memory.DataOutputView;
 
-/** Writes and reads events of some columns; what is written begins with the version of its layout. */
-public final class EventColumnsCodec {
-    private static final int VERSION = 1;
+/** Packs events of some columns; what is packed begins with the version of its layout. */
+final class EventColumnsCodec {
+    private static final int VERSION = 2;
+    private static final int START_BYTES = 64;
+    private static final int BYTES_OF_EVENT = 48;
+    // What is said of an event, before the bits of its nulls.
+    private static final int ALONE = 1;
+    private static final int AVAILABLE_LATER = 2;
+    private static final int FLAGS = 2;
 
     private final List<ColumnRef> columns;
     private final ColumnType[] types;
 
     /** For events with these columns. */
-    public EventColumnsCodec(List<ColumnRef> columns) {
+    EventColumnsCodec(List<ColumnRef> columns) {
         this.columns = columns;
         types = columns.stream().map(ColumnRef::type).toArray(ColumnType[]::new);
     }
 
-    /** Writes all events. */
-    public void write(DataOutputView out, EventColumns given) throws IOException {
+    /** Packs all events. */
+    byte[] packed(EventColumns given) {
         EventColumns events = given.with(columns);
-        out.writeByte(VERSION);
-        out.writeInt(events.size());
+        PackedWriter out = new PackedWriter(START_BYTES + BYTES_OF_EVENT * events.size());
+        out.natural(VERSION);
+        out.natural(events.size());
+        long before = 0;
         for (int row = 0; row < events.size(); row++) {
-            writeEvent(out, events, row);
+            out.integer(events.time(row) - before);
+            before = events.time(row);
+            write(out, events, row);
+        }
+        return out.written();
+    }
+
+    private void write(PackedWriter out, EventColumns events, int row) {
+        long after = events.available(row) - events.time(row);
+        int alone = events.standsAlone(row) ? ALONE : 0;
+        int later = after != 0 ? AVAILABLE_LATER : 0;
+        out.natural(events.nulls(row) << FLAGS | alone | later);
+        if (after != 0) {
+            out.integer(after);
+        }
+        out.binary(events.dedup(row));
+        for (int column = 0; column < types.length; column++) {
+            if (events.isNull(column, row)) {
+                continue;
+            }
+            switch (types[column]) {
+                case STRING -> out.text(events.text(column, row));
+                case BOOL, INT64 -> out.integer(events.number(column, row));
+                case FLOAT64 -> out.bits(events.number(column, row));
+            }
         }
     }
 
-    /** Reads what was written. */
-    public EventColumns read(DataInputView in) throws IOException {
-        int version = in.readByte();
+    /**
+     * Reads what was packed.
+     *
+     * @throws IllegalArgumentException another release packed it
+     */
+    EventColumns unpacked(byte[] bytes) {
+        PackedReader in = new PackedReader(bytes);
+        long version = in.natural();
         if (version != VERSION) {
-            throw new IOException(
-                    "events are encoded in version " + version + ", this release reads " + VERSION);
+            throw new IllegalArgumentException(
+                    "events are packed in version " + version + ", this release reads " + VERSION);
         }
-        int size = in.readInt();
+        int size = (int) in.natural();
         EventColumns events = new EventColumns(columns, size);
-        Object[] values = new Object[types.length];
-        for (int left = size; left > 0; left--) {
-            readEvent(in, events, values);
+        long time = 0;
+        for (int row = 0; row < size; row++) {
+            time += in.integer();
+            read(in, events, row, time);
         }
         return events;
     }
 
-    private void writeEvent(DataOutputView out, EventColumns events, int row) throws IOException {
-        out.writeLong(events.time(row));
-        out.writeLong(events.available(row) - events.time(row));
-        byte[] dedup = events.dedup(row);
-        out.writeInt(dedup.length);
-        out.write(dedup);
-        out.writeBoolean(events.standsAlone(row));
+    private void read(PackedReader in, EventColumns events, int row, long time) {
+        long told = in.natural();
+        long available = (told & AVAILABLE_LATER) != 0 ? time + in.integer() : time;
+        events.append(time, available, in.binary(), told >>> FLAGS);
         for (int column = 0; column < types.length; column++) {
-            boolean present = !events.isNull(column, row);
-            out.writeBoolean(present);
-            if (!present) {
+            if (events.isNull(column, row)) {
                 continue;
             }
             switch (types[column]) {
-                case STRING -> Scalars.writeText(out, events.text(column, row));
-                case BOOL -> out.writeBoolean(events.number(column, row) != 0);
-                case INT64, FLOAT64 -> out.writeLong(events.number(column, row));
+                case STRING -> events.setText(column, row, in.text());
+                case BOOL, INT64 -> events.setNumber(column, row, in.integer());
+                case FLOAT64 -> events.setNumber(column, row, in.bits());
             }
         }
-    }
-
-    private void readEvent(DataInputView in, EventColumns events, Object[] values)
-            throws IOException {
-        long time = in.readLong();
-        long available = time + in.readLong();
-        byte[] dedup = new byte[in.readInt()];
-        in.readFully(dedup);
-        boolean alone = in.readBoolean();
-        for (int column = 0; column < types.length; column++) {
-            values[column] =
-                    !in.readBoolean()
-                            ? null
-                            : switch (types[column]) {
-                                case STRING -> Scalars.readText(in);
-                                case BOOL -> in.readBoolean();
-                                case INT64 -> in.readLong();
-                                case FLOAT64 -> Double.longBitsToDouble(in.readLong());
-                            };
-        }
-        int row = events.insert(time, available, dedup, values);
-        if (alone) {
+        if ((told & ALONE) != 0) {
             events.setAlone(row);
         }
     }

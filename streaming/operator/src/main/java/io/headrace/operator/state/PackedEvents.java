@@ -1,11 +1,7 @@
 package io.headrace.operator.state;
 
 import io.headrace.operator.plan.ColumnRef;
-import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.util.List;
-import org.apache.flink.core.memory.DataInputDeserializer;
-import org.apache.flink.core.memory.DataOutputSerializer;
 
 /**
  * Events of some columns as they are written: small in memory, and written as they are.
@@ -14,26 +10,15 @@ import org.apache.flink.core.memory.DataOutputSerializer;
  * @param bytes the events
  */
 public record PackedEvents(List<ColumnRef> columns, byte[] bytes) {
-    private static final int START_BYTES = 1024;
-
     /** Packs events. */
     public static PackedEvents of(EventColumns events) {
-        DataOutputSerializer out = new DataOutputSerializer(START_BYTES);
-        try {
-            new EventColumnsCodec(events.columns()).write(out, events);
-        } catch (IOException error) {
-            throw new UncheckedIOException(error);
-        }
-        return new PackedEvents(events.columns(), out.getCopyOfBuffer());
+        return new PackedEvents(
+                events.columns(), new EventColumnsCodec(events.columns()).packed(events));
     }
 
     /** The events. */
     public EventColumns unpacked() {
-        try {
-            return new EventColumnsCodec(columns).read(new DataInputDeserializer(bytes));
-        } catch (IOException error) {
-            throw new UncheckedIOException(error);
-        }
+        return new EventColumnsCodec(columns).unpacked(bytes);
     }
 
     /** The same events with the columns that are wanted; one that there is none of is null. */

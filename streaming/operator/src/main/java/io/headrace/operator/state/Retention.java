@@ -62,6 +62,22 @@ final class Retention {
         state.foldAt = LEAST_TO_FOLD;
     }
 
+    /** Whether any window at a time can hold an event of another time. */
+    boolean reaches(ViewState state, long time, long other) {
+        for (WindowPlan window : windows) {
+            boolean within =
+                    switch (window.kind()) {
+                        case SLIDING, TUMBLING -> WindowSpan.start(window, time) <= other;
+                        case SESSION -> state.heldFrom <= other;
+                        case UNBOUNDED -> true;
+                    };
+            if (within) {
+                return true;
+            }
+        }
+        return false;
+    }
+
     private static long reach(WindowPlan window) {
         return switch (window.kind()) {
             case SLIDING -> window.sizeMs() + window.hopMs() + window.delayMs();

@@ -110,7 +110,14 @@ public final class ViewEngine {
             return Absorption.TOO_OLD;
         }
         if (state.raw.size() >= mostEvents) {
-            return Absorption.FULL;
+            makeRoom(state, time, sink);
+            if (time < state.heldFrom) {
+                return Absorption.TOO_OLD;
+            }
+            if (state.raw.size() >= mostEvents) {
+                state.refused = Math.max(state.refused, time);
+                return Absorption.FULL;
+            }
         }
         boolean alone = changed.standsAlone(state, time);
         int row = state.raw.insert(time, available, dedup, values);
@@ -123,6 +130,18 @@ public final class ViewEngine {
         changed.close(state, retention.earliest(state), sink);
         retention.apply(state);
         return Absorption.ABSORBED;
+    }
+
+    /** Lets go of what is not needed any more once an event of a time has come. */
+    private void makeRoom(ViewState state, long time, FieldSink sink) {
+        state.clock = Math.max(state.clock, time);
+        changed.close(state, retention.earliest(state), sink);
+        retention.apply(state);
+    }
+
+    /** Whether the values at a time lack events for which there was no room. */
+    public boolean lacksRefused(ViewState state, long time) {
+        return state.refused != ViewState.NO_CLOCK && retention.reaches(state, time, state.refused);
     }
 
     /**

@@ -16,6 +16,8 @@ public final class ViewState {
     long foldedTo = NO_CLOCK;
     long tiledTo = NO_CLOCK;
     long expiredTo = NO_CLOCK;
+    // The newest event time of those for which there was no room.
+    long refused = NO_CLOCK;
     // For each feature; null where all are known for as long as the state reaches back.
     long[] knownFrom;
     int foldAt = Retention.LEAST_TO_FOLD;

@@ -2,6 +2,7 @@ package io.headrace.operator.state;
 
 import io.headrace.operator.aggregate.Accumulator;
 import io.headrace.operator.aggregate.Accumulators;
+import io.headrace.operator.aggregate.Scalars;
 import io.headrace.operator.plan.ViewPlan;
 import java.io.IOException;
 import org.apache.flink.core.memory.DataInputView;
@@ -9,7 +10,7 @@ import org.apache.flink.core.memory.DataOutputView;
 
 /** Writes and reads the state of one view; the layout begins with its version. */
 final class ViewStateCodec {
-    private static final int VERSION = 2;
+    private static final int VERSION = 3;
 
     private final ViewPlan view;
     private final int chunkEvents;
@@ -34,12 +35,13 @@ final class ViewStateCodec {
         out.writeLong(state.foldedTo);
         out.writeLong(state.tiledTo);
         out.writeLong(state.expiredTo);
+        out.writeLong(state.refused);
         out.writeShort(state.knownFrom == null ? 0 : state.knownFrom.length);
         for (int i = 0; state.knownFrom != null && i < state.knownFrom.length; i++) {
             out.writeLong(state.knownFrom[i]);
         }
         out.writeInt(state.foldAt);
-        events.write(out, state.raw.tail);
+        Scalars.writeBytes(out, events.packed(state.raw.tail));
         out.writeInt(state.raw.nextNumber);
         out.writeInt(state.raw.chunks.size());
         for (Chunk chunk : state.raw.chunks) {
@@ -73,6 +75,7 @@ final class ViewStateCodec {
         state.foldedTo = in.readLong();
         state.tiledTo = in.readLong();
         state.expiredTo = in.readLong();
+        state.refused = in.readLong();
         int known = in.readShort();
         if (known > 0) {
             state.knownFrom = new long[known];
@@ -81,7 +84,7 @@ final class ViewStateCodec {
             }
         }
         state.foldAt = in.readInt();
-        state.raw.tail = events.read(in);
+        state.raw.tail = events.unpacked(Scalars.readBytes(in));
         state.raw.nextNumber = in.readInt();
         for (int left = in.readInt(); left > 0; left--) {
             state.raw.chunks.add(readChunk(in));

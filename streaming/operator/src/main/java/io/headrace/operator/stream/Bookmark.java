@@ -59,11 +59,7 @@ record Bookmark(
 
     private static Bookmark read(byte[] bytes) throws IOException {
         DataInputDeserializer in = new DataInputDeserializer(bytes);
-        int version = in.readByte();
-        if (version != VERSION) {
-            throw new IOException(
-                    "a savepoint of bookmarks " + version + ", this release reads " + VERSION);
-        }
+        WrittenVersion.require("bookmarks", in.readByte(), VERSION);
         return new Bookmark(in.readLong(), in.readBoolean(), offsets(in), offsets(in));
     }
 

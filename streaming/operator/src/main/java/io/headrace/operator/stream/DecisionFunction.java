@@ -125,7 +125,7 @@ public final class DecisionFunction extends ProcessFunction<Envelope, OutRecord>
         byte[] key = id.getBytes(StandardCharsets.UTF_8);
         out.collect(new OutRecord(key, record.decision(event, fired)));
         byte[] alert = fired.isEmpty() ? null : record.alert(event, fired, false);
-        switch (former.todo(event, alert)) {
+        switch (former.todo(event, id, alert)) {
             case ALERT -> context.output(Outputs.ALERTS, new OutRecord(key, alert));
             case RETRACTION -> {
                 byte[] retraction = record.alert(event, fired, true);

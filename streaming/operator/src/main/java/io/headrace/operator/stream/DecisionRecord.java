@@ -12,7 +12,9 @@ import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.core.JsonGenerator
 
 /** Writes decisions, and alerts, which say besides whether they are taken back. */
 final class DecisionRecord {
-    private static final String[] STATUSES = {"complete", "late", "overflow", "incomplete"};
+    private static final String[] STATUSES = {
+        "complete", "late", "overflow", "incomplete", "full"
+    };
 
     private final String project;
     private final String decision;

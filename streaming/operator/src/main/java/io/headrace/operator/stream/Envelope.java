@@ -14,6 +14,9 @@ public final class Envelope {
     /** Some features are unknown: they were declared after events that they would need. */
     public static final byte INCOMPLETE = 3;
 
+    /** There was no room for some of the view's events: its features lack them. */
+    public static final byte FULL = 4;
+
     /** Place of the source in the plan. */
     public int source;
 

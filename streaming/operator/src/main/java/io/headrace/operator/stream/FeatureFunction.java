@@ -91,15 +91,14 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
         expired = getRuntimeContext().getMetricGroup().counter("headrace_states_expired_total");
         progress = new Progress(plan.sources().size());
         states = getRuntimeContext().getState(state(planJson, decisionPlace, stagePlace));
-        if (ordered) {
-            waiting =
-                    getRuntimeContext()
-                            .getMapState(
-                                    new MapStateDescriptor<>(
-                                            "waiting",
-                                            LongSerializer.INSTANCE,
-                                            new ListSerializer<>(EnvelopeSerializer.INSTANCE)));
-        }
+        // In immediate mode too: a job in ordered mode, that this one goes on from, may have left some.
+        waiting =
+                getRuntimeContext()
+                        .getMapState(
+                                new MapStateDescriptor<>(
+                                        "waiting",
+                                        LongSerializer.INSTANCE,
+                                        new ListSerializer<>(EnvelopeSerializer.INSTANCE)));
     }
 
     /** What a stage keeps for an entity. */
@@ -127,7 +126,7 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
     @Override
     public void onTimer(long time, OnTimerContext context, Collector<Envelope> out)
             throws Exception {
-        List<Envelope> instant = ordered ? waiting.get(time) : null;
+        List<Envelope> instant = waiting.get(time);
         if (instant != null) {
             waiting.remove(time);
             if (instant.size() > 1) {
@@ -213,7 +212,7 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
             keyPlaces = sources.stream().mapToInt(source -> source.place(joinKey)).toArray();
             sinks =
                     stage.views().stream()
-                            .map(view -> new UpdateSink(view, epoch))
+                            .map(view -> new UpdateSink(view, epoch, this::tooLarge))
                             .toArray(UpdateSink[]::new);
         }
 
@@ -229,6 +228,10 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
             String name = view == null ? null : view.name();
             context.output(Outputs.LATE, ledger.record(event, name, reason, sequence));
             counters.computeIfAbsent(reason, this::counter).inc();
+        }
+
+        private void tooLarge(Envelope event, ViewPlan view, long sequence) {
+            ledgered(event, view, "update_too_large", sequence);
         }
 
         private Counter counter(String reason) {

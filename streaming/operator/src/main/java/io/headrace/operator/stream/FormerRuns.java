@@ -78,7 +78,7 @@ final class FormerRuns implements AutoCloseable {
         if (record.topic().equals(DECISIONS)) {
             made.add(past.place(), past.id());
         } else {
-            told.add(past.place(), record.value(), past.retracted());
+            told.add(past.place(), past.id(), record.value(), past.retracted());
         }
     }
 
@@ -89,12 +89,12 @@ final class FormerRuns implements AutoCloseable {
     }
 
     /** What there is to tell about an event, given its alert if it is flagged. */
-    ToldAlerts.Todo todo(Envelope event, byte[] alert) {
+    ToldAlerts.Todo todo(Envelope event, String id, byte[] alert) {
         if (alert != null) {
             // An alert is seen at once: nobody can take it out of sight later on.
             watch.checkNowAndThen();
         }
-        return told.todo(new Place(event.partition, event.offset), alert);
+        return told.todo(new Place(event.partition, event.offset), id, alert);
     }
 
     /** At the barrier of a checkpoint: where a job that goes on from it begins to read. */

@@ -19,6 +19,7 @@ import org.apache.flink.runtime.execution.SuppressRestartsException;
 @SuppressWarnings("try") // Flink declares it so.
 final class LedgerCommitter implements Committer<KafkaCommittable> {
     private static final int PATIENCE_S = 10;
+    private static final long PAUSE_MS = 50;
 
     private final Committer<KafkaCommittable> committer;
     private final Deployment deployment;
@@ -44,14 +45,11 @@ final class LedgerCommitter implements Committer<KafkaCommittable> {
     /** Whether a transaction was committed; its id is used for no other. */
     private boolean isCommitted(String transaction) {
         try (Admin admin = Admin.create(deployment.client())) {
-            TransactionState state;
-            do {
-                state =
-                        admin.describeTransactions(List.of(transaction))
-                                .description(transaction)
-                                .get()
-                                .state();
-            } while (state == TransactionState.PREPARE_COMMIT);
+            TransactionState state = state(admin, transaction);
+            while (state == TransactionState.PREPARE_COMMIT) {
+                Thread.sleep(PAUSE_MS);
+                state = state(admin, transaction);
+            }
             return state == TransactionState.COMPLETE_COMMIT;
         } catch (ExecutionException error) {
             throw new IllegalStateException("the broker does not tell of " + transaction, error);
@@ -59,6 +57,14 @@ final class LedgerCommitter implements Committer<KafkaCommittable> {
             Thread.currentThread().interrupt();
             throw new IllegalStateException("interrupted", interrupted);
         }
+    }
+
+    private static TransactionState state(Admin admin, String transaction)
+            throws ExecutionException, InterruptedException {
+        return admin.describeTransactions(List.of(transaction))
+                .description(transaction)
+                .get()
+                .state();
     }
 
     private void lost(String transaction, Throwable cause) {

@@ -122,7 +122,7 @@ final class PackedEventsSerializer extends TypeSerializer<PackedEvents> {
 
     /** What the chunks of a savepoint have for columns. */
     public static final class Snapshot implements TypeSerializerSnapshot<PackedEvents> {
-        private static final int VERSION = 1;
+        private static final int VERSION = 2;
 
         private PackedEventsSerializer written;
 
@@ -150,10 +150,7 @@ final class PackedEventsSerializer extends TypeSerializer<PackedEvents> {
         @Override
         public void readSnapshot(int version, DataInputView in, ClassLoader loader)
                 throws IOException {
-            if (version != VERSION) {
-                throw new IOException(
-                        "a savepoint of layout " + version + ", this release reads " + VERSION);
-            }
+            WrittenVersion.require("events", version, VERSION);
             List<ColumnRef> columns = new ArrayList<>();
             for (int left = in.readInt(); left > 0; left--) {
                 String name = Scalars.readText(in);

@@ -4,6 +4,7 @@ import io.headrace.operator.BadRecord;
 import io.headrace.operator.decode.EventDecoder;
 import io.headrace.operator.plan.Plan;
 import io.headrace.operator.plan.SourcePlan;
+import java.util.Arrays;
 import org.apache.flink.api.common.serialization.DeserializationSchema;
 import org.apache.flink.api.common.typeinfo.TypeInformation;
 import org.apache.flink.connector.kafka.source.reader.deserializer.KafkaRecordDeserializationSchema;
@@ -14,6 +15,7 @@ import org.apache.flink.util.Collector;
 public final class RecordDecoder implements KafkaRecordDeserializationSchema<Envelope> {
     private static final long serialVersionUID = 1L;
     private static final byte[] NOTHING = {};
+    private static final int MOST_BYTES = 2 << 20;
 
     private final String planJson;
     private final int sourcePlace;
@@ -54,7 +56,8 @@ public final class RecordDecoder implements KafkaRecordDeserializationSchema<Env
         event.sentAt = record.timestamp();
         event.available = record.timestamp();
         try {
-            Object[] row = decoder.decode(event.raw);
+            checkSize(event);
+            Object[] row = decoded(event.raw);
             long time = (Long) row[timePlace];
             long available = availablePlace < 0 ? time : (Long) row[availablePlace];
             checkAhead(Math.max(time, available), record.timestamp());
@@ -66,6 +69,30 @@ public final class RecordDecoder implements KafkaRecordDeserializationSchema<Env
             event.message = bad.getMessage();
         }
         out.collect(event);
+    }
+
+    private Object[] decoded(byte[] raw) throws BadRecord {
+        try {
+            return decoder.decode(raw);
+        } catch (RuntimeException | StackOverflowError failure) {
+            throw BadRecord.failed(failure);
+        }
+    }
+
+    // What is decided about a record has to fit into a record again.
+    private void checkSize(Envelope event) throws BadRecord {
+        int bytes = event.raw.length;
+        if (bytes > MOST_BYTES) {
+            event.raw = Arrays.copyOf(event.raw, MOST_BYTES);
+            throw new BadRecord(
+                    "too_large",
+                    source.schema()
+                            + " has "
+                            + bytes
+                            + " bytes, of which the first "
+                            + MOST_BYTES
+                            + " are kept, expected no more than these");
+        }
     }
 
     @Override

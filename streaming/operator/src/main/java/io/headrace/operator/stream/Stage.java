@@ -20,6 +20,8 @@ import java.util.List;
 
 /** The views of a decision that are about one entity: takes events in and answers for them. */
 final class Stage {
+    private static final List<ViewInput> NONE = List.of();
+
     /** What becomes of events, told as it happens. */
     interface Witness {
         /** Takes the fields that an event changes in the online state of a view. */
@@ -36,6 +38,8 @@ final class Stage {
     private final List<ViewPlan> views;
     private final List<ViewEngine> engines;
     private final ViewInput[] inputs;
+    // What makes a later stage fail has to be found before this one takes the event in.
+    private final List<ViewInput> inputsOfLaterStages;
     private final int[] dedupPlaces;
     private final int[] viewSources;
     private final int[] firstValue;
@@ -67,6 +71,12 @@ final class Stage {
         allValues = valuesOf(all);
         // The views of a stage stand together.
         firstView = all.indexOf(views.get(0));
+        inputsOfLaterStages =
+                all.stream()
+                        .skip(firstView + (long) views.size())
+                        .filter(view -> plan.sourcePlace(view.source()) == driver)
+                        .map(view -> new ViewInput(sources.get(driver), view))
+                        .toList();
         int value = valuesOf(all.subList(0, firstView));
         for (int v = 0; v < views.size(); v++) {
             inputs[v] = new ViewInput(sources.get(viewSources[v]), views.get(v));
@@ -87,14 +97,23 @@ final class Stage {
     boolean absorb(StageState state, Envelope event, Witness witness) {
         byte[] dedup = dedup(event);
         boolean asks = event.source == driver;
-        if ((!asks || firstStage) && isDuplicate(state, event, dedup)) {
-            witness.ledgered(event, null, "duplicate", -1);
-            return false;
+        if (!asks || firstStage) {
+            switch (noted(state, event, dedup)) {
+                case KNOWN -> {
+                    witness.ledgered(event, null, "duplicate", -1);
+                    return false;
+                }
+                case CROWDED -> witness.ledgered(event, null, "keys_full", -1);
+                case NEW -> {}
+            }
         }
         Object[][] taken = new Object[inputs.length][];
         try {
             for (int v = 0; v < inputs.length; v++) {
                 taken[v] = viewSources[v] == event.source ? inputs[v].values(event.row) : null;
+            }
+            for (ViewInput later : asks ? inputsOfLaterStages : NONE) {
+                later.values(event.row);
             }
         } catch (BadRecord bad) {
             state.seen(event.source).remove(event.available, dedup);
@@ -134,14 +153,15 @@ final class Stage {
     }
 
     /** Whether the event was seen within the horizon of keys, or is still kept in a view. */
-    private boolean isDuplicate(StageState state, Envelope event, byte[] dedup) {
+    private SeenKeys.Noted noted(StageState state, Envelope event, byte[] dedup) {
         for (int v = 0; v < inputs.length; v++) {
             if (viewSources[v] == event.source
                     && engines.get(v).holds(state.view(v), event.time, dedup)) {
-                return true;
+                return SeenKeys.Noted.KNOWN;
             }
         }
-        return !state.seen(event.source).add(event.available, dedup, bounds.dedupMs());
+        return state.seen(event.source)
+                .add(event.available, dedup, bounds.dedupMs(), bounds.mostEvents());
     }
 
     private void prepare(Envelope event) {
@@ -166,6 +186,8 @@ final class Stage {
                 Object[] found = engines.get(v).values(held, event.time, dedup);
                 if (engines.get(v).hideUnknown(held, event.time, found)) {
                     event.statuses[firstView + v] = Envelope.INCOMPLETE;
+                } else if (engines.get(v).lacksRefused(held, event.time)) {
+                    event.statuses[firstView + v] = Envelope.FULL;
                 }
                 System.arraycopy(found, 0, event.values, firstValue[v], found.length);
             } catch (BadRecord bad) {

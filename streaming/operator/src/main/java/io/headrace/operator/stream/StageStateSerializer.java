@@ -127,7 +127,7 @@ public final class StageStateSerializer extends TypeSerializer<StageState> {
 
     /** The layout of the states in a savepoint: the plan they were written under. */
     public static final class Snapshot implements TypeSerializerSnapshot<StageState> {
-        private static final int VERSION = 2;
+        private static final int VERSION = 3;
 
         private StageStateSerializer written;
 
@@ -153,14 +153,7 @@ public final class StageStateSerializer extends TypeSerializer<StageState> {
         @Override
         public void readSnapshot(int version, DataInputView in, ClassLoader loader)
                 throws IOException {
-            if (version != VERSION) {
-                throw new SuppressRestartsException(
-                        new IOException(
-                                "a savepoint of layout "
-                                        + version
-                                        + ", this release reads "
-                                        + VERSION));
-            }
+            WrittenVersion.require("states", version, VERSION);
             written = new StageStateSerializer(Scalars.readText(in), in.readInt(), in.readInt());
         }
 

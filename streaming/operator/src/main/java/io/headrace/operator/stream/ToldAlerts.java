@@ -10,11 +10,19 @@ import java.util.Map;
 final class ToldAlerts {
     private static final long RETRACTED = 0;
 
-    private final Map<Place, Long> told = new HashMap<>();
+    private final Map<Place, Told> told = new HashMap<>();
+
+    /**
+     * The last that was told about an event.
+     *
+     * @param id its dedup key: a topic that was made anew has other events at the same places
+     * @param mark of the alert, or that it was taken back
+     */
+    private record Told(String id, long mark) {}
 
     /** Takes an alert or a retraction down; later ones of an event take the place of earlier ones. */
-    void add(Place place, byte[] value, boolean retracted) {
-        told.put(place, retracted ? RETRACTED : mark(value));
+    void add(Place place, String id, byte[] value, boolean retracted) {
+        told.put(place, new Told(id, retracted ? RETRACTED : mark(value)));
     }
 
     /** What there is to tell about an event that is decided again. */
@@ -32,12 +40,13 @@ final class ToldAlerts {
      *
      * @param alert the alert if the event is flagged now, else null
      */
-    Todo todo(Place place, byte[] alert) {
-        Long last = told.isEmpty() ? null : told.remove(place);
+    Todo todo(Place place, String id, byte[] alert) {
+        Told last = told.isEmpty() ? null : told.remove(place);
+        long mark = last == null || !last.id.equals(id) ? RETRACTED : last.mark;
         if (alert == null) {
-            return last == null || last == RETRACTED ? Todo.NOTHING : Todo.RETRACTION;
+            return mark == RETRACTED ? Todo.NOTHING : Todo.RETRACTION;
         }
-        return last == null || last != mark(alert) ? Todo.ALERT : Todo.NOTHING;
+        return mark != mark(alert) ? Todo.ALERT : Todo.NOTHING;
     }
 
     /** Forgets all. */

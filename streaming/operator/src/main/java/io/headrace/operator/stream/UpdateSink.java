@@ -17,17 +17,27 @@ import org.apache.flink.streaming.api.functions.KeyedProcessFunction;
 final class UpdateSink implements FieldSink {
     private static final int VERSION = 1;
 
+    // Far less than a record may have: with more the job would never get further.
+    private static final int MOST_BYTES = 4 << 20;
+
+    /** Is told of content that is too large for a record. */
+    interface TooLarge {
+        void told(Envelope event, ViewPlan view, long sequence);
+    }
+
     private final ViewPlan view;
     private final long epoch;
+    private final TooLarge tooLarge;
     private final MessagePacker packer = new MessagePacker();
     private KeyedProcessFunction<String, Envelope, Envelope>.Context context;
     private Object entity;
     private Envelope event;
     private long sequence;
 
-    UpdateSink(ViewPlan view, long epoch) {
+    UpdateSink(ViewPlan view, long epoch, TooLarge tooLarge) {
         this.view = view;
         this.epoch = epoch;
+        this.tooLarge = tooLarge;
     }
 
     /** What comes next is changed by an event, which is the state's number `sequence`. */
@@ -44,6 +54,10 @@ final class UpdateSink implements FieldSink {
 
     @Override
     public void put(String field, byte[] content) {
+        if (content.length > MOST_BYTES) {
+            tooLarge.told(event, view, sequence);
+            return;
+        }
         String owner = view.name() + ":" + view.version() + ":" + entity;
         byte[] key = (owner + ":" + field).getBytes(StandardCharsets.UTF_8);
         OutRecord record = new OutRecord(key, packed(field, content));
@@ -54,15 +68,15 @@ final class UpdateSink implements FieldSink {
     private byte[] packed(String field, byte[] content) {
         try {
             packer.map(10);
-            text("encoding", (long) VERSION);
-            text("view", view.name());
-            text("version", (long) view.version());
-            text("fingerprint", view.fingerprint());
-            text("entity", entity);
-            text("epoch", epoch);
-            text("sequence", sequence);
-            text("event_time", event.time);
-            text("field", field);
+            field("encoding", (long) VERSION);
+            field("view", view.name());
+            field("version", (long) view.version());
+            field("fingerprint", view.fingerprint());
+            field("entity", entity);
+            field("epoch", epoch);
+            field("sequence", sequence);
+            field("event_time", event.time);
+            field("field", field);
             packer.text("content");
             packer.binary(content);
             return packer.bytes();
@@ -71,7 +85,7 @@ final class UpdateSink implements FieldSink {
         }
     }
 
-    private void text(String name, Object value) throws IOException {
+    private void field(String name, Object value) throws IOException {
         packer.text(name);
         packer.value(value);
     }

@@ -30,8 +30,20 @@ final class ViewInput {
         columns = view.columns().stream().map(ColumnRef::name).mapToInt(names::indexOf).toArray();
     }
 
-    /** The values of the view's columns, or null where the filter leaves the row out. */
+    /**
+     * The values of the view's columns, or null where the filter leaves the row out.
+     *
+     * @throws BadRecord they can't be computed
+     */
     Object[] values(Object[] row) throws BadRecord {
+        try {
+            return computed(row);
+        } catch (RuntimeException | StackOverflowError failure) {
+            throw BadRecord.failed(failure);
+        }
+    }
+
+    private Object[] computed(Object[] row) throws BadRecord {
         Object[] full = row;
         if (derived.length > 0) {
             full = Arrays.copyOf(row, width + derived.length);

@@ -68,6 +68,57 @@ class EventColumnsTest {
     }
 
     @Test
+    void whatIsPackedIsTheSameWhenItIsUnpacked() {
+        Random chance = new Random(2);
+        EventColumns events = new EventColumns(KINDS);
+        long[] numbers = {0, 1, -1, 63, 64, -65, Long.MAX_VALUE, Long.MIN_VALUE};
+        for (int i = 0; i < 500; i++) {
+            Object[] values = {
+                chance.nextBoolean() ? null : (Object) numbers[chance.nextInt(numbers.length)],
+                chance.nextBoolean() ? null : "ÿ€𝄞".repeat(chance.nextInt(60)),
+                chance.nextBoolean() ? null : (Object) Double.longBitsToDouble(chance.nextLong()),
+                chance.nextBoolean() ? null : (Object) chance.nextBoolean(),
+            };
+            long time = chance.nextBoolean() ? chance.nextInt(100) : chance.nextLong() >> 3;
+            long available = chance.nextBoolean() ? time : time + chance.nextLong() % 100_000;
+            byte[] dedup = new byte[chance.nextInt(200)];
+            chance.nextBytes(dedup);
+            int row = events.insert(time, available, dedup, values);
+            if (chance.nextInt(9) == 0) {
+                events.setAlone(row);
+            }
+        }
+        EventColumns read = PackedEvents.of(events).unpacked();
+        assertEquals(events.size(), read.size());
+        for (int row = 0; row < events.size(); row++) {
+            assertEquals(events.time(row), read.time(row));
+            assertEquals(events.available(row), read.available(row));
+            assertArrayEquals(events.dedup(row), read.dedup(row));
+            assertEquals(events.standsAlone(row), read.standsAlone(row));
+            for (int column = 0; column < KINDS.size(); column++) {
+                assertEquals(events.value(column, row), read.value(column, row));
+            }
+        }
+    }
+
+    @Test
+    void theFirstEventsAreTakenOutWhole() {
+        EventColumns events = new EventColumns(KINDS);
+        for (long time = 0; time < 10; time++) {
+            events.insert(time, time, new byte[] {(byte) time}, new Object[] {time, "t", null, true});
+        }
+        events.remove(0);
+        EventColumns taken = events.takeFirst(4);
+        assertEquals(4, taken.size());
+        assertEquals(1L, taken.value(0, 0));
+        assertEquals("t", taken.text(1, 3));
+        assertNull(taken.value(2, 0));
+        assertEquals(5, events.size());
+        assertEquals(5, events.time(0));
+        assertEquals(9L, events.value(0, 4));
+    }
+
+    @Test
     void anEventThatIsNotThereIsNotFound() {
         EventColumns events = new EventColumns(KINDS);
         Object[] nulls = new Object[KINDS.size()];

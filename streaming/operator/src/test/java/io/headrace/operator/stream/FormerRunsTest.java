@@ -48,29 +48,39 @@ class FormerRunsTest {
     void whatWasToldIsToldAgainOnlyWhereItDiffers() {
         Place place = new Place(2, 9);
         ToldAlerts told = new ToldAlerts();
-        assertEquals(Todo.NOTHING, told.todo(place, null));
-        assertEquals(Todo.ALERT, told.todo(place, bytes("x")));
-        told.add(place, bytes("x"), false);
-        assertEquals(Todo.NOTHING, told.todo(place, bytes("x")));
-        told.add(place, bytes("x"), false);
-        assertEquals(Todo.ALERT, told.todo(place, bytes("y")));
-        told.add(place, bytes("x"), false);
-        assertEquals(Todo.RETRACTION, told.todo(place, null));
+        assertEquals(Todo.NOTHING, told.todo(place, "a", null));
+        assertEquals(Todo.ALERT, told.todo(place, "a", bytes("x")));
+        told.add(place, "a", bytes("x"), false);
+        assertEquals(Todo.NOTHING, told.todo(place, "a", bytes("x")));
+        told.add(place, "a", bytes("x"), false);
+        assertEquals(Todo.ALERT, told.todo(place, "a", bytes("y")));
+        told.add(place, "a", bytes("x"), false);
+        assertEquals(Todo.RETRACTION, told.todo(place, "a", null));
+    }
+
+    @Test
+    void whatWasToldAboutAnotherEventAtThatPlaceIsNothing() {
+        Place place = new Place(2, 9);
+        ToldAlerts told = new ToldAlerts();
+        told.add(place, "of a topic that was made anew since", bytes("x"), false);
+        assertEquals(Todo.NOTHING, told.todo(place, "a", null));
+        told.add(place, "of a topic that was made anew since", bytes("x"), false);
+        assertEquals(Todo.ALERT, told.todo(place, "a", bytes("x")));
     }
 
     @Test
     void theLastThatWasToldCounts() {
         Place place = new Place(2, 9);
         ToldAlerts told = new ToldAlerts();
-        told.add(place, bytes("x"), false);
-        told.add(place, bytes("taken back"), true);
-        assertEquals(Todo.NOTHING, told.todo(place, null));
-        told.add(place, bytes("x"), false);
-        told.add(place, bytes("taken back"), true);
-        assertEquals(Todo.ALERT, told.todo(place, bytes("x")));
-        told.add(place, bytes("taken back"), true);
-        told.add(place, bytes("x"), false);
-        assertEquals(Todo.RETRACTION, told.todo(place, null));
+        told.add(place, "a", bytes("x"), false);
+        told.add(place, "a", bytes("taken back"), true);
+        assertEquals(Todo.NOTHING, told.todo(place, "a", null));
+        told.add(place, "a", bytes("x"), false);
+        told.add(place, "a", bytes("taken back"), true);
+        assertEquals(Todo.ALERT, told.todo(place, "a", bytes("x")));
+        told.add(place, "a", bytes("taken back"), true);
+        told.add(place, "a", bytes("x"), false);
+        assertEquals(Todo.RETRACTION, told.todo(place, "a", null));
     }
 
     @Test

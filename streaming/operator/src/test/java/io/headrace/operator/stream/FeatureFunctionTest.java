@@ -1,0 +1,293 @@
+package io.headrace.operator.stream;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.headrace.operator.state.Bounds;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import org.apache.flink.api.common.typeinfo.Types;
+import org.apache.flink.metrics.Counter;
+import org.apache.flink.runtime.checkpoint.OperatorSubtaskState;
+import org.apache.flink.runtime.jobgraph.OperatorID;
+import org.apache.flink.runtime.metrics.groups.InternalOperatorMetricGroup;
+import org.apache.flink.runtime.metrics.groups.TaskMetricGroup;
+import org.apache.flink.runtime.metrics.util.InterceptingOperatorMetricGroup;
+import org.apache.flink.runtime.metrics.util.InterceptingTaskMetricGroup;
+import org.apache.flink.runtime.operators.testutils.MockEnvironmentBuilder;
+import org.apache.flink.runtime.state.StateBackend;
+import org.apache.flink.runtime.state.hashmap.HashMapStateBackend;
+import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.databind.JsonNode;
+import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.databind.ObjectMapper;
+import org.apache.flink.state.rocksdb.EmbeddedRocksDBStateBackend;
+import org.apache.flink.streaming.api.operators.KeyedProcessOperator;
+import org.apache.flink.streaming.runtime.streamrecord.StreamRecord;
+import org.apache.flink.streaming.util.KeyedOneInputStreamOperatorTestHarness;
+import org.apache.flink.util.OutputTag;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/** A stage in Flink's own operator: what waits, expires, is refused or fails, and what is kept. */
+class FeatureFunctionTest {
+    private static final long HOUR_MS = 3_600_000;
+    private static final long LATENESS_MS = 60_000;
+    private static final int ROOM = 3;
+
+    // The views of a buyer, then those of a shop, whose column can overflow.
+    private static final String PLAN =
+            """
+            {"version": 1, "project": "shop", "sources": [
+              {"name": "orders", "topic": "orders", "schema": "Order", "event_time": "at",
+               "dedup_key": "id", "available_at": null, "rank": 1,
+               "plausible": {"earliest_ms": 0, "latest_ms": 4102444800000},
+               "columns": [
+                 {"name": "id", "type": "string", "nullable": false, "role": "identifier"},
+                 {"name": "buyer", "type": "string", "nullable": false, "role": "identifier"},
+                 {"name": "shop", "type": "string", "nullable": false, "role": "identifier"},
+                 {"name": "at", "type": "int64", "nullable": false, "role": "time_ms"},
+                 {"name": "amount", "type": "int64", "nullable": true, "role": "value"}]}],
+             "views": [
+              {"name": "of_buyer", "version": 1, "fingerprint": "f", "source": "orders",
+               "join_key": "buyer", "filter": null, "derived": [],
+               "columns": [{"name": "amount", "type": "int64"}],
+               "partials": [{"kind": "count"}],
+               "features": [
+                 {"name": "count_1h", "kind": "count", "partial": 0, "type": "int64",
+                  "window": {"kind": "sliding", "size_ms": 3600000, "hop_ms": 1, "delay_ms": 0},
+                  "exclude_current": false, "default": 0}]},
+              {"name": "of_shop", "version": 1, "fingerprint": "f", "source": "orders",
+               "join_key": "shop", "filter": null, "derived": [
+                 {"name": "double", "type": "int64", "expression": {"node": "arithmetic", "op": "*",
+                  "floating": false, "left": {"node": "column", "name": "amount"},
+                  "right": {"node": "literal", "type": "int64", "value": 2}}}],
+               "columns": [{"name": "double", "type": "int64"}],
+               "partials": [{"kind": "moments", "column": 0, "floating": false,
+                  "with_squares": false}],
+               "features": [
+                 {"name": "sum_1h", "kind": "sum", "partial": 0, "type": "int64",
+                  "window": {"kind": "sliding", "size_ms": 3600000, "hop_ms": 1, "delay_ms": 0},
+                  "exclude_current": false, "default": 0}]}],
+             "decisions": [
+              {"name": "accept", "source": "orders",
+               "stages": [{"join_key": "buyer", "views": ["of_buyer"]},
+                          {"join_key": "shop", "views": ["of_shop"]}],
+               "rules": []}]}
+            """;
+
+    /** Where states are kept. */
+    enum Backend {
+        HEAP {
+            @Override
+            StateBackend made() {
+                return new HashMapStateBackend();
+            }
+        },
+        ROCKSDB {
+            @Override
+            StateBackend made() {
+                return new EmbeddedRocksDBStateBackend();
+            }
+        };
+
+        abstract StateBackend made();
+    }
+
+    /** A stage that runs in a harness of Flink's. */
+    private static final class Running implements AutoCloseable {
+        private final InterceptingOperatorMetricGroup metrics =
+                new InterceptingOperatorMetricGroup();
+        private final KeyedOneInputStreamOperatorTestHarness<String, Envelope, Envelope> harness;
+
+        Running(Backend backend, boolean ordered, OperatorSubtaskState state) throws Exception {
+            Bounds bounds = new Bounds(LATENESS_MS, HOUR_MS, ROOM);
+            harness =
+                    new KeyedOneInputStreamOperatorTestHarness<>(
+                            new KeyedProcessOperator<>(
+                                    new FeatureFunction(PLAN, 0, 0, ordered, bounds, 1)),
+                            new EntityKey(PLAN, "buyer"),
+                            Types.STRING,
+                            new MockEnvironmentBuilder().setMetricGroup(metrics()).build());
+            harness.setStateBackend(backend.made());
+            harness.setup(io.headrace.operator.stream.Types.ENVELOPE.createSerializer(null));
+            if (state != null) {
+                harness.initializeState(state);
+            }
+            harness.open();
+        }
+
+        private TaskMetricGroup metrics() {
+            return new InterceptingTaskMetricGroup() {
+                @Override
+                public InternalOperatorMetricGroup getOrAddOperator(
+                        OperatorID id, String name, Map<String, String> variables) {
+                    return metrics;
+                }
+            };
+        }
+
+        long expired() {
+            return ((Counter) metrics.get("headrace_states_expired_total")).getCount();
+        }
+
+        void send(Envelope event) throws Exception {
+            harness.processElement(event, event.time);
+        }
+
+        void watermark(long time) throws Exception {
+            harness.processWatermark(time);
+        }
+
+        OperatorSubtaskState stopped() throws Exception {
+            OperatorSubtaskState state = harness.snapshot(1, 1);
+            close();
+            return state;
+        }
+
+        /** Each answer so far: id, what the first view says, and whether that is right. */
+        List<String> answers() {
+            List<String> answers = new ArrayList<>();
+            for (Envelope event : harness.extractOutputValues()) {
+                answers.add(event.row[0] + " " + event.values[0] + " " + event.statuses[0]);
+            }
+            return answers;
+        }
+
+        /** The id and the reason of each record of a side output. */
+        List<String> told(OutputTag<OutRecord> tag) throws Exception {
+            List<String> told = new ArrayList<>();
+            Iterable<StreamRecord<OutRecord>> records = harness.getSideOutput(tag);
+            if (records == null) {
+                return told;
+            }
+            for (StreamRecord<OutRecord> record : records) {
+                JsonNode entry = new ObjectMapper().readTree(record.getValue().value);
+                told.add(entry.get("id").asText() + " " + entry.get("reason").asText());
+            }
+            return told;
+        }
+
+        @Override
+        public void close() {
+            try {
+                harness.close();
+            } catch (Exception error) {
+                throw new IllegalStateException("the stage can't be closed", error);
+            }
+        }
+    }
+
+    private static Envelope order(String id, long at, Long amount) {
+        Envelope event = new Envelope();
+        event.row = new Object[] {id, "b", "s", at, amount};
+        event.time = at;
+        event.available = at;
+        event.sentAt = at;
+        event.raw = id.getBytes(StandardCharsets.UTF_8);
+        return event;
+    }
+
+    private static Envelope order(String id, long at) {
+        return order(id, at, 1L);
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void whatWaitsInOrderedModeIsAnsweredAfterAChangeToImmediateMode(Backend backend)
+            throws Exception {
+        OperatorSubtaskState state;
+        try (Running before = new Running(backend, true, null)) {
+            before.send(order("a", 1_000));
+            before.send(order("b", 2_000));
+            before.watermark(1_500);
+            before.send(order("c", 3_000));
+            assertEquals(List.of("a 1 0"), before.answers());
+            state = before.stopped();
+        }
+        try (Running after = new Running(backend, false, state)) {
+            after.watermark(3_000);
+            assertEquals(List.of("b 2 0", "c 3 0"), after.answers());
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void aStateExpiresOnceItsPartitionsHavePassed(Backend backend) throws Exception {
+        try (Running stage = new Running(backend, false, null)) {
+            stage.send(order("a", 1_000));
+            assertEquals(1, stage.harness.numEventTimeTimers());
+            // Nothing has come from its partition since: it may only be silent.
+            stage.watermark(4 * HOUR_MS);
+            stage.send(order("b", 2_000));
+            assertEquals(List.of("a 1 0", "b 2 0"), stage.answers());
+            Envelope other = order("c", 30 * HOUR_MS);
+            other.row[1] = "another";
+            stage.send(other);
+            stage.watermark(30 * HOUR_MS);
+            assertEquals(1, stage.expired());
+            stage.send(order("d", 3_000));
+            assertEquals("d null " + Envelope.LATE, stage.answers().get(3));
+            stage.send(order("e", 1_500));
+            assertEquals(List.of("d late", "e too_old"), stage.told(Outputs.LATE));
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void whatThereIsNoRoomForIsToldUntilThereIsRoomAgain(Backend backend) throws Exception {
+        try (Running stage = new Running(backend, false, null)) {
+            for (int i = 0; i < ROOM; i++) {
+                stage.send(order("fits-" + i, i));
+            }
+            stage.send(order("does-not", 1_000));
+            assertEquals(
+                    List.of("does-not state_full", "does-not keys_full"), sorted(stage, "keys_full"));
+            assertEquals("does-not 3 " + Envelope.FULL, stage.answers().get(ROOM));
+            // Those that took the room are out of every window that can be asked for.
+            long later = HOUR_MS + LATENESS_MS + 100;
+            stage.send(order("has-room", later));
+            assertEquals("has-room 1 0", stage.answers().get(ROOM + 1));
+            assertTrue(stage.told(Outputs.LATE).stream().noneMatch(t -> t.startsWith("has-room")));
+        }
+    }
+
+    private static List<String> sorted(Running stage, String last) throws Exception {
+        List<String> told = new ArrayList<>(stage.told(Outputs.LATE));
+        told.sort((left, right) -> Boolean.compare(left.endsWith(last), right.endsWith(last)));
+        return told;
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void whatALaterStageFailsOnIsSetAsideBeforeAnyTakesItIn(Backend backend) throws Exception {
+        try (Running stage = new Running(backend, false, null)) {
+            stage.send(order("a", 1_000, Long.MAX_VALUE));
+            StreamRecord<OutRecord> dead = stage.harness.getSideOutput(Outputs.DEAD).peek();
+            assertNotNull(dead);
+            assertArrayEquals("a".getBytes(StandardCharsets.UTF_8), dead.getValue().value);
+            assertTrue(List.of(dead.getValue().headers).contains("integer_overflow"));
+            // Mended and sent again, it is no duplicate.
+            stage.send(order("a", 1_000, 7L));
+            assertEquals(List.of("a 1 0"), stage.answers());
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void anEventThatComesTwiceIsTakenOnce(Backend backend) throws Exception {
+        OperatorSubtaskState state;
+        try (Running before = new Running(backend, false, null)) {
+            before.send(order("a", 1_000));
+            state = before.stopped();
+        }
+        try (Running after = new Running(backend, false, state)) {
+            after.send(order("a", 1_000));
+            after.send(order("b", 1_001));
+            assertEquals(List.of("b 2 0"), after.answers());
+            assertEquals(List.of("a duplicate"), after.told(Outputs.LATE));
+        }
+    }
+}
