@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 # Those who work at the same time may need all of the machine.
 _TIMEOUT_S = 60.0
 _CALL_S = 10.0
-_POLL_S = 0.1
+_POLL_S = 0.2
+_CHECK_S = 2.0
 # Longer than partitions that are silent hold a watermark back, and a checkpoint takes.
 _QUIET_S = 8.0
 _STALL_S = 180.0
@@ -93,7 +94,7 @@ class Committed:
         Args:
             wanted: how many records there will be, beside those before the starts.
             advance: is told how many there are.
-            check: is called each time; raises an error where waiting is in vain.
+            check: is called now and then; raises an error where waiting is in vain.
 
         Returns:
             All samples, the first of them from when this was made.
@@ -103,10 +104,12 @@ class Committed:
         """
         before = sum(self.starts.values())
         samples = [Sample(self._started_s, 0)]
-        changed_s = time.monotonic()
+        changed_s = checked_s = time.monotonic()
         while True:
             time.sleep(_POLL_S)
-            check()
+            if time.monotonic() - checked_s > _CHECK_S:
+                check()
+                checked_s = time.monotonic()
             now = Sample(time.monotonic(), self.count() - before)
             if now.records > samples[-1].records:
                 changed_s = now.at_s

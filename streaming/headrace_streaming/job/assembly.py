@@ -185,7 +185,9 @@ class _Assembly:
         builder.setTransactionalIdPrefix(f"{self._transactions(name)}-{self._config.epoch}")
         builder.setProperty("transaction.timeout.ms", str(self._config.transaction_timeout_ms))
         sink = self._java("LedgerSink")(builder.build(), self._deployment())
-        stream.sinkTo(sink).name("decisions").uid(f"sink-decisions-{name}")
+        written = stream.sinkTo(sink).name("decisions").uid(f"sink-decisions-{name}")
+        # Preparing and committing a transaction takes its time, in which no alert should wait.
+        written.disableChaining()
 
     def _sink(self, stream: Any, topic: str, label: str) -> None:
         """Records that are sent at least once, without waiting for a checkpoint."""

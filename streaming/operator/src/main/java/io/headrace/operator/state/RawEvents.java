@@ -143,15 +143,19 @@ final class RawEvents {
 
     /** The first row whose event time is not before a time. */
     int firstAtOrAfter(long time) {
-        int before = 0;
-        for (Chunk chunk : chunks) {
-            if (chunk.last >= time) {
-                return before
-                        + (chunk.first >= time ? 0 : loaded(chunk).firstAtOrAfter(time));
+        int after = chunked;
+        // What is asked for is mostly near the end.
+        for (int i = chunks.size() - 1; i >= 0; i--) {
+            Chunk chunk = chunks.get(i);
+            if (chunk.last < time) {
+                break;
             }
-            before += chunk.size;
+            after -= chunk.size;
+            if (chunk.first < time) {
+                return after + loaded(chunk).firstAtOrAfter(time);
+            }
         }
-        return before + tail.firstAtOrAfter(time);
+        return after == chunked ? after + tail.firstAtOrAfter(time) : after;
     }
 
     /** The row of an event, or -1. */
@@ -166,15 +170,16 @@ final class RawEvents {
 
     /** Adds an event at its place in the order and returns its row. */
     int insert(long time, long available, byte[] dedup, Object[] values) {
-        int before = 0;
-        for (int i = 0; i < chunks.size(); i++) {
-            Chunk chunk = chunks.get(i);
-            if (time < chunk.last) {
-                return before + insertInto(i, time, available, dedup, values);
-            }
-            before += chunk.size;
+        int into = chunks.size();
+        int before = chunked;
+        while (into > 0 && time < chunks.get(into - 1).last) {
+            into--;
+            before -= chunks.get(into).size;
         }
-        int row = before + tail.insert(time, available, dedup, values);
+        if (into < chunks.size()) {
+            return before + insertInto(into, time, available, dedup, values);
+        }
+        int row = chunked + tail.insert(time, available, dedup, values);
         if (tail.size() >= 2 * chunkEvents) {
             chunks.add(new Chunk(nextNumber++, tail.takeFirst(chunkEvents)));
             chunked += chunkEvents;
@@ -235,15 +240,20 @@ final class RawEvents {
     }
 
     private Chunk chunk(int row) {
-        if (place < 0 || row < from || row >= to) {
-            place = 0;
-            from = 0;
-            to = chunks.get(0).size;
-            while (row >= to) {
-                place++;
-                from = to;
-                to += chunks.get(place).size;
-            }
+        if (place < 0) {
+            place = chunks.size() - 1;
+            to = chunked;
+            from = to - chunks.get(place).size;
+        }
+        while (row < from) {
+            place--;
+            to = from;
+            from -= chunks.get(place).size;
+        }
+        while (row >= to) {
+            place++;
+            from = to;
+            to += chunks.get(place).size;
         }
         return chunks.get(place);
     }

@@ -9,6 +9,7 @@ import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
 import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.core.JsonGenerator;
+import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.core.SerializableString;
 
 /** Writes decisions, and alerts, which say besides whether they are taken back. */
 final class DecisionRecord {
@@ -19,24 +20,26 @@ final class DecisionRecord {
     private final String project;
     private final String decision;
     private final long epoch;
-    private final List<String> columns;
+    private final SerializableString[] columns;
     private final int dedupPlace;
-    private final List<String> views;
+    private final SerializableString[] views;
     private final List<String> features = new ArrayList<>();
+    private final SerializableString[] names;
 
     DecisionRecord(Plan plan, DecisionPlan decision, long epoch) {
         this.project = plan.project();
         this.decision = decision.name();
         this.epoch = epoch;
         SourcePlan source = plan.sources().get(plan.sourcePlace(decision.source()));
-        columns = source.columnNames();
+        columns = Json.names(source.columnNames());
         dedupPlace = source.dedupPlace();
-        views = plan.views(decision).stream().map(ViewPlan::name).toList();
+        views = Json.names(plan.views(decision).stream().map(ViewPlan::name).toList());
         for (ViewPlan view : plan.views(decision)) {
             for (FeaturePlan feature : view.features()) {
                 features.add(view.name() + "__" + feature.name());
             }
         }
+        names = Json.names(features);
     }
 
     /** The names of the features in the order of an event's values. */
@@ -72,18 +75,15 @@ final class DecisionRecord {
         }
         json.writeEndArray();
         json.writeObjectFieldStart("event");
-        for (int i = 0; i < event.row.length; i++) {
-            Json.field(json, columns.get(i), event.row[i]);
-        }
+        Json.fields(json, columns, event.row);
         json.writeEndObject();
         json.writeObjectFieldStart("features");
-        for (int i = 0; i < event.values.length; i++) {
-            Json.field(json, features.get(i), event.values[i]);
-        }
+        Json.fields(json, names, event.values);
         json.writeEndObject();
         json.writeObjectFieldStart("views");
         for (int i = 0; i < event.sequences.length; i++) {
-            json.writeObjectFieldStart(views.get(i));
+            json.writeFieldName(views[i]);
+            json.writeStartObject();
             json.writeNumberField("sequence", event.sequences[i]);
             json.writeStringField("status", STATUSES[event.statuses[i]]);
             json.writeEndObject();

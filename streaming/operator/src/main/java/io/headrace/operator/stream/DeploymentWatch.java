@@ -19,11 +19,14 @@ import org.apache.flink.runtime.execution.SuppressRestartsException;
  * supersedes nobody.
  */
 final class DeploymentWatch {
-    private static final String TOPIC = "deployments";
+    /** Where deployments are announced. */
+    static final String TOPIC = "deployments";
     private static final TopicPartition PLACE = new TopicPartition(TOPIC, 0);
 
     /** For how long what was seen may be relied on where nothing is committed. */
     private static final long LEASE_MS = 1_000;
+
+    private static final long LEASE_NANOS = TimeUnit.MILLISECONDS.toNanos(LEASE_MS);
 
     private final Deployment deployment;
     private final TopicReader reader;
@@ -46,7 +49,10 @@ final class DeploymentWatch {
      */
     void check() {
         long now = System.nanoTime();
-        long end = reader.ends(TOPIC).get(PLACE);
+        take(reader.ends(TOPIC).get(PLACE), now);
+    }
+
+    private void take(long end, long now) {
         if (end > seen) {
             reader.read(Map.of(PLACE, seen), Map.of(PLACE, end), this::take);
             seen = end;
@@ -68,9 +74,17 @@ final class DeploymentWatch {
         }
     }
 
-    /** Looks anew if that was long ago. */
-    void checkNowAndThen() {
-        if (System.nanoTime() - checkedAt > TimeUnit.MILLISECONDS.toNanos(LEASE_MS)) {
+    /** Looks anew if that was long ago, and has it asked ahead before it is. */
+    void checkNowAndThen(EndsAhead ahead) {
+        long now = System.nanoTime();
+        if (now - checkedAt > LEASE_NANOS / 4) {
+            EndsAhead.Answer told = ahead.answer();
+            if (told.askedAt() > checkedAt) {
+                take(told.ends().get(PLACE), told.askedAt());
+            }
+            ahead.ask();
+        }
+        if (now - checkedAt > LEASE_NANOS) {
             check();
         }
     }

@@ -1,6 +1,7 @@
 package io.headrace.operator.stream;
 
 import java.io.IOException;
+import java.util.HashMap;
 import java.util.Map;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
@@ -27,6 +28,7 @@ final class FormerRuns implements AutoCloseable {
     private final TopicReader reader;
     private final DeploymentWatch watch;
     private final Horizon horizon;
+    private EndsAhead ahead;
     private final MadeDecisions made = new MadeDecisions();
     private final ToldAlerts told = new ToldAlerts();
     private Map<TopicPartition, Long> from = Map.of();
@@ -59,6 +61,7 @@ final class FormerRuns implements AutoCloseable {
         from = restored.start();
         long start = System.nanoTime();
         reader.read(from, reader.ends(DECISIONS, ALERTS), this::take);
+        ahead = new EndsAhead(deployment, reader.ends(DECISIONS, ALERTS, DeploymentWatch.TOPIC));
         LOG.info(
                 "{}: read {} records of former runs in {} ms",
                 decision,
@@ -92,14 +95,17 @@ final class FormerRuns implements AutoCloseable {
     ToldAlerts.Todo todo(Envelope event, String id, byte[] alert) {
         if (alert != null) {
             // An alert is seen at once: nobody can take it out of sight later on.
-            watch.checkNowAndThen();
+            watch.checkNowAndThen(ahead);
         }
         return told.todo(new Place(event.partition, event.offset), id, alert);
     }
 
     /** At the barrier of a checkpoint: where a job that goes on from it begins to read. */
     byte[] bookmark(long watermark) throws IOException {
-        Map<TopicPartition, Long> ends = reader.ends(DECISIONS, ALERTS);
+        // Those of a moment ago do: whoever goes on from here reads a little more.
+        Map<TopicPartition, Long> ends = new HashMap<>(ahead.answer().ends());
+        ends.keySet().removeIf(partition -> partition.topic().equals(DeploymentWatch.TOPIC));
+        ahead.ask();
         boolean passed = horizon.passed(watermark);
         if (passed) {
             made.clear();
@@ -111,6 +117,9 @@ final class FormerRuns implements AutoCloseable {
 
     @Override
     public void close() {
+        if (ahead != null) {
+            ahead.close();
+        }
         reader.close();
     }
 }
