@@ -20,10 +20,13 @@ pytestmark = [pytest.mark.handbook, pytest.mark.timeout(1_800)]
 ROWS = 872_795
 
 
-@pytest.fixture(scope="module")
-def home(handbook: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A broker that has all transactions and labels, and a cluster."""
-    home = tmp_path_factory.mktemp("stream")
+@pytest.fixture
+def home(handbook: Path, tmp_path: Path) -> Iterator[Path]:
+    """A broker that has all transactions and labels, and a cluster.
+
+    One for each run: what is decided already is not decided again.
+    """
+    home = tmp_path / "home"
     try:
         headrace(home, "up")
         file = str(handbook / "transactions.parquet")
