@@ -77,38 +77,28 @@ final class Pass {
             if (row < 0 && tile < 0) {
                 break;
             }
-            boolean single = row >= 0 && (tile < 0 || raw.time(row) >= state.folded.get(tile).first);
-            if (single && !counts(raw, row, time, current)) {
-                row--;
-                continue;
-            }
-            Chunk chunk = single ? raw.endingAt(row) : null;
+            // Whole before its events are looked at: they are only unpacked where they have to be.
+            Chunk chunk = raw.endingAt(row);
             if (chunk != null && mergesWhole(state, chunk, tile, edge, time, current, values)) {
                 edge = Math.min(edge, chunk.first);
                 row -= chunk.size;
                 continue;
             }
-            FoldedTile whole = single ? null : state.folded.get(tile);
-            long first = single ? raw.time(row) : whole.first;
-            long last = single ? first : whole.last;
-            close(edge, last, values);
-            if (left == 0) {
-                break;
-            }
-            for (int p = 0; p < partials.length; p++) {
-                if (readers[p] > 0) {
-                    if (single) {
-                        partials[p].absorb(raw.columns(row), raw.local(row));
-                    } else {
-                        partials[p].merge(whole.partials[p]);
-                    }
-                }
-            }
-            edge = Math.min(edge, first);
-            if (single) {
-                row--;
-            } else {
+            EventColumns events = row < 0 ? null : raw.columns(row);
+            int local = row < 0 ? -1 : raw.local(row);
+            FoldedTile folded = tile < 0 ? null : state.folded.get(tile);
+            if (events == null || folded != null && events.time(local) < folded.first) {
+                close(edge, folded.last, values);
+                merge(folded.partials);
+                edge = Math.min(edge, folded.first);
                 tile--;
+            } else {
+                if (counts(events, local, time, current)) {
+                    close(edge, events.time(local), values);
+                    absorb(events, local);
+                    edge = Math.min(edge, events.time(local));
+                }
+                row--;
             }
         }
         for (int w = 0; w < windows.length; w++) {
@@ -134,11 +124,27 @@ final class Pass {
         }
     }
 
-    private boolean counts(RawEvents raw, int row, long time, byte[] current) {
-        if (raw.available(row) > time) {
+    private boolean counts(EventColumns events, int row, long time, byte[] current) {
+        if (events.available(row) > time) {
             return false;
         }
-        return !(excludeCurrent && current != null && Arrays.equals(current, raw.dedup(row)));
+        return !(excludeCurrent && current != null && Arrays.equals(current, events.dedup(row)));
+    }
+
+    private void absorb(EventColumns events, int row) {
+        for (int p = 0; p < partials.length; p++) {
+            if (readers[p] > 0) {
+                partials[p].absorb(events, row);
+            }
+        }
+    }
+
+    private void merge(Accumulator[] others) {
+        for (int p = 0; p < partials.length; p++) {
+            if (readers[p] > 0) {
+                partials[p].merge(others[p]);
+            }
+        }
     }
 
     /** Merges a chunk, unless it lies only partly in a window or has events that don't count. */
@@ -167,12 +173,7 @@ final class Pass {
             }
         }
         if (left > 0) {
-            Accumulator[] whole = state.raw.partials(chunk);
-            for (int p = 0; p < partials.length; p++) {
-                if (readers[p] > 0) {
-                    partials[p].merge(whole[p]);
-                }
-            }
+            merge(state.raw.partials(chunk));
         }
         return true;
     }

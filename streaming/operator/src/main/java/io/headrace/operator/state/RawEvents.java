@@ -228,6 +228,33 @@ final class RawEvents {
         place = -1;
     }
 
+    /** The time of the oldest event; there has to be one. */
+    long oldest() {
+        return chunks.isEmpty() ? tail.time(0) : chunks.get(0).first;
+    }
+
+    /** How many of the oldest events go together: those of a chunk, which stays packed, or one. */
+    int oldestEvents() {
+        return chunks.isEmpty() ? 1 : chunks.get(0).size;
+    }
+
+    /** The time of the last of those that go together. */
+    long lastOfOldest() {
+        return chunks.isEmpty() ? tail.time(0) : chunks.get(0).last;
+    }
+
+    /** Takes out those that go together. */
+    void removeOldest() {
+        if (chunks.isEmpty()) {
+            tail.remove(0);
+            return;
+        }
+        Chunk oldest = chunks.remove(0);
+        chunked -= oldest.size;
+        store.delete(oldest.number);
+        place = -1;
+    }
+
     /** Takes out all events. */
     void clear() {
         for (Chunk chunk : chunks) {

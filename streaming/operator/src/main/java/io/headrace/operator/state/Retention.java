@@ -108,16 +108,16 @@ final class Retention {
         while (true) {
             FoldedTile tile = state.folded.isEmpty() ? null : state.folded.get(0);
             boolean raw =
-                    state.raw.size() > 0 && (tile == null || state.raw.time(0) < tile.first);
+                    state.raw.size() > 0 && (tile == null || state.raw.oldest() < tile.first);
             if (!raw && tile == null) {
                 return;
             }
-            long last = raw ? state.raw.time(0) : tile.last;
+            long last = raw ? state.raw.lastOfOldest() : tile.last;
             if (last >= horizon || !isolated(state, raw, last)) {
                 return;
             }
             if (raw) {
-                state.raw.remove(0);
+                state.raw.removeOldest();
             } else {
                 state.folded.remove(0);
             }
@@ -139,7 +139,7 @@ final class Retention {
             return true;
         }
         long next = Long.MAX_VALUE;
-        int row = raw ? 1 : 0;
+        int row = raw ? state.raw.oldestEvents() : 0;
         if (state.raw.size() > row) {
             next = state.raw.time(row);
         }
