@@ -47,14 +47,14 @@ public final class RecordDecoder implements KafkaRecordDeserializationSchema<Env
     public void deserialize(ConsumerRecord<byte[], byte[]> record, Collector<Envelope> out) {
         Envelope event = new Envelope();
         event.source = sourcePlace;
-        event.raw = record.value() == null ? NOTHING : record.value();
+        event.raw = record.value();
         event.rawKey = record.key();
         event.partition = record.partition();
         event.offset = record.offset();
         event.sentAt = record.timestamp();
         event.available = record.timestamp();
         try {
-            Object[] row = decoder.decode(event.raw);
+            Object[] row = decoder.decode(event.raw == null ? NOTHING : event.raw);
             long time = (Long) row[timePlace];
             long available = availablePlace < 0 ? time : (Long) row[availablePlace];
             checkAhead(Math.max(time, available), record.timestamp());
