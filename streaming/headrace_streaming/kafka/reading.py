@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -15,22 +16,37 @@ if TYPE_CHECKING:
 _TIMEOUT_S = 10.0
 _BATCH = 20_000
 _READING = "headrace-reading"
+_PATIENCE_S = 30.0
 
 
-def records_now(config: Mapping[str, str], topic: str) -> Iterator[list[Message]]:
+def records_now(
+    config: Mapping[str, str], topic: str, *, patience_s: float = _PATIENCE_S
+) -> Iterator[list[Message]]:
     """What a topic holds now, a batch at a time, those of a partition in their order.
 
     Records of a transaction that is open or was aborted are left out.
 
+    Args:
+        config: of Kafka's clients.
+        topic: which.
+        patience_s: for how long nothing may come.
+
     Raises:
         ConfigurationError: there is no such topic.
-        RetryableError: the broker doesn't answer.
+        RetryableError: the broker doesn't answer, or has stopped to.
     """
     with closing(_consumer(config, _READING)) as consumer:
         left = _ends(consumer, config, topic)
+        heard = time.monotonic()
         while left:
+            messages = consumer.consume(_BATCH, 0.5)
+            if messages:
+                heard = time.monotonic()
+            elif time.monotonic() - heard > patience_s:
+                # A client tries for ever to come back to a broker, and tells nobody.
+                raise unreachable(config["bootstrap.servers"])
             found = []
-            for message in consumer.consume(_BATCH, 0.5):
+            for message in messages:
                 error = message.error()
                 if error is not None and not _is_end(error):
                     raise unreachable(config["bootstrap.servers"])
@@ -43,6 +59,8 @@ def records_now(config: Mapping[str, str], topic: str) -> Iterator[list[Message]
                         del left[partition]
             if found:
                 yield found
+                # What others do with them is no silence of the broker.
+                heard = time.monotonic()
 
 
 def reached(config: Mapping[str, str], group: str, topic: str) -> dict[int, int]:
