@@ -15,6 +15,7 @@ from headrace_features.project import load_project
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.settings import Settings
 from headrace_streaming.job import deployment
+from headrace_streaming.job.cluster import Cluster, Job
 from headrace_streaming.kafka.clients import kafka_config
 from streams import deploy
 
@@ -85,6 +86,9 @@ def test_what_does_not_fit_is_refused_before_a_job_is_there(
         changed.setenv("PATH", str(home))
         with pytest.raises(ConfigurationError, match=r"needed is Java 17 or 21; found JAVA_HOME="):
             deploy(stream)
+
+    with pytest.raises(ConfigurationError, match=r"not found$"):
+        Cluster.of(stream).checkpoints(Job("0" * 32, "x", "RUNNING", 0))
 
     deploy(stream)
     assert "the job headrace-fraud runs already, as" in refusal(home)

@@ -18,7 +18,7 @@ from headrace_schemas.topics import Topic, history_topic
 from headrace_streaming.job.assembly import history_job_name
 from headrace_streaming.job.cluster import Cluster, Job
 from headrace_streaming.job.deployment import require_stopped
-from headrace_streaming.job.submission import submit
+from headrace_streaming.job.submission import started, submit
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.kafka.reading import ends, reached
 from headrace_streaming.kafka.sender import send
@@ -72,7 +72,7 @@ def bootstrap(
         send(kafka, _renamed(records, history), told=told)
         name = history_job_name(project.name)
         arguments = ["--history", history, "--mode", "immediate"]
-        job = submit(settings, environ, cluster, name, arguments)
+        job = started(cluster, name, submit(settings, environ, cluster, arguments))
         _wait(cluster, job, kafka, history, topics, told)
         return cluster.stop(job)
     finally:

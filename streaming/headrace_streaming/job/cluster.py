@@ -20,6 +20,8 @@ _TIMEOUT_S = 10.0
 _SAVEPOINT_TIMEOUT_S = 300.0
 _POLL_S = 0.2
 _CAUSE = "Caused by: "
+_SAYS_NOTHING = ("Internal server error.", "<Exception on server side:")
+_SHOWN = 300
 _ENDED = ("FINISHED", "CANCELED", "FAILED")
 
 
@@ -180,7 +182,7 @@ class Cluster:
             with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - as above
                 told: dict[str, Any] = json.loads(answer.read() or b"{}")
         except urllib.error.HTTPError as error:
-            said = error.read().decode(errors="replace")[:300]
+            said = refusal_of(error.read().decode(errors="replace"))
             raise ConfigurationError(f"Flink at {self.address} refuses {path}: {said}") from error
         except (OSError, ValueError) as error:
             raise RetryableError(
@@ -188,6 +190,18 @@ class Cluster:
                 hint="see [flink] rest_address; the embedded one: headrace status, headrace up",
             ) from error
         return told
+
+
+def refusal_of(content: str) -> str:
+    """What an answer of Flink's says is wrong, in one line: its errors may hold stack traces."""
+    try:
+        told = [str(error) for error in json.loads(content)["errors"]]
+    except (ValueError, LookupError, TypeError):
+        told = [content]
+    lines = [line.strip() for error in told for line in error.splitlines()]
+    # The first says that there is an error, the next that it is on the side of the server.
+    telling = [one for one in lines if one and not one.startswith(_SAYS_NOTHING)] or [*lines, ""]
+    return telling[0][:_SHOWN]
 
 
 def _innermost(stack_trace: str) -> str:

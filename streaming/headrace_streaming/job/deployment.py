@@ -13,7 +13,7 @@ from headrace_streaming.job.cluster import Cluster, Job
 from headrace_streaming.job.config import Mode, StateBackend
 from headrace_streaming.job.last_state import LastState, recall, remember, require_state
 from headrace_streaming.job.options import checkpoint_directory, job_config
-from headrace_streaming.job.submission import submit
+from headrace_streaming.job.submission import started, submit
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.kafka.topics import create_topics, topics_of
 
@@ -75,11 +75,10 @@ def deploy(  # noqa: PLR0913 - one for each choice
     restored = None if fresh else state or newest
     if restored is not None:
         require_state(restored)
-    job = submit(
+    job_id = submit(
         settings,
         environ,
         cluster,
-        name,
         [
             *(("--mode", mode) if mode else ()),
             *(("--parallelism", str(parallelism)) if parallelism else ()),
@@ -93,6 +92,7 @@ def deploy(  # noqa: PLR0913 - one for each choice
             *(("--allowNonRestoredState",) if starts else ()),
         ],
     )
+    job = started(cluster, name, job_id)
     remember(settings.home, project.name, LastState(job.job_id, _checkpoints(settings, cluster)))
     return Deployment(job, restored)
 
