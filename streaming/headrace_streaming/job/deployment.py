@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from headrace_features.project import Project
     from headrace_schemas.settings import Settings
 
+    #: By source and partition, the offset with which Kafka goes on.
+    Starts = Mapping[str, Mapping[int, int]]
+
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
@@ -41,7 +44,7 @@ def deploy(  # noqa: PLR0913 - one for each choice
     bounded: bool = False,
     parallelism: int | None = None,
     state_backend: StateBackend | None = None,
-    starts: Mapping[str, Mapping[int, int]] | None = None,
+    starts: Starts | None = None,
 ) -> Deployment:
     """Deploy the job of a project and wait until it runs.
 
@@ -59,20 +62,21 @@ def deploy(  # noqa: PLR0913 - one for each choice
             that was made of the lake's events.
 
     Raises:
-        ConfigurationError: the job runs already, can't be assembled, or its state is missing or of
-            other definitions; or a topic has another number of partitions.
+        ConfigurationError: the job runs already, can't be assembled, or its state is missing, can't
+            be looked for, or is of other definitions; or a topic has another number of partitions.
         RetryableError: cluster or broker don't answer.
     """
     # What is wrong with the settings is told before a JVM is started for them.
     job_config(settings, {}, 0)
     cluster = Cluster.of(settings)
-    name = job_name(project.name)
     require_stopped(cluster, project)
     # What the script would stumble over in a JVM of its own is told here in one line.
     create_topics(kafka_config(settings), topics_of(project))
+    name = job_name(project.name)
     known = recall(settings.home, project.name)
-    newest = cluster.last_state(name) or (known.path() if known else None)
-    restored = None if fresh else state or newest
+    restored = state
+    if state is None and not fresh:
+        restored, starts = _newest(cluster, name, known)
     if restored is not None:
         require_state(restored)
     job_id = submit(
@@ -92,9 +96,33 @@ def deploy(  # noqa: PLR0913 - one for each choice
             *(("--allowNonRestoredState",) if starts else ()),
         ],
     )
-    job = started(cluster, name, job_id)
-    remember(settings.home, project.name, LastState(job.job_id, _checkpoints(settings, cluster)))
+    # From here on it may work, whether or not it does so as long as we wait.
+    checkpoints = _checkpoints(settings, cluster)
+    submitted = LastState(job_id, checkpoints, began_with=restored, starts=starts or {})
+    remember(settings.home, project.name, submitted)
+    try:
+        job = started(cluster, name, job_id)
+    except ConfigurationError:
+        # It has ended before all of it ran, and so left nothing: what was known still holds.
+        remember(settings.home, project.name, known)
+        raise
     return Deployment(job, restored)
+
+
+def _newest(
+    cluster: Cluster, name: str, known: LastState | None
+) -> tuple[str | None, Starts | None]:
+    """The newest state of a job, and the offsets for Kafka where the state has none.
+
+    Raises:
+        ConfigurationError: there may be one where it can't be looked for.
+    """
+    found = cluster.last_state(name)
+    if found is not None or known is None:
+        return found, None
+    found = known.path()
+    # The first state of a job that began with the lake has no offsets.
+    return found, known.starts if found == known.began_with else None
 
 
 def require_stopped(cluster: Cluster, project: Project) -> None:
