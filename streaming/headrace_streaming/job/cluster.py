@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _TIMEOUT_S = 10.0
 _SAVEPOINT_TIMEOUT_S = 300.0
+_CANCEL_TIMEOUT_S = 60.0
 _POLL_S = 0.2
 _CAUSE = "Caused by: "
 _SAYS_NOTHING = ("Internal server error.", "<Exception on server side:")
@@ -149,6 +150,22 @@ class Cluster:
     def stop(self, job: Job) -> str:
         """End a job with a savepoint; returns its path."""
         return self._triggered(job, "stop", {"drain": False})
+
+    def cancel(self, job: Job) -> None:
+        """End a job as it is, and wait until it has ended.
+
+        Raises:
+            RetryableError: it goes on.
+        """
+        self._call("PATCH", f"/jobs/{job.job_id}?mode=cancel")
+        deadline = time.monotonic() + _CANCEL_TIMEOUT_S
+        while any(one.job_id == job.job_id and not one.ended for one in self.jobs(job.name)):
+            if time.monotonic() > deadline:
+                raise RetryableError(
+                    f"the job {job.name} does not end within {_CANCEL_TIMEOUT_S:.0f} s",
+                    hint=f"see http://{self.address}",
+                )
+            time.sleep(_POLL_S)
 
     def _triggered(self, job: Job, action: str, request: dict[str, Any]) -> str:
         trigger = self._call("POST", f"/jobs/{job.job_id}/{action}", request)["request-id"]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from headrace_schemas.errors import ConfigurationError
-from headrace_streaming.job.assembly import job_name
+from headrace_features.exclusive import exclusive
+from headrace_schemas.errors import ConfigurationError, RetryableError
+from headrace_streaming.job.assembly import history_job_name, job_name
 from headrace_streaming.job.cluster import Cluster, Job
 from headrace_streaming.job.config import Mode, StateBackend
 from headrace_streaming.job.last_state import LastState, recall, remember, require_state
@@ -18,6 +20,8 @@ from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.kafka.topics import create_topics, topics_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from headrace_features.project import Project
     from headrace_schemas.settings import Settings
 
@@ -64,48 +68,50 @@ def deploy(  # noqa: PLR0913 - one for each choice
     Raises:
         ConfigurationError: the job runs already, can't be assembled, or its state is missing, can't
             be looked for, or is of other definitions; or a topic has another number of partitions.
-        RetryableError: cluster or broker don't answer.
+        RetryableError: cluster or broker don't answer, or another command deploys the job.
     """
     # What is wrong with the settings is told before a JVM is started for them.
     job_config(settings, {}, 0)
     cluster = Cluster.of(settings)
-    require_stopped(cluster, project)
-    # What the script would stumble over in a JVM of its own is told here in one line.
-    create_topics(kafka_config(settings), topics_of(project))
-    name = job_name(project.name)
-    known = recall(settings.home, project.name)
-    restored = state
-    if state is None and not fresh:
-        restored, starts = _newest(cluster, name, known)
-    if restored is not None:
-        require_state(restored)
-    job_id = submit(
-        settings,
-        environ,
-        cluster,
-        [
-            *(("--mode", mode) if mode else ()),
-            *(("--parallelism", str(parallelism)) if parallelism else ()),
-            *(("--bounded",) if bounded else ()),
-            *(("--state-backend", state_backend) if state_backend else ()),
-            *(("--starts", json.dumps(starts)) if starts else ()),
-        ],
-        [
-            *(("--fromSavepoint", restored) if restored else ()),
-            # The sources of history stay behind.
-            *(("--allowNonRestoredState",) if starts else ()),
-        ],
-    )
-    # From here on it may work, whether or not it does so as long as we wait.
-    checkpoints = _checkpoints(settings, cluster)
-    submitted = LastState(job_id, checkpoints, began_with=restored, starts=starts or {})
-    remember(settings.home, project.name, submitted)
-    try:
-        job = started(cluster, name, job_id)
-    except ConfigurationError:
-        # It has ended before all of it ran, and so left nothing: what was known still holds.
-        remember(settings.home, project.name, known)
-        raise
+    with alone(settings.home, project):
+        require_stopped(cluster, project)
+        end_history(cluster, project)
+        # What the script would stumble over in a JVM of its own is told here in one line.
+        create_topics(kafka_config(settings), topics_of(project))
+        name = job_name(project.name)
+        known = recall(settings.home, project.name)
+        restored = state
+        if state is None and not fresh:
+            restored, starts = _newest(cluster, name, known)
+        if restored is not None:
+            require_state(restored)
+        job_id = submit(
+            settings,
+            environ,
+            cluster,
+            [
+                *(("--mode", mode) if mode else ()),
+                *(("--parallelism", str(parallelism)) if parallelism else ()),
+                *(("--bounded",) if bounded else ()),
+                *(("--state-backend", state_backend) if state_backend else ()),
+                *(("--starts", json.dumps(starts)) if starts else ()),
+            ],
+            [
+                *(("--fromSavepoint", restored) if restored else ()),
+                # The sources of history stay behind.
+                *(("--allowNonRestoredState",) if starts else ()),
+            ],
+        )
+        # From here on it may work, whether or not it does so as long as we wait.
+        checkpoints = _checkpoints(settings, cluster)
+        submitted = LastState(job_id, checkpoints, began_with=restored, starts=starts or {})
+        remember(settings.home, project.name, submitted)
+        try:
+            job = started(cluster, name, job_id)
+        except ConfigurationError:
+            # It has ended before all of it ran, and so left nothing: what was known still holds.
+            remember(settings.home, project.name, known)
+            raise
     return Deployment(job, restored)
 
 
@@ -123,6 +129,29 @@ def _newest(
     found = known.path()
     # The first state of a job that began with the lake has no offsets.
     return found, known.starts if found == known.began_with else None
+
+
+def alone(home: Path, project: Project) -> AbstractContextManager[None]:
+    """Let no other command with the same home deploy a project or make its state meanwhile.
+
+    Raises:
+        RetryableError: another one is at it.
+    """
+    taken = RetryableError(
+        f"another command deploys the job of {project.name}", hint="try again when it has ended"
+    )
+    return exclusive(home / "stream" / f"{project.name}.lock", taken)
+
+
+def end_history(cluster: Cluster, project: Project) -> None:
+    """Cancel a job that makes state out of history: nobody is there any more who waits for it.
+
+    Raises:
+        RetryableError: it doesn't end.
+    """
+    for job in cluster.jobs(history_job_name(project.name)):
+        if not job.ended:
+            cluster.cancel(job)
 
 
 def require_stopped(cluster: Cluster, project: Project) -> None:
