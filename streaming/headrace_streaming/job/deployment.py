@@ -15,7 +15,7 @@ from headrace_streaming.job.cluster import Cluster, Job
 from headrace_streaming.job.config import Mode, StateBackend
 from headrace_streaming.job.last_state import LastState, recall, remember, require_state
 from headrace_streaming.job.options import checkpoint_directory, job_config
-from headrace_streaming.job.submission import started, submit
+from headrace_streaming.job.submission import JobEndedError, started, submit
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.kafka.topics import create_topics, topics_of
 
@@ -85,6 +85,7 @@ def deploy(  # noqa: PLR0913 - one for each choice
             restored, starts = _newest(cluster, name, known)
         if restored is not None:
             require_state(restored)
+        checkpoints = _checkpoints(settings, cluster)
         job_id = submit(
             settings,
             environ,
@@ -103,12 +104,11 @@ def deploy(  # noqa: PLR0913 - one for each choice
             ],
         )
         # From here on it may work, whether or not it does so as long as we wait.
-        checkpoints = _checkpoints(settings, cluster)
         submitted = LastState(job_id, checkpoints, began_with=restored, starts=starts or {})
         remember(settings.home, project.name, submitted)
         try:
             job = started(cluster, name, job_id)
-        except ConfigurationError:
+        except JobEndedError:
             # It has ended before all of it ran, and so left nothing: what was known still holds.
             remember(settings.home, project.name, known)
             raise

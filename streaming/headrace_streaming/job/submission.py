@@ -29,6 +29,10 @@ _START_TIMEOUT_S = 120.0
 _POLL_S = 0.2
 
 
+class JobEndedError(ConfigurationError):
+    """A job has ended before all of it ran."""
+
+
 def submit(
     settings: Settings,
     environ: Mapping[str, str],
@@ -117,7 +121,7 @@ def started(cluster: Cluster, name: str, job_id: str) -> Job:
     Before that, its state may turn out not to fit.
 
     Raises:
-        ConfigurationError: it has ended.
+        JobEndedError: it has ended.
         RetryableError: it doesn't come to run in time; it may yet.
     """
     deadline = time.monotonic() + _START_TIMEOUT_S
@@ -128,7 +132,7 @@ def started(cluster: Cluster, name: str, job_id: str) -> Job:
             return job
         # The cluster tells that it failed a moment before it tells why.
         if job is not None and job.ended and (failure := cluster.failure(job)):
-            raise ConfigurationError(f"the job {name} failed: {failure}")
+            raise JobEndedError(f"the job {name} failed: {failure}")
         time.sleep(_POLL_S)
     failure = cluster.failure(job) if job is not None else None
     raise RetryableError(
