@@ -11,12 +11,13 @@ from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.kafka_clients import unreachable
 
 if TYPE_CHECKING:
-    from confluent_kafka import Consumer, Message
+    from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 _TIMEOUT_S = 10.0
 _BATCH = 20_000
 _READING = "headrace-reading"
 _PATIENCE_S = 30.0
+_POLL_S = 0.1
 
 
 def records_now(
@@ -70,14 +71,11 @@ def reached(config: Mapping[str, str], group: str, topic: str) -> dict[int, int]
         ConfigurationError: there is no such topic.
         RetryableError: the broker doesn't answer.
     """
-    from confluent_kafka import KafkaException, TopicPartition
+    from confluent_kafka import TopicPartition
 
     with closing(_consumer(config, group)) as consumer:
         places = [TopicPartition(topic, number) for number in _partitions(consumer, config, topic)]
-        try:
-            told = consumer.committed(places, timeout=_TIMEOUT_S)
-        except KafkaException as error:
-            raise unreachable(config["bootstrap.servers"]) from error
+        told = _committed(consumer, config, places)
     return {place.partition: place.offset for place in told if place.offset >= 0}
 
 
@@ -157,6 +155,32 @@ def _watermarks(
         }
     except KafkaException as error:
         raise unreachable(config["bootstrap.servers"]) from error
+
+
+def _committed(
+    consumer: Consumer, config: Mapping[str, str], places: list[TopicPartition]
+) -> list[TopicPartition]:
+    from confluent_kafka import KafkaException
+
+    deadline = time.monotonic() + _TIMEOUT_S
+    while True:
+        try:
+            return consumer.committed(places, timeout=_TIMEOUT_S)
+        except KafkaException as error:
+            # A broker that has just started doesn't know yet who keeps the group's offsets.
+            if not _comes_to_it(error) or time.monotonic() > deadline:
+                raise unreachable(config["bootstrap.servers"]) from error
+        time.sleep(_POLL_S)
+
+
+def _comes_to_it(error: KafkaException) -> bool:
+    from confluent_kafka import KafkaError
+
+    return error.args[0].code() in {
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    }
 
 
 def _is_end(error: object) -> bool:
