@@ -60,7 +60,9 @@ def broker_in(home: Path) -> Iterator[dict[str, str]]:
         control.down(home)
 
 
-def send(config: Mapping[str, str], topic: str, records: Iterable[tuple[str, bytes]]) -> None:
+def send(
+    config: Mapping[str, str], topic: str, records: Iterable[tuple[str, bytes | None]]
+) -> None:
     """Put records of a key and a value into a topic, and wait until they are there."""
     # By Java's rule, so that records of one key are where the job puts them.
     rule = {"partitioner": "murmur2_random"}

@@ -11,9 +11,10 @@ FEATURE_UPDATES = "feature-updates"
 LATE_EVENTS = "late-events"
 DEAD_LETTERS = "dead-letters"
 DEPLOYMENTS = "deployments"
+REPLAYS = "replays"
 
 _DAY_MS = 86_400_000
-#: Of every topic but that of deployments.
+#: Of every topic but those of deployments and replays.
 PARTITIONS = 4
 #: Of what the stream job writes: more than a record that it reads, and all that is said about it.
 MOST_OUTPUT_BYTES = 8 << 20
@@ -82,3 +83,9 @@ OUTPUTS = (
 
 #: One record for every deployment of a stream job; its offset numbers the deployment.
 DEPLOYMENT_TOPIC = Topic(DEPLOYMENTS, key="project", partitions=1, retention_ms=-1)
+
+#: One record for every dead letter that was sent again. It stays longer than any letter: for ever,
+#: as no letter that is read anew from an old record may be sent once more.
+REPLAY_TOPIC = Topic(
+    REPLAYS, key="place of the record", partitions=1, retention_ms=-1, compacted=True
+)

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import random
 from typing import TYPE_CHECKING, Any
+
+import pytest
+from confluent_kafka.admin import AdminClient
 
 from headrace_batch.ingest.topic_run import ingest_topics
 from headrace_features.fraud import definitions as fraud
 from headrace_features.project import load_project
+from headrace_schemas.errors import RetryableError
 from headrace_schemas.settings import Settings
+from headrace_schemas.topics import history_topic, source_topic
+from headrace_streaming.job import submission
+from headrace_streaming.job.assembly import history_job_name, job_name
+from headrace_streaming.job.bootstrap import bootstrap
+from headrace_streaming.job.cluster import Cluster
+from headrace_streaming.job.last_state import recall
 from headrace_streaming.kafka.clients import kafka_config
+from headrace_streaming.kafka.topics import create_topics
+from live_run import records
 from stream_cases import DAY_MS, as_row, complete, labels_of, require_the_oracle_s, transactions
-from streams import decisions, headrace, send_events
+from streams import decisions, deploy, headrace, send_events
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -57,3 +70,37 @@ def test_a_job_that_begins_with_the_lake_goes_on_where_the_lake_ends(
     require_the_oracle_s(decided, seen, known)
     held = headrace(stream.home, "stream", "deploy", "--from", "lake", check=False)
     assert "runs already" in held.stderr
+
+
+def interrupted(_: int) -> None:
+    """Stands for somebody who presses Ctrl-C while the state is made."""
+    raise KeyboardInterrupt
+
+
+def test_state_that_nobody_waits_for_any_more_is_not_made(
+    stream: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, cluster = kafka_config(stream), Cluster.of(stream)
+    project = load_project(stream)
+    name = history_job_name(project.name)
+    environ = {**os.environ, "HEADRACE_HOME": str(stream.home)}
+    with pytest.raises(KeyboardInterrupt):
+        bootstrap(stream, project, environ, records(50), interrupted)
+    assert [job.state for job in cluster.jobs(name)] == ["CANCELED"]
+    assert not [topic for topic in AdminClient({**config}).list_topics().topics if ".h" in topic]
+
+    # One whose command was killed with no time to do so is left to the next deployment.
+    topics = [source_topic(history_topic(s.topic, "h"), "") for s in project.sources.values()]
+    create_topics(config, topics)
+    arguments = ["--history", "h", "--mode", "immediate"]
+    left = submission.submit(stream, environ, cluster, arguments)
+    submission.started(cluster, name, left)
+    with monkeypatch.context() as hurried:
+        hurried.setattr(submission, "_START_TIMEOUT_S", 0.0)
+        with pytest.raises(RetryableError, match="does not run after 0 s"):
+            deploy(stream)
+    assert {job.state for job in cluster.jobs(name)} == {"CANCELED"}
+    # It runs all the same, and what it leaves is found.
+    known = recall(stream.home, project.name)
+    assert known is not None
+    assert known.job_id == cluster.running(job_name(project.name)).job_id

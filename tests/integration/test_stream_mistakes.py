@@ -15,6 +15,8 @@ from headrace_features.project import load_project
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.settings import Settings
 from headrace_streaming.job import deployment
+from headrace_streaming.job.cluster import Cluster, Job
+from headrace_streaming.job.last_state import LastState, remember
 from headrace_streaming.kafka.clients import kafka_config
 from streams import deploy
 
@@ -86,7 +88,19 @@ def test_what_does_not_fit_is_refused_before_a_job_is_there(
         with pytest.raises(ConfigurationError, match=r"needed is Java 17 or 21; found JAVA_HOME="):
             deploy(stream)
 
-    deploy(stream)
+    elsewhere = LastState("0" * 32, "s3://bucket/checkpoints")
+    remember(home, "fraud", elsewhere)
+    told = refusal(home)
+    assert "can't be looked for in s3://bucket/checkpoints" in told
+    assert "--from PATH" in told
+    assert "--fresh" in told
+    cluster = Cluster.of(stream)
+    with pytest.raises(ConfigurationError, match=r"not found$"):
+        cluster.checkpoints(Job("0" * 32, "x", "RUNNING", 0))
+
+    deploy(stream, fresh=True)
+    # The cluster knows what this one has left, wherever that is.
+    remember(home, "fraud", elsewhere)
     assert "the job headrace-fraud runs already, as" in refusal(home)
     deployment.stop(stream, load_project(stream))
 

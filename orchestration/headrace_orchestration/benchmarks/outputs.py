@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 from headrace_schemas.errors import HeadraceError
+from headrace_schemas.kafka_clients import unreachable
 
 if TYPE_CHECKING:
     from confluent_kafka import Message
@@ -81,7 +82,11 @@ def read_output(
         consumer.assign([TopicPartition(topic, *start) for start in starts.items()])
         open_partitions = set(starts)
         while open_partitions:
-            for message in consumer.consume(_BATCH, _TIMEOUT_S):
+            messages = consumer.consume(_BATCH, _TIMEOUT_S)
+            if not messages:
+                # A client tries for ever to come back to a broker.
+                raise unreachable(kafka["bootstrap.servers"])
+            for message in messages:
                 key, value = message.key(), message.value()
                 if message.error() is not None:
                     open_partitions.discard(_ended(message))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from headrace_orchestration.output import JsonOption, console, print_json, print_table, status
 from headrace_orchestration.session import current_settings
+
+if TYPE_CHECKING:
+    from confluent_kafka import Message
 
 app = typer.Typer(no_args_is_help=True, help="Look at records that could not be used; retry them.")
 
@@ -23,7 +26,8 @@ def show(reason: Reason = None, limit: Limit = 100, as_json: JsonOption = False)
     from headrace_streaming.kafka.clients import kafka_config
     from headrace_streaming.kafka.dead_letters import dead_letters
 
-    found = dead_letters(kafka_config(current_settings()))
+    foreign: list[Message] = []
+    found = dead_letters(kafka_config(current_settings()), foreign.append)
     wanted = (one for one in found if reason is None or one.reason == reason)
     rows = [
         {
@@ -32,10 +36,11 @@ def show(reason: Reason = None, limit: Limit = 100, as_json: JsonOption = False)
             "offset": one.offset,
             "reason": one.reason,
             "message": one.message,
-            "value": one.value.decode(errors="replace"),
+            "value": None if one.value is None else one.value.decode(errors="replace"),
         }
         for one in islice(wanted, limit)
     ]
+    _tell(len(foreign))
     if as_json:
         print_json(rows)
         return
@@ -51,7 +56,7 @@ def show(reason: Reason = None, limit: Limit = 100, as_json: JsonOption = False)
                 f"{row['topic']}/{row['partition']}/{row['offset']}",
                 row["reason"],
                 row["message"],
-                str(row["value"])[:_SHOWN],
+                None if row["value"] is None else str(row["value"])[:_SHOWN],
             )
             for row in rows
         ],
@@ -61,12 +66,27 @@ def show(reason: Reason = None, limit: Limit = 100, as_json: JsonOption = False)
 @app.command()
 def replay(reason: Reason = None, as_json: JsonOption = False) -> None:
     """Send them to their topics again, each once: after the contract was mended."""
-    from headrace_streaming.kafka import dead_letters
+    from headrace_features.exclusive import exclusive
+    from headrace_schemas.errors import RetryableError
+    from headrace_streaming.kafka import replays
     from headrace_streaming.kafka.clients import kafka_config
 
-    with status("headrace deadletters replay"):
-        sent = dead_letters.replay(kafka_config(current_settings()), reason)
+    settings = current_settings()
+    taken = RetryableError("another command sends dead letters again", hint="try again shortly")
+    with (
+        exclusive(settings.home / "deadletters.lock", taken),
+        status("headrace deadletters replay"),
+    ):
+        done = replays.replay(kafka_config(settings), reason)
+    _tell(done.foreign)
     if as_json:
-        print_json({"sent": sent})
+        print_json(done)
     else:
-        console().print(f"{sent} records sent again")
+        console().print(f"{done.sent} records sent again")
+
+
+def _tell(foreign: int) -> None:
+    """Say that there are records that the stream hasn't put aside; they are left where they are."""
+    if foreign:
+        told = f"{foreign} records in dead-letters are foreign: they don't say where they were"
+        typer.echo(told, err=True)

@@ -10,15 +10,16 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from headrace_schemas.errors import ConfigurationError, RetryableError
+from headrace_schemas.errors import ConfigurationError, HeadraceError, RetryableError
 from headrace_schemas.topics import Topic, history_topic
 from headrace_streaming.job.assembly import history_job_name
 from headrace_streaming.job.cluster import Cluster, Job
-from headrace_streaming.job.deployment import require_stopped
-from headrace_streaming.job.submission import submit
+from headrace_streaming.job.deployment import alone, end_history, require_stopped
+from headrace_streaming.job.submission import started, submit
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.kafka.reading import ends, reached
 from headrace_streaming.kafka.sender import send
@@ -55,10 +56,22 @@ def bootstrap(
 
     Raises:
         ConfigurationError: the job of the project runs, or the state can't be made.
-        RetryableError: cluster or broker don't answer.
+        RetryableError: cluster or broker don't answer, or another command deploys the job.
     """
+    with alone(settings.home, project):
+        return _bootstrap(settings, project, environ, records, told)
+
+
+def _bootstrap(
+    settings: Settings,
+    project: Project,
+    environ: Mapping[str, str],
+    records: Iterable[Sent],
+    told: Callable[[int], None],
+) -> str:
     cluster = Cluster.of(settings)
     require_stopped(cluster, project)
+    end_history(cluster, project)
     kafka = kafka_config(settings)
     create_topics(kafka, topics_of(project))
     history = f"history-{uuid.uuid4().hex[:8]}"
@@ -67,14 +80,20 @@ def bootstrap(
         for topic in topics_of(project)
         if topic.name in {source.topic for source in project.sources.values()}
     ]
-    create_topics(kafka, topics)
     try:
+        create_topics(kafka, topics)
         send(kafka, _renamed(records, history), told=told)
-        name = history_job_name(project.name)
         arguments = ["--history", history, "--mode", "immediate"]
-        job = submit(settings, environ, cluster, name, arguments)
+        job_id = submit(settings, environ, cluster, arguments)
+        job = started(cluster, history_job_name(project.name), job_id)
         _wait(cluster, job, kafka, history, topics, told)
         return cluster.stop(job)
+    except BaseException:
+        # Without its topics it would go on for ever. If that can't be done now, whoever deploys
+        # next does it.
+        with suppress(HeadraceError):
+            end_history(cluster, project)
+        raise
     finally:
         delete_topics(kafka, topics)
 

@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 
 _TIMEOUT_S = 10.0
 _SAVEPOINT_TIMEOUT_S = 300.0
+_CANCEL_TIMEOUT_S = 60.0
 _POLL_S = 0.2
 _CAUSE = "Caused by: "
+_SAYS_NOTHING = ("Internal server error.", "<Exception on server side:")
+_SHOWN = 300
 _ENDED = ("FINISHED", "CANCELED", "FAILED")
 
 
@@ -148,6 +151,22 @@ class Cluster:
         """End a job with a savepoint; returns its path."""
         return self._triggered(job, "stop", {"drain": False})
 
+    def cancel(self, job: Job) -> None:
+        """End a job as it is, and wait until it has ended.
+
+        Raises:
+            RetryableError: it goes on.
+        """
+        self._call("PATCH", f"/jobs/{job.job_id}?mode=cancel")
+        deadline = time.monotonic() + _CANCEL_TIMEOUT_S
+        while any(one.job_id == job.job_id and not one.ended for one in self.jobs(job.name)):
+            if time.monotonic() > deadline:
+                raise RetryableError(
+                    f"the job {job.name} does not end within {_CANCEL_TIMEOUT_S:.0f} s",
+                    hint=f"see http://{self.address}",
+                )
+            time.sleep(_POLL_S)
+
     def _triggered(self, job: Job, action: str, request: dict[str, Any]) -> str:
         trigger = self._call("POST", f"/jobs/{job.job_id}/{action}", request)["request-id"]
         deadline = time.monotonic() + _SAVEPOINT_TIMEOUT_S
@@ -180,7 +199,7 @@ class Cluster:
             with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - as above
                 told: dict[str, Any] = json.loads(answer.read() or b"{}")
         except urllib.error.HTTPError as error:
-            said = error.read().decode(errors="replace")[:300]
+            said = refusal_of(error.read().decode(errors="replace"))
             raise ConfigurationError(f"Flink at {self.address} refuses {path}: {said}") from error
         except (OSError, ValueError) as error:
             raise RetryableError(
@@ -188,6 +207,18 @@ class Cluster:
                 hint="see [flink] rest_address; the embedded one: headrace status, headrace up",
             ) from error
         return told
+
+
+def refusal_of(content: str) -> str:
+    """What an answer of Flink's says is wrong, in one line: its errors may hold stack traces."""
+    try:
+        told = [str(error) for error in json.loads(content)["errors"]]
+    except (ValueError, LookupError, TypeError):
+        told = [content]
+    lines = [line.strip() for error in told for line in error.splitlines()]
+    # The first says that there is an error, the next that it is on the side of the server.
+    telling = [one for one in lines if one and not one.startswith(_SAYS_NOTHING)] or [*lines, ""]
+    return telling[0][:_SHOWN]
 
 
 def _innermost(stack_trace: str) -> str:

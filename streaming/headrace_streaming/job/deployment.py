@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from headrace_schemas.errors import ConfigurationError
-from headrace_streaming.job.assembly import job_name
+from headrace_features.exclusive import exclusive
+from headrace_schemas.errors import ConfigurationError, RetryableError
+from headrace_streaming.job.assembly import history_job_name, job_name
 from headrace_streaming.job.cluster import Cluster, Job
 from headrace_streaming.job.config import Mode, StateBackend
 from headrace_streaming.job.last_state import LastState, recall, remember, require_state
 from headrace_streaming.job.options import checkpoint_directory, job_config
-from headrace_streaming.job.submission import submit
+from headrace_streaming.job.submission import JobEndedError, started, submit
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.kafka.topics import create_topics, topics_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from headrace_features.project import Project
     from headrace_schemas.settings import Settings
+
+    #: By source and partition, the offset with which Kafka goes on.
+    Starts = Mapping[str, Mapping[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +48,7 @@ def deploy(  # noqa: PLR0913 - one for each choice
     bounded: bool = False,
     parallelism: int | None = None,
     state_backend: StateBackend | None = None,
-    starts: Mapping[str, Mapping[int, int]] | None = None,
+    starts: Starts | None = None,
 ) -> Deployment:
     """Deploy the job of a project and wait until it runs.
 
@@ -59,42 +66,92 @@ def deploy(  # noqa: PLR0913 - one for each choice
             that was made of the lake's events.
 
     Raises:
-        ConfigurationError: the job runs already, can't be assembled, or its state is missing or of
-            other definitions; or a topic has another number of partitions.
-        RetryableError: cluster or broker don't answer.
+        ConfigurationError: the job runs already, can't be assembled, or its state is missing, can't
+            be looked for, or is of other definitions; or a topic has another number of partitions.
+        RetryableError: cluster or broker don't answer, or another command deploys the job.
     """
     # What is wrong with the settings is told before a JVM is started for them.
     job_config(settings, {}, 0)
     cluster = Cluster.of(settings)
-    name = job_name(project.name)
-    require_stopped(cluster, project)
-    # What the script would stumble over in a JVM of its own is told here in one line.
-    create_topics(kafka_config(settings), topics_of(project))
-    known = recall(settings.home, project.name)
-    newest = cluster.last_state(name) or (known.path() if known else None)
-    restored = None if fresh else state or newest
-    if restored is not None:
-        require_state(restored)
-    job = submit(
-        settings,
-        environ,
-        cluster,
-        name,
-        [
-            *(("--mode", mode) if mode else ()),
-            *(("--parallelism", str(parallelism)) if parallelism else ()),
-            *(("--bounded",) if bounded else ()),
-            *(("--state-backend", state_backend) if state_backend else ()),
-            *(("--starts", json.dumps(starts)) if starts else ()),
-        ],
-        [
-            *(("--fromSavepoint", restored) if restored else ()),
-            # The sources of history stay behind.
-            *(("--allowNonRestoredState",) if starts else ()),
-        ],
-    )
-    remember(settings.home, project.name, LastState(job.job_id, _checkpoints(settings, cluster)))
+    with alone(settings.home, project):
+        require_stopped(cluster, project)
+        end_history(cluster, project)
+        # What the script would stumble over in a JVM of its own is told here in one line.
+        create_topics(kafka_config(settings), topics_of(project))
+        name = job_name(project.name)
+        known = recall(settings.home, project.name)
+        restored = state
+        if state is None and not fresh:
+            restored, starts = _newest(cluster, name, known)
+        if restored is not None:
+            require_state(restored)
+        checkpoints = _checkpoints(settings, cluster)
+        job_id = submit(
+            settings,
+            environ,
+            cluster,
+            [
+                *(("--mode", mode) if mode else ()),
+                *(("--parallelism", str(parallelism)) if parallelism else ()),
+                *(("--bounded",) if bounded else ()),
+                *(("--state-backend", state_backend) if state_backend else ()),
+                *(("--starts", json.dumps(starts)) if starts else ()),
+            ],
+            [
+                *(("--fromSavepoint", restored) if restored else ()),
+                # The sources of history stay behind.
+                *(("--allowNonRestoredState",) if starts else ()),
+            ],
+        )
+        # From here on it may work, whether or not it does so as long as we wait.
+        submitted = LastState(job_id, checkpoints, began_with=restored, starts=starts or {})
+        remember(settings.home, project.name, submitted)
+        try:
+            job = started(cluster, name, job_id)
+        except JobEndedError:
+            # It has ended before all of it ran, and so left nothing: what was known still holds.
+            remember(settings.home, project.name, known)
+            raise
     return Deployment(job, restored)
+
+
+def _newest(
+    cluster: Cluster, name: str, known: LastState | None
+) -> tuple[str | None, Starts | None]:
+    """The newest state of a job, and the offsets for Kafka where the state has none.
+
+    Raises:
+        ConfigurationError: there may be one where it can't be looked for.
+    """
+    found = cluster.last_state(name)
+    if found is not None or known is None:
+        return found, None
+    found = known.path()
+    # The first state of a job that began with the lake has no offsets.
+    return found, known.starts if found == known.began_with else None
+
+
+def alone(home: Path, project: Project) -> AbstractContextManager[None]:
+    """Let no other command with the same home deploy a project or make its state meanwhile.
+
+    Raises:
+        RetryableError: another one is at it.
+    """
+    taken = RetryableError(
+        f"another command deploys the job of {project.name}", hint="try again when it has ended"
+    )
+    return exclusive(home / "stream" / f"{project.name}.lock", taken)
+
+
+def end_history(cluster: Cluster, project: Project) -> None:
+    """Cancel a job that makes state out of history: nobody is there any more who waits for it.
+
+    Raises:
+        RetryableError: it doesn't end.
+    """
+    for job in cluster.jobs(history_job_name(project.name)):
+        if not job.ended:
+            cluster.cancel(job)
 
 
 def require_stopped(cluster: Cluster, project: Project) -> None:

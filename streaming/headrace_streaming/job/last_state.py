@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
@@ -21,34 +22,53 @@ class LastState(msgspec.Struct, frozen=True):
         job_id: of the last deployment.
         checkpoints: the folder of all jobs' checkpoints as a URL.
         savepoint: what it was stopped with.
+        began_with: the state that it went on from, which holds until it has a checkpoint.
+        starts: the offsets with which it went on after that, see `deployment.deploy`.
     """
 
     job_id: str
     checkpoints: str
     savepoint: str | None = None
+    began_with: str | None = None
+    starts: Mapping[str, Mapping[int, int]] = {}
 
     def path(self) -> str | None:
-        """The newest state: the savepoint, else the newest whole checkpoint; None without any.
+        """The newest state: the savepoint, else the newest whole checkpoint, else the first state.
 
-        Checkpoints are looked for on file systems of this machine only.
+        Returns:
+            None where the job began with none and has left none.
+
+        Raises:
+            ConfigurationError: there may be checkpoints where they can't be looked for: on a file
+                system that isn't of this machine.
         """
         if self.savepoint is not None:
             return self.savepoint
         url = urlparse(self.checkpoints)
-        if url.scheme != "file":
-            return None
+        folder = Path(unquote(url.path))
+        # A folder of another machine has a URL like one of this machine.
+        if url.scheme not in {"", "file"} or not url.path or not folder.is_dir():
+            began = f", which began with {self.began_with}," if self.began_with else ""
+            raise ConfigurationError(
+                f"the last state of job {self.job_id}{began} can't be looked for in"
+                f" {self.checkpoints or 'the memory of a JobManager'}",
+                hint="name it by --from PATH, or begin without any: --fresh",
+            )
         found: dict[int, Path] = {}
-        for folder in (Path(unquote(url.path)) / self.job_id).glob("chk-*"):
-            number = _CHECKPOINT.fullmatch(folder.name)
+        for checkpoint in (folder / self.job_id).glob("chk-*"):
+            number = _CHECKPOINT.fullmatch(checkpoint.name)
             # It is written last.
-            if number is not None and (folder / "_metadata").is_file():
-                found[int(number[1])] = folder
-        return found[max(found)].as_uri() if found else None
+            if number is not None and (checkpoint / "_metadata").is_file():
+                found[int(number[1])] = checkpoint
+        return found[max(found)].as_uri() if found else self.began_with
 
 
-def remember(home: Path, project: str, state: LastState) -> None:
-    """Write down what is known of a project's job, whole or not at all."""
-    write_whole(_file(home, project), msgspec.json.encode(state))
+def remember(home: Path, project: str, state: LastState | None) -> None:
+    """Write down what is known of a project's job, whole or not at all; None forgets it."""
+    if state is None:
+        _file(home, project).unlink(missing_ok=True)
+    else:
+        write_whole(_file(home, project), msgspec.json.encode(state))
 
 
 def recall(home: Path, project: str) -> LastState | None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headrace_schemas.errors import ConfigurationError, RetryableError
+from headrace_schemas.errors import ConfigurationError, HeadraceError, RetryableError
 from headrace_streaming.job.cluster import Cluster, Job
 from headrace_streaming.services import flink
 
@@ -19,31 +22,36 @@ if TYPE_CHECKING:
 
 SCRIPT = Path(__file__).with_name("stream.py")
 _SUBMITTED = re.compile(r"submitted with JobID ([0-9a-f]{32})")
+#: How an error of ours ends the script.
+_OURS = "headrace_schemas.errors."
+_SUBMIT_TIMEOUT_S = 300.0
 _START_TIMEOUT_S = 120.0
 _POLL_S = 0.2
 
 
-def submit(  # noqa: PLR0913, PLR0917 - what a job is
+class JobEndedError(ConfigurationError):
+    """A job has ended before all of it ran."""
+
+
+def submit(
     settings: Settings,
     environ: Mapping[str, str],
     cluster: Cluster,
-    name: str,
     arguments: Sequence[str],
     flink_options: Sequence[str] = (),
-) -> Job:
-    """Submit a job and wait until it runs.
+) -> str:
+    """Submit a job; returns its id, before it is known whether it comes to run.
 
     Args:
         settings: where the command keeps its files.
         environ: the variables for Flink's command.
         cluster: where the job is to run.
-        name: that the job will have.
         arguments: of the script of the job.
         flink_options: of `flink run`.
 
     Raises:
-        ConfigurationError: the job can't be assembled, or ends at once.
-        RetryableError: it doesn't come to run.
+        ConfigurationError: the job can't be assembled.
+        RetryableError: what it needs doesn't answer.
     """
     command = [
         *("bash", str(flink.distribution() / "bin" / "flink"), "run", "--detached"),
@@ -53,38 +61,69 @@ def submit(  # noqa: PLR0913, PLR0917 - what a job is
         *("--python", str(SCRIPT)),
         *arguments,
     ]
-    return _started(cluster, name, _run(command, settings, environ))
-
-
-def _run(command: list[str], settings: Settings, environ: Mapping[str, str]) -> str:
-    done = subprocess.run(  # noqa: S603 - Flink's command
-        command,
-        env=flink.environment(settings.home / "flink", environ),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    found = _SUBMITTED.search(done.stdout)
+    said = _run(command, flink.environment(settings.home / "flink", environ))
+    found = _SUBMITTED.search(said)
     if found is None:
-        raise ConfigurationError(
-            f"the job was not deployed: {_reason(done.stdout + done.stderr)}",
-            hint=f"the whole story: flink run --python {SCRIPT}",
-        )
+        raise _refusal(said)
     return found[1]
+
+
+def _run(
+    command: Sequence[str], environ: Mapping[str, str], patience_s: float = _SUBMIT_TIMEOUT_S
+) -> str:
+    """What a command says; neither it nor what it started outlives this."""
+    # Its own session: it starts others, which hold its output open after it was ended alone.
+    with subprocess.Popen(  # noqa: S603 - Flink's command
+        command,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as client:
+        try:
+            return "".join(client.communicate(timeout=patience_s))
+        except BaseException as error:
+            with suppress(ProcessLookupError):
+                os.killpg(client.pid, signal.SIGKILL)
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            raise RetryableError(
+                f"Flink's command has not submitted the job after {patience_s:.0f} s",
+                hint="does the cluster still answer? see headrace stream status",
+            ) from error
+
+
+def _refusal(said: str) -> HeadraceError:
+    """The error with which the script ended, of the kind that it had there."""
+    kind, _, told = (reason := _reason(said)).partition(": ")
+    if kind == RetryableError.__name__:
+        return RetryableError(f"the job was not deployed: {told}")
+    return ConfigurationError(
+        f"the job was not deployed: {told if kind == ConfigurationError.__name__ else reason}",
+        hint=f"the whole story: flink run --python {SCRIPT}",
+    )
 
 
 def _reason(said: str) -> str:
     """The line that tells most: the last error of Python, else the last cause that Java gives."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    for mark in ("headrace_schemas.errors.", "Error: ", "Caused by: "):
+    for mark in (_OURS, "Error: ", "Caused by: "):
         told = [line for line in lines if mark in line and not line.startswith("at ")]
         if told:
-            return told[-1].removeprefix("Caused by: ").removeprefix("headrace_schemas.errors.")
+            return told[-1].removeprefix("Caused by: ").removeprefix(_OURS)
     return lines[-1] if lines else "Flink said nothing"
 
 
-def _started(cluster: Cluster, name: str, job_id: str) -> Job:
-    """The job, once all of its tasks run: before that, the state may turn out not to fit."""
+def started(cluster: Cluster, name: str, job_id: str) -> Job:
+    """A job that was submitted, once all of its tasks run.
+
+    Before that, its state may turn out not to fit.
+
+    Raises:
+        JobEndedError: it has ended.
+        RetryableError: it doesn't come to run in time; it may yet.
+    """
     deadline = time.monotonic() + _START_TIMEOUT_S
     job = None
     while time.monotonic() < deadline:
@@ -93,7 +132,7 @@ def _started(cluster: Cluster, name: str, job_id: str) -> Job:
             return job
         # The cluster tells that it failed a moment before it tells why.
         if job is not None and job.ended and (failure := cluster.failure(job)):
-            raise ConfigurationError(f"the job {name} failed: {failure}")
+            raise JobEndedError(f"the job {name} failed: {failure}")
         time.sleep(_POLL_S)
     failure = cluster.failure(job) if job is not None else None
     raise RetryableError(

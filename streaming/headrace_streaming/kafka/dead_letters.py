@@ -1,23 +1,21 @@
-"""Records that the stream could not use: looked at, and sent again once the cause is mended."""
+"""Records that the stream could not use: where each was, and why."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from headrace_schemas.kafka_clients import unreachable
 from headrace_schemas.topics import DEAD_LETTERS
+from headrace_streaming.kafka.reading import records_now
 
 if TYPE_CHECKING:
-    from confluent_kafka import Consumer, Message
+    from confluent_kafka import Message
 
-_TIMEOUT_S = 10.0
-_BATCH = 500
-#: The group whose offsets say what was sent again already.
-_REPLAYED = "headrace-deadletters-replay"
-_LOOKING = "headrace-deadletters-list"
+    Headers = Iterable[tuple[str, bytes | None]]
+
+#: What the names of the stream's own headers begin with.
+_OURS = "headrace."
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +33,8 @@ class DeadLetter:
         reason: a code of the contracts.
         message: the reason in words.
         key: the key of the record, if it had one.
-        value: its bytes.
+        value: its bytes, if it had any.
+        headers: what the letter has besides what the stream tells of it.
     """
 
     source: str
@@ -48,126 +47,57 @@ class DeadLetter:
     reason: str
     message: str
     key: bytes | None
-    value: bytes
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
 
 
-def dead_letters(config: Mapping[str, str]) -> Iterator[DeadLetter]:
+def dead_letters(
+    config: Mapping[str, str], foreign: Callable[[Message], None] = lambda _: None
+) -> Iterator[DeadLetter]:
     """All that are there now, those of a partition in their order.
-
-    Raises:
-        RetryableError: the broker doesn't answer.
-    """
-    with closing(_consumer(config, _LOOKING)) as consumer:
-        for message in _until_now(consumer, config, committed=False):
-            yield _letter(message)
-
-
-def replay(config: Mapping[str, str], reason: str | None = None) -> int:
-    """Send them to their topics again, each once however often this is called.
 
     Args:
         config: of Kafka's clients.
-        reason: only those with this reason; the others count as done as well.
-
-    Returns:
-        How many were sent.
+        foreign: is told each record there that doesn't say where it comes from: somebody else
+            has put it there.
 
     Raises:
-        RetryableError: the broker doesn't answer, or doesn't take them.
+        ConfigurationError: the broker has no topic of dead letters.
+        RetryableError: it doesn't answer, or has stopped to.
     """
-    from confluent_kafka import Producer
-
-    producer = Producer({**config, "enable.idempotence": True, "log_level": 0})
-    sent = 0
-    with closing(_consumer(config, _REPLAYED)) as consumer:
-        for message in _until_now(consumer, config, committed=True):
+    for batch in records_now(config, DEAD_LETTERS):
+        for message in batch:
             letter = _letter(message)
-            if reason is None or letter.reason == reason:
-                producer.produce(letter.topic, letter.value, letter.key)
-                producer.poll(0)
-                sent += 1
-        if producer.flush(_TIMEOUT_S):
-            raise unreachable(config["bootstrap.servers"])
-        # Only now: a crash before it sends some twice, which the stream recognises.
-        _commit(consumer)
-    return sent
+            if letter is None:
+                foreign(message)
+            else:
+                yield letter
 
 
-def _consumer(config: Mapping[str, str], group: str) -> Consumer:
-    from confluent_kafka import Consumer
-
-    return Consumer(
-        {
-            **config,
-            "group.id": group,
-            "enable.auto.commit": False,
-            "auto.offset.reset": "earliest",
-            "log_level": 0,
-        }
-    )
-
-
-def _until_now(
-    consumer: Consumer, config: Mapping[str, str], *, committed: bool
-) -> Iterator[Message]:
-    """What lies between the group's offsets, or the beginning, and the present end."""
-    from confluent_kafka import KafkaException, TopicPartition
-
+def _letter(message: Message) -> DeadLetter | None:
+    """What a record tells; None where it lacks some of what the stream tells of each."""
+    headers: Headers = message.headers() or ()  # type: ignore[assignment] # pairs, when read
+    told: dict[str, str] = {}
+    further = []
+    for name, value in headers:
+        if name.startswith(_OURS):
+            told[name.removeprefix(_OURS)] = (value or b"").decode(errors="replace")
+        else:
+            further.append((name, value))
     try:
-        topic = consumer.list_topics(DEAD_LETTERS, timeout=_TIMEOUT_S).topics[DEAD_LETTERS]
-        places = [TopicPartition(DEAD_LETTERS, number) for number in topic.partitions]
-        left: dict[int, int] = {}
-        starts = []
-        done = consumer.committed(places, timeout=_TIMEOUT_S) if committed else places
-        for place in done:
-            first, end = consumer.get_watermark_offsets(place, timeout=_TIMEOUT_S)
-            start = max(first, place.offset) if committed else first
-            starts.append(TopicPartition(DEAD_LETTERS, place.partition, start))
-            if start < end:
-                left[place.partition] = end
-    except KafkaException as error:
-        raise unreachable(config["bootstrap.servers"]) from error
-    consumer.assign(starts)
-    while left:
-        for message in consumer.consume(_BATCH, 1.0):
-            partition, offset = message.partition(), message.offset()
-            if message.error() is not None or partition is None or offset is None:
-                continue
-            if offset < left.get(partition, 0):
-                yield message
-            if offset + 1 >= left.get(partition, 0):
-                left.pop(partition, None)
-
-
-def _commit(consumer: Consumer) -> None:
-    from confluent_kafka import TopicPartition
-
-    reached = [
-        place
-        for place in consumer.position(
-            [TopicPartition(DEAD_LETTERS, p.partition) for p in consumer.assignment()]
+        return DeadLetter(
+            source=told["source"],
+            topic=told["topic"],
+            partition=int(told["partition"]),
+            offset=int(told["offset"]),
+            timestamp_ms=int(told["timestamp"]),
+            told_ms=message.timestamp()[1],
+            schema=told["schema"],
+            reason=told["reason"],
+            message=told["message"],
+            key=message.key(),
+            value=message.value(),
+            headers=tuple(further),
         )
-        if place.offset >= 0
-    ]
-    if reached:
-        consumer.commit(offsets=reached, asynchronous=False)
-
-
-def _letter(message: Message) -> DeadLetter:
-    headers: Iterable[tuple[str, bytes]] = message.headers() or ()  # type: ignore[assignment] # pairs, when read
-    told = {
-        name.removeprefix("headrace."): value.decode(errors="replace") for name, value in headers
-    }
-    return DeadLetter(
-        source=told["source"],
-        topic=told["topic"],
-        partition=int(told["partition"]),
-        offset=int(told["offset"]),
-        timestamp_ms=int(told["timestamp"]),
-        told_ms=message.timestamp()[1],
-        schema=told["schema"],
-        reason=told["reason"],
-        message=told["message"],
-        key=message.key(),
-        value=message.value() or b"",
-    )
+    except (KeyError, ValueError):
+        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -10,27 +11,43 @@ from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.kafka_clients import unreachable
 
 if TYPE_CHECKING:
-    from confluent_kafka import Consumer, Message
+    from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 _TIMEOUT_S = 10.0
 _BATCH = 20_000
 _READING = "headrace-reading"
+_PATIENCE_S = 30.0
+_POLL_S = 0.1
 
 
-def records_now(config: Mapping[str, str], topic: str) -> Iterator[list[Message]]:
+def records_now(
+    config: Mapping[str, str], topic: str, *, patience_s: float = _PATIENCE_S
+) -> Iterator[list[Message]]:
     """What a topic holds now, a batch at a time, those of a partition in their order.
 
     Records of a transaction that is open or was aborted are left out.
 
+    Args:
+        config: of Kafka's clients.
+        topic: which.
+        patience_s: for how long nothing may come.
+
     Raises:
         ConfigurationError: there is no such topic.
-        RetryableError: the broker doesn't answer.
+        RetryableError: the broker doesn't answer, or has stopped to.
     """
     with closing(_consumer(config, _READING)) as consumer:
         left = _ends(consumer, config, topic)
+        heard = time.monotonic()
         while left:
+            messages = consumer.consume(_BATCH, 0.5)
+            if messages:
+                heard = time.monotonic()
+            elif time.monotonic() - heard > patience_s:
+                # A client tries for ever to come back to a broker, and tells nobody.
+                raise unreachable(config["bootstrap.servers"])
             found = []
-            for message in consumer.consume(_BATCH, 0.5):
+            for message in messages:
                 error = message.error()
                 if error is not None and not _is_end(error):
                     raise unreachable(config["bootstrap.servers"])
@@ -43,6 +60,8 @@ def records_now(config: Mapping[str, str], topic: str) -> Iterator[list[Message]
                         del left[partition]
             if found:
                 yield found
+                # What others do with them is no silence of the broker.
+                heard = time.monotonic()
 
 
 def reached(config: Mapping[str, str], group: str, topic: str) -> dict[int, int]:
@@ -52,14 +71,11 @@ def reached(config: Mapping[str, str], group: str, topic: str) -> dict[int, int]
         ConfigurationError: there is no such topic.
         RetryableError: the broker doesn't answer.
     """
-    from confluent_kafka import KafkaException, TopicPartition
+    from confluent_kafka import TopicPartition
 
     with closing(_consumer(config, group)) as consumer:
         places = [TopicPartition(topic, number) for number in _partitions(consumer, config, topic)]
-        try:
-            told = consumer.committed(places, timeout=_TIMEOUT_S)
-        except KafkaException as error:
-            raise unreachable(config["bootstrap.servers"]) from error
+        told = _committed(consumer, config, places)
     return {place.partition: place.offset for place in told if place.offset >= 0}
 
 
@@ -139,6 +155,32 @@ def _watermarks(
         }
     except KafkaException as error:
         raise unreachable(config["bootstrap.servers"]) from error
+
+
+def _committed(
+    consumer: Consumer, config: Mapping[str, str], places: list[TopicPartition]
+) -> list[TopicPartition]:
+    from confluent_kafka import KafkaException
+
+    deadline = time.monotonic() + _TIMEOUT_S
+    while True:
+        try:
+            return consumer.committed(places, timeout=_TIMEOUT_S)
+        except KafkaException as error:
+            # A broker that has just started doesn't know yet who keeps the group's offsets.
+            if not _comes_to_it(error) or time.monotonic() > deadline:
+                raise unreachable(config["bootstrap.servers"]) from error
+        time.sleep(_POLL_S)
+
+
+def _comes_to_it(error: KafkaException) -> bool:
+    from confluent_kafka import KafkaError
+
+    return error.args[0].code() in {
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    }
 
 
 def _is_end(error: object) -> bool:

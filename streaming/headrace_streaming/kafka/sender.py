@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,12 @@ from headrace_streaming.kafka.disorder import Sent
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message, Producer
 
+    #: Is told what became of a record: an error, or None and the record as it is on the broker.
+    Note = Callable[[KafkaError | None, Message | None], None]
+
 _FLUSH_S = 30.0
+#: The key decides, as Kafka's clients in C choose.
+ANY_PARTITION = -1
 _TOLD_EVERY = 1_000
 
 
@@ -58,7 +63,7 @@ def send(
 
     failed: list[KafkaError] = []
 
-    def note(error: KafkaError | None, message: Message) -> None:
+    def note(error: KafkaError | None, message: Message | None) -> None:
         del message
         if error is not None:
             failed.append(error)
@@ -69,7 +74,7 @@ def send(
     for record in records:
         if rate is not None:
             _wait_until(started + count / rate)
-        _produce(producer, record, note)
+        hand_over(producer, note, record.topic, record.value, record.key.encode())
         count += 1
         if count % _TOLD_EVERY == 0:
             told(count)
@@ -83,15 +88,27 @@ def send(
     return SendReport(count, time.monotonic() - started)
 
 
-def _produce(
-    producer: Producer, record: Sent, note: Callable[[KafkaError | None, Message], None]
+def hand_over(  # noqa: PLR0913, PLR0917 - what a record has
+    producer: Producer,
+    note: Note,
+    topic: str,
+    value: bytes | None,
+    key: bytes | None,
+    partition: int = ANY_PARTITION,
+    headers: Sequence[tuple[str, bytes | None]] = (),
 ) -> None:
-    """Hand a record over, once there is room for it."""
+    """Hand a record over, once there is room for it; what becomes of it is told later or now."""
+    from confluent_kafka import KafkaException
+
     while True:
         try:
-            producer.produce(record.topic, record.value, record.key.encode(), on_delivery=note)
+            producer.produce(topic, value, key, partition, on_delivery=note, headers=list(headers))
         except BufferError:
             producer.poll(0.1)
+        except KafkaException as error:
+            # It is too large, or there is no such partition: this one will never be delivered.
+            note(error.args[0], None)
+            return
         else:
             producer.poll(0)
             return

@@ -11,6 +11,7 @@ from headrace_schemas.kafka_clients import unreachable
 from headrace_schemas.topics import (
     DEPLOYMENT_TOPIC,
     OUTPUTS,
+    REPLAY_TOPIC,
     Topic,
     source_topic,
     updates_topic,
@@ -37,7 +38,7 @@ def topics_of(project: Project) -> tuple[Topic, ...]:
     reaches = [view.lookback_ms for view in project.views.values()]
     known = [reach for reach in reaches if reach is not None]
     kept_ms = -1 if len(known) < len(reaches) else max(known, default=0) + AS_OF_RETENTION_MS
-    return (*sources, *OUTPUTS, updates_topic(kept_ms), DEPLOYMENT_TOPIC)
+    return (*sources, *OUTPUTS, updates_topic(kept_ms), DEPLOYMENT_TOPIC, REPLAY_TOPIC)
 
 
 def create_topics(config: Mapping[str, str], topics: Collection[Topic]) -> list[str]:

@@ -151,7 +151,11 @@ def _start(
     def note(process: Started) -> None:
         write_book(home, book.with_entry(service, Entry(entry.ports, process, run)))
 
-    start(command, log=_log(home, service), environment=variables, note=note)
+    log = _log(home, service)
+    if log.exists():
+        # What the last run said is kept; a log that is only ever appended to fills the disk.
+        log.replace(log.with_name(f"{log.name}.1"))
+    start(command, log=log, environment=variables, note=note)
 
 
 def _comes(home: Path, service: Service) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from headrace_features.java import java_home
 from headrace_schemas.errors import ConfigurationError
+from headrace_streaming.whole_file import write_whole
 
 _SLOTS = 4
 
@@ -36,7 +37,9 @@ def prepare(folder: Path, ports: Mapping[str, int], further: Mapping[str, str]) 
     options = {**_configuration(folder, ports), **further}
     # JSON is YAML: whatever a text holds, it is read as that text.
     lines = (f"{name}: {json.dumps(value)}\n" for name, value in options.items())
-    (conf / "config.yaml").write_text(_java_options(shipped) + "".join(lines))
+    written = _java_options(shipped) + "".join(lines)
+    # Options may be passwords and keys, of an object store for example.
+    write_whole(conf / "config.yaml", written.encode(), mode=0o600)
     for name in ("log4j-console.properties", "log4j-cli.properties"):
         (conf / name).write_bytes((shipped / name).read_bytes())
 

@@ -8,7 +8,7 @@ import pytest
 
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.settings import load
-from headrace_streaming.job.last_state import require_state
+from headrace_streaming.job.last_state import LastState, recall, remember, require_state
 from headrace_streaming.job.options import job_config, job_options
 
 OTHER = {"HEADRACE_FLINK_REST_ADDRESS": "cluster:8081"}
@@ -76,3 +76,54 @@ def test_a_state_that_is_not_there_is_missed_where_that_can_be_seen(tmp_path: Pa
     require_state(tmp_path.as_uri())
     require_state(str(tmp_path))
     require_state("s3://bucket/savepoint")
+
+
+def checkpoint(root: Path, job: str, number: int) -> Path:
+    """A whole checkpoint of a job."""
+    folder = root / job / f"chk-{number}"
+    folder.mkdir(parents=True)
+    (folder / "_metadata").touch()
+    return folder
+
+
+def test_the_newest_whole_checkpoint_holds_unless_a_job_was_stopped(tmp_path: Path) -> None:
+    checkpoint(tmp_path, "job", 9)
+    newest = checkpoint(tmp_path, "job", 10)
+    (tmp_path / "job" / "chk-11").mkdir()
+    checkpoint(tmp_path, "another", 12)
+    assert LastState("job", tmp_path.as_uri()).path() == newest.as_uri()
+    assert LastState("job", tmp_path.as_uri(), "s3://bucket/savepoint").path() == (
+        "s3://bucket/savepoint"
+    )
+
+
+def test_a_job_without_a_checkpoint_goes_on_from_what_it_began_with(tmp_path: Path) -> None:
+    state = LastState("job", tmp_path.as_uri(), began_with="file:///savepoint")
+    assert state.path() == "file:///savepoint"
+    assert LastState("job", tmp_path.as_uri()).path() is None
+
+
+@pytest.mark.parametrize(
+    ("directory", "named"),
+    [
+        ("s3://bucket/checkpoints", "s3://bucket/checkpoints"),
+        ("file:///on/another/machine", "file:///on/another/machine"),
+        ("", "the memory of a JobManager"),
+    ],
+)
+def test_state_that_can_not_be_looked_for_is_not_taken_for_none(directory: str, named: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        LastState("job", directory, began_with="s3://bucket/first").path()
+    assert str(raised.value) == (
+        "the last state of job job, which began with s3://bucket/first, can't be looked for in"
+        f" {named} (name it by --from PATH, or begin without any: --fresh)"
+    )
+
+
+def test_what_is_remembered_of_a_job_is_recalled_and_can_be_forgotten(tmp_path: Path) -> None:
+    state = LastState("job", "file:///x", began_with="y", starts={"transactions": {0: 7}})
+    remember(tmp_path, "fraud", state)
+    assert recall(tmp_path, "fraud") == state
+    remember(tmp_path, "fraud", None)
+    remember(tmp_path, "fraud", None)
+    assert recall(tmp_path, "fraud") is None

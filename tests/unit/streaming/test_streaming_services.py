@@ -129,6 +129,28 @@ def test_a_service_that_ends_at_once_is_told_with_what_it_said(
         control.down(tmp_path)
 
 
+def test_the_log_of_the_last_run_is_kept_and_no_older_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for run in ("first", "second", "third"):
+        monkeypatch.setattr(broker, "prepare", lambda *_, run=run: ["echo", run])
+        control._start(tmp_path, Service.KAFKA, os.environ, {})
+        while control._runs(tmp_path, Service.KAFKA):
+            pass
+    logs = {path.name: path.read_text() for path in (tmp_path / "logs").iterdir()}
+    assert logs == {"kafka.log": "third\n", "kafka.log.1": "second\n"}
+
+
+def test_nobody_else_reads_the_options_of_flink(tmp_path: Path) -> None:
+    written = tmp_path / "conf" / "config.yaml"
+    written.parent.mkdir()
+    written.write_text("by an earlier version")
+    ports = {"client": 1, "rpc": 2, "blob": 3}
+    flink.prepare(tmp_path, ports, {"s3.secret-key": "secret"})
+    assert 's3.secret-key: "secret"' in written.read_text()
+    assert written.stat().st_mode & 0o777 == 0o600
+
+
 def test_ports_are_different_and_none_of_those_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     offered = iter([5, 7, 7, 5, 8])
     monkeypatch.setattr("headrace_streaming.services.embedded._free_port", lambda: next(offered))

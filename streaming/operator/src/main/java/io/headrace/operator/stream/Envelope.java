@@ -29,7 +29,7 @@ public final class Envelope {
     /** The values of the source's columns. */
     public Object[] row;
 
-    /** The record as it was read. */
+    /** The record as it was read; null where it had no value, which is no event. */
     public byte[] raw;
 
     /** Where the record was read. */

@@ -49,15 +49,16 @@ public final class RecordDecoder implements KafkaRecordDeserializationSchema<Env
     public void deserialize(ConsumerRecord<byte[], byte[]> record, Collector<Envelope> out) {
         Envelope event = new Envelope();
         event.source = sourcePlace;
-        event.raw = record.value() == null ? NOTHING : record.value();
+        event.raw = record.value();
         event.rawKey = record.key();
         event.partition = record.partition();
         event.offset = record.offset();
         event.sentAt = record.timestamp();
         event.available = record.timestamp();
         try {
-            checkSize(event);
-            Object[] row = decoded(event.raw);
+            byte[] raw = event.raw == null ? NOTHING : event.raw;
+            checkSize(event, raw);
+            Object[] row = decoded(raw);
             long time = (Long) row[timePlace];
             long available = availablePlace < 0 ? time : (Long) row[availablePlace];
             checkAhead(Math.max(time, available), record.timestamp());
@@ -80,10 +81,10 @@ public final class RecordDecoder implements KafkaRecordDeserializationSchema<Env
     }
 
     // What is decided about a record has to fit into a record again.
-    private void checkSize(Envelope event) throws BadRecord {
-        int bytes = event.raw.length;
+    private void checkSize(Envelope event, byte[] raw) throws BadRecord {
+        int bytes = raw.length;
         if (bytes > MOST_BYTES) {
-            event.raw = Arrays.copyOf(event.raw, MOST_BYTES);
+            event.raw = Arrays.copyOf(raw, MOST_BYTES);
             throw new BadRecord(
                     "too_large",
                     source.schema()
