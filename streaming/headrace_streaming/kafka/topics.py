@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from headrace_features.state.layout import AS_OF_RETENTION_MS
 from headrace_schemas.errors import ConfigurationError
@@ -18,6 +18,7 @@ from headrace_schemas.topics import (
 )
 
 if TYPE_CHECKING:
+    from confluent_kafka import KafkaError
     from confluent_kafka.admin import AdminClient
 
     from headrace_features.project import Project
@@ -46,13 +47,17 @@ def create_topics(config: Mapping[str, str], topics: Collection[Topic]) -> list[
 
     Raises:
         RetryableError: the broker can't be reached.
-        ConfigurationError: a topic exists with another number of partitions.
+        ConfigurationError: a topic exists with another number of partitions, or the broker doesn't
+            let the client in.
     """
     from confluent_kafka import KafkaError, KafkaException
     from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # it is
 
-    admin = AdminClient({**config, "socket.timeout.ms": "10000", "log_level": "0"})
-    existing = _partitions(admin, config)
+    said: list[KafkaError] = []
+    options: dict[str, Any] = {**config, "socket.timeout.ms": "10000", "log_level": "0"}
+    options["error_cb"] = said.append
+    admin = AdminClient(options)
+    existing = _partitions(admin, config, said)
     missing = [topic for topic in topics if topic.name not in existing]
     for topic in topics:
         _check(topic, existing.get(topic.name))
@@ -95,12 +100,22 @@ def delete_topics(config: Mapping[str, str], topics: Collection[Topic]) -> None:
                 raise unreachable(config["bootstrap.servers"]) from error
 
 
-def _partitions(admin: AdminClient, config: Mapping[str, str]) -> dict[str, int]:
-    from confluent_kafka import KafkaException
+def _partitions(
+    admin: AdminClient, config: Mapping[str, str], said: Iterable[KafkaError]
+) -> dict[str, int]:
+    from confluent_kafka import KafkaError, KafkaException
 
     try:
         found = admin.list_topics(timeout=_TIMEOUT_S).topics
     except KafkaException as error:
+        admin.poll(0)
+        for one in said:
+            if one.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):  # noqa: SLF001 - their names
+                raise ConfigurationError(
+                    f"the Kafka broker at {config['bootstrap.servers']} lets nobody in so:"
+                    f" {one.str()}",
+                    hint="see [kafka.options]: users, passwords and certificates",
+                ) from error
         raise unreachable(config["bootstrap.servers"]) from error
     return {name: len(topic.partitions) for name, topic in found.items()}
 
