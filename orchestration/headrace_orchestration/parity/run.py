@@ -29,6 +29,8 @@ class Parity:
         bad: by source, how many others.
         decided: by declaration, how many decisions.
         waiting: how many events wait for the watermark.
+        gone: how many decisions can't be compared any more: their records were deleted.
+        from_lake: whether the run began with what the lake had.
         findings: what is wrong with the accounts.
         outcomes: promise by promise, view by view.
         samples: what the oracle said, view by view.
@@ -39,6 +41,8 @@ class Parity:
     bad: dict[str, int]
     decided: dict[str, int]
     waiting: int
+    gone: int
+    from_lake: bool
     findings: tuple[Finding, ...]
     outcomes: tuple[Outcome, ...] = field(repr=False)
     samples: tuple[Sample, ...] = field(repr=False)
@@ -109,6 +113,8 @@ def compare(
         bad={name: len(source.bad) for name, source in recording.sources.items()},
         decided=decided,
         waiting=waiting,
+        gone=sum(recording.gone.values()),
+        from_lake=any(begin.history for begin in recording.begins.values()),
         # Two views of one source tell the same of it.
         findings=tuple(dict.fromkeys(findings)),
         outcomes=tuple(sorted(outcomes, key=lambda outcome: outcome.promise)),
