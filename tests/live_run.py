@@ -59,12 +59,14 @@ def kill(home: Path, service: Service) -> None:
     until(lambda: not is_alive(killed) and all(map(is_free, ports)), f"{service} is gone")
 
 
-def until(true: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
+def until(
+    true: Callable[[], bool], what: str, patience_s: float = PATIENCE_S, pause_s: float = 0.1
+) -> None:
     """Wait for something to become true."""
     deadline = time.monotonic() + patience_s
     while not true():
         assert time.monotonic() < deadline, f"not within {patience_s:.0f} s: {what}"
-        time.sleep(0.1)
+        time.sleep(pause_s)
 
 
 def newest_job(settings: Settings) -> Job:
