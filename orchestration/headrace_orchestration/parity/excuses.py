@@ -76,8 +76,7 @@ def _first_ms(feature: Feature, time_ms: Ints) -> Ints:
     window = feature.window
     if not isinstance(window, Sliding | Tumbling):
         return np.full(len(time_ms), -NEVER)
-    # The formula holds for all rows at once.
-    first_ms: Ints = np.asarray(window.span(time_ms)[0])  # type: ignore[arg-type]
+    first_ms: Ints = np.asarray(window.span(time_ms)[0])  # type: ignore[arg-type] # holds for all rows at once
     return first_ms
 
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headrace_orchestration.parity.accounts import accounts_of, faults_of_dead_letters
-from headrace_orchestration.parity.promises import Comparison, Outcome
+from headrace_orchestration.parity.promises import Comparison
 from headrace_orchestration.parity.sampling import Sample, sampled, wrong_rules
 from headrace_orchestration.parity.states import state_of
 from headrace_schemas.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from headrace_orchestration.parity.findings import Finding
+    from headrace_orchestration.parity.outcomes import Outcome
     from headrace_orchestration.parity.recording import Recording
 
 
