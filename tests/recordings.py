@@ -41,6 +41,7 @@ class Stream:
     """
 
     decisions: Decisions
+    lateness_ms: int = HOUR_MS
     read: dict[str, list[Event]] = field(default_factory=dict)
     told: list[dict[str, Any]] = field(default_factory=list)
     ledger: list[dict[str, Any]] = field(default_factory=list)
@@ -96,7 +97,7 @@ class Stream:
             clock_ms = [one["event_time"] for one in seen if one[view.entity.join_key] == key]
             values: oracle.Row = dict.fromkeys(view.feature_names)
             status = "late"
-            if event["event_time"] >= max(clock_ms, default=0) - HOUR_MS:
+            if event["event_time"] >= max(clock_ms, default=0) - self.lateness_ms:
                 try:
                     values = oracle.values(view, seen, [row])[0]
                     status = "complete"
@@ -132,12 +133,12 @@ class Stream:
             ledger=ledger_table(json.dumps(one).encode() for one in self.ledger),
             dead_letters=pa.Table.from_pylist(self.dead, DEAD_LETTER_SCHEMA),
             modes={1: "immediate"},
+            lateness_ms={1: self.lateness_ms},
         )
 
     def parity(self) -> Parity:
         """What `headrace parity` would find."""
-        views = [view.name for view in self.decisions.views]
-        return compare(self.recording(), views, 100, lambda _: None)
+        return parity_of(self.recording())
 
     def _log(self, source: EventSource) -> SourceLog:
         bad = self.bad.get(source.name, {})
@@ -156,6 +157,12 @@ class Stream:
             sent_ms=offset,
             bad=bad,
         )
+
+
+def parity_of(recording: Recording) -> Parity:
+    """What `headrace parity` would find in a recording."""
+    views = [view.name for log in recording.decisions.values() for view in log.decisions.views]
+    return compare(recording, views, 100, lambda _: None)
 
 
 def transactions(count: int, seed: int) -> list[Event]:

@@ -7,9 +7,11 @@ import os
 import random
 import time
 from pathlib import Path
+from urllib.parse import unquote, urlparse
 
 from headrace_schemas.settings import Settings
 from headrace_streaming.job.cluster import Cluster
+from headrace_streaming.job.options import checkpoint_directory
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.services import control
 from headrace_streaming.services.embedded import Service
@@ -22,18 +24,22 @@ RATE = 400
 KILLS = int(os.environ.get("HEADRACE_FAULT_KILLS", "4"))
 
 
-def in_a_checkpoint(settings: Settings) -> bool:
-    """Whether a checkpoint is going on this instant."""
-    cluster = Cluster.of(settings)
-    told = cluster.checkpoints(newest_job(settings))
-    return bool(told.get("counts", {}).get("in_progress", 0))
+def unfinished(folder: Path) -> set[Path]:
+    """The checkpoints in a folder that go on, or were left."""
+    return {path for path in folder.glob("chk-*") if not (path / "_metadata").exists()}
 
 
 def until_checkpoint(settings: Settings) -> None:
-    """Wait for the midst of a checkpoint, which is short: one is caught within a few."""
-    deadline = time.monotonic() + 10
-    while not in_a_checkpoint(settings) and time.monotonic() < deadline:
-        pass
+    """Wait for the midst of a checkpoint: its folder is there, and what is written last is not.
+
+    Flink answers such questions with what it knew seconds ago.
+    """
+    url = checkpoint_directory(settings)
+    assert url is not None
+    folder = Path(unquote(urlparse(url).path)) / newest_job(settings).job_id
+    assert folder.is_dir()
+    left = unfinished(folder)
+    until(lambda: bool(unfinished(folder) - left), "a checkpoint goes on", pause_s=0)
 
 
 def require_java_alone(settings: Settings) -> None:

@@ -6,12 +6,13 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from headrace_batch.simulator import config_for_rows
 from headrace_orchestration.live_simulation import live_records
@@ -21,7 +22,9 @@ from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.settings import Settings, load
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.kafka.disorder import Disorder, disturbed
+from headrace_streaming.kafka.reading import ends
 from headrace_streaming.kafka.sender import send
+from stream_cases import transactions
 from streams import PATIENCE_S, decisions, deploy, headrace, received, send_events
 
 
@@ -161,3 +164,81 @@ def test_a_deployment_that_goes_on_from_a_savepoint_is_one_run(stream: Settings)
     assert list(found.modes.values()) == ["immediate", "immediate"]
     assert found.unexplained == 0
     assert found.decided == {"fraud": len(events)}
+
+    gone = delete_half(config, "transactions")
+    found = parity_of(stream, len(events) - gone, runs=2)
+
+    assert (found.unexplained, found.findings, found.gone) == (0, (), gone)
+    assert found.decided == {"fraud": len(events) - gone}
+    reasons = {
+        reason
+        for one in found.outcomes
+        if one.state.view.name == "card_activity"
+        for reason, rows in one.reasons.items()
+        if rows
+    }
+    assert reasons == {"no longer comparable"}
+
+
+def delete_half(config: Mapping[str, str], topic: str) -> int:
+    """Delete the older half of each partition, as retention does; returns how many records."""
+    middle = {number: end // 2 for number, (_, end) in ends(config, topic).items() if end}
+    places = [TopicPartition(topic, number, offset) for number, offset in middle.items()]
+    admin = AdminClient(dict(config))
+    for future in admin.delete_records(places).values():
+        future.result(30)
+    return sum(middle.values())
+
+
+DEFINITIONS = """
+from headrace_features import Count, Entity, EventSource, FeatureView, Mean, Sliding
+from headrace_schemas.events import Transaction
+
+card = Entity("card", join_key="card_id")
+transactions = EventSource("transactions", schema=Transaction, dedup_key="transaction_id")
+activity = FeatureView(
+    name="activity", version=1, entity=card, source=transactions,
+    aggregates=[Count(windows=[Sliding("8h")]){more}],
+)
+"""
+
+
+def test_a_feature_is_added_to_a_job_with_a_lateness_of_its_own(
+    stream: Settings, tmp_path: Path
+) -> None:
+    shop = tmp_path / "shop"
+    shop.mkdir()
+    (shop / "headrace.toml").write_text(
+        '[project]\nname = "shop"\ndefinitions = ["shop_definitions"]\n[stream]\nlateness = "10m"\n'
+    )
+    definitions = shop / "shop_definitions.py"
+    definitions.write_text(DEFINITIONS.format(more=""))
+    config = kafka_config(stream)
+    events = transactions(400, random.Random(11))
+    # By more than the lateness, and by less than the default one.
+    late = [
+        {**event, "transaction_id": f"late {number}", "event_time": event["event_time"] - 1_200_000}
+        for number, event in enumerate(events[100:120])
+    ]
+
+    headrace(stream.home, "stream", "deploy", folder=shop)
+    send_events(config, "transactions", "card_id", [*events[:120], *late])
+    decisions(config, 140)
+    headrace(stream.home, "stream", "stop", folder=shop)
+    definitions.write_text(
+        DEFINITIONS.format(more=', Mean("amount_minor", windows=[Sliding("8h")])')
+    )
+    headrace(stream.home, "stream", "deploy", folder=shop)
+    send_events(config, "transactions", "card_id", events[120:])
+    decided = decisions(config, 420)
+    headrace(stream.home, "stream", "stop", folder=shop)
+    told = json.loads(headrace(stream.home, "parity", "--json", folder=shop).stdout)
+
+    statuses = Counter(one["views"]["activity"]["status"] for one in decided)
+    assert min(statuses[status] for status in ("late", "incomplete")) > 0
+    assert statuses["complete"] > 200
+    assert (told["unexplained"], told["findings"]) == (0, [])
+    explained = by_promise(told)["P3", "activity"]["explained"]
+    assert explained["late"] == statuses["late"]
+    assert explained["incomplete"] == statuses["incomplete"]
+    assert explained["not declared yet"] > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 from typing import TYPE_CHECKING, Any
@@ -68,6 +69,10 @@ def test_a_job_that_begins_with_the_lake_goes_on_where_the_lake_ends(
         for row in rows
     }
     require_the_oracle_s(decided, seen, known)
+    compared = json.loads(headrace(stream.home, "parity", "--json").stdout)
+    assert (compared["unexplained"], compared["findings"]) == (0, [])
+    assert compared["from_lake"]
+    assert compared["decided"] == {"fraud": len(moved)}
     held = headrace(stream.home, "stream", "deploy", "--from", "lake", check=False)
     assert "runs already" in held.stderr
 

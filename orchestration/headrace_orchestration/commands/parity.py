@@ -76,6 +76,8 @@ def _described(found: Parity) -> dict[str, Any]:
         "bad": found.bad,
         "decided": found.decided,
         "waiting": found.waiting,
+        "no_longer_comparable": found.gone,
+        "from_lake": found.from_lake,
         "promises": [
             {
                 "promise": one.promise,
@@ -114,6 +116,13 @@ def _show(found: Parity, out: Path | None) -> None:
     con.print(f"{read} read and {made} made in {modes} mode")
     if found.waiting:
         con.print(f"{found.waiting:,} events wait for the watermark")
+    if found.from_lake:
+        con.print("the job began with the lake: values that may reach its events are not compared")
+    if found.gone:
+        con.print(
+            f"{found.gone:,} decisions are no longer comparable: the broker has deleted what they"
+            " are about"
+        )
     rows: list[tuple[object, ...]] = [
         (
             one.promise,

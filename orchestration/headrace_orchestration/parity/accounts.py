@@ -37,6 +37,8 @@ class Accounts:
         log: the decisions, of each record one.
         record: for each decision the position of its event in the source's log.
         undecided: the positions of the events that should have a decision and have none.
+        before: the positions of those that a former run has decided: its numbers tell nothing of
+            the states of this one.
         waiting: how many events wait for the watermark; their turn is yet to come.
         findings: what is wrong.
     """
@@ -44,6 +46,7 @@ class Accounts:
     log: pa.Table
     record: Ints
     undecided: Ints
+    before: Ints
     waiting: int
     findings: tuple[Finding, ...]
 
@@ -72,6 +75,9 @@ def accounts_of(recording: Recording, log: DecisionLog) -> Accounts:
     join_key = decisions.views[0].entity.join_key
     left &= ~taken_as_duplicates(recording, decisions, source, join_key)
     left[dead_events(recording, source)] = False
+    known = source.find(recording.decided_before.get(decisions.name, np.empty(0, np.int64)))
+    before = np.setdiff1d(known[known >= 0], decided)
+    left[before] = False
     undecided = np.flatnonzero(left)
     waits = np.zeros(len(undecided), np.bool_)
     if recording.ordered:
@@ -82,7 +88,8 @@ def accounts_of(recording: Recording, log: DecisionLog) -> Accounts:
         told = f"record {spelled_place(source.place[position])} of {source.source.topic}"
         event = source.ids[position].as_py()
         findings.append(Finding(Fault.MISSING, decisions.name, event, told))
-    return Accounts(log.table.filter(pa.array(keep)), decided, undecided, waiting, tuple(findings))
+    table = log.table.filter(pa.array(keep))
+    return Accounts(table, decided, undecided, before, waiting, tuple(findings))
 
 
 def taken_as_duplicates(

@@ -1,4 +1,7 @@
-"""Where a recording ends: at one checkpoint, so that everything before it has its outcome.
+"""Where a recording begins and ends.
+
+It begins with what the run began with, as far as the topics still have it. It ends at one
+checkpoint, so that everything before has its outcome.
 
 The job's group tells its positions with each checkpoint. Barriers are aligned, so all that was read
 before them has been decided, and what it led to is committed in the same moment; what was read
@@ -9,8 +12,9 @@ as they are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -68,9 +72,11 @@ def until(recording: Recording, positions: Positions) -> Recording:
         in_ledger |= of_source & _inside(places_of(ledger), told)
         of_topic = pc.equal(dead["topic"], log.source.topic).to_numpy()
         in_dead |= of_topic & _inside(places_of(dead), told)
-    return Recording(
+    return replace(
+        recording,
         sources={
-            name: _cut(log, positions.get(name, {})) for name, log in recording.sources.items()
+            name: _kept(log, partial(_inside, positions=positions.get(name, {})))
+            for name, log in recording.sources.items()
         },
         decisions={
             name: DecisionLog(
@@ -81,7 +87,30 @@ def until(recording: Recording, positions: Positions) -> Recording:
         },
         ledger=ledger.filter(pa.array(in_ledger)),
         dead_letters=dead.filter(pa.array(in_dead)),
-        modes=recording.modes,
+    )
+
+
+def since(recording: Recording) -> Recording:
+    """A recording without what came before its beginnings.
+
+    Decisions on records that were deleted are counted, and left out as well.
+    """
+    gone: dict[str, int] = {}
+    decisions = {}
+    for name, log in recording.decisions.items():
+        begin = recording.begin(log.decisions.source.name)
+        place = places_of(log.table)
+        lost = _inside(place, begin.told) & ~_inside(place, begin.first)
+        gone[name] = int(lost.sum())
+        decisions[name] = DecisionLog(log.decisions, log.table.filter(pa.array(~lost)))
+    return replace(
+        recording,
+        sources={
+            name: _kept(log, partial(_outside, positions=recording.begin(name).offsets))
+            for name, log in recording.sources.items()
+        },
+        decisions=decisions,
+        gone=gone,
     )
 
 
@@ -89,10 +118,10 @@ def _before(table: pa.Table, positions: Mapping[int, int]) -> pa.Table:
     return table.filter(pa.array(_inside(places_of(table), positions))).combine_chunks()
 
 
-def _cut(log: SourceLog, positions: Mapping[int, int]) -> SourceLog:
-    inside = _inside(log.place, positions)
+def _kept(log: SourceLog, wanted: Callable[[Ints], Bools]) -> SourceLog:
+    inside = wanted(log.place)
     bad = np.array(list(log.bad), np.int64)
-    left = bad[_inside(bad, positions)].tolist()
+    left = bad[wanted(bad)].tolist()
     return replace(
         log,
         events=log.events.filter(pa.array(inside)).combine_chunks(),
@@ -110,6 +139,10 @@ def _inside(place: Ints, positions: Mapping[int, int]) -> Bools:
     ends[list(positions)] = list(positions.values())
     inside: Bools = offset < ends[partition]
     return inside
+
+
+def _outside(place: Ints, positions: Mapping[int, int]) -> Bools:
+    return ~_inside(place, positions)
 
 
 def _outcomes(recording: Recording, source: SourceLog) -> Ints:

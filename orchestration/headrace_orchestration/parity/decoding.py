@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pyarrow as pa
+from msgspec import UNSET, UnsetType
 
 from headrace_features.definitions.views import SEPARATOR
 from headrace_features.kernel.prepare import ARROW_TYPES
@@ -41,6 +42,8 @@ class _Answer(msgspec.Struct):
 class DecisionDecoder:
     """Reads the records of `decisions` that belong to one declaration.
 
+    A record may lack features, since some may have been declared while the job went on.
+
     Raises:
         ConfigurationError: a record that was made by other definitions.
     """
@@ -59,17 +62,19 @@ class DecisionDecoder:
             (f"event.{column.name}", ARROW_TYPES[column.type], attrgetter(f"event.{column.name}"))
             for column in decisions.source.columns
         )
-        features: list[tuple[str, Any]] = []
+        features: list[tuple[str, Any, Any]] = []
         for view in decisions.views:
             for feature in view.features:
                 name = f"{view.name}{SEPARATOR}{feature.name}"
-                features.append((name, _PYTHON[feature.type]))
+                features.append((name, _PYTHON[feature.type] | UnsetType, UNSET))
                 columns.append((name, ARROW_TYPES[feature.type], attrgetter(f"features.{name}")))
             for what, kind in (("sequence", pa.int64()), ("status", pa.string())):
                 getter = attrgetter(f"views.{view.name}.{what}")
                 columns.append((f"{what}.{view.name}", kind, getter))
         self._columns = columns
-        self.schema = pa.schema([(name, kind) for name, kind, _ in columns])
+        self.schema = pa.schema(
+            [*((name, kind) for name, kind, _ in columns), ("lacking", pa.list_(pa.string()))]
+        )
         fields: list[tuple[str, Any]] = [
             *(("id", str), ("epoch", int), ("partition", int), ("offset", int)),
             *(("flagged", bool), ("rules", list[str]), ("event", decisions.source.schema)),
@@ -91,10 +96,17 @@ class DecisionDecoder:
                 f" definitions: {error}",
                 hint="compare with the definitions that were deployed, or deploy these",
             ) from error
-        return pa.table(
-            [_array(list(map(get, rows)), kind) for _, kind, get in self._columns],
-            schema=self.schema,
-        )
+        lacking: list[list[str]] = [[] for _ in rows]
+        arrays = []
+        for name, kind, get in self._columns:
+            column: list[Any] = list(map(get, rows))
+            if UNSET in column:
+                for row, value in enumerate(column):
+                    if value is UNSET:
+                        column[row] = None
+                        lacking[row].append(name)
+            arrays.append(_array(column, kind))
+        return pa.table([*arrays, pa.array(lacking, pa.list_(pa.string()))], schema=self.schema)
 
 
 _naming = msgspec.json.Decoder(_Named)

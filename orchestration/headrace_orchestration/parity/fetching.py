@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace_features.decisions import decisions_of
-from headrace_orchestration.parity.cutting import Positions, settled, until
+from headrace_orchestration.parity.cutting import settled, since, until
 from headrace_orchestration.parity.decoding import (
     DecisionDecoder,
     decision_and_epoch,
@@ -25,21 +25,28 @@ from headrace_orchestration.parity.recording import (
     Recording,
     SourceLog,
     place_of,
+    places_of,
     record_places,
+)
+from headrace_orchestration.parity.runs import (
+    added_features,
+    beginning,
+    newest_run,
+    positions_of,
 )
 from headrace_schemas.errors import BadRecordError, ConfigurationError
 from headrace_schemas.reasons import Reason
 from headrace_schemas.topics import DECISIONS, LATE_EVENTS
-from headrace_streaming.job.assembly import job_name
 from headrace_streaming.job.config import JobConfig
 from headrace_streaming.kafka.dead_letters import dead_letters
-from headrace_streaming.kafka.epochs import Deployed, deployments
-from headrace_streaming.kafka.reading import reached, record_of, records_now
+from headrace_streaming.kafka.epochs import deployments
+from headrace_streaming.kafka.reading import ends, record_of, records_now
 
 if TYPE_CHECKING:
     from headrace_features.definitions.decisions import Decisions
     from headrace_features.definitions.sources import EventSource
     from headrace_features.project import Project
+    from headrace_streaming.kafka.epochs import Deployed
 
 #: Is told what is being read, and how many records of it so far.
 Told = Callable[[str, int], None]
@@ -54,8 +61,8 @@ def fetch(
 ) -> Recording:
     """The newest run of a project's job, up to its newest checkpoint.
 
-    A run begins with a deployment without earlier state and goes on through those that were
-    restored from it.
+    A run begins with a deployment without earlier state, or with the state that the lake's events
+    make, and goes on through those that were restored from it.
 
     Args:
         config: of Kafka's clients.
@@ -76,14 +83,15 @@ def fetch(
             sources[source.name] = source
     everyone = deployments(config, project.name)
     # Before the topics: what they hold then is never less than what these positions led to.
-    positions = _positions(config, project, everyone, sources)
+    positions = positions_of(config, project, everyone, sources)
     logs = {name: _source_log(config, source, told) for name, source in sources.items()}
     ledger = _ledger(config, told)
     dead = _dead_letters(config)
     decided = _decided(config, wanted, {deployed.epoch for deployed in everyone}, told)
-    run = _run(
+    run = newest_run(
         everyone, {*_epochs(decided), *(e for e, told in positions.items() if any(told.values()))}
     )
+    whole_from_ms = _whole_from_ms(config, run[0].at_ms)
     newest = run[-1].epoch
     # One that began later and has completed no checkpoint may have told something already.
     later_ms = [one.at_ms for one in everyone if one.epoch > newest]
@@ -94,6 +102,18 @@ def fetch(
         ledger=_within(ledger, span_ms),
         dead_letters=_within(dead, span_ms),
         modes={},
+        lateness_ms={
+            one.epoch: one.told.lateness_ms for one in run if one.told.lateness_ms is not None
+        },
+        begins={
+            name: beginning(run[0], log, ends(config, log.source.topic), whole_from_ms)
+            for name, log in logs.items()
+        },
+        added=added_features(run),
+        decided_before={
+            name: places_of(log.table.filter(pc.less(log.table["epoch"], run[0].epoch)))
+            for name, log in decided.items()
+        },
     )
     epochs = _epochs(recording.decisions)
     if not epochs:
@@ -103,26 +123,9 @@ def fetch(
         )
     modes = {one.epoch: one.told.mode for one in run if one.epoch in {*epochs, newest}}
     before = positions.get(newest, {})
-    again = _positions(config, project, [run[-1]], sources)[newest]
-    return until(replace(recording, modes=modes), settled(recording, before, again))
-
-
-def _positions(
-    config: Mapping[str, str],
-    project: Project,
-    known: list[Deployed],
-    sources: Mapping[str, EventSource],
-) -> dict[int, Positions]:
-    """What the newest deployments have told of their positions, back to one that told some."""
-    found: dict[int, Positions] = {}
-    for deployed in reversed(known):
-        group = f"{job_name(project.name)}-{deployed.epoch}"
-        found[deployed.epoch] = {
-            name: reached(config, group, source.topic) for name, source in sources.items()
-        }
-        if any(found[deployed.epoch].values()):
-            break
-    return found
+    again = positions_of(config, project, [run[-1]], sources)[newest]
+    recording = since(replace(recording, modes=modes))
+    return until(recording, settled(recording, before, again))
 
 
 def _epochs(decided: Mapping[str, DecisionLog]) -> set[int]:
@@ -131,29 +134,26 @@ def _epochs(decided: Mapping[str, DecisionLog]) -> set[int]:
     }
 
 
-def _run(known: list[Deployed], epochs: Collection[int]) -> list[Deployed]:
-    """The deployments of the newest run that has done something.
-
-    Args:
-        known: all deployments.
-        epochs: those that have decided something, or told positions.
-
-    Raises:
-        ConfigurationError: there is none.
-    """
-    active = [place for place, deployed in enumerate(known) if deployed.epoch in epochs]
-    if not active:
-        raise ConfigurationError(
-            "no job of this project has completed a checkpoint on this broker",
-            hint="headrace stream deploy",
-        )
-    anew = [place for place in active if known[place].told.restored_from is None]
-    return known[max(anew, default=active[0]) : active[-1] + 1]
-
-
 def _of_epochs(log: DecisionLog, run: list[Deployed]) -> DecisionLog:
     epochs = pa.array([deployed.epoch for deployed in run])
     return DecisionLog(log.decisions, log.table.filter(pc.is_in(log.table["epoch"], epochs)))
+
+
+def _whole_from_ms(config: Mapping[str, str], began_ms: int) -> int | None:
+    """When those records were sent that are the oldest of which no decision was deleted.
+
+    None if no decision of a run was: it began later than what is the oldest in each partition.
+    """
+    cut = {number for number, (oldest, _) in ends(config, DECISIONS).items() if oldest}
+    if not cut:
+        return None
+    first_ms: dict[int, int] = {}
+    for batch in records_now(config, DECISIONS):
+        for message in batch:
+            first_ms.setdefault(message.partition() or 0, message.timestamp()[1])
+    # Of a partition that has none left nobody knows how long they were there.
+    newest_ms = max(first_ms.get(number, _FOREVER_MS) for number in cut)
+    return newest_ms if newest_ms > began_ms else None
 
 
 def _within(table: pa.Table, span_ms: tuple[int, int]) -> pa.Table:

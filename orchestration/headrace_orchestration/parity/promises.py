@@ -13,21 +13,25 @@ in that order, for a sample of entities.
 P3, no skew: each decision has the value that batch gives at that point in time. A row that differs
 is explained only if taking out and putting in exactly the events named, those that only one of
 state and batch has, turns batch's value into the emitted one, bit for bit.
+
+A value that a decision can't be held to, see `excuses`, is counted with its reason where it
+differs; whatever else a row has is held to the promises.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace_features.definitions.views import SEPARATOR
+from headrace_orchestration.parity.asked import Status
 from headrace_orchestration.parity.columns import same
+from headrace_orchestration.parity.outcomes import Differences, Outcome
 from headrace_orchestration.parity.reasons import (
     REASONS,
     Evidence,
@@ -35,97 +39,13 @@ from headrace_orchestration.parity.reasons import (
     code_of,
     evidence_of,
 )
-from headrace_orchestration.parity.states import Status
 from headrace_orchestration.parity.values import Kernel, Values
-from headrace_streaming.job.config import JobConfig
 
 if TYPE_CHECKING:
     from headrace_features.kernel.arrays import Bools, Ints
     from headrace_orchestration.parity.states import ViewState
 
 _NO_PAIRS = np.empty(0, np.int64)
-
-
-@dataclass(frozen=True)
-class Differences:
-    """The rows of which one feature differs.
-
-    Attributes:
-        feature: its name.
-        row: the rows.
-        emitted: what the stream emitted.
-        expected: what it should be by the promise.
-        reason: the number of the reason for each.
-        evidence: the events that show it.
-    """
-
-    feature: str
-    row: Ints
-    emitted: pa.ChunkedArray
-    expected: pa.Array
-    reason: Ints
-    evidence: Evidence
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one promise for one view.
-
-    Attributes:
-        promise: P1, P2 or P3.
-        state: whose.
-        rows: how many rows were compared.
-        equal: how many of them have the same bits in every feature.
-        reasons: how many of the others have which reason.
-        differences: feature by feature.
-    """
-
-    promise: str
-    state: ViewState
-    rows: int
-    equal: int
-    reasons: Counter[Reason]
-    differences: tuple[Differences, ...] = field(repr=False)
-
-    @property
-    def unexplained(self) -> int:
-        """How many rows nothing explains."""
-        return self.reasons[Reason.UNEXPLAINED]
-
-    def lines(self) -> Iterator[dict[str, Any]]:
-        """The differences, one mapping for each row and feature."""
-        state = self.state
-        for one in self.differences:
-            order = np.argsort(one.evidence.row, kind="stable")
-            rows, events = one.evidence.row[order], one.evidence.event[order]
-            starts = np.searchsorted(rows, one.row)
-            ends = np.searchsorted(rows, one.row, side="right")
-            taken = pa.array(one.row)
-            told = zip(
-                state.asked.key.take(taken).to_pylist(),
-                state.asked.ids.take(taken).to_pylist(),
-                state.asked.time_ms[one.row].tolist(),
-                one.emitted.to_pylist(),
-                one.expected.to_pylist(),
-                one.reason.tolist(),
-                zip(starts.tolist(), ends.tolist(), strict=True),
-                strict=True,
-            )
-            shown = state.events.ids.take(pa.array(events)).to_pylist()
-            for key, event, time_ms, emitted, expected, reason, (start, end) in told:
-                yield {
-                    "promise": self.promise,
-                    "decisions": state.decisions.name,
-                    "view": state.view.name,
-                    "feature": one.feature,
-                    "entity": key,
-                    "event": event,
-                    "event_time": time_ms,
-                    "emitted": emitted,
-                    "expected": expected,
-                    "reason": str(REASONS[reason]),
-                    "explained_by": shown[start:end],
-                }
 
 
 class Comparison:
@@ -148,7 +68,8 @@ class Comparison:
     def final_state(self) -> Outcome:
         """P1: the newest complete decision of each entity."""
         asked = self._state.asked
-        complete = np.flatnonzero(asked.usable & (asked.status == Status.COMPLETE))
+        answered = np.isin(asked.status, [Status.COMPLETE, Status.INCOMPLETE])
+        complete = np.flatnonzero(asked.usable & answered)
         order = complete[
             np.lexsort((asked.time_ms[complete], asked.sequence[complete], asked.entity[complete]))
         ]
@@ -156,7 +77,10 @@ class Comparison:
         newest[:-1] = asked.entity[order][1:] != asked.entity[order][:-1]
         rows = order[newest]
         found = self._kernel.last(rows)
-        return self._outcome("P1", rows, found, self._unlike(rows, found), None)
+        unlike = self._unlike(rows, found)
+        excused = _without(self._excused(rows, found), rows[unlike])
+        differs = unlike | np.isin(rows, excused.row)
+        return self._outcome("P1", rows, found, differs, excused)
 
     def as_it_happened_and_no_skew(self) -> tuple[Outcome, Outcome]:
         """P2 and P3: every decision."""
@@ -164,12 +88,16 @@ class Comparison:
         asked = state.asked
         everyone = np.arange(len(asked))
         batch = self._kernel.batch()
-        skewed = self._unlike(everyone, batch)
         # Where state and batch had the same events, batch's values are those of the state.
-        happened = skewed.copy()
+        happened = self._unlike(everyone, batch)
+        of_batch = self._excused(everyone, batch)
+        skewed = happened.copy()
+        skewed[of_batch.row] = True
         uncertain = self._kernel.uncertain()
         pairs: list[Evidence] = []
         told: list[tuple[Ints, Values]] = []
+        certain = np.setdiff1d(everyone, uncertain)
+        excused = [_without(of_batch, uncertain)]
         for seen in self._kernel.seen(uncertain):
             found = self._kernel.of(seen)
             wrong = self._unlike(seen.rows, found)
@@ -177,67 +105,90 @@ class Comparison:
             evidence = evidence_of(state, seen)
             shown = skewed[evidence.row] & ~happened[evidence.row]
             pairs.append(_picked(evidence, shown))
-            bad = np.flatnonzero(wrong)
+            excused.append(self._excused(seen.rows, found))
+            bad = np.flatnonzero(wrong | np.isin(seen.rows, excused[-1].row))
             told.append((seen.rows[bad], _taken(found, bad)))
         late = np.flatnonzero(asked.status == Status.LATE)
         pairs.append(self._lateness(late, happened))
-        happened[asked.status == -1] = True
-        usable = asked.usable
-        rows = np.flatnonzero(usable)
-        regular = np.setdiff1d(np.flatnonzero(happened & usable), uncertain)
-        told.append((regular, _taken(batch, regular)))
+        happened[self._groundless()] = True
+        pairs.append(_without(of_batch, np.flatnonzero(happened)))
+        why = _without(_joined(excused), np.flatnonzero(happened | ~asked.usable))
+        troubled = certain[happened[certain] | np.isin(certain, why.row)]
+        told.append((troubled, _taken(batch, troubled)))
         return (
-            self._as_happened(rows, happened & usable, told),
+            self._as_happened(happened, why, told),
             self._outcome("P3", everyone, batch, skewed, _joined(pairs)),
         )
 
+    def _groundless(self) -> Bools:
+        """Rows with a status that nobody knows, or that call known features incomplete."""
+        status = self._state.asked.status
+        unknown = np.zeros(len(status), np.bool_)
+        for excuse in self._state.excuses.values():
+            unknown |= excuse == code_of(Reason.INCOMPLETE)
+        result: Bools = (status == -1) | ((status == Status.INCOMPLETE) & ~unknown)
+        return result
+
+    def _excused(self, rows: Ints, found: Values) -> Evidence:
+        """Rows that differ in features that they are not held to, with the reasons."""
+        taken = pa.array(rows)
+        parts = []
+        for name, excuse in self._state.excuses.items():
+            some = excuse[rows] != 0
+            some &= ~same(self._emitted[name].take(taken), found.columns[name])
+            parts.append(Evidence(rows[some], np.full(int(some.sum()), -1), excuse[rows[some]]))
+        return _joined(parts)
+
     def _unlike(self, rows: Ints, found: Values) -> Bools:
-        """Which rows were emitted with other bits, or with another status."""
-        status = self._state.asked.status[rows]
+        """Which rows were emitted with other bits than they are held to, or another status."""
+        status, excuses = self._state.asked.status[rows], self._state.excuses
         unlike = np.zeros(len(rows), np.bool_)
         taken = pa.array(rows)
         for name, expected in found.columns.items():
-            unlike |= ~same(self._emitted[name].take(taken), expected)
-        unlike |= (status == Status.OVERFLOW) != found.overflow
+            differs = ~same(self._emitted[name].take(taken), expected)
+            unlike |= differs & (excuses[name][rows] == 0) if name in excuses else differs
+        overflow = status == Status.OVERFLOW
+        unlike |= (overflow != found.overflow) & ~self._state.lost[rows]
         return unlike
 
     def _lateness(self, late: Ints, happened: Bools) -> Evidence:
         """Rows that tell no values since their event came too late: is that so?"""
         state = self._state
         newest = self._kernel.newest_event(late)
-        lateness_ms = JobConfig(kafka={}).lateness_ms
-        true = newest >= 0
-        clock_ms = state.events.time_ms[newest]
-        true &= state.asked.time_ms[late] < clock_ms - lateness_ms
+        silent = np.ones(len(late), np.bool_)
         for column in self._emitted.values():
-            true &= pc.is_null(column.take(pa.array(late))).to_numpy()
-        happened[late] = ~true
+            silent &= pc.is_null(column.take(pa.array(late))).to_numpy()
+        true = silent & (newest >= 0)
+        if len(late) and len(state.events):
+            clock_ms = state.events.time_ms[newest]
+            true &= state.asked.time_ms[late] < clock_ms - state.asked.lateness_ms[late]
+        # Where events are not there, one of them may have been the newest.
+        happened[late] = ~(true | (silent & state.lost[late]))
         return Evidence(
             late[true], newest[true], np.full(int(true.sum()), code_of(Reason.LATE), np.int64)
         )
 
-    def _as_happened(self, rows: Ints, wrong: Bools, told: list[tuple[Ints, Values]]) -> Outcome:
+    def _as_happened(
+        self, wrong: Bools, excused: Evidence, told: list[tuple[Ints, Values]]
+    ) -> Outcome:
+        rows = np.flatnonzero(self._state.asked.usable)
+        troubled = wrong.copy()
+        troubled[excused.row] = True
         differences: list[Differences] = []
         for some, found in told:
-            inside = np.flatnonzero(wrong[some])
+            inside = np.flatnonzero((troubled & self._state.asked.usable)[some])
             taken = _taken(found, inside)
-            differences.extend(self._differences(some[inside], taken, None))
-        reasons = Counter({Reason.UNEXPLAINED: int(wrong.sum())})
-        equal = len(rows) - int(wrong.sum())
+            differences.extend(self._differences(some[inside], taken, excused))
+        some = rows[troubled[rows]]
+        reasons = _counted(_least(some, excused))
+        equal = len(rows) - len(some)
         return Outcome("P2", self._state, len(rows), equal, reasons, tuple(differences))
 
     def _outcome(
         self, promise: str, rows: Ints, found: Values, unlike: Bools, evidence: Evidence | None
     ) -> Outcome:
         some = np.flatnonzero(unlike)
-        reason = _least(rows[some], evidence)
-        reasons = Counter(
-            {
-                REASONS[code]: int(count)
-                for code, count in enumerate(np.bincount(reason, minlength=len(REASONS)))
-                if count
-            }
-        )
+        reasons = _counted(_least(rows[some], evidence))
         differences = self._differences(rows[some], _taken(found, some), evidence)
         equal = len(rows) - len(some)
         return Outcome(promise, self._state, len(rows), equal, reasons, tuple(differences))
@@ -256,11 +207,15 @@ class Comparison:
             reason = np.full(len(some), code_of(Reason.UNEXPLAINED), np.int64)
             if evidence is not None:
                 of_rows = _of_rows(evidence, some)
+                of_rows = _picked(of_rows, of_rows.event >= 0)
                 late = of_rows.reason == code_of(Reason.LATE)
                 shown = _joined([_picked(of_rows, late), of_rows.inside(self._state, feature)])
                 # Where a sum is outside int64 a row has no features at all.
                 reason = _least(some, shown)
                 reason = np.where(reason == 0, _least(some, of_rows), reason)
+            excuse = self._state.excuses.get(feature.name)
+            if excuse is not None:
+                reason = np.where(excuse[some] > 0, excuse[some], reason)
             taken = pa.array(unlike)
             yield Differences(
                 feature.name,
@@ -270,6 +225,16 @@ class Comparison:
                 reason,
                 shown,
             )
+
+
+def _counted(reason: Ints) -> Counter[Reason]:
+    """How many rows have which reason."""
+    counts = np.bincount(reason, minlength=len(REASONS)).tolist()
+    return Counter({REASONS[code]: count for code, count in enumerate(counts) if count})
+
+
+def _without(evidence: Evidence, rows: Ints) -> Evidence:
+    return _picked(evidence, ~np.isin(evidence.row, rows))
 
 
 def _taken(found: Values, rows: Ints) -> Values:

@@ -25,6 +25,14 @@ class Reason(StrEnum):
     UNEXPLAINED = "unexplained"
     #: The event itself came so late that its view answers nothing.
     LATE = "late"
+    #: The decision was made before the feature was declared.
+    NOT_DECLARED = "not declared yet"
+    #: The feature was added to a job that had not seen all of its window.
+    INCOMPLETE = "incomplete"
+    #: The window may reach events that the broker has deleted since.
+    DELETED = "no longer comparable"
+    #: The window may reach events of the lake with which the job began.
+    HISTORY = "begun with the lake"
     #: An event was refused: its part of the state was no longer held.
     TOO_OLD = "too old"
     #: An event was refused: the entity had as many single events as it may.
@@ -65,7 +73,7 @@ class Evidence:
 
     Attributes:
         row: of each pair the row.
-        event: of each pair the event.
+        event: of each pair the event; -1 where no event shows it.
         reason: of each pair the number of the reason.
     """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -146,11 +146,44 @@ class DecisionLog:
         decisions: the declaration.
         table: a row for each: `id`, `epoch`, `partition`, `offset`, `flagged`, `rules`, each
             column of the event as `event.NAME`, each feature as `VIEW__FEATURE`, and of each view
-            `sequence.VIEW` and `status.VIEW`.
+            `sequence.VIEW` and `status.VIEW`; `lacking` names the features that the record does
+            not have, since they were declared later.
     """
 
     decisions: Decisions
     table: pa.Table
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """From where on a source's topic tells what the states of a run were made of.
+
+    Attributes:
+        first: by partition, the offset that the run began with.
+        told: by partition, the offset from which on there are all records and all that was told
+            of them; what came before was deleted.
+        history: whether the states were made of other events before the first.
+    """
+
+    first: Mapping[int, int] = field(default_factory=dict)
+    told: Mapping[int, int] = field(default_factory=dict)
+    history: bool = False
+
+    @property
+    def offsets(self) -> dict[int, int]:
+        """By partition the offset that the recording begins with."""
+        partitions = {*self.first, *self.told}
+        return {one: max(self.first.get(one, 0), self.told.get(one, 0)) for one in partitions}
+
+    @property
+    def deleted(self) -> bool:
+        """Whether the run was given records that are there no more."""
+        return any(told > self.first.get(partition, 0) for partition, told in self.told.items())
+
+    @property
+    def whole(self) -> bool:
+        """Whether the recording has everything that the states were made of."""
+        return not self.history and not self.deleted
 
 
 @dataclass(frozen=True)
@@ -163,6 +196,11 @@ class Recording:
         ledger: the entries of `late-events`, see `LEDGER_SCHEMA`.
         dead_letters: the entries of `dead-letters`, see `DEAD_LETTER_SCHEMA`.
         modes: by epoch, when events were absorbed.
+        lateness_ms: by epoch, how late an event may have been and count in full.
+        begins: by source, from where on all is there; whatever isn't named is there as a whole.
+        added: the features, named as in decisions, that were not declared all the time.
+        decided_before: by declaration, the records that former runs have decided.
+        gone: by declaration, how many decisions are left out since their records were deleted.
     """
 
     sources: Mapping[str, SourceLog]
@@ -170,6 +208,15 @@ class Recording:
     ledger: pa.Table
     dead_letters: pa.Table
     modes: Mapping[int, str]
+    lateness_ms: Mapping[int, int] = field(default_factory=dict)
+    begins: Mapping[str, Beginning] = field(default_factory=dict)
+    added: frozenset[str] = frozenset()
+    decided_before: Mapping[str, Ints] = field(default_factory=dict)
+    gone: Mapping[str, int] = field(default_factory=dict)
+
+    def begin(self, source: str) -> Beginning:
+        """From where on all of a source is there."""
+        return self.begins.get(source, Beginning())
 
     @property
     def ordered(self) -> bool:

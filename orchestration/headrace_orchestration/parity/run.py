@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headrace_orchestration.parity.accounts import accounts_of, faults_of_dead_letters
-from headrace_orchestration.parity.promises import Comparison, Outcome
+from headrace_orchestration.parity.promises import Comparison
 from headrace_orchestration.parity.sampling import Sample, sampled, wrong_rules
 from headrace_orchestration.parity.states import state_of
 from headrace_schemas.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from headrace_orchestration.parity.findings import Finding
+    from headrace_orchestration.parity.outcomes import Outcome
     from headrace_orchestration.parity.recording import Recording
 
 
@@ -29,6 +30,8 @@ class Parity:
         bad: by source, how many others.
         decided: by declaration, how many decisions.
         waiting: how many events wait for the watermark.
+        gone: how many decisions can't be compared any more: their records were deleted.
+        from_lake: whether the run began with what the lake had.
         findings: what is wrong with the accounts.
         outcomes: promise by promise, view by view.
         samples: what the oracle said, view by view.
@@ -39,6 +42,8 @@ class Parity:
     bad: dict[str, int]
     decided: dict[str, int]
     waiting: int
+    gone: int
+    from_lake: bool
     findings: tuple[Finding, ...]
     outcomes: tuple[Outcome, ...] = field(repr=False)
     samples: tuple[Sample, ...] = field(repr=False)
@@ -109,6 +114,8 @@ def compare(
         bad={name: len(source.bad) for name, source in recording.sources.items()},
         decided=decided,
         waiting=waiting,
+        gone=sum(recording.gone.values()),
+        from_lake=any(begin.history for begin in recording.begins.values()),
         # Two views of one source tell the same of it.
         findings=tuple(dict.fromkeys(findings)),
         outcomes=tuple(sorted(outcomes, key=lambda outcome: outcome.promise)),

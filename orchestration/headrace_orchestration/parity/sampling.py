@@ -14,9 +14,9 @@ from headrace_features import oracle
 from headrace_features.decisions import fired
 from headrace_features.definitions.views import SEPARATOR
 from headrace_features.oracle import SpineRow
+from headrace_orchestration.parity.asked import Status
 from headrace_orchestration.parity.findings import Fault, Finding
 from headrace_orchestration.parity.sequences import NEVER
-from headrace_orchestration.parity.states import Status
 from headrace_schemas.columns import ColumnType
 from headrace_schemas.errors import BadRecordError
 
@@ -67,11 +67,16 @@ def sampled(state: ViewState, emitted: pa.Table, entities: int) -> Sample:
         taken = taken[np.lexsort((events.available_ms[taken], events.place[taken]))]
         history = events.table.take(pa.array(taken)).to_pylist()
         for row in members.tolist():
-            if asked.status[row] == Status.LATE:
+            held = _held(state, row)
+            if asked.status[row] == Status.LATE or not held:
                 continue
             rows += 1
             picked.append(row)
-            found = list(_unlike(state, emitted, row, history, taken))
+            found = [
+                line
+                for line in _unlike(state, emitted, row, history, taken)
+                if line["feature"] in held
+            ]
             lines.extend(found)
             unlike += bool(found)
     return Sample(
@@ -86,6 +91,9 @@ def wrong_rules(decisions: Decisions, table: pa.Table, rows: Ints) -> Iterator[F
         f"{view.name}{SEPARATOR}{name}" for view in decisions.views for name in view.feature_names
     ]
     for told in table.take(pa.array(rows)).to_pylist():
+        if told["lacking"]:
+            # By other definitions.
+            continue
         event = {name: told[column] for name, column in columns.items()}
         rules = fired(decisions, event, {name: told[name] for name in features})
         if tuple(told["rules"]) != rules or told["flagged"] != bool(rules):
@@ -109,6 +117,12 @@ def _chosen(state: ViewState, entities: int) -> list[int]:
         if fit[code]
     )
     return [code for _, _, code in hashed[:entities]]
+
+
+def _held(state: ViewState, row: int) -> set[str]:
+    """The features that a decision is held to."""
+    excused = {name for name, excuse in state.excuses.items() if excuse[row]}
+    return {*state.view.feature_names} - excused
 
 
 def _unlike(

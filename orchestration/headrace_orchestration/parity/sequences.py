@@ -50,12 +50,12 @@ def told_places(entity: Ints, available_ms: Ints, sequence: Ints, *, ordered: bo
         ordered: whether instants were taken in as a whole.
     """
     if ordered:
-        place = _instants(entity, available_ms)
+        place = instants(entity, available_ms)
         wrong = (sequence != UNKNOWN) & (sequence != place)
     else:
         order = np.lexsort((sequence, entity))
         place = np.empty(len(entity), np.int64)
-        place[order] = _ranks(entity[order])
+        place[order] = ranks(entity[order])
         wrong = sequence != place
     broken: dict[int, tuple[str, tuple[int, ...]]] = {}
     suspects = np.unique(entity[wrong])
@@ -87,7 +87,7 @@ def fact_places(entity: Ints, available_ms: Ints, sending: Sending, *, ordered: 
     come in the order of sending.
     """
     if ordered:
-        return _instants(entity, available_ms)
+        return instants(entity, available_ms)
     partition = sending.partition
     by_entity = np.lexsort((partition, entity))
     changes = np.zeros(len(entity), np.bool_)
@@ -98,11 +98,11 @@ def fact_places(entity: Ints, available_ms: Ints, sending: Sending, *, ordered: 
     when = np.where(divided[entity], sending.sent_ms, 0)
     order = np.lexsort((sending.offset, partition, when, entity))
     place = np.empty(len(entity), np.int64)
-    place[order] = _ranks(entity[order])
+    place[order] = ranks(entity[order])
     return place
 
 
-def _ranks(entity: Ints) -> Ints:
+def ranks(entity: Ints) -> Ints:
     """1, 2, 3, … for each run of equal entities."""
     rank = np.arange(1, len(entity) + 1)
     first = np.ones(len(entity), np.bool_)
@@ -111,10 +111,10 @@ def _ranks(entity: Ints) -> Ints:
     return rank - np.repeat(starts, np.diff(np.append(starts, len(entity))))
 
 
-def _instants(entity: Ints, available_ms: Ints) -> Ints:
+def instants(entity: Ints, available_ms: Ints) -> Ints:
     """For each event how many of its entity there are up to and with its instant."""
     order = np.lexsort((available_ms, entity))
-    rank = _ranks(entity[order])
+    rank = ranks(entity[order])
     last = np.ones(len(order), np.bool_)
     last[:-1] = (np.diff(entity[order]) != 0) | (np.diff(available_ms[order]) != 0)
     ends = np.flatnonzero(last)

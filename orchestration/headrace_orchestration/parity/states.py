@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,61 +16,35 @@ from headrace_orchestration.parity.accounts import (
     stopped,
     taken_as_duplicates,
 )
+from headrace_orchestration.parity.asked import Asked, Status
+from headrace_orchestration.parity.excuses import excuses_of
 from headrace_orchestration.parity.findings import Fault, Finding
+from headrace_orchestration.parity.losses import (
+    Loss,
+    Numbered,
+    lost_events,
+    lost_facts,
+    places_beside,
+)
 from headrace_orchestration.parity.recording import places_of
 from headrace_orchestration.parity.sequences import (
     NEVER,
     UNKNOWN,
     Sending,
     fact_places,
-    told_places,
 )
+from headrace_streaming.job.config import JobConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from headrace_features.definitions.decisions import Decisions
     from headrace_features.definitions.views import FeatureView
     from headrace_features.kernel.arrays import Bools, Ints
     from headrace_orchestration.parity.accounts import Accounts
-    from headrace_orchestration.parity.recording import Recording, SourceLog
+    from headrace_orchestration.parity.recording import Beginning, Recording, SourceLog
 
 _POSITION = "__position"
-
-
-class Status(IntEnum):
-    """What a decision says of a view's features."""
-
-    COMPLETE = 0
-    LATE = 1
-    OVERFLOW = 2
-
-
-@dataclass(frozen=True)
-class Asked:
-    """The decisions that asked a view.
-
-    Attributes:
-        entity: of each the code of the entity.
-        key: of each the entity's key, as text.
-        time_ms: as of when.
-        sequence: how many events the state had taken in.
-        status: what it says of the features.
-        ids: the dedup keys of the decided events.
-        usable: which belong to an entity whose numbers are in order.
-    """
-
-    entity: Ints
-    key: pa.ChunkedArray
-    time_ms: Ints
-    sequence: Ints
-    status: Ints
-    ids: pa.ChunkedArray
-    usable: Bools
-
-    def __len__(self) -> int:
-        """How many there are."""
-        return len(self.entity)
 
 
 @dataclass(frozen=True)
@@ -118,6 +91,9 @@ class ViewState:
         events: what there was.
         entities: above all codes of entities.
         findings: what is wrong with the numbers.
+        excuses: of features that not every decision can have the value of, by decision the number
+            of the reason why it doesn't; 0 where it can.
+        lost: the decisions of which the state had events that are not there.
     """
 
     decisions: Decisions
@@ -128,6 +104,8 @@ class ViewState:
     events: Absorbed
     entities: int
     findings: tuple[Finding, ...]
+    excuses: Mapping[str, Ints]
+    lost: Bools
 
     @property
     def label(self) -> str:
@@ -145,13 +123,18 @@ def state_of(
     join_key = view.entity.join_key
     first_key = decisions.views[0].entity.join_key if own else join_key
     left_out = taken_as_duplicates(recording, decisions, log, first_key)
-    findings = list(faults_of_duplicates(decisions.name, log, left_out, log.events[first_key]))
+    begin = recording.begin(log.source.name)
+    findings: list[Finding] = []
+    if begin.whole:
+        # Else the one that was taken may be among those that are not there.
+        findings.extend(faults_of_duplicates(decisions.name, log, left_out, log.events[first_key]))
     gone = stopped(recording, decisions, view, log)
     wanted = ~left_out
     if own:
         # Of the decided source those with a decision, or that should have one or came near it.
         wanted[:] = False
-        for some in (accounts.record, accounts.undecided, dead_events(recording, log)):
+        dead = dead_events(recording, log)
+        for some in (accounts.record, accounts.undecided, accounts.before, dead):
             wanted[some] = True
     wanted |= log.first
     wanted[gone] = False
@@ -168,60 +151,82 @@ def state_of(
         status=_statuses(accounts.log[f"status.{view.name}"]),
         ids=accounts.log["id"],
         usable=np.ones(len(row_key), np.bool_),
+        lateness_ms=_latenesses(recording, accounts.log),
     )
+    entities = int(codes.max(initial=-1)) + 1
     sequence = np.full(len(log.place), UNKNOWN, np.int64)
     if own:
         sequence[accounts.record] = asked.sequence
     refused, late = _refusals(recording, decisions, view, log, sequence, own=own)
     taken = ~left_out[position] & ~_flagged(refused, position)
     refused |= dict.fromkeys(np.flatnonzero(left_out).tolist(), "duplicate")
-    place = np.full(len(position), NEVER, np.int64)
-    available_ms = log.available_ms[position]
     some = position[taken]
+    events = Numbered(entity[taken], log.available_ms[some], sequence[some], log.partition[some])
+    loss = _loss(begin, events, asked, entities, own=own, ordered=recording.ordered)
+    place = np.full(len(position), NEVER, np.int64)
+    where = f"{decisions.name}: {view.name}"
     if own:
-        told = told_places(
-            entity[taken], available_ms[taken], sequence[some], ordered=recording.ordered
-        )
+        told = places_beside(events, loss, ordered=recording.ordered)
         place[taken] = told.place
         ids = log.ids.take(pa.array(some))
         for code, (what, members) in told.broken.items():
             asked.usable[asked.entity == code] = False
             names = ", ".join(str(ids[member].as_py()) for member in members)
             key = event_key[int(np.flatnonzero(entity == code)[0])].as_py()
-            message = f"{join_key} {key}: {what}"
-            findings.append(
-                Finding(Fault.SEQUENCE, f"{decisions.name}: {view.name}", names, message)
-            )
+            findings.append(Finding(Fault.SEQUENCE, where, names, f"{join_key} {key}: {what}"))
     else:
-        place[taken] = fact_places(
+        place[taken] = loss.count[entity[taken]] + fact_places(
             entity[taken],
-            available_ms[taken],
+            log.available_ms[some],
             Sending(log.sent_ms[some], log.partition[some], log.place[some]),
             ordered=recording.ordered,
         )
-    entities = int(codes.max(initial=-1)) + 1
-    counts = np.bincount(entity[taken], minlength=entities)
-    beyond = asked.usable & ((asked.sequence > counts[asked.entity]) | (asked.sequence < 0))
-    for row in np.flatnonzero(beyond).tolist():
-        told_number, most = asked.sequence[row], counts[asked.entity[row]]
-        message = f"{join_key} {row_key[row].as_py()}: {told_number} is told, of {most} events"
-        event = str(asked.ids[row].as_py())
-        findings.append(Finding(Fault.SEQUENCE, f"{decisions.name}: {view.name}", event, message))
-    asked.usable[beyond] = False
-    events = Absorbed(
-        table=table,
-        entity=entity,
-        time_ms=log.time_ms[position],
-        available_ms=available_ms,
-        place=place,
-        batch=log.first[position],
-        late=late[position],
-        refused=[refused.get(one, "") for one in position.tolist()] if refused else [],
-        ids=log.ids.take(pa.array(position)),
-    )
+    most = loss.most(np.bincount(entity[taken], minlength=entities))
+    findings.extend(_beyond(asked, most, where, join_key))
     return ViewState(
-        decisions, view, own, recording.ordered, asked, events, entities, tuple(findings)
+        decisions=decisions,
+        view=view,
+        own=own,
+        ordered=recording.ordered,
+        asked=asked,
+        events=Absorbed(
+            table=table,
+            entity=entity,
+            time_ms=log.time_ms[position],
+            available_ms=log.available_ms[position],
+            place=place,
+            batch=log.first[position],
+            late=late[position],
+            refused=[refused.get(one, "") for one in position.tolist()] if refused else [],
+            ids=log.ids.take(pa.array(position)),
+        ),
+        entities=entities,
+        findings=tuple(findings),
+        excuses=excuses_of(recording, view, accounts.log, asked, loss),
+        lost=loss.some[asked.entity],
     )
+
+
+def _loss(  # noqa: PLR0913 - what there is, and how it was taken in
+    begin: Beginning, events: Numbered, asked: Asked, entities: int, *, own: bool, ordered: bool
+) -> Loss:
+    """Which numbers of a state belong to events that the recording does not have."""
+    if begin.whole:
+        return Loss.none(entities)
+    if own:
+        return lost_events(events, entities, ordered=ordered)
+    counts = np.bincount(events.entity, minlength=entities)
+    return lost_facts(counts, asked.entity, asked.sequence, later=begin.deleted)
+
+
+def _beyond(asked: Asked, most: Ints, where: str, join_key: str) -> Iterator[Finding]:
+    """Decisions that tell more events than there are; they are not usable."""
+    beyond = asked.usable & ((asked.sequence > most[asked.entity]) | (asked.sequence < 0))
+    for row in np.flatnonzero(beyond).tolist():
+        key, told = asked.key[row].as_py(), asked.sequence[row]
+        message = f"{join_key} {key}: {told} is told, of {most[asked.entity[row]]} events"
+        yield Finding(Fault.SEQUENCE, where, str(asked.ids[row].as_py()), message)
+    asked.usable[beyond] = False
 
 
 def _inputs(view: FeatureView, log: SourceLog, position: Ints) -> tuple[Ints, pa.Table]:
@@ -266,6 +271,15 @@ def _refusals(  # noqa: PLR0913 - where the entries are and what they are held t
 
 def _flagged(refused: dict[int, str], position: Ints) -> Bools:
     return np.isin(position, np.array(sorted(refused), np.int64))
+
+
+def _latenesses(recording: Recording, table: pa.Table) -> Ints:
+    """By decision, the lateness of the deployment that made it."""
+    epochs = table["epoch"].to_numpy()
+    result = np.full(len(epochs), JobConfig(kafka={}).lateness_ms)
+    for epoch, lateness_ms in recording.lateness_ms.items():
+        result[epochs == epoch] = lateness_ms
+    return result
 
 
 def _statuses(told: pa.ChunkedArray) -> Ints:

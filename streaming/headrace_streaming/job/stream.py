@@ -8,19 +8,26 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from headrace_features.project import load_project
 from headrace_features.stream_plan.plan import plan_json
 from headrace_schemas.settings import load
+from headrace_streaming.job.announcement import announcement_of
 from headrace_streaming.job.assembly import assemble, history_job_name, job_name
 from headrace_streaming.job.config import Mode, StateBackend
 from headrace_streaming.job.environment import new_environment, restored_from
 from headrace_streaming.job.options import job_config
 from headrace_streaming.kafka.clients import connector_properties, kafka_config
 from headrace_streaming.kafka.epochs import Announcement, claim_epoch
+from headrace_streaming.kafka.reading import ends
 from headrace_streaming.kafka.topics import create_topics, topics_of
+
+if TYPE_CHECKING:
+    from headrace_features.project import Project
 
 
 def main() -> None:
@@ -34,17 +41,18 @@ def main() -> None:
     project = load_project(settings)
     plan = plan_json(project)
     kafka = kafka_config(settings)
-    create_topics(kafka, topics_of(project))
+    made = create_topics(kafka, topics_of(project))
     config = job_config(settings, connector_properties(kafka), 0, bounded=bounded)
     config = replace(config, history=history, starts=starts)
     environment = new_environment(config)
     name = job_name(project.name) if history is None else history_job_name(project.name)
-    announced = Announcement(
+    if history is None:
+        announced = announcement_of(
+            project, config, restored_from(environment), _oldest(kafka, project, made)
+        )
+    else:
         # What makes state out of history is no deployment of the project.
-        project=project.name if history is None else name,
-        mode=config.mode,
-        restored_from=restored_from(environment),
-    )
+        announced = Announcement(project=name, mode=config.mode)
     config = replace(config, epoch=claim_epoch(kafka, announced))
     assemble(environment, plan, config)
     environment.execute_async(name)
@@ -54,6 +62,20 @@ def _starts(told: str) -> dict[str, dict[int, int]]:
     return {
         source: {int(partition): offset for partition, offset in offsets.items()}
         for source, offsets in json.loads(told).items()
+    }
+
+
+def _oldest(
+    kafka: Mapping[str, str], project: Project, made: Collection[str]
+) -> dict[str, dict[int, int]]:
+    """By source and partition the offset of the oldest record, but of topics just made.
+
+    Those aren't known everywhere yet, and begin with 0.
+    """
+    return {
+        name: {partition: oldest for partition, (oldest, _) in ends(kafka, source.topic).items()}
+        for name, source in project.sources.items()
+        if source.topic not in made
     }
 
 

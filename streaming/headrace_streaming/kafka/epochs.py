@@ -14,17 +14,33 @@ _TIMEOUT_S = 10.0
 
 
 class Announcement(msgspec.Struct, frozen=True, kw_only=True):
-    """What a deployment tells of itself.
+    """What a deployment tells of itself; older ones have told less.
 
     Attributes:
         project: whose job it is.
         mode: when events are absorbed.
         restored_from: the state that it goes on from; None begins anew.
+        bootstrapped: whether that state was made of the lake's events, by no earlier deployment.
+        starts: by source and partition, the offset of the first record that its state is made of
+            if it goes on from no earlier deployment.
+        lateness_ms: how late an event may be and still count in full.
+        out_of_orderness_ms: how far the watermark is behind the newest event of a partition.
+        features: by view, the features that it declares.
     """
 
     project: str
     mode: str
     restored_from: str | None = None
+    bootstrapped: bool = False
+    starts: dict[str, dict[int, int]] | None = None
+    lateness_ms: int | None = None
+    out_of_orderness_ms: int | None = None
+    features: dict[str, list[str]] | None = None
+
+    @property
+    def anew(self) -> bool:
+        """Whether it goes on from no earlier deployment."""
+        return self.restored_from is None or self.bootstrapped
 
 
 class Deployed(msgspec.Struct, frozen=True):
@@ -69,10 +85,15 @@ def deployments(config: Mapping[str, str], project: str) -> list[Deployed]:
     found = []
     for batch in records_now(config, DEPLOYMENTS):
         for message in batch:
-            told = msgspec.json.decode(message.value() or b"")
-            # Others tell that a deployment has begun to work.
-            if told.get("project") == project:
-                announcement = msgspec.convert(told, Announcement)
+            told = announced(message.value() or b"")
+            if told is not None and told.project == project:
                 epoch = (message.offset() or 0) + 1
-                found.append(Deployed(epoch, message.timestamp()[1], announcement))
+                found.append(Deployed(epoch, message.timestamp()[1], told))
     return found
+
+
+def announced(value: bytes) -> Announcement | None:
+    """What a record of the topic announces; None if it tells that a deployment begins to work."""
+    if "project" not in msgspec.json.decode(value):
+        return None
+    return msgspec.json.decode(value, type=Announcement)

@@ -1,0 +1,50 @@
+"""What a deployment tells of itself, so that what it did can be checked when it is long gone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from headrace_features.decisions import decisions_of
+from headrace_streaming.kafka.epochs import Announcement
+
+if TYPE_CHECKING:
+    from headrace_features.project import Project
+    from headrace_streaming.job.config import JobConfig
+
+
+def announcement_of(
+    project: Project,
+    config: JobConfig,
+    restored_from: str | None,
+    oldest: Mapping[str, Mapping[int, int]],
+) -> Announcement:
+    """What one deployment of a project's job tells of itself.
+
+    Args:
+        project: whose job it is.
+        config: what the job is told.
+        restored_from: the state that it goes on from, if any.
+        oldest: by source and partition, the offset of the oldest record.
+    """
+    announced = Announcement(
+        project=project.name,
+        mode=config.mode,
+        restored_from=restored_from,
+        bootstrapped=restored_from is not None and bool(config.starts),
+        lateness_ms=config.lateness_ms,
+        out_of_orderness_ms=config.out_of_orderness_ms,
+        features={
+            view.name: list(view.feature_names)
+            for one in decisions_of(project)
+            for view in one.views
+        },
+    )
+    if not announced.anew:
+        return announced
+    starts = {
+        source: {**offsets, **config.starts.get(source, {})} for source, offsets in oldest.items()
+    }
+    return replace(announced, starts=starts)
