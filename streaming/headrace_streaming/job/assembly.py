@@ -9,7 +9,16 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from headrace_schemas.topics import MOST_OUTPUT_BYTES, PARTITIONS, history_topic
+from headrace_schemas.topics import (
+    ALERTS,
+    DEAD_LETTERS,
+    DECISIONS,
+    FEATURE_UPDATES,
+    LATE_EVENTS,
+    MOST_OUTPUT_BYTES,
+    PARTITIONS,
+    history_topic,
+)
 from headrace_streaming.job.config import JobConfig, Mode
 
 if TYPE_CHECKING:
@@ -21,6 +30,8 @@ _OPERATOR = "io.headrace.operator.stream"
 # All sources keep pace with each other.
 _ALIGNED = "events"
 _ALIGNMENT_INTERVAL_MS = 100
+# Records that nobody waits for are sent together.
+_LINGER_MS = "20"
 
 
 def job_name(project: str) -> str:
@@ -58,27 +69,24 @@ class _Assembly:
     def build(self) -> None:
         """Wire sources, stages, rules and sinks."""
         events = {name: self._source(place) for place, name in enumerate(self._sources)}
-        dead = [self._side(stream, "DEAD") for stream in events.values()]
-        late: list[Any] = []
-        updates: list[Any] = []
+        aside = [self._side(stream, "ASIDE") for stream in events.values()]
         for place, decision in enumerate(self._plan["decisions"]):
             stream = events[decision["source"]]
             for number, stage in enumerate(decision["stages"]):
                 facts = self._facts(decision, stage)
                 stream = self._stage(place, number, stage, stream, [events[f] for f in facts])
-                dead.append(self._side(stream, "DEAD"))
-                late.append(self._side(stream, "LATE"))
-                updates.append(self._side(stream, "UPDATES"))
+                aside.append(self._side(stream, "ASIDE"))
             if self._config.history is not None:
                 continue
             decided = self._decided(place, decision["name"], stream)
             self._ledger(decided, decision["name"])
             if decision["rules"]:
-                self._sink(self._side(decided, "ALERTS"), "alerts", decision["name"])
+                alerts = self._side(decided, "ALERTS")
+                self._sink(alerts, [ALERTS], "0", f"alerts-{decision['name']}")
+        topics = [FEATURE_UPDATES]
         if self._config.history is None:
-            self._sink(_union(dead), "dead-letters", "all")
-            self._sink(_union(late), "late-events", "all")
-        self._sink(_union(updates), "feature-updates", "all")
+            topics += [DEAD_LETTERS, LATE_EVENTS]
+        self._sink(_union(aside), topics, _LINGER_MS, "aside")
 
     def _facts(self, decision: dict[str, Any], stage: dict[str, Any]) -> list[str]:
         """The sources of a stage's views besides the one that is decided on."""
@@ -180,7 +188,8 @@ class _Assembly:
 
     def _ledger(self, stream: Any, name: str) -> None:
         """Decisions, each committed once."""
-        builder = self._sink_builder("decisions").setDeliveryGuarantee(self._guarantee.EXACTLY_ONCE)
+        builder = self._sink_builder([DECISIONS], _LINGER_MS)
+        builder.setDeliveryGuarantee(self._guarantee.EXACTLY_ONCE)
         # Numbered, so that a deployment that is superseded never aborts what a newer one commits.
         builder.setTransactionalIdPrefix(f"{self._transactions(name)}-{self._config.epoch}")
         builder.setProperty("transaction.timeout.ms", str(self._config.transaction_timeout_ms))
@@ -189,16 +198,17 @@ class _Assembly:
         # Preparing and committing a transaction takes its time, in which no alert should wait.
         written.disableChaining()
 
-    def _sink(self, stream: Any, topic: str, label: str) -> None:
+    def _sink(self, stream: Any, topics: list[str], linger_ms: str, label: str) -> None:
         """Records that are sent at least once, without waiting for a checkpoint."""
-        builder = self._sink_builder(topic).setDeliveryGuarantee(self._guarantee.AT_LEAST_ONCE)
-        stream.sinkTo(builder.build()).name(topic).uid(f"sink-{topic}-{label}")
+        builder = self._sink_builder(topics, linger_ms)
+        builder.setDeliveryGuarantee(self._guarantee.AT_LEAST_ONCE)
+        stream.sinkTo(builder.build()).name(", ".join(topics)).uid(f"sink-{label}")
 
-    def _sink_builder(self, topic: str) -> Any:
+    def _sink_builder(self, topics: list[str], linger_ms: str) -> Any:
         builder = (
             self._jvm.org.apache.flink.connector.kafka.sink.KafkaSink.builder()
-            .setRecordSerializer(self._java("RecordSchema")(topic))
-            .setProperty("linger.ms", "0" if topic == "alerts" else "5")
+            .setRecordSerializer(self._java("RecordSchema")(topics))
+            .setProperty("linger.ms", linger_ms)
             .setProperty("compression.type", "lz4")
             .setProperty("max.request.size", str(MOST_OUTPUT_BYTES))
         )

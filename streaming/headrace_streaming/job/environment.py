@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from headrace_streaming.job.config import JobConfig
 
 #: A buffer that isn't full is sent after so long: the wait between two operators.
-_BUFFER_TIMEOUT_MS = 2
+_BUFFER_TIMEOUT_MS = 4
 _WATERMARK_INTERVAL_MS = 50
 _CHECKPOINT_TIMEOUT_MS = 600_000
 

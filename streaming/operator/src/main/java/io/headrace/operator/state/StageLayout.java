@@ -4,6 +4,7 @@ import io.headrace.operator.plan.ViewPlan;
 import java.io.IOException;
 import java.util.List;
 import org.apache.flink.core.memory.DataInputView;
+import org.apache.flink.core.memory.DataOutputSerializer;
 import org.apache.flink.core.memory.DataOutputView;
 
 /** How the state of a stage is made, written and read: its views, and the keys of its sources. */
@@ -11,6 +12,8 @@ public final class StageLayout {
     private static final int VERSION = 2;
     // Beside these events of its own an entity's state has only what each chunk comes to.
     private static final int CHUNK_EVENTS = 16;
+
+    private static final int START_BYTES = 512;
 
     final List<ViewPlan> views;
     final List<String> sources;
@@ -64,9 +67,24 @@ public final class StageLayout {
         return known.adopted(state);
     }
 
-    /** Writes a state; what is written begins with the version of its layout. */
+    /**
+     * Writes a state; what is written begins with the version of its layout.
+     *
+     * <p>Each checkpoint writes all states, and from one to the next most of them are unused.
+     */
     public void write(DataOutputView out, StageState given) throws IOException {
         StageState state = adopted(given);
+        byte[] written = state.written();
+        if (written == null) {
+            DataOutputSerializer fresh = new DataOutputSerializer(START_BYTES);
+            writeFields(fresh, state);
+            written = fresh.getCopyOfBuffer();
+            state.keep(written);
+        }
+        out.write(written);
+    }
+
+    private void writeFields(DataOutputView out, StageState state) throws IOException {
         out.writeByte(VERSION);
         out.writeLong(state.timer);
         for (long partitions : state.partitions) {

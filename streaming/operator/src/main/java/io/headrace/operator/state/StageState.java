@@ -11,6 +11,18 @@ public final class StageState {
     /** For each source the partitions that had events of the entity, a bit for each. */
     public final long[] partitions;
 
+    /**
+     * A state as it is written.
+     *
+     * @param uses how often the state had been used
+     * @param bytes what was written then
+     */
+    record Written(long uses, byte[] bytes) {}
+
+    private long uses;
+    // Of whoever wrote it last, in whatever thread: it counts only if the state is as it was then.
+    private Written written;
+
     final ViewState[] views;
     final SeenKeys[] seen;
     // Which plan the places of views and sources are of.
@@ -25,6 +37,7 @@ public final class StageState {
 
     /** Where the chunks of each view are, by its place; to be said before the state is used. */
     public void bind(ChunkStore[] stores) {
+        uses++;
         for (int place = 0; place < views.length; place++) {
             views[place].raw.bind(stores[place]);
         }
@@ -35,6 +48,17 @@ public final class StageState {
         for (ViewState view : views) {
             view.raw.release();
         }
+    }
+
+    /** What was written of the state, unless it was used since; else null. */
+    byte[] written() {
+        Written last = written;
+        return last != null && last.uses == uses ? last.bytes : null;
+    }
+
+    /** Keeps what was written of the state until it is used. */
+    void keep(byte[] bytes) {
+        written = new Written(uses, bytes);
     }
 
     /** The state of the view at a place of the stage. */

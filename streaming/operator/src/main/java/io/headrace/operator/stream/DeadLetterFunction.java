@@ -29,7 +29,7 @@ public final class DeadLetterFunction extends ProcessFunction<Envelope, Envelope
         if (event.reason == null) {
             out.collect(event);
         } else {
-            context.output(Outputs.DEAD, DeadLetters.record(sources.get(event.source), event));
+            context.output(Outputs.ASIDE, DeadLetters.record(sources.get(event.source), event));
         }
     }
 }

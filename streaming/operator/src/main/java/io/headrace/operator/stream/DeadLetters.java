@@ -17,6 +17,6 @@ final class DeadLetters {
             "headrace.reason", event.reason,
             "headrace.message", event.message,
         };
-        return new OutRecord(event.rawKey, event.raw, headers);
+        return new OutRecord(Outputs.DEAD_LETTERS, event.rawKey, event.raw, headers);
     }
 }

@@ -123,17 +123,21 @@ public final class DecisionFunction extends ProcessFunction<Envelope, OutRecord>
         }
         List<String> fired = fired(event);
         byte[] key = id.getBytes(StandardCharsets.UTF_8);
-        out.collect(new OutRecord(key, record.decision(event, fired)));
+        out.collect(new OutRecord(Outputs.DECISIONS, key, record.decision(event, fired)));
         byte[] alert = fired.isEmpty() ? null : record.alert(event, fired, false);
         switch (former.todo(event, id, alert)) {
-            case ALERT -> context.output(Outputs.ALERTS, new OutRecord(key, alert));
+            case ALERT -> context.output(Outputs.ALERTS, alert(key, alert));
             case RETRACTION -> {
                 byte[] retraction = record.alert(event, fired, true);
-                context.output(Outputs.ALERTS, new OutRecord(key, retraction));
+                context.output(Outputs.ALERTS, alert(key, retraction));
                 retracted.inc();
             }
             case NOTHING -> {}
         }
+    }
+
+    private static OutRecord alert(byte[] key, byte[] value) {
+        return new OutRecord(Outputs.ALERTS.getId(), key, value);
     }
 
     @Override

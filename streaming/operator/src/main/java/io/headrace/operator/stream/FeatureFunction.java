@@ -226,7 +226,7 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
         @Override
         public void ledgered(Envelope event, ViewPlan view, String reason, long sequence) {
             String name = view == null ? null : view.name();
-            context.output(Outputs.LATE, ledger.record(event, name, reason, sequence));
+            context.output(Outputs.ASIDE, ledger.record(event, name, reason, sequence));
             counters.computeIfAbsent(reason, this::counter).inc();
         }
 
@@ -243,7 +243,7 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
 
         @Override
         public void failed(Envelope event) {
-            context.output(Outputs.DEAD, DeadLetters.record(sources.get(event.source), event));
+            context.output(Outputs.ASIDE, DeadLetters.record(sources.get(event.source), event));
         }
     }
 }

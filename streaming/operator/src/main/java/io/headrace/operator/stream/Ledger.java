@@ -40,6 +40,6 @@ final class Ledger {
                             json.writeNumberField("partition", event.partition);
                             json.writeNumberField("offset", event.offset);
                         });
-        return new OutRecord(id.getBytes(StandardCharsets.UTF_8), value);
+        return new OutRecord(Outputs.LATE_EVENTS, id.getBytes(StandardCharsets.UTF_8), value);
     }
 }

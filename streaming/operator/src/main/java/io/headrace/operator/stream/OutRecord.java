@@ -1,7 +1,10 @@
 package io.headrace.operator.stream;
 
-/** A record for Kafka: what it is keyed by, and its bytes. */
+/** A record for Kafka: where it goes, what it is keyed by, and its bytes. */
 public final class OutRecord {
+    /** The topic. */
+    public String topic;
+
     /** Decides the partition; records of one key keep their order. */
     public byte[] key;
 
@@ -18,12 +21,13 @@ public final class OutRecord {
     public OutRecord() {}
 
     /** A record of a key and a value. */
-    public OutRecord(byte[] key, byte[] value) {
-        this(key, value, null);
+    public OutRecord(String topic, byte[] key, byte[] value) {
+        this(topic, key, value, null);
     }
 
     /** A record with headers: names and values in turn. */
-    public OutRecord(byte[] key, byte[] value, String[] headers) {
+    public OutRecord(String topic, byte[] key, byte[] value, String[] headers) {
+        this.topic = topic;
         this.key = key;
         this.value = value;
         this.headers = headers;

@@ -40,6 +40,7 @@ public final class OutRecordSerializer extends TypeSerializerSingleton<OutRecord
 
     @Override
     public void serialize(OutRecord record, DataOutputView out) throws IOException {
+        Scalars.write(out, record.topic);
         Scalars.writeBytes(out, record.key);
         Scalars.writeBytes(out, record.value);
         Scalars.write(out, record.placedBy);
@@ -53,6 +54,7 @@ public final class OutRecordSerializer extends TypeSerializerSingleton<OutRecord
 
     @Override
     public OutRecord deserialize(DataInputView in) throws IOException {
+        String topic = (String) Scalars.read(in);
         byte[] key = Scalars.readBytes(in);
         byte[] value = Scalars.readBytes(in);
         String placedBy = (String) Scalars.read(in);
@@ -61,7 +63,7 @@ public final class OutRecordSerializer extends TypeSerializerSingleton<OutRecord
         for (int i = 0; i < length; i++) {
             headers[i] = (String) Scalars.read(in);
         }
-        OutRecord record = new OutRecord(key, value, headers);
+        OutRecord record = new OutRecord(topic, key, value, headers);
         record.placedBy = placedBy;
         return record;
     }

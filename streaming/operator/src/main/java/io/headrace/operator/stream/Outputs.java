@@ -4,18 +4,27 @@ import org.apache.flink.util.OutputTag;
 
 /** What leaves an operator beside its main output. */
 public final class Outputs {
+    /** Decisions, whether flagged or not. */
+    public static final String DECISIONS = "decisions";
+
     /** Records that can't be used, with the reason. */
-    public static final OutputTag<OutRecord> DEAD = new OutputTag<>("dead-letters", Types.RECORD);
+    public static final String DEAD_LETTERS = "dead-letters";
 
     /** Events that came late, twice or to a full state. */
-    public static final OutputTag<OutRecord> LATE = new OutputTag<>("late-events", Types.RECORD);
+    public static final String LATE_EVENTS = "late-events";
+
+    /** Fields of the online state that have changed. */
+    public static final String FEATURE_UPDATES = "feature-updates";
 
     /** Flagged decisions, as soon as they are made. */
     public static final OutputTag<OutRecord> ALERTS = new OutputTag<>("alerts", Types.RECORD);
 
-    /** Fields of the online state that have changed. */
-    public static final OutputTag<OutRecord> UPDATES =
-            new OutputTag<>("feature-updates", Types.RECORD);
+    /**
+     * What has time: dead letters, late events and changed fields.
+     *
+     * <p>In one stream, since each that leaves an operator has a thread that wakes up to send it on.
+     */
+    public static final OutputTag<OutRecord> ASIDE = new OutputTag<>("aside", Types.RECORD);
 
     private Outputs() {}
 }

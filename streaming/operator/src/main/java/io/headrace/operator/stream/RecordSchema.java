@@ -2,26 +2,32 @@ package io.headrace.operator.stream;
 
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.List;
+import java.util.Set;
 import org.apache.flink.connector.kafka.sink.KafkaRecordSerializationSchema;
 import org.apache.flink.kafka.shaded.org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.flink.kafka.shaded.org.apache.kafka.common.header.Header;
 import org.apache.flink.kafka.shaded.org.apache.kafka.common.header.internals.RecordHeader;
 
-/** Sends records to one topic. */
+/** Sends records to their topics, if these are among those that a job writes to. */
 public final class RecordSchema implements KafkaRecordSerializationSchema<OutRecord> {
     private static final long serialVersionUID = 1L;
 
-    private final String topic;
+    private final Set<String> topics;
 
-    /** To a topic. */
-    public RecordSchema(String topic) {
-        this.topic = topic;
+    /** To some topics; what is meant for others is left out. */
+    public RecordSchema(Collection<String> topics) {
+        this.topics = Set.copyOf(topics);
     }
 
     @Override
     public ProducerRecord<byte[], byte[]> serialize(
             OutRecord record, KafkaSinkContext context, Long timestamp) {
+        String topic = record.topic;
+        if (!topics.contains(topic)) {
+            return null;
+        }
         if (record.placedBy != null) {
             int[] partitions = context.getPartitionsForTopic(topic);
             int place = Math.floorMod(record.placedBy.hashCode(), partitions.length);

@@ -86,10 +86,7 @@ public final class StageStateSerializer extends TypeSerializer<StageState> {
 
     @Override
     public void serialize(StageState state, DataOutputView out) throws IOException {
-        // At once: streams of checkpoints take every byte for itself.
-        DataOutputSerializer written = new DataOutputSerializer(START_BYTES);
-        layout.write(written, state);
-        out.write(written.getSharedBuffer(), 0, written.length());
+        layout.write(out, state);
     }
 
     @Override

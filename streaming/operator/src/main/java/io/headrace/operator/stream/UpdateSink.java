@@ -60,9 +60,9 @@ final class UpdateSink implements FieldSink {
         }
         String owner = view.name() + ":" + view.version() + ":" + entity;
         byte[] key = (owner + ":" + field).getBytes(StandardCharsets.UTF_8);
-        OutRecord record = new OutRecord(key, packed(field, content));
+        OutRecord record = new OutRecord(Outputs.FEATURE_UPDATES, key, packed(field, content));
         record.placedBy = owner;
-        context.output(Outputs.UPDATES, record);
+        context.output(Outputs.ASIDE, record);
     }
 
     private byte[] packed(String field, byte[] content) {

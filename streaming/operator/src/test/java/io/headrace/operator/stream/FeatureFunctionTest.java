@@ -2,7 +2,6 @@ package io.headrace.operator.stream;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.headrace.operator.state.Bounds;
@@ -27,7 +26,6 @@ import org.apache.flink.state.rocksdb.EmbeddedRocksDBStateBackend;
 import org.apache.flink.streaming.api.operators.KeyedProcessOperator;
 import org.apache.flink.streaming.runtime.streamrecord.StreamRecord;
 import org.apache.flink.streaming.util.KeyedOneInputStreamOperatorTestHarness;
-import org.apache.flink.util.OutputTag;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
@@ -35,7 +33,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 class FeatureFunctionTest {
     private static final long HOUR_MS = 3_600_000;
     private static final long LATENESS_MS = 60_000;
-    private static final int ROOM = 3;
+    private static final int ROOM = 5;
 
     // The views of a buyer, then those of a shop, whose column can overflow.
     private static final String PLAN =
@@ -156,15 +154,19 @@ class FeatureFunctionTest {
             return answers;
         }
 
-        /** The id and the reason of each record of a side output. */
-        List<String> told(OutputTag<OutRecord> tag) throws Exception {
+        /** What has gone to a topic beside the answers. */
+        List<OutRecord> aside(String topic) {
+            return harness.getSideOutput(Outputs.ASIDE).stream()
+                    .map(StreamRecord::getValue)
+                    .filter(record -> record.topic.equals(topic))
+                    .toList();
+        }
+
+        /** The id and the reason of each entry of the ledger. */
+        List<String> ledgered() throws Exception {
             List<String> told = new ArrayList<>();
-            Iterable<StreamRecord<OutRecord>> records = harness.getSideOutput(tag);
-            if (records == null) {
-                return told;
-            }
-            for (StreamRecord<OutRecord> record : records) {
-                JsonNode entry = new ObjectMapper().readTree(record.getValue().value);
+            for (OutRecord record : aside(Outputs.LATE_EVENTS)) {
+                JsonNode entry = new ObjectMapper().readTree(record.value);
                 told.add(entry.get("id").asText() + " " + entry.get("reason").asText());
             }
             return told;
@@ -231,7 +233,7 @@ class FeatureFunctionTest {
             stage.send(order("d", 3_000));
             assertEquals("d null " + Envelope.LATE, stage.answers().get(3));
             stage.send(order("e", 1_500));
-            assertEquals(List.of("d late", "e too_old"), stage.told(Outputs.LATE));
+            assertEquals(List.of("d late", "e too_old"), stage.ledgered());
         }
     }
 
@@ -245,17 +247,17 @@ class FeatureFunctionTest {
             stage.send(order("does-not", 1_000));
             assertEquals(
                     List.of("does-not state_full", "does-not keys_full"), sorted(stage, "keys_full"));
-            assertEquals("does-not 3 " + Envelope.FULL, stage.answers().get(ROOM));
+            assertEquals("does-not " + ROOM + " " + Envelope.FULL, stage.answers().get(ROOM));
             // Those that took the room are out of every window that can be asked for.
             long later = HOUR_MS + LATENESS_MS + 100;
             stage.send(order("has-room", later));
             assertEquals("has-room 1 0", stage.answers().get(ROOM + 1));
-            assertTrue(stage.told(Outputs.LATE).stream().noneMatch(t -> t.startsWith("has-room")));
+            assertTrue(stage.ledgered().stream().noneMatch(t -> t.startsWith("has-room")));
         }
     }
 
     private static List<String> sorted(Running stage, String last) throws Exception {
-        List<String> told = new ArrayList<>(stage.told(Outputs.LATE));
+        List<String> told = new ArrayList<>(stage.ledgered());
         told.sort((left, right) -> Boolean.compare(left.endsWith(last), right.endsWith(last)));
         return told;
     }
@@ -265,13 +267,32 @@ class FeatureFunctionTest {
     void whatALaterStageFailsOnIsSetAsideBeforeAnyTakesItIn(Backend backend) throws Exception {
         try (Running stage = new Running(backend, false, null)) {
             stage.send(order("a", 1_000, Long.MAX_VALUE));
-            StreamRecord<OutRecord> dead = stage.harness.getSideOutput(Outputs.DEAD).peek();
-            assertNotNull(dead);
-            assertArrayEquals("a".getBytes(StandardCharsets.UTF_8), dead.getValue().value);
-            assertTrue(List.of(dead.getValue().headers).contains("integer_overflow"));
+            OutRecord dead = stage.aside(Outputs.DEAD_LETTERS).get(0);
+            assertArrayEquals("a".getBytes(StandardCharsets.UTF_8), dead.value);
+            assertTrue(List.of(dead.headers).contains("integer_overflow"));
             // Mended and sent again, it is no duplicate.
             stage.send(order("a", 1_000, 7L));
             assertEquals(List.of("a 1 0"), stage.answers());
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void eachCheckpointHasWhatCameSinceTheOneBefore(Backend backend) throws Exception {
+        OperatorSubtaskState state;
+        try (Running before = new Running(backend, false, null)) {
+            before.send(order("a", 1_000));
+            before.harness.snapshot(1, 1);
+            before.harness.snapshot(2, 2);
+            before.send(order("b", 2_000));
+            before.harness.snapshot(3, 3);
+            before.harness.notifyOfCompletedCheckpoint(3);
+            before.send(order("c", 3_000));
+            state = before.harness.snapshot(4, 4);
+        }
+        try (Running after = new Running(backend, false, state)) {
+            after.send(order("d", 4_000));
+            assertEquals(List.of("d 4 0"), after.answers());
         }
     }
 
@@ -287,7 +308,7 @@ class FeatureFunctionTest {
             after.send(order("a", 1_000));
             after.send(order("b", 1_001));
             assertEquals(List.of("b 2 0"), after.answers());
-            assertEquals(List.of("a duplicate"), after.told(Outputs.LATE));
+            assertEquals(List.of("a duplicate"), after.ledgered());
         }
     }
 }

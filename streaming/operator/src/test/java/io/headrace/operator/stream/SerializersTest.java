@@ -42,7 +42,7 @@ class SerializersTest {
 
     @Test
     void aRecordForKafkaKeepsItsHeaders() throws IOException {
-        OutRecord record = new OutRecord(null, new byte[] {1, 2}, new String[] {"name", "value"});
+        OutRecord record = new OutRecord("t", null, new byte[] {1, 2}, new String[] {"name", "value"});
         DataOutputSerializer out = new DataOutputSerializer(16);
         OutRecordSerializer.INSTANCE.serialize(record, out);
         OutRecord read =
