@@ -5,18 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
+from subprocess import PIPE
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from conftest import SPARK
 from headrace_batch.local_engine import LocalEngine
 from headrace_batch.simulator import simulate
 from headrace_batch.spark_engine import SparkEngine
@@ -24,6 +20,7 @@ from headrace_batch.warehouse import Warehouse
 from headrace_features.fraud.definitions import card_activity
 from headrace_schemas.settings import Settings
 from lakes import FEW, settings_in, write_events
+from programs import started
 
 FIRST, LAST = date(2018, 4, 10), date(2018, 4, 24)
 TABLE = "features.card_activity_v1"
@@ -103,22 +100,6 @@ except HeadraceError as error:
 """
 
 
-@contextmanager
-def started(kind: str, home: Path, *what: str) -> Iterator[subprocess.Popen[str]]:
-    """A backfill in a process of its own, which is gone afterwards."""
-    with subprocess.Popen(
-        [sys.executable, "-c", CHILD, kind, str(home), *what],
-        env={**os.environ, **SPARK},
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as child:
-        try:
-            yield child
-        finally:
-            child.kill()
-
-
 def rows_of(settings: Settings) -> pa.Table:
     return Warehouse.of(settings).read(TABLE).sort_by("transaction_id")
 
@@ -177,7 +158,7 @@ def test_a_local_backfill_killed_at_a_step_is_completed_by_the_next(
     what: tuple[str, ...], lake: Settings, homes: tuple[Path, pa.Table, pa.Table]
 ) -> None:
     _, old, new = homes
-    with started("local", lake.home, *what) as child:
+    with started(CHILD, "local", lake.home, *what, stderr=PIPE) as child:
         assert child.wait() == -signal.SIGKILL, child.communicate()
 
     assert_whole_days(rows_of(lake), old, new)
@@ -193,7 +174,7 @@ def test_a_spark_backfill_killed_while_it_writes_files_is_completed_by_the_next(
 ) -> None:
     _, old, new = homes
     before = len(data_files(lake))
-    with started("spark", lake.home) as child:
+    with started(CHILD, "spark", lake.home, stderr=PIPE) as child:
         while len(data_files(lake)) < before + files:
             assert child.poll() is None, child.communicate()
         # The JVM as well.
@@ -234,7 +215,7 @@ def test_a_first_local_backfill_killed_before_or_after_its_table_is_made_is_comp
     homes: tuple[Path, pa.Table, pa.Table],
 ) -> None:
     new = homes[2]
-    with started("local", unfilled.home, *what) as child:
+    with started(CHILD, "local", unfilled.home, *what, stderr=PIPE) as child:
         assert child.wait() == -signal.SIGKILL, child.communicate()
 
     made = Warehouse.of(unfilled).find(TABLE)
@@ -251,7 +232,7 @@ def test_a_first_spark_backfill_killed_before_its_only_commit_is_completed_by_th
     files: int | None, unfilled: Settings, homes: tuple[Path, pa.Table, pa.Table]
 ) -> None:
     what = ("die", "spark_session", "1") if files is None else ()
-    with started("spark", unfilled.home, *what) as child:
+    with started(CHILD, "spark", unfilled.home, *what, stderr=PIPE) as child:
         while files is not None and len(data_files(unfilled)) < files:
             assert child.poll() is None, child.communicate()
         if files is not None:
@@ -282,8 +263,8 @@ def test_two_backfills_at_once_leave_one_clean_table_and_a_clear_message(
     folder = tmp_path / "meeting"
     folder.mkdir()
     with (
-        started(kinds[0], lake.home, "meet", str(folder)) as one,
-        started(kinds[1], lake.home, "meet", str(folder)) as other,
+        started(CHILD, kinds[0], lake.home, "meet", str(folder), stderr=PIPE) as one,
+        started(CHILD, kinds[1], lake.home, "meet", str(folder), stderr=PIPE) as other,
     ):
         ended = [(child.communicate()[1], child.returncode) for child in (one, other)]
 

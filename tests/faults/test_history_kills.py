@@ -6,17 +6,15 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import PIPE
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from conftest import SPARK
 from headrace_batch.local_engine import LocalEngine
 from headrace_batch.spark_engine import SparkEngine
 from headrace_batch.warehouse import Warehouse
@@ -24,6 +22,7 @@ from headrace_features.engines import Engine
 from headrace_features.fraud.definitions import card_activity, fraud
 from headrace_schemas.settings import Settings
 from lakes import settings_in, write_simulated
+from programs import started
 
 # A history in pieces, killed with all that it has started: before or after the n-th "open" (of
 # the result), "take" (of one more piece of the features of one of two views), "close" (of a file;
@@ -79,6 +78,11 @@ class Case:
     out: Path
     new: pa.Table
 
+    @property
+    def told(self) -> tuple[Path, Path, Path]:
+        """What a program is told of it."""
+        return self.settings.home, self.spine, self.out
+
     def unfinished(self) -> set[Path]:
         """What is in the folders of the result and of the work in between, besides results."""
         work = [self.settings.home / "scratch", Path(self.settings.warehouse.path) / "_scratch"]
@@ -115,24 +119,6 @@ def case(lake: Settings, made: tuple[Path, Path, pa.Table], tmp_path: Path) -> C
     shutil.copy(spine, tmp_path / "spine.parquet")
     shutil.copy(former, tmp_path / "out.parquet")
     return Case(lake, tmp_path / "spine.parquet", tmp_path / "out.parquet", new)
-
-
-@contextmanager
-def started(kind: str, case: Case, *what: str) -> Iterator[subprocess.Popen[str]]:
-    """A history in processes of its own, all of which are gone afterwards."""
-    files = (str(case.spine), str(case.out))
-    with subprocess.Popen(
-        [sys.executable, "-c", CHILD, kind, str(case.settings.home), *files, *what],
-        env={**os.environ, **SPARK},
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as child:
-        try:
-            yield child
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
 
 
 def require_former_or_new(case: Case, former: bytes | None, *, replaced: bool) -> None:
@@ -172,7 +158,7 @@ def test_a_local_history_killed_at_a_step_leaves_the_former_result_or_the_new_on
     if first:
         case.out.unlink()
     former = None if first else case.out.read_bytes()
-    with started("local", case, *what) as child:
+    with started(CHILD, "local", *case.told, *what, stderr=PIPE) as child:
         assert child.wait() == -signal.SIGKILL, child.communicate()
 
     require_former_or_new(case, former, replaced="all" in what)
@@ -189,7 +175,7 @@ def test_a_spark_history_killed_at_a_step_leaves_the_former_result(
     former = case.out.read_bytes()
     scratch = Path(case.settings.warehouse.path) / "_scratch"
     before = set(scratch.rglob("*.parquet"))
-    with started("spark", case, *what) as child:
+    with started(CHILD, "spark", *case.told, *what, stderr=PIPE) as child:
         while not what and not any("features" in path.parts for path in written(scratch, before)):
             # Both cores are needed there: no busy waiting here.
             with suppress(subprocess.TimeoutExpired):

@@ -7,20 +7,20 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from conftest import SPARK
 from headrace_batch.ingest.report import IngestReport
 from headrace_batch.ingest.run import ingest
 from headrace_batch.ingest.spark_run import ingest_on_spark
 from headrace_batch.warehouse import Warehouse
 from headrace_schemas.settings import Settings
 from ingestion import fraud_project, settings_in, stored, write_handbook
+from programs import started
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -162,27 +162,6 @@ def test_killed_at_random_times_the_tables_are_those_of_a_clean_run(tmp_path: Pa
     assert all(source.already_ingested > 0 for source in report.sources)
 
 
-@contextmanager
-def started_on_spark(home: Path, file: Path) -> Iterator[subprocess.Popen[str]]:
-    """An ingest on Spark in processes of its own, all of which are gone afterwards.
-
-    Its standard output is also that of its JVM, and ends with the later of the two.
-    """
-    with subprocess.Popen(
-        [sys.executable, "-c", ON_SPARK, str(home), str(file)],
-        env={**os.environ, **SPARK},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    ) as child:
-        try:
-            yield child
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
-
-
 def await_a_file(child: subprocess.Popen[str], settings: Settings, table: str) -> None:
     """Return when one more data file of a table is being written."""
     folder = Path(Warehouse.of(settings).uri(table))
@@ -226,7 +205,7 @@ def test_killed_on_spark_while_it_writes_each_table_in_turn_the_tables_are_those
         ("bronze.transactions", ["rejected.transactions"]),
         ("bronze.transaction_labels", ["bronze.transactions", "rejected.transaction_labels"]),
     ):
-        with started_on_spark(tmp_path, file) as child:
+        with started(ON_SPARK, tmp_path, file, stdout=PIPE, stderr=DEVNULL) as child:
             await_a_file(child, settings, table)
             # The JVM as well.
             os.killpg(child.pid, signal.SIGKILL)
@@ -250,7 +229,7 @@ def test_a_jvm_whose_python_was_killed_ends_by_itself_and_adds_nothing_to_the_ne
 ) -> None:
     file, _, clean = clean_on_spark
     settings = settings_in(tmp_path)
-    with started_on_spark(tmp_path, file) as child:
+    with started(ON_SPARK, tmp_path, file, stdout=PIPE, stderr=DEVNULL) as child:
         await_a_file(child, settings, "bronze.transactions")
         child.kill()
         assert child.wait() == KILLED

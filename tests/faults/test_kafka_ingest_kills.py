@@ -7,13 +7,12 @@ import os
 import random
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
 from typing import TYPE_CHECKING, Any
 
-from conftest import SPARK
 from headrace_batch.ingest import topic_run
 from headrace_batch.ingest.covered import covered_offsets
 from headrace_batch.ingest.topic_report import TopicReport
@@ -22,6 +21,7 @@ from headrace_schemas.settings import Settings
 from headrace_schemas.topics import Topic
 from headrace_streaming.kafka.topics import create_topics
 from ingestion import fraud_project, settings_in, stored, transaction
+from programs import started
 from streams import broker_in, send
 
 if TYPE_CHECKING:
@@ -82,24 +82,6 @@ def contents(settings: Settings) -> dict[str, list[tuple[Any, ...]]]:
     return {table: stored(settings, table) for table in TABLES}
 
 
-@contextmanager
-def started(home: Path, servers: str, fatal: int, moment: str) -> Iterator[subprocess.Popen[str]]:
-    """An ingest in processes of its own, all of which are gone afterwards."""
-    with subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(home), servers, str(BATCH), str(fatal), moment],
-        env={**os.environ, **SPARK},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    ) as child:
-        try:
-            yield child
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
-
-
 def test_killed_again_and_again_the_tables_are_those_of_a_clean_run(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,7 +103,8 @@ def test_killed_again_and_again_the_tables_are_those_of_a_clean_run(
         places = [(1, "after"), (3, "before"), (0, "never"), (0, "never")]
         for fatal, moment in places:
             servers = kafka["bootstrap.servers"]
-            with started(tmp_path / "killed", servers, fatal, moment) as child:
+            told = (tmp_path / "killed", servers, BATCH, fatal, moment)
+            with started(CHILD, *told, stdout=PIPE, stderr=DEVNULL) as child:
                 assert child.stdout is not None
                 assert child.stdout.readline() == "begun\n"
                 if not fatal:
