@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,17 +20,18 @@ HEADRACE = str(Path(sys.executable).with_name("headrace"))
 _PATIENCE_S = 120
 
 
-@pytest.mark.parametrize("awaited", ["the session is being made", "files are being written"])
-def test_an_interrupted_backfill_on_spark_says_so_and_leaves_no_rows(
-    awaited: str, tmp_path: Path
-) -> None:
-    write_simulated(settings_in(tmp_path))
-    table = tmp_path / "warehouse" / "features" / "card_activity_v1"
-    log = tmp_path / "logs" / "spark.log"
+_MOST_TRIES = 5
+
+
+def interrupted(home: Path, awaited: str) -> tuple[int, str]:
+    """How a backfill ends that is interrupted at some moment, and what it says."""
+    table = home / "warehouse" / "features" / "card_activity_v1"
+    log = home / "logs" / "spark.log"
+    log.unlink(missing_ok=True)
     run = subprocess.Popen(
         [HEADRACE, "backfill", "--view", "card_activity", "--engine", "spark"],
-        env={**os.environ, "HEADRACE_HOME": str(tmp_path)},
-        cwd=tmp_path,
+        env={**os.environ, "HEADRACE_HOME": str(home)},
+        cwd=home,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -42,7 +44,23 @@ def test_an_interrupted_backfill_on_spark_says_so_and_leaves_no_rows(
         found = log.exists() if "session" in awaited else any(table.rglob("part-*"))
     run.send_signal(signal.SIGINT)
     _, error = run.communicate(timeout=60)
-    assert run.returncode == 130, error
+    return run.returncode, error
+
+
+@pytest.mark.parametrize("awaited", ["the session is being made", "files are being written"])
+def test_an_interrupted_backfill_on_spark_says_so_and_leaves_no_rows(
+    awaited: str, tmp_path: Path
+) -> None:
+    write_simulated(settings_in(tmp_path))
+    table = tmp_path / "warehouse" / "features" / "card_activity_v1"
+    code, error = interrupted(tmp_path, awaited)
+    for _ in range(_MOST_TRIES):
+        if code != 0:
+            break
+        # It was through before it was told.
+        shutil.rmtree(table)
+        code, error = interrupted(tmp_path, awaited)
+    assert code == 130, error
     assert error.count("\n") == 1, error
     assert "interrupted" in error
     # What Spark had begun ends with it; a commit is all or nothing.
