@@ -18,8 +18,6 @@ from lakes import settings_in, write_simulated
 
 HEADRACE = str(Path(sys.executable).with_name("headrace"))
 _PATIENCE_S = 120
-
-
 _MOST_TRIES = 5
 
 
