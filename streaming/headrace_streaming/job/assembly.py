@@ -194,9 +194,9 @@ class _Assembly:
         builder.setTransactionalIdPrefix(f"{self._transactions(name)}-{self._config.epoch}")
         builder.setProperty("transaction.timeout.ms", str(self._config.transaction_timeout_ms))
         sink = self._java("LedgerSink")(builder.build(), self._deployment())
-        written = stream.sinkTo(sink).name("decisions").uid(f"sink-decisions-{name}")
-        # Preparing and committing a transaction takes its time, in which no alert should wait.
-        written.disableChaining()
+        # In a task of its own: preparing and committing a transaction takes its time, in which no
+        # alert should wait. Whole, so that what is to be committed is before its writer starts.
+        stream.rescale().sinkTo(sink).name("decisions").uid(f"sink-decisions-{name}")
 
     def _sink(self, stream: Any, topics: list[str], linger_ms: str, label: str) -> None:
         """Records that are sent at least once, without waiting for a checkpoint."""
