@@ -86,13 +86,12 @@ def test_decisions_that_the_broker_has_aborted_are_not_taken_for_made(
 
 
 def decided_so_far(settings: Settings) -> int:
-    """How many records the newest job has handed to the sink of decisions."""
+    """How many records the sink of decisions of the newest job has taken."""
     job = newest_job(settings).job_id
     for vertex in ask_flink(settings, f"/jobs/{job}")["vertices"]:
-        if "decided" in vertex["name"]:
+        if vertex["name"].startswith("decisions: Writer"):
             place = f"/jobs/{job}/vertices/{vertex['id']}/subtasks/metrics"
-            name = "fraud__decided.numRecordsOut"
-            (found,) = ask_flink(settings, f"{place}?get={name}&agg=sum") or [{"sum": 0}]
+            (found,) = ask_flink(settings, f"{place}?get=numRecordsIn&agg=sum") or [{"sum": 0}]
             return int(found["sum"])
     return 0
 
