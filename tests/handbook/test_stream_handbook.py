@@ -26,15 +26,14 @@ def home(handbook: Path, tmp_path: Path) -> Iterator[Path]:
 
     One for each run: what is decided already is not decided again.
     """
-    home = tmp_path / "home"
     try:
-        headrace(home, "up")
+        headrace(tmp_path, "up")
         file = str(handbook / "transactions.parquet")
-        sent = headrace(home, "send", "--file", file, "--format", "handbook", "--json")
+        sent = headrace(tmp_path, "send", "--file", file, "--format", "handbook", "--json")
         assert json.loads(sent.stdout)["records"] == 2 * ROWS
-        yield home
+        yield tmp_path
     finally:
-        headrace(home, "down")
+        headrace(tmp_path, "down")
 
 
 def drained(home: Path, mode: str) -> Any:
