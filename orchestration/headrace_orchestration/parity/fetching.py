@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
 Told = Callable[[str, int], None]
 
 _FOREVER_MS = 1 << 60
+_PATIENCE_S = 10.0
+_POLL_S = 0.5
 #: When a record of a topic was sent.
 _SENT = "sent_ms"
 
@@ -84,6 +87,15 @@ def fetch(
     everyone = deployments(config, project.name)
     # Before the topics: what they hold then is never less than what these positions led to.
     positions = positions_of(config, project, everyone, sources)
+    # A broker takes a moment to make room for the first positions that it is told.
+    patient_until = time.monotonic() + _PATIENCE_S
+    while (
+        everyone
+        and not any(positions.get(everyone[-1].epoch, {}).values())
+        and time.monotonic() < patient_until
+    ):
+        time.sleep(_POLL_S)
+        positions = positions_of(config, project, everyone, sources)
     logs = {name: _source_log(config, source, told) for name, source in sources.items()}
     ledger = _ledger(config, told)
     dead = _dead_letters(config)
