@@ -64,18 +64,16 @@ final class Retention {
 
     /** Whether any window at a time can hold an event of another time. */
     boolean reaches(ViewState state, long time, long other) {
-        for (WindowPlan window : windows) {
-            boolean within =
-                    switch (window.kind()) {
-                        case SLIDING, TUMBLING -> WindowSpan.start(window, time) <= other;
-                        case SESSION -> state.heldFrom <= other;
-                        case UNBOUNDED -> true;
-                    };
-            if (within) {
-                return true;
-            }
-        }
-        return false;
+        return windows.stream().anyMatch(window -> since(window, state, time) <= other);
+    }
+
+    /** The earliest event time that can be inside a window at a time. */
+    static long since(WindowPlan window, ViewState state, long time) {
+        return switch (window.kind()) {
+            case SLIDING, TUMBLING -> WindowSpan.start(window, time);
+            case SESSION -> state.heldFrom;
+            case UNBOUNDED -> ViewState.NO_CLOCK;
+        };
     }
 
     private static long reach(WindowPlan window) {

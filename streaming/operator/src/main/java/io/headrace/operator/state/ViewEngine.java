@@ -71,14 +71,7 @@ public final class ViewEngine {
         boolean hidden = false;
         for (int i = 0; state.knownFrom != null && i < values.length; i++) {
             WindowPlan window = view.features().get(i).window();
-            boolean known =
-                    switch (window.kind()) {
-                        case SLIDING, TUMBLING ->
-                                WindowSpan.start(window, time) >= state.knownFrom[i];
-                        case SESSION -> state.heldFrom >= state.knownFrom[i];
-                        case UNBOUNDED -> state.knownFrom[i] == ViewState.NO_CLOCK;
-                    };
-            if (!known) {
+            if (Retention.since(window, state, time) < state.knownFrom[i]) {
                 values[i] = null;
                 hidden = true;
             }
