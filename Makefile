@@ -19,7 +19,7 @@ demo: setup ## the whole path on generated data, with a report at the end
 
 .PHONY: test
 test: lint operator ## linters, the operator, then all tests but those below
-	$(PYTEST) tests --ignore=tests/faults --ignore=tests/handbook $(PYTEST_ARGS)
+	$(PYTEST) -n 2 --dist loadfile tests --ignore=tests/faults --ignore=tests/handbook $(PYTEST_ARGS)
 
 .PHONY: operator
 operator: setup ## the tests of the feature operator
