@@ -18,6 +18,7 @@ there are nearly as many, are read and absorbed besides and not counted.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,8 @@ from headrace_streaming.kafka.sender import send
 from headrace_streaming.kafka.topics import create_topics
 
 WARM_SHARE = 0.3
-_CARD_PER_DAY = 2
+# A little less than what simulated cards do on average.
+_CARD_PER_DAY = 1.9
 _HOUR_MS = 3_600_000
 #: Enough for some in each partition.
 CLOSING = 64
@@ -118,7 +120,7 @@ def measure(
 
 def _send_backlog(services: Stage, rows: int, cards: int) -> int:
     """Put the backlog into Kafka; returns how many labels it has."""
-    days = rows // (cards * _CARD_PER_DAY) + 2
+    days = math.ceil(rows / (cards * _CARD_PER_DAY)) + 2
     config = simulation_config(rows=None, cards=cards, days=days, start=None, seed=0)
     last: list[Sent] = []
 

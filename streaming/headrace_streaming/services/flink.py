@@ -92,6 +92,8 @@ def _configuration(folder: Path, ports: Mapping[str, int]) -> dict[str, str | in
         "jobmanager.rpc.port": ports["rpc"],
         "jobmanager.bind-host": "127.0.0.1",
         "jobmanager.memory.process.size": "1024m",
+        # It handles no events: compiling what it does to the last takes cores from who does.
+        "env.java.opts.jobmanager": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
         "rest.address": "127.0.0.1",
         "rest.bind-address": "127.0.0.1",
         "rest.port": ports["client"],
@@ -107,6 +109,8 @@ def _configuration(folder: Path, ports: Mapping[str, int]) -> dict[str, str | in
         "execution.checkpointing.dir": (folder / "checkpoints").as_uri(),
         "execution.checkpointing.savepoint-dir": (folder / "savepoints").as_uri(),
         "execution.checkpointing.num-retained": 3,
+        # Each write is a call of the system; beyond half a megabyte G1 would treat it as huge.
+        "execution.checkpointing.write-buffer-size": 256 * 1024,
         # A process that was killed is missed after seconds, and its job goes on at once.
         "heartbeat.interval": 1000,
         "heartbeat.timeout": 8000,

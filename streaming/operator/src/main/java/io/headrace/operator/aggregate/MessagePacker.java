@@ -21,6 +21,11 @@ public final class MessagePacker {
         return written;
     }
 
+    /** Writes what a packer has written before. */
+    public void packed(byte[] content) throws IOException {
+        out.write(content);
+    }
+
     /** Begins an array of so many elements. */
     public void array(int size) throws IOException {
         sized(size, 0x90, 1 << 4, -1, 0xdc);

@@ -3,6 +3,7 @@ package io.headrace.operator.state;
 import io.headrace.operator.plan.ViewPlan;
 import java.io.IOException;
 import java.util.List;
+import org.apache.flink.core.memory.DataInputDeserializer;
 import org.apache.flink.core.memory.DataInputView;
 import org.apache.flink.core.memory.DataOutputSerializer;
 import org.apache.flink.core.memory.DataOutputView;
@@ -74,6 +75,28 @@ public final class StageLayout {
      */
     public void write(DataOutputView out, StageState given) throws IOException {
         StageState state = adopted(given);
+        synchronized (state) {
+            out.write(written(state));
+        }
+    }
+
+    /**
+     * A copy of a state: it takes over what the state holds, of which only the bytes are left.
+     *
+     * <p>Whoever asks for a copy wants to change it, while a checkpoint still has to write the state
+     * as it was. Making the bytes, once for both, is all that this takes.
+     */
+    public StageState copied(StageState given) throws IOException {
+        StageState state = adopted(given);
+        synchronized (state) {
+            byte[] written = written(state);
+            return state.isHandedOver()
+                    ? read(new DataInputDeserializer(written))
+                    : state.handOver();
+        }
+    }
+
+    private byte[] written(StageState state) throws IOException {
         byte[] written = state.written();
         if (written == null) {
             DataOutputSerializer fresh = new DataOutputSerializer(START_BYTES);
@@ -81,7 +104,7 @@ public final class StageLayout {
             written = fresh.getCopyOfBuffer();
             state.keep(written);
         }
-        out.write(written);
+        return written;
     }
 
     private void writeFields(DataOutputView out, StageState state) throws IOException {

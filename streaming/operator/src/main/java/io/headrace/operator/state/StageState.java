@@ -11,6 +11,9 @@ public final class StageState {
     /** For each source the partitions that had events of the entity, a bit for each. */
     public final long[] partitions;
 
+    // Whether another state has taken over what this one holds: only what was written is left.
+    private boolean handedOver;
+
     /**
      * A state as it is written.
      *
@@ -29,15 +32,39 @@ public final class StageState {
     final StageLayout layout;
 
     StageState(StageLayout layout, ViewState[] views, SeenKeys[] seen) {
+        this(layout, views, seen, new long[seen.length]);
+    }
+
+    private StageState(StageLayout layout, ViewState[] views, SeenKeys[] seen, long[] partitions) {
         this.layout = layout;
         this.views = views;
         this.seen = seen;
-        partitions = new long[seen.length];
+        this.partitions = partitions;
+    }
+
+    /**
+     * A state that takes over what this one holds, of which only what was written is left.
+     *
+     * <p>To be said by whoever has the lock on this state and knows that it was written.
+     */
+    StageState handOver() {
+        StageState heir = new StageState(layout, views, seen, partitions);
+        heir.timer = timer;
+        handedOver = true;
+        return heir;
+    }
+
+    boolean isHandedOver() {
+        return handedOver;
     }
 
     /** Where the chunks of each view are, by its place; to be said before the state is used. */
     public void bind(ChunkStore[] stores) {
+        if (handedOver) {
+            throw new IllegalStateException("this state was handed over to a copy");
+        }
         uses++;
+        written = null;
         for (int place = 0; place < views.length; place++) {
             views[place].raw.bind(stores[place]);
         }

@@ -190,6 +190,9 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
         }
         for (Envelope event : asking) {
             stage.answer(state, event);
+            // Taken in by all stages for certain: no dead letter will have to show the record.
+            event.raw = null;
+            event.rawKey = null;
             out.collect(event);
         }
         waitToExpire(state, context);

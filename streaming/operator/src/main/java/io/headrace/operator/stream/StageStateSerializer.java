@@ -11,16 +11,12 @@ import java.io.ObjectInputStream;
 import org.apache.flink.api.common.typeutils.TypeSerializer;
 import org.apache.flink.api.common.typeutils.TypeSerializerSchemaCompatibility;
 import org.apache.flink.api.common.typeutils.TypeSerializerSnapshot;
-import org.apache.flink.core.memory.DataInputDeserializer;
 import org.apache.flink.core.memory.DataInputView;
-import org.apache.flink.core.memory.DataOutputSerializer;
 import org.apache.flink.core.memory.DataOutputView;
 import org.apache.flink.runtime.execution.SuppressRestartsException;
 
 /** Writes what a stage keeps for an entity, as the plan of the stage lays it out. */
 public final class StageStateSerializer extends TypeSerializer<StageState> {
-    private static final int START_BYTES = 512;
-
     private final String plan;
     private final int decision;
     private final int stage;
@@ -66,9 +62,7 @@ public final class StageStateSerializer extends TypeSerializer<StageState> {
     @Override
     public StageState copy(StageState from) {
         try {
-            DataOutputSerializer out = new DataOutputSerializer(START_BYTES);
-            layout.write(out, from);
-            return layout.read(new DataInputDeserializer(out.getSharedBuffer(), 0, out.length()));
+            return layout.copied(from);
         } catch (IOException error) {
             throw new IllegalStateException("a state can't be copied", error);
         }

@@ -26,7 +26,7 @@ final class UpdateSink implements FieldSink {
     }
 
     private final ViewPlan view;
-    private final long epoch;
+    private final byte[] ofAll;
     private final TooLarge tooLarge;
     private final MessagePacker packer = new MessagePacker();
     private KeyedProcessFunction<String, Envelope, Envelope>.Context context;
@@ -36,8 +36,23 @@ final class UpdateSink implements FieldSink {
 
     UpdateSink(ViewPlan view, long epoch, TooLarge tooLarge) {
         this.view = view;
-        this.epoch = epoch;
         this.tooLarge = tooLarge;
+        ofAll = ofAll(epoch);
+    }
+
+    /** The beginning of every record: how many fields it has, and those that are always the same. */
+    private byte[] ofAll(long epoch) {
+        try {
+            packer.map(10);
+            field("encoding", (long) VERSION);
+            field("view", view.name());
+            field("version", (long) view.version());
+            field("fingerprint", view.fingerprint());
+            field("epoch", epoch);
+            return packer.bytes();
+        } catch (IOException error) {
+            throw new UncheckedIOException(error);
+        }
     }
 
     /** What comes next is changed by an event, which is the state's number `sequence`. */
@@ -67,13 +82,8 @@ final class UpdateSink implements FieldSink {
 
     private byte[] packed(String field, byte[] content) {
         try {
-            packer.map(10);
-            field("encoding", (long) VERSION);
-            field("view", view.name());
-            field("version", (long) view.version());
-            field("fingerprint", view.fingerprint());
+            packer.packed(ofAll);
             field("entity", entity);
-            field("epoch", epoch);
             field("sequence", sequence);
             field("event_time", event.time);
             field("field", field);
