@@ -34,6 +34,7 @@ from headrace_orchestration.parity.runs import (
     beginning,
     newest_run,
     positions_of,
+    tells_soon,
 )
 from headrace_schemas.errors import BadRecordError, ConfigurationError
 from headrace_schemas.reasons import Reason
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
 Told = Callable[[str, int], None]
 
 _FOREVER_MS = 1 << 60
-_PATIENCE_S = 10.0
 _POLL_S = 0.5
 #: When a record of a topic was sent.
 _SENT = "sent_ms"
@@ -87,13 +87,8 @@ def fetch(
     everyone = deployments(config, project.name)
     # Before the topics: what they hold then is never less than what these positions led to.
     positions = positions_of(config, project, everyone, sources)
-    # A broker takes a moment to make room for the first positions that it is told.
-    patient_until = time.monotonic() + _PATIENCE_S
-    while (
-        everyone
-        and not any(positions.get(everyone[-1].epoch, {}).values())
-        and time.monotonic() < patient_until
-    ):
+    decided_sources = {one.source.name for one in wanted}
+    while tells_soon(everyone, positions, decided_sources, time.time() * 1_000):
         time.sleep(_POLL_S)
         positions = positions_of(config, project, everyone, sources)
     logs = {name: _source_log(config, source, told) for name, source in sources.items()}

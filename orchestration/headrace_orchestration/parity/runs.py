@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from headrace_streaming.kafka.epochs import Deployed
 
 
+_FIRST_POSITIONS_MS = 60_000
+
+
 def positions_of(
     config: Mapping[str, str],
     project: Project,
@@ -37,6 +40,28 @@ def positions_of(
         if any(found[deployed.epoch].values()):
             break
     return found
+
+
+def tells_soon(
+    known: list[Deployed],
+    positions: Mapping[int, Positions],
+    decided: Collection[str],
+    now_ms: float,
+) -> bool:
+    """Whether the newest deployment is so young that its first positions may be on their way.
+
+    A broker takes decisions at once, but a moment to make room for the first positions of all.
+
+    Args:
+        known: all deployments.
+        positions: what they have told, by epoch.
+        decided: the sources whose events are decided on: their positions matter.
+        now_ms: the time, as the broker's records have it.
+    """
+    if not known or now_ms > known[-1].at_ms + _FIRST_POSITIONS_MS:
+        return False
+    told = positions.get(known[-1].epoch, {})
+    return not all(told.get(name) for name in decided)
 
 
 def newest_run(known: list[Deployed], epochs: Collection[int]) -> list[Deployed]:

@@ -14,7 +14,12 @@ from headrace_features.fraud import definitions as fraud
 from headrace_orchestration.parity.cutting import since
 from headrace_orchestration.parity.findings import Fault
 from headrace_orchestration.parity.recording import Beginning, Recording, record_places
-from headrace_orchestration.parity.runs import added_features, beginning, newest_run
+from headrace_orchestration.parity.runs import (
+    added_features,
+    beginning,
+    newest_run,
+    tells_soon,
+)
 from headrace_streaming.kafka.epochs import Announcement, Deployed
 from recordings import (
     HOUR_MS,
@@ -279,3 +284,15 @@ def test_a_recording_begins_where_records_and_what_was_told_of_them_are_left() -
     untold = beginning(run, log, {0: (2, 10)}, 7)
     assert (untold.offsets, untold.deleted) == ({0: 7}, True)
     assert not beginning(run, log, {0: (0, 10)}, 1).deleted
+
+
+def test_positions_are_waited_for_only_of_a_young_deployment_and_of_what_is_decided_on() -> None:
+    known = [announced(1), announced(2)]
+    decided = {"transactions"}
+    labels_alone = {2: {"transaction_labels": {0: 5}, "transactions": {}}}
+    told = {2: {"transactions": {0: 5}}}
+    assert tells_soon(known, {}, decided, 3_000)
+    assert tells_soon(known, labels_alone, decided, 3_000)
+    assert not tells_soon(known, told, decided, 3_000)
+    assert not tells_soon(known, labels_alone, decided, 2_000 + 60_001)
+    assert not tells_soon([], {}, decided, 3_000)
