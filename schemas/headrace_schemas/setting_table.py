@@ -206,6 +206,15 @@ SETTINGS = (
     ),
     Setting(
         section="stream",
+        key="state_changelog",
+        kind=SettingKind.TEXT,
+        default="off",
+        choices=("off", "on"),
+        meaning="on: every change of state is written as it is made, so that checkpoints hold"
+        " nothing up; off: a checkpoint writes state whole",
+    ),
+    Setting(
+        section="stream",
         key="parallelism",
         kind=SettingKind.NUMBER,
         default="2",

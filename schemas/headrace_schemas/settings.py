@@ -106,6 +106,7 @@ class StreamSettings:
     checkpoint_interval: timedelta
     checkpoint_directory: str
     state_backend: str
+    state_changelog: str
     parallelism: int
     transaction_timeout: timedelta
 
@@ -182,6 +183,7 @@ def load(start: Path, environ: Mapping[str, str]) -> Settings:
             checkpoint_interval=values["stream.checkpoint_interval"],
             checkpoint_directory=values["stream.checkpoint_directory"],
             state_backend=values["stream.state_backend"],
+            state_changelog=values["stream.state_changelog"],
             parallelism=values["stream.parallelism"],
             transaction_timeout=values["stream.transaction_timeout"],
         ),

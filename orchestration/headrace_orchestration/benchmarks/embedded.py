@@ -47,9 +47,14 @@ class Stage:
         *,
         mode: Mode = Mode.IMMEDIATE,
         state_backend: StateBackend | None = None,
+        changelog: bool = False,
     ) -> Job:
         """The project's job, as `headrace stream deploy` deploys it, without any state."""
-        environ = {**os.environ, "HEADRACE_HOME": str(self.settings.home)}
+        environ = {
+            **os.environ,
+            "HEADRACE_HOME": str(self.settings.home),
+            "HEADRACE_STREAM_STATE_CHANGELOG": "on" if changelog else "off",
+        }
         return deployment.deploy(
             self.settings,
             self.project,

@@ -29,13 +29,14 @@ class LoadedJob:
         cluster: where it runs.
         job: which it is.
         history: how many transactions it has decided on.
-        bytes_per_card: what a checkpoint holds for a card in the stage of the cards.
+        bytes_per_card: what a checkpoint holds for a card in the stage of the cards; None where
+            checkpoints hold changes.
     """
 
     cluster: Cluster
     job: Job
     history: int
-    bytes_per_card: float
+    bytes_per_card: float | None
 
     def checkpoints(self) -> int:
         """How many were completed so far."""
@@ -43,14 +44,19 @@ class LoadedJob:
 
 
 def load_history(
-    services: Stage, traffic: Traffic, state_backend: StateBackend, advance: Callable[[str], None]
+    services: Stage,
+    traffic: Traffic,
+    state_backend: StateBackend,
+    advance: Callable[[str], None],
+    *,
+    changelog: bool,
 ) -> LoadedJob:
     """Deploy the job and let it take in the history of some traffic.
 
     Raises:
         RetryableError: nothing is decided any more before the history has ended.
     """
-    job = services.deploy(state_backend=state_backend)
+    job = services.deploy(state_backend=state_backend, changelog=changelog)
     counted = _Counted()
     advance("send the history")
     send(services.kafka, map(counted.note, traffic.history()))
@@ -60,7 +66,8 @@ def load_history(
         for step, held in services.cluster.state_bytes(job).items()
         if step.startswith(card_activity.name)
     )
-    return LoadedJob(services.cluster, job, counted.transactions, size / traffic.cards)
+    bytes_per_card = None if changelog else size / traffic.cards
+    return LoadedJob(services.cluster, job, counted.transactions, bytes_per_card)
 
 
 def wait_for_decisions(services: Stage, wanted: int, advance: Callable[[str], None]) -> None:

@@ -47,8 +47,10 @@ class StreamFigures:
         checkpoints: how many were completed during the interval.
         seconds: length of the interval.
         cards: how many have state; state_bytes_per_card is what a checkpoint holds for one in
-            the first stage: the view, the keys seen lately, and the key itself.
+            the first stage: the view, the keys seen lately, and the key itself; None where
+            checkpoints hold changes.
         state_backend: hashmap or rocksdb.
+        changelog: whether changes of state are written as they are made.
     """
 
     rate: float
@@ -64,8 +66,9 @@ class StreamFigures:
     seconds: float
     cards: int
     history: int
-    state_bytes_per_card: float
+    state_bytes_per_card: float | None
     state_backend: str
+    changelog: bool
 
     @property
     def holds(self) -> bool:
@@ -81,6 +84,7 @@ class Load:
         rates: transactions per second, one after the other.
         cards: how many have state before anything is measured.
         state_backend: where it is kept.
+        changelog: whether changes of it are written as they are made.
         seconds: length of the measured interval.
         search: whether the highest rate that holds is looked for too.
     """
@@ -88,6 +92,7 @@ class Load:
     rates: Sequence[float]
     cards: int
     state_backend: StateBackend
+    changelog: bool
     seconds: float
     search: bool
 
@@ -115,7 +120,7 @@ def measure(home: Path, load: Load, advance: Callable[[str], None]) -> list[Stre
     with stage(home, advance) as services:
         advance("simulate")
         traffic = Traffic(load.cards, load.transactions)
-        job = load_history(services, traffic, load.state_backend, advance)
+        job = load_history(services, traffic, load.state_backend, advance, changelog=load.changelog)
         bench = _Bench(services, job, traffic, load, advance)
         figures = [bench.at(rate, _SETTLE_S) for rate in load.rates]
         if load.search:
@@ -172,6 +177,7 @@ class _Bench:
             history=self._job.history,
             state_bytes_per_card=self._job.bytes_per_card,
             state_backend=self._load.state_backend,
+            changelog=self._load.changelog,
         )
 
     def search(self, known: Sequence[StreamFigures]) -> Iterator[StreamFigures]:

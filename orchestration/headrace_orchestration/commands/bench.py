@@ -28,6 +28,9 @@ Rates = Annotated[
 ]
 Cards = Annotated[int, typer.Option(help="Cards that have state.", min=50)]
 Backend = Annotated[str, typer.Option(help="Where state is kept: hashmap or rocksdb.")]
+Changelog = Annotated[
+    bool, typer.Option(help="Write changes of state as they are made: [stream] state_changelog.")
+]
 Seconds = Annotated[float, typer.Option(help="Length of what is measured at a rate.", min=1)]
 Search = Annotated[
     bool, typer.Option("--search", help="Look for the highest rate with a p99 of 100 ms too.")
@@ -69,6 +72,7 @@ def stream(  # noqa: PLR0913, PLR0917 - one for each option
     rates: Rates = None,
     cards: Cards = 20_000,
     state_backend: Backend = "hashmap",
+    changelog: Changelog = False,
     seconds: Seconds = 30,
     search: Search = False,
     json_file: JsonFile = None,
@@ -80,13 +84,16 @@ def stream(  # noqa: PLR0913, PLR0917 - one for each option
 
     if state_backend not in list(StateBackend):
         raise ConfigurationError.unknown("state backend", state_backend, list(StateBackend))
-    load = Load(rates or list(_TARGETS), cards, StateBackend(state_backend), seconds, search)
+    load = Load(
+        rates or list(_TARGETS), cards, StateBackend(state_backend), changelog, seconds, search
+    )
     with status("bench stream") as advance:
         figures = measure(current_settings().home, load, advance)
     _write(json_file, [asdict(one) for one in figures])
     print_table(
         f"From a transaction's intended sending to its readable alert, ms; {cards:,} cards with"
-        f" {figures[0].state_bytes_per_card:,.0f} bytes of state each, {state_backend}",
+        f" {spelled(figures[0].state_bytes_per_card)} bytes of state each, {state_backend}"
+        f"{', changelog' if changelog else ''}",
         ("a second", "sent", "p50", "p99", "target", "p99.9", "target", "alerts", ""),
         [
             (

@@ -14,7 +14,7 @@ from headrace_streaming.job.assembly import history_job_name, job_name
 from headrace_streaming.job.cluster import Cluster, Job
 from headrace_streaming.job.config import Mode, StateBackend
 from headrace_streaming.job.last_state import LastState, recall, remember, require_state
-from headrace_streaming.job.options import checkpoint_directory, job_config
+from headrace_streaming.job.options import checkpoint_directory, has_changelog, job_config
 from headrace_streaming.job.submission import JobEndedError, started, submit
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.kafka.topics import create_topics, topics_of
@@ -99,6 +99,8 @@ def deploy(  # noqa: PLR0913 - one for each choice
             ],
             [
                 *(("--fromSavepoint", restored) if restored else ()),
+                # With a changelog nothing else leaves what is gone on from where it is.
+                *(("--claimMode", "legacy") if restored and has_changelog(settings) else ()),
                 # The sources of history stay behind.
                 *(("--allowNonRestoredState",) if starts else ()),
             ],
@@ -123,6 +125,11 @@ def _newest(
     Raises:
         ConfigurationError: there may be one where it can't be looked for.
     """
+    if known is not None and known.savepoint is not None:
+        newest = next(iter(cluster.jobs(name)), None)
+        if newest is not None and newest.job_id == known.job_id:
+            # The cluster tells of a savepoint only seconds after it has made it.
+            return known.savepoint, None
     found = cluster.last_state(name)
     if found is not None or known is None:
         return found, None

@@ -19,11 +19,15 @@ _MS = timedelta(milliseconds=1)
 _CHECKPOINTS = "execution.checkpointing.dir"
 _BACKEND = "state.backend.type"
 _INCREMENTAL = "execution.checkpointing.incremental"
+_CHANGELOG = "state.changelog.enabled"
+#: A job that is restored reads the changes since then; writing the state holds alerts up.
+_WHOLE_STATE = {"state.changelog.periodic-materialize.interval": "3 min"}
 #: What the guarantees stand on, and what has a setting of its own.
 _OURS = {
     _CHECKPOINTS: "[stream] checkpoint_directory",
     _BACKEND: "[stream] state_backend",
     _INCREMENTAL: "[stream] state_backend",
+    _CHANGELOG: "[stream] state_changelog",
     "execution.checkpointing.interval": "[stream] checkpoint_interval",
     "execution.checkpointing.timeout": "[stream] transaction_timeout",
     "parallelism.default": "[stream] parallelism",
@@ -84,10 +88,17 @@ def job_options(settings: Settings) -> dict[str, str]:
             )
     backend = settings.stream.state_backend
     options = {_BACKEND: backend, _INCREMENTAL: str(backend == "rocksdb").lower()}
+    if has_changelog(settings):
+        options |= {_CHANGELOG: "true", **_WHOLE_STATE}
     directory = checkpoint_directory(settings)
     if directory is not None:
         options[_CHECKPOINTS] = directory
     return {**options, **settings.flink.conf}
+
+
+def has_changelog(settings: Settings) -> bool:
+    """Whether changes of state are written as they are made."""
+    return settings.stream.state_changelog == "on"
 
 
 def checkpoint_directory(settings: Settings) -> str | None:

@@ -37,6 +37,9 @@ def main() -> None:
     chosen = {name: value for name, value in vars(arguments).items() if value is not None}
     bounded, history = chosen.pop("bounded"), chosen.pop("history", None)
     starts = _starts(chosen.pop("starts", "{}"))
+    if history is not None:
+        # It writes its state once, at its end.
+        chosen["state_changelog"] = "off"
     settings = replace(settings, stream=replace(settings.stream, **chosen))
     project = load_project(settings)
     plan = plan_json(project)

@@ -109,6 +109,9 @@ def _configuration(folder: Path, ports: Mapping[str, int]) -> dict[str, str | in
         "execution.checkpointing.dir": (folder / "checkpoints").as_uri(),
         "execution.checkpointing.savepoint-dir": (folder / "savepoints").as_uri(),
         "execution.checkpointing.num-retained": 3,
+        # For jobs with `[stream] state_changelog`.
+        "state.changelog.storage": "filesystem",
+        "dstl.dfs.base-path": (folder / "changelog").as_uri(),
         # Each write is a call of the system; beyond half a megabyte G1 would treat it as huge.
         "execution.checkpointing.write-buffer-size": 256 * 1024,
         # A process that was killed is missed after seconds, and its job goes on at once.

@@ -42,12 +42,19 @@ def test_rocksdb_keeps_changes_alone_and_further_options_are_passed_on(tmp_path:
     assert options["taskmanager.memory.process.size"] == "8g"
 
 
+def test_changes_are_written_as_they_are_made_where_that_is_asked_for(tmp_path: Path) -> None:
+    options = job_options(load(tmp_path, {"HEADRACE_STREAM_STATE_CHANGELOG": "on"}))
+    assert options["state.changelog.enabled"] == "true"
+    assert "state.changelog.enabled" not in job_options(load(tmp_path, {}))
+
+
 @pytest.mark.parametrize(
     ("option", "told"),
     [
         ("execution.checkpointing.mode", "can't be changed"),
         ("execution.checkpointing.interval", r"is set by \[stream\] checkpoint_interval"),
         ("state.backend.type", r"is set by \[stream\] state_backend"),
+        ("state.changelog.enabled", r"is set by \[stream\] state_changelog"),
     ],
 )
 def test_what_the_guarantees_stand_on_is_not_passed_on(
