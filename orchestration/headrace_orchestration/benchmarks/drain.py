@@ -13,7 +13,8 @@ undecided.
 What is timed: from the moment at which the first three tenths of the decisions are committed, that
 is readable for a reader of committed records, to the moment at which the last is. Until then JVMs
 compile, and the state is smaller than later. Each transaction has a decision; labels, of which
-there are nearly as many, are read and absorbed besides and not counted.
+there are nearly as many, lie between them, and are read and absorbed as they are. Rates are of
+decisions, and besides of all events, of which the backlog has a fixed share of transactions.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ class DrainFigures:
     Attributes:
         transactions: how many were drained; `labels` with them, by `cards`.
         drain_eps: in immediate mode; `ordered_drain_eps` in ordered mode.
+        drain_events_eps: in immediate mode, transactions and labels together.
         peer_drain_eps: by Quix Streams; None where it was left out.
         drain_to_peer: the first divided by the last.
         compared: how many decisions were found to have the same features from both.
@@ -65,6 +67,7 @@ class DrainFigures:
     labels: int
     cards: int
     drain_eps: float
+    drain_events_eps: float
     ordered_drain_eps: float
     peer_drain_eps: float | None
     drain_to_peer: float | None
@@ -111,6 +114,7 @@ def measure(
         labels=labels,
         cards=cards,
         drain_eps=drained.rate,
+        drain_events_eps=drained.rate * (rows + labels) / rows,
         ordered_drain_eps=ordered.rate,
         peer_drain_eps=theirs.rate if theirs else None,
         drain_to_peer=drained.rate / theirs.rate if theirs else None,
