@@ -26,7 +26,8 @@ from headrace_streaming.job.config import StateBackend
 HOLDS_MS = 100.0
 #: A run that sent a smaller share of what was asked for says nothing about the rate.
 LEAST_SENT = 0.99
-_SETTLE_S = 20.0
+# Compiling goes on for most of a minute at the least rate.
+_SETTLE_S = 60.0
 _SEARCH_SETTLE_S = 10.0
 _PATIENCE_S = 20.0
 _STEP = 1.25
