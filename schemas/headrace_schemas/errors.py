@@ -46,7 +46,7 @@ class ConfigurationError(HeadraceError):
         >>> str(ConfigurationError.unknown("engine", "sparc", ["local", "spark"]))
         "unknown engine 'sparc', did you mean 'spark'? known: local, spark"
         """
-        known = sorted(set(allowed))
+        known = sorted({str(one) for one in allowed})
         nearest = difflib.get_close_matches(name, known, n=1)
         joint = f", did you mean {nearest[0]!r}?" if nearest else ";"
         return cls(f"unknown {kind} {name!r}{joint} known: {', '.join(known) or 'none'}", hint=hint)

@@ -29,7 +29,7 @@ Rates = Annotated[
 Cards = Annotated[int, typer.Option(help="Cards that have state.", min=50)]
 Backend = Annotated[str, typer.Option(help="Where state is kept: hashmap or rocksdb.")]
 Changelog = Annotated[
-    bool, typer.Option(help="Write changes of state as they are made: [stream] state_changelog.")
+    bool, typer.Option(help="Write changes of state as they are made: stream.state_changelog.")
 ]
 Seconds = Annotated[float, typer.Option(help="Length of what is measured at a rate.", min=1)]
 Search = Annotated[

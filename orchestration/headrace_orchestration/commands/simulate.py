@@ -46,7 +46,8 @@ def simulate(  # noqa: PLR0913, PLR0917 - one for each option
 ) -> None:
     """Generate card transactions and their labels by the handbook's three fraud scenarios.
 
-    They are written to files, or with --rate sent to Kafka: a label when it would be known.
+    They are written to files, or with --rate sent to Kafka: a label when it would be known. Ids
+    are counted from the same number in every run: what an earlier one has sent is a duplicate.
     """
     from headrace_orchestration.simulation import simulation_config, write_simulation
 
@@ -73,13 +74,22 @@ def simulate(  # noqa: PLR0913, PLR0917 - one for each option
 def _send(config: SimulationConfig, rate: float, disorder: Disorder, *, as_json: bool) -> None:
     import random
 
+    from headrace_features.fraud.definitions import labels, transactions
     from headrace_orchestration.live_simulation import live_records
+    from headrace_schemas.errors import ConfigurationError
     from headrace_streaming.kafka.clients import kafka_config
     from headrace_streaming.kafka.disorder import disturbed
     from headrace_streaming.kafka.sender import send
     from headrace_streaming.kafka.topics import create_topics, topics_of
 
     settings, project = current_project()
+    read = {source.topic for source in project.sources.values()}
+    if not {transactions.topic, labels.topic} <= read:
+        raise ConfigurationError(
+            f"simulate sends card transactions and their labels, and {project.name} reads"
+            f" {', '.join(sorted(read))}",
+            hint="send events of your own: headrace send",
+        )
     kafka = kafka_config(settings)
     create_topics(kafka, topics_of(project))
     # The seed decides everything, this too.

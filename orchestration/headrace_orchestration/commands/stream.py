@@ -32,7 +32,7 @@ ModeOption = Annotated[
     str | None,
     typer.Option(
         help="immediate: absorb events as they come; ordered: behind the watermark."
-        " Default: [stream] mode."
+        " Default: stream.mode."
     ),
 ]
 From = Annotated[
@@ -47,14 +47,14 @@ Fresh = Annotated[bool, typer.Option("--fresh", help="Begin without any state.")
 Bounded = Annotated[bool, typer.Option("--bounded", help="End at the newest records.")]
 Parallelism = Annotated[
     int | None,
-    typer.Option(min=1, help="Subtasks of each operator. Default: [stream] parallelism."),
+    typer.Option(min=1, help="Subtasks of each operator. Default: stream.parallelism."),
 ]
 
 Backend = Annotated[
     str | None,
     typer.Option(
         "--state-backend",
-        help="hashmap: on the heap; rocksdb: on disk. Default: [stream] state_backend.",
+        help="hashmap: on the heap; rocksdb: on disk. Default: stream.state_backend.",
     ),
 ]
 

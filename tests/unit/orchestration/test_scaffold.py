@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from headrace_features.project import load_project
+from headrace_orchestration import cli
 from headrace_orchestration.sample_activity import EXAMPLE_USER
 from headrace_orchestration.scaffold import create_project
 from headrace_schemas.codec import Codec
@@ -181,3 +182,17 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, name: str) -> N
     with pytest.raises(ConfigurationError, match="the project can't be made in"):
         create_project(name, parent, NOW_MS)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_simulated_transactions_are_not_for_a_project_that_reads_others(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(project)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "argv", ["headrace", "simulate", "--rate", "10"])
+    with pytest.raises(SystemExit) as ended:
+        cli.run()
+    assert ended.value.code == 78
+    assert "seedling reads activity (send events of your own: headrace send)" in (
+        capsys.readouterr().err
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from enum import StrEnum
 
 import pytest
 
@@ -69,3 +70,11 @@ def test_an_error_survives_pickling_whole(error: HeadraceError) -> None:
 def test_every_reason_has_a_meaning_of_one_line(reason: Reason) -> None:
     assert reason.meaning
     assert "\n" not in reason.meaning
+
+
+def test_a_choice_is_suggested_as_it_is_written() -> None:
+    class Choice(StrEnum):
+        ORDERED = "ordered"
+
+    error = ConfigurationError.unknown("mode", "orderd", Choice)
+    assert str(error) == "unknown mode 'orderd', did you mean 'ordered'? known: ordered"
