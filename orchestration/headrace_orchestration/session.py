@@ -18,6 +18,13 @@ def current_settings() -> Settings:
     return load(Path.cwd(), os.environ)
 
 
+def current_home() -> Path:
+    """The folder for all data: what runs there can be stopped whatever else is set."""
+    from headrace_schemas.settings import home_in
+
+    return home_in(Path.cwd(), os.environ)
+
+
 def current_project() -> tuple[Settings, Project]:
     """The settings and definitions of the current directory."""
     from headrace_features.project import load_project

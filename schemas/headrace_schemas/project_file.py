@@ -21,18 +21,26 @@ def find_file(start: Path) -> Path | None:
     return None
 
 
+def read_toml(path: Path) -> dict[str, Any]:
+    """What the file says, whether or not there are such settings.
+
+    Raises ConfigurationError for a file that can't be read or is no TOML (with the line).
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path} is not TOML: {error}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} can't be read: {error}") from None
+
+
 def read_file(path: Path) -> dict[str, Any]:
     """The values in the file by setting name (`engine.default`), untouched.
 
     Raises ConfigurationError for a file that can't be read, is no TOML (with the line), or
     holds a section or a key that no setting has.
     """
-    try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{path} is not TOML: {error}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} can't be read: {error}") from None
+    found = read_toml(path)
     sections = {setting.section for setting in SETTINGS if setting.section is not None}
     tops = {setting.key for setting in SETTINGS if setting.section is None}
     values: dict[str, Any] = {}

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from headrace_schemas.errors import ConfigurationError
-from headrace_schemas.project_file import find_file, read_file
+from headrace_schemas.project_file import find_file, read_file, read_toml
 from headrace_schemas.setting_table import FILE_NAME, SETTINGS, Setting, SettingKind
 from headrace_schemas.setting_values import Origin, from_environment, from_file, from_text
 
@@ -190,6 +190,19 @@ def load(start: Path, environ: Mapping[str, str]) -> Settings:
         feast=FeastSettings(values["feast.registry"]),
         _sources={name: one.source for name, one in found.items()},
     )
+
+
+def home_in(start: Path, environ: Mapping[str, str]) -> Path:
+    """The folder for all data that holds in the folder `start`, whatever other settings say.
+
+    Raises ConfigurationError for a file that is no TOML, or a home that is no path.
+    """
+    start = start.resolve()
+    file = find_file(start)
+    places = _Places(start, environ, file, read_toml(file) if file else {})
+    base = {"base": str(file.parent if file else start)}
+    home: Path = _found(_BY_NAME["home"], places, base).value
+    return home
 
 
 @dataclass(frozen=True, slots=True)

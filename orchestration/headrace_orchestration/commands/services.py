@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from headrace_orchestration.output import JsonOption, print_json, print_table, status
-from headrace_orchestration.session import current_project, current_settings
+from headrace_orchestration.session import current_home, current_project
 
 if TYPE_CHECKING:
     from headrace_streaming.services.control import State
@@ -32,7 +32,7 @@ def down(as_json: JsonOption = False) -> None:
     from headrace_streaming.services import control
 
     with status("headrace down"):
-        states = control.down(current_settings().home)
+        states = control.down(current_home())
     _show(states, as_json=as_json)
 
 
@@ -40,7 +40,7 @@ def show(as_json: JsonOption = False) -> None:
     """Tell which embedded services run, and where."""
     from headrace_streaming.services import control
 
-    _show(control.status(current_settings().home), as_json=as_json)
+    _show(control.status(current_home()), as_json=as_json)
 
 
 def _show(states: list[State], *, as_json: bool) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.setting_table import SETTINGS, Setting, SettingKind
-from headrace_schemas.settings import load
+from headrace_schemas.settings import home_in, load
 
 PROJECT = '[project]\nname = "shop"\ndefinitions = ["shop.views"]\n'
 
@@ -119,6 +119,14 @@ def test_home_may_be_a_key_of_the_file(tmp_path: Path) -> None:
     settings = load(tmp_path, {})
     assert settings.home == tmp_path / "data"
     assert settings.source_of("home") == f"{tmp_path}/headrace.toml home"
+
+
+def test_home_is_found_whatever_else_is_written(tmp_path: Path) -> None:
+    (tmp_path / "headrace.toml").write_text('home = "data"\n[stream]\nmodee = "ordered"\n')
+    assert home_in(tmp_path, {"HEADRACE_STREAM_MODE": "no such mode"}) == tmp_path / "data"
+    assert home_in(tmp_path, {"HEADRACE_HOME": "/elsewhere"}) == Path("/elsewhere")
+    with pytest.raises(ConfigurationError, match="modee"):
+        load(tmp_path, {})
 
 
 def test_a_tilde_is_the_home_folder_of_the_given_environment(tmp_path: Path) -> None:
