@@ -90,9 +90,9 @@ public final class StageLayout {
         StageState state = adopted(given);
         synchronized (state) {
             byte[] written = written(state);
-            return state.isHandedOver()
-                    ? read(new DataInputDeserializer(written))
-                    : state.handOver();
+            // What was brought over from an earlier plan still belongs to the state it came from.
+            boolean whole = state == given && !state.isHandedOver();
+            return whole ? state.handOver() : read(new DataInputDeserializer(written));
         }
     }
 

@@ -71,6 +71,18 @@ class StageLayoutTest {
     }
 
     @Test
+    void aStateOfAnEarlierPlanStaysAsItWasWhenItsCopyTakesInMore() throws IOException {
+        StageLayout later = new StageLayout(List.of(VIEW), List.of("payments", "refunds"));
+        StageState state = filled();
+        byte[] before = written(later, state);
+        StageState copy = later.copied(state);
+        copy.bind(NO_CHUNKS);
+        take(copy, EVENTS);
+        assertArrayEquals(before, written(later, state));
+        assertEquals(EVENTS + 1, copy.view(0).rawEvents());
+    }
+
+    @Test
     void aCheckpointWritesAStateAsItWasWhileTheCopyTakesInMore() throws Exception {
         ExecutorService checkpoints = Executors.newSingleThreadExecutor();
         try {
@@ -111,8 +123,12 @@ class StageLayoutTest {
     }
 
     private byte[] written(StageState state) throws IOException {
+        return written(layout, state);
+    }
+
+    private static byte[] written(StageLayout by, StageState state) throws IOException {
         DataOutputSerializer out = new DataOutputSerializer(16);
-        layout.write(out, state);
+        by.write(out, state);
         return out.getCopyOfBuffer();
     }
 }
