@@ -161,9 +161,8 @@ def load(start: Path, environ: Mapping[str, str]) -> Settings:
     start = start.resolve()
     file = find_file(start)
     places = _Places(start, environ, file, read_file(file) if file else {})
-    base = {"base": str(file.parent if file else start)}
-    home = _found(_BY_NAME["home"], places, base).value
-    found = {s.name: _found(s, places, {**base, "home": str(home)}) for s in SETTINGS}
+    home = _found(_BY_NAME["home"], places, places.base).value
+    found = {s.name: _found(s, places, {**places.base, "home": str(home)}) for s in SETTINGS}
     values = {name: one.value for name, one in found.items()}
     return Settings(
         root=file.parent if file else None,
@@ -200,8 +199,7 @@ def home_in(start: Path, environ: Mapping[str, str]) -> Path:
     start = start.resolve()
     file = find_file(start)
     places = _Places(start, environ, file, read_toml(file) if file else {})
-    base = {"base": str(file.parent if file else start)}
-    home: Path = _found(_BY_NAME["home"], places, base).value
+    home: Path = _found(_BY_NAME["home"], places, places.base).value
     return home
 
 
@@ -219,6 +217,11 @@ class _Places:
     environ: Mapping[str, str]
     file: Path | None
     in_file: dict[str, Any]
+
+    @property
+    def base(self) -> dict[str, str]:
+        """What defaults may name: the folder of the file, or where the looking began."""
+        return {"base": str(self.file.parent if self.file else self.start)}
 
     def origin(self, setting: Setting, source: str, folder: Path) -> Origin:
         return Origin(source, folder, self.environ.get("HOME", ""), self.described(setting))
