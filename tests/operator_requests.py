@@ -28,11 +28,10 @@ def project_of(view: FeatureView) -> Project:
     )
 
 
-def planned(  # noqa: PLR0913 - one for each choice
+def planned(
     view: FeatureView,
     *,
     lateness: int,
-    encodes: bool,
     widths: Sequence[int],
     chunk: int = 256,
     keeps: bool = False,
@@ -45,7 +44,6 @@ def planned(  # noqa: PLR0913 - one for each choice
         "op": "plan",
         "plan": plan_json(project_of(view)),
         "lateness": lateness,
-        "encodes": encodes,
         "widths": list(widths),
         "chunk": chunk,
         "keeps": keeps,

@@ -54,7 +54,6 @@ def test_after_each_event_values_equal_the_oracle_s(
         planned(
             view,
             lateness=lateness,
-            encodes=data.draw(st.booleans()),
             widths=data.draw(st.sampled_from([FINE, CALENDAR])),
             chunk=data.draw(st.sampled_from([2, 256])),
         )
@@ -94,7 +93,7 @@ def require(view: FeatureView, absorbed: Sequence[Row], row: SpineRow, answer: A
 
 def test_old_events_are_folded_so_that_a_busy_entity_stays_small(engine: Jvm) -> None:
     view = view_of(PROMPT, COARSE)
-    requests: list[dict[str, Any]] = [planned(view, lateness=2, encodes=False, widths=FINE)]
+    requests: list[dict[str, Any]] = [planned(view, lateness=2, widths=FINE)]
     for number in range(5_000):
         event: dict[str, Any] = {
             "reading_id": f"{number:05d}",
@@ -123,7 +122,7 @@ def test_an_event_whose_tile_was_dropped_is_not_absorbed(engine: Jvm) -> None:
         base | {"reading_id": "c", "sensor": "s", "event_time": 0, "known_at": 0},
         base | {"reading_id": "d", "sensor": "s", "event_time": 50, "known_at": 50},
     ]
-    plan = planned(view, lateness=0, encodes=True, widths=CALENDAR)
+    plan = planned(view, lateness=0, widths=CALENDAR)
 
     answers = engine.ask([plan, *(absorbing(view, event) for event in events)])
 

@@ -51,7 +51,6 @@ def test_at_any_time_fields_give_the_oracle_s_values(
         planned(
             view,
             lateness=lateness,
-            encodes=data.draw(st.booleans()),
             widths=CALENDAR,
             chunk=data.draw(st.sampled_from([2, 256])),
         )
@@ -87,7 +86,7 @@ def test_hours_and_days_that_ended_have_tiles(engine: Jvm) -> None:
         for number, time_ms in enumerate(times)
     ]
 
-    requests = [planned(view, lateness=HOUR_MS, encodes=False, widths=CALENDAR)]
+    requests = [planned(view, lateness=HOUR_MS, widths=CALENDAR)]
     requests += [absorbing(view, event) for event in events]
     *_, absorbed, told = engine.ask([*requests, {"op": "fields", "key": "a"}])
 

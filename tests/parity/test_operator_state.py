@@ -78,7 +78,6 @@ def test_added_features_are_right_or_unknown_and_the_others_are_right(
     cut = data.draw(st.integers(0, len(events)))
     same: dict[str, Any] = {
         "lateness": data.draw(st.sampled_from([0, 3, 10])),
-        "encodes": data.draw(st.booleans()),
         "widths": data.draw(st.sampled_from([FINE, CALENDAR])),
         "chunk": data.draw(st.sampled_from([2, 256])),
     }
@@ -120,7 +119,7 @@ def test_an_added_feature_is_known_once_its_window_reaches_only_what_came_since(
         base | {"reading_id": f"{t:02d}", "sensor": "a", "event_time": t, "amount": t}
         for t in range(60)
     ]
-    same: dict[str, Any] = {"lateness": 0, "encodes": True, "widths": CALENDAR}
+    same: dict[str, Any] = {"lateness": 0, "widths": CALENDAR}
     requests = [planned(before, **same), *(absorbing(before, e) for e in events[:20])]
     requests.append(planned(after, **same, keeps=True))
     for event in events[20:]:
@@ -139,12 +138,11 @@ def test_an_added_feature_is_known_once_its_window_reaches_only_what_came_since(
 def test_state_of_other_events_is_not_gone_on_with(engine: Jvm) -> None:
     before = view_with(*BEFORE)
     requests = [
-        planned(before, lateness=0, encodes=True, widths=CALENDAR),
+        planned(before, lateness=0, widths=CALENDAR),
         absorbing(before, histories_of_one()),
         planned(
             view_with(*BEFORE, filter="amount > 0"),
             lateness=0,
-            encodes=True,
             widths=CALENDAR,
             keeps=True,
         ),
@@ -174,8 +172,8 @@ def test_a_state_that_was_emptied_gives_right_values_or_none(
     )
     events = data.draw(st.permutations(data.draw(histories())))
     lateness = data.draw(st.sampled_from([0, 3, 10]))
-    encodes, chunk = data.draw(st.booleans()), data.draw(st.sampled_from([2, 256]))
-    requests = [planned(view, lateness=lateness, encodes=encodes, widths=FINE, chunk=chunk)]
+    chunk = data.draw(st.sampled_from([2, 256]))
+    requests = [planned(view, lateness=lateness, widths=FINE, chunk=chunk)]
     rows: list[tuple[int, SpineRow]] = []
     newest = 0
     for number, event in enumerate(events):

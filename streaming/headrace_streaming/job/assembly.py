@@ -30,8 +30,12 @@ _OPERATOR = "io.headrace.operator.stream"
 # All sources keep pace with each other.
 _ALIGNED = "events"
 _ALIGNMENT_INTERVAL_MS = 100
-# Records that nobody waits for are sent together.
-_LINGER_MS = "20"
+# How records are sent. Each batch that is compressed takes 130 KB of buffers of its own, so that
+# many small ones would fill the heap with them: alerts go at once and as they are, others together.
+_AT_ONCE = {"linger.ms": "0", "compression.type": "none"}
+_TOGETHER = {"linger.ms": "50", "batch.size": str(128 * 1024), "compression.type": "lz4"}
+# Nobody can read them before the checkpoint, which sends what still waits.
+_COMMITTED = {**_TOGETHER, "linger.ms": "200"}
 
 
 def job_name(project: str) -> str:
@@ -82,11 +86,11 @@ class _Assembly:
             self._ledger(decided, decision["name"])
             if decision["rules"]:
                 alerts = self._side(decided, "ALERTS")
-                self._sink(alerts, [ALERTS], "0", f"alerts-{decision['name']}")
+                self._sink(alerts, [ALERTS], _AT_ONCE, f"alerts-{decision['name']}")
         topics = [FEATURE_UPDATES]
         if self._config.history is None:
             topics += [DEAD_LETTERS, LATE_EVENTS]
-        self._sink(_union(aside), topics, _LINGER_MS, "aside")
+        self._sink(_union(aside), topics, _TOGETHER, "aside")
 
     def _facts(self, decision: dict[str, Any], stage: dict[str, Any]) -> list[str]:
         """The sources of a stage's views besides the one that is decided on."""
@@ -188,7 +192,7 @@ class _Assembly:
 
     def _ledger(self, stream: Any, name: str) -> None:
         """Decisions, each committed once."""
-        builder = self._sink_builder([DECISIONS], _LINGER_MS)
+        builder = self._sink_builder([DECISIONS], _COMMITTED)
         builder.setDeliveryGuarantee(self._guarantee.EXACTLY_ONCE)
         # Numbered, so that a deployment that is superseded never aborts what a newer one commits.
         builder.setTransactionalIdPrefix(f"{self._transactions(name)}-{self._config.epoch}")
@@ -198,21 +202,19 @@ class _Assembly:
         # alert should wait. Whole, so that what is to be committed is before its writer starts.
         stream.rescale().sinkTo(sink).name("decisions").uid(f"sink-decisions-{name}")
 
-    def _sink(self, stream: Any, topics: list[str], linger_ms: str, label: str) -> None:
+    def _sink(self, stream: Any, topics: list[str], sending: dict[str, str], label: str) -> None:
         """Records that are sent at least once, without waiting for a checkpoint."""
-        builder = self._sink_builder(topics, linger_ms)
+        builder = self._sink_builder(topics, sending)
         builder.setDeliveryGuarantee(self._guarantee.AT_LEAST_ONCE)
         stream.sinkTo(builder.build()).name(", ".join(topics)).uid(f"sink-{label}")
 
-    def _sink_builder(self, topics: list[str], linger_ms: str) -> Any:
+    def _sink_builder(self, topics: list[str], sending: dict[str, str]) -> Any:
         builder = (
             self._jvm.org.apache.flink.connector.kafka.sink.KafkaSink.builder()
             .setRecordSerializer(self._java("RecordSchema")(topics))
-            .setProperty("linger.ms", linger_ms)
-            .setProperty("compression.type", "lz4")
             .setProperty("max.request.size", str(MOST_OUTPUT_BYTES))
         )
-        for name, value in self._config.kafka.items():
+        for name, value in {**sending, **self._config.kafka}.items():
             builder.setProperty(name, value)
         return builder
 

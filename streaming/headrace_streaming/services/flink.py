@@ -113,6 +113,7 @@ def _configuration(folder: Path, ports: Mapping[str, int]) -> dict[str, str | in
         "state.changelog.storage": "filesystem",
         "dstl.dfs.base-path": (folder / "changelog").as_uri(),
         # Each write is a call of the system; beyond half a megabyte G1 would treat it as huge.
+        "dstl.dfs.upload.buffer-size": "256 kb",
         "execution.checkpointing.write-buffer-size": 256 * 1024,
         # A process that was killed is missed after seconds, and its job goes on at once.
         "heartbeat.interval": 1000,

@@ -1,11 +1,11 @@
 package io.headrace.operator.aggregate;
 
 import io.headrace.operator.BadRecord;
+import io.headrace.operator.packed.PackedReader;
+import io.headrace.operator.packed.PackedWriter;
 import io.headrace.operator.plan.FeaturePlan;
 import io.headrace.operator.state.EventColumns;
 import java.io.IOException;
-import org.apache.flink.core.memory.DataInputView;
-import org.apache.flink.core.memory.DataOutputView;
 
 /**
  * The mergeable intermediate of an aggregate while it is built.
@@ -39,8 +39,8 @@ public interface Accumulator {
     void pack(MessagePacker out) throws IOException;
 
     /** Writes what is held. */
-    void write(DataOutputView out) throws IOException;
+    void write(PackedWriter out);
 
     /** Reads what was written, in place of what is held. */
-    void read(DataInputView in) throws IOException;
+    void read(PackedReader in);
 }

@@ -1,10 +1,10 @@
 package io.headrace.operator.aggregate;
 
+import io.headrace.operator.packed.PackedReader;
+import io.headrace.operator.packed.PackedWriter;
 import io.headrace.operator.plan.FeaturePlan;
 import io.headrace.operator.state.EventColumns;
 import java.io.IOException;
-import org.apache.flink.core.memory.DataInputView;
-import org.apache.flink.core.memory.DataOutputView;
 
 /** The number of events. */
 final class CountAccumulator implements Accumulator {
@@ -36,12 +36,12 @@ final class CountAccumulator implements Accumulator {
     }
 
     @Override
-    public void write(DataOutputView out) throws IOException {
-        out.writeLong(count);
+    public void write(PackedWriter out) {
+        out.natural(count);
     }
 
     @Override
-    public void read(DataInputView in) throws IOException {
-        count = in.readLong();
+    public void read(PackedReader in) {
+        count = in.natural();
     }
 }

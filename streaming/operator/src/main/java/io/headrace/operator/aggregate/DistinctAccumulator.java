@@ -1,12 +1,12 @@
 package io.headrace.operator.aggregate;
 
+import io.headrace.operator.packed.PackedReader;
+import io.headrace.operator.packed.PackedWriter;
 import io.headrace.operator.plan.FeaturePlan;
 import io.headrace.operator.state.EventColumns;
 import java.io.IOException;
 import java.util.HashSet;
 import java.util.Set;
-import org.apache.flink.core.memory.DataInputView;
-import org.apache.flink.core.memory.DataOutputView;
 
 /** The set of values of one column. */
 final class DistinctAccumulator implements Accumulator {
@@ -48,18 +48,18 @@ final class DistinctAccumulator implements Accumulator {
     }
 
     @Override
-    public void write(DataOutputView out) throws IOException {
-        out.writeInt(values.size());
+    public void write(PackedWriter out) {
+        out.natural(values.size());
         for (Object value : values) {
-            Scalars.write(out, value);
+            out.value(value);
         }
     }
 
     @Override
-    public void read(DataInputView in) throws IOException {
+    public void read(PackedReader in) {
         values.clear();
-        for (int left = in.readInt(); left > 0; left--) {
-            values.add(Scalars.read(in));
+        for (int left = in.count(); left > 0; left--) {
+            values.add(in.value());
         }
     }
 }

@@ -1,11 +1,11 @@
 package io.headrace.operator.aggregate;
 
+import io.headrace.operator.packed.PackedReader;
+import io.headrace.operator.packed.PackedWriter;
 import io.headrace.operator.plan.FeaturePlan;
 import io.headrace.operator.state.EventColumns;
 import java.io.IOException;
 import java.util.Arrays;
-import org.apache.flink.core.memory.DataInputView;
-import org.apache.flink.core.memory.DataOutputView;
 
 /** The row with the least or greatest (event time, dedup key bytes), and its values. */
 final class EdgeAccumulator implements Accumulator {
@@ -80,32 +80,30 @@ final class EdgeAccumulator implements Accumulator {
     }
 
     @Override
-    public void write(DataOutputView out) throws IOException {
-        out.writeBoolean(found);
+    public void write(PackedWriter out) {
+        out.truth(found);
         if (!found) {
             return;
         }
-        out.writeLong(time);
-        out.writeInt(dedup.length);
-        out.write(dedup);
+        out.integer(time);
+        out.binary(dedup);
         for (Object value : values) {
-            Scalars.write(out, value);
+            out.value(value);
         }
     }
 
     @Override
-    public void read(DataInputView in) throws IOException {
+    public void read(PackedReader in) {
         clear();
-        found = in.readBoolean();
+        found = in.truth();
         if (!found) {
             return;
         }
-        time = in.readLong();
-        dedup = new byte[in.readInt()];
-        in.readFully(dedup);
+        time = in.integer();
+        dedup = in.binary();
         values = new Object[columns.length];
         for (int i = 0; i < columns.length; i++) {
-            values[i] = Scalars.read(in);
+            values[i] = in.value();
         }
     }
 

@@ -1,10 +1,10 @@
 package io.headrace.operator.aggregate;
 
+import io.headrace.operator.packed.PackedReader;
+import io.headrace.operator.packed.PackedWriter;
 import io.headrace.operator.plan.FeaturePlan;
 import io.headrace.operator.state.EventColumns;
 import java.io.IOException;
-import org.apache.flink.core.memory.DataInputView;
-import org.apache.flink.core.memory.DataOutputView;
 
 /** The least or greatest number of a column; -0.0 is below 0.0. */
 final class ExtremeAccumulator implements Accumulator {
@@ -55,15 +55,15 @@ final class ExtremeAccumulator implements Accumulator {
     }
 
     @Override
-    public void write(DataOutputView out) throws IOException {
-        out.writeBoolean(found);
-        out.writeLong(best);
+    public void write(PackedWriter out) {
+        out.truth(found);
+        out.bits(best);
     }
 
     @Override
-    public void read(DataInputView in) throws IOException {
-        found = in.readBoolean();
-        best = in.readLong();
+    public void read(PackedReader in) {
+        found = in.truth();
+        best = in.bits();
     }
 
     private void offer(long value) {

@@ -1,11 +1,11 @@
 package io.headrace.operator.aggregate;
 
+import io.headrace.operator.packed.PackedReader;
+import io.headrace.operator.packed.PackedWriter;
 import io.headrace.operator.plan.FeaturePlan;
 import io.headrace.operator.state.EventColumns;
 import java.io.IOException;
 import java.math.BigInteger;
-import org.apache.flink.core.memory.DataInputView;
-import org.apache.flink.core.memory.DataOutputView;
 
 /**
  * Sum, mean, variance and standard deviation of a column of doubles, without a rounding in between.
@@ -89,17 +89,17 @@ final class FloatMoments implements Accumulator {
     }
 
     @Override
-    public void write(DataOutputView out) throws IOException {
-        out.writeLong(count);
-        WideIntegers.write(out, total);
-        WideIntegers.write(out, squares);
+    public void write(PackedWriter out) {
+        out.natural(count);
+        out.wide(total);
+        out.wide(squares);
     }
 
     @Override
-    public void read(DataInputView in) throws IOException {
-        count = in.readLong();
-        total = WideIntegers.read(in);
-        squares = WideIntegers.read(in);
+    public void read(PackedReader in) {
+        count = in.natural();
+        total = in.wide();
+        squares = in.wide();
     }
 
     private double variance() {

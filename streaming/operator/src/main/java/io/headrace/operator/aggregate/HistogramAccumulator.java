@@ -1,13 +1,13 @@
 package io.headrace.operator.aggregate;
 
+import io.headrace.operator.packed.PackedReader;
+import io.headrace.operator.packed.PackedWriter;
 import io.headrace.operator.plan.FeaturePlan;
 import io.headrace.operator.state.EventColumns;
 import java.io.IOException;
 import java.math.BigInteger;
 import java.util.Map;
 import java.util.TreeMap;
-import org.apache.flink.core.memory.DataInputView;
-import org.apache.flink.core.memory.DataOutputView;
 
 /**
  * The log-linear histogram of an integer column: 128 equal buckets to a power of two (Tene 2012).
@@ -70,20 +70,20 @@ final class HistogramAccumulator implements Accumulator {
     }
 
     @Override
-    public void write(DataOutputView out) throws IOException {
-        out.writeInt(counts.size());
+    public void write(PackedWriter out) {
+        out.natural(counts.size());
         for (Map.Entry<Integer, Long> entry : counts.entrySet()) {
-            out.writeInt(entry.getKey());
-            out.writeLong(entry.getValue());
+            out.integer(entry.getKey());
+            out.natural(entry.getValue());
         }
     }
 
     @Override
-    public void read(DataInputView in) throws IOException {
+    public void read(PackedReader in) {
         clear();
-        for (int left = in.readInt(); left > 0; left--) {
-            int bucket = in.readInt();
-            long n = in.readLong();
+        for (int left = in.count(); left > 0; left--) {
+            int bucket = (int) in.integer();
+            long n = in.natural();
             counts.put(bucket, n);
             count += n;
         }

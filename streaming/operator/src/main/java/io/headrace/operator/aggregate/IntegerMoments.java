@@ -1,12 +1,12 @@
 package io.headrace.operator.aggregate;
 
 import io.headrace.operator.BadRecord;
+import io.headrace.operator.packed.PackedReader;
+import io.headrace.operator.packed.PackedWriter;
 import io.headrace.operator.plan.FeaturePlan;
 import io.headrace.operator.state.EventColumns;
 import java.io.IOException;
 import java.math.BigInteger;
-import org.apache.flink.core.memory.DataInputView;
-import org.apache.flink.core.memory.DataOutputView;
 
 /**
  * Sum, mean, variance and standard deviation of an integer column.
@@ -90,25 +90,27 @@ final class IntegerMoments implements Accumulator {
     }
 
     @Override
-    public void write(DataOutputView out) throws IOException {
-        out.writeLong(count);
-        WideIntegers.write(out, exact(wideTotal, total));
-        WideIntegers.write(out, exact(wideSquares, squares));
+    public void write(PackedWriter out) {
+        out.natural(count);
+        out.integer(total);
+        out.natural(squares);
+        boolean wide = wideTotal.signum() != 0 || wideSquares.signum() != 0;
+        out.truth(wide);
+        if (wide) {
+            out.wide(wideTotal);
+            out.wide(wideSquares);
+        }
     }
 
     @Override
-    public void read(DataInputView in) throws IOException {
+    public void read(PackedReader in) {
         clear();
-        count = in.readLong();
-        wideTotal = WideIntegers.read(in);
-        wideSquares = WideIntegers.read(in);
-        if (wideTotal.bitLength() < Long.SIZE) {
-            total = wideTotal.longValue();
-            wideTotal = BigInteger.ZERO;
-        }
-        if (wideSquares.bitLength() < Long.SIZE) {
-            squares = wideSquares.longValue();
-            wideSquares = BigInteger.ZERO;
+        count = in.natural();
+        total = in.integer();
+        squares = in.natural();
+        if (in.truth()) {
+            wideTotal = in.wide();
+            wideSquares = in.wide();
         }
     }
 

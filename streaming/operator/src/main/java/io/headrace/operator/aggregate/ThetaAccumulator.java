@@ -1,5 +1,7 @@
 package io.headrace.operator.aggregate;
 
+import io.headrace.operator.packed.PackedReader;
+import io.headrace.operator.packed.PackedWriter;
 import io.headrace.operator.plan.FeaturePlan;
 import io.headrace.operator.state.EventColumns;
 import java.io.IOException;
@@ -7,8 +9,6 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.util.TreeSet;
-import org.apache.flink.core.memory.DataInputView;
-import org.apache.flink.core.memory.DataOutputView;
 import org.apache.flink.shaded.guava33.com.google.common.hash.HashFunction;
 import org.apache.flink.shaded.guava33.com.google.common.hash.Hashing;
 
@@ -74,20 +74,20 @@ final class ThetaAccumulator implements Accumulator {
     }
 
     @Override
-    public void write(DataOutputView out) throws IOException {
-        out.writeLong(theta);
-        out.writeInt(hashes.size());
+    public void write(PackedWriter out) {
+        out.natural(theta);
+        out.natural(hashes.size());
         for (long hash : hashes) {
-            out.writeLong(hash);
+            out.bits(hash);
         }
     }
 
     @Override
-    public void read(DataInputView in) throws IOException {
+    public void read(PackedReader in) {
         hashes.clear();
-        theta = in.readLong();
-        for (int left = in.readInt(); left > 0; left--) {
-            hashes.add(in.readLong());
+        theta = in.natural();
+        for (int left = in.count(); left > 0; left--) {
+            hashes.add(in.bits());
         }
     }
 

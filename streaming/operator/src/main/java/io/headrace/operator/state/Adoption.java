@@ -100,10 +100,8 @@ final class Adoption {
                 && before.features().equals(after.features());
     }
 
+    /** The state that takes over what one in the layout before holds. */
     StageState adopted(StageState state) {
-        if (changesNothing) {
-            return state;
-        }
         StageState adopted = to.newState();
         adopted.timer = state.timer;
         for (int place = 0; place < viewPlaces.length; place++) {

@@ -1,5 +1,7 @@
 package io.headrace.operator.state;
 
+import io.headrace.operator.packed.PackedReader;
+import io.headrace.operator.packed.PackedWriter;
 import io.headrace.operator.plan.ColumnRef;
 import io.headrace.operator.plan.ColumnType;
 import java.util.List;
@@ -24,9 +26,15 @@ final class EventColumnsCodec {
     }
 
     /** Packs all events. */
-    byte[] packed(EventColumns given) {
-        EventColumns events = given.with(columns);
+    byte[] packed(EventColumns events) {
         PackedWriter out = new PackedWriter(START_BYTES + BYTES_OF_EVENT * events.size());
+        write(out, events);
+        return out.written();
+    }
+
+    /** Packs all events among others. */
+    void write(PackedWriter out, EventColumns given) {
+        EventColumns events = given.with(columns);
         out.natural(VERSION);
         out.natural(events.size());
         long before = 0;
@@ -35,7 +43,6 @@ final class EventColumnsCodec {
             before = events.time(row);
             write(out, events, row);
         }
-        return out.written();
     }
 
     private void write(PackedWriter out, EventColumns events, int row) {
@@ -65,13 +72,17 @@ final class EventColumnsCodec {
      * @throws IllegalArgumentException another release packed it
      */
     EventColumns unpacked(byte[] bytes) {
-        PackedReader in = new PackedReader(bytes);
+        return read(new PackedReader(bytes));
+    }
+
+    /** Reads what was packed among others. */
+    EventColumns read(PackedReader in) {
         long version = in.natural();
         if (version != VERSION) {
             throw new IllegalArgumentException(
                     "events are packed in version " + version + ", this release reads " + VERSION);
         }
-        int size = (int) in.natural();
+        int size = in.count();
         EventColumns events = new EventColumns(columns, size);
         long time = 0;
         for (int row = 0; row < size; row++) {

@@ -1,26 +1,23 @@
 package io.headrace.operator.state;
 
+import io.headrace.operator.packed.PackedReader;
+import io.headrace.operator.packed.PackedWriter;
 import io.headrace.operator.plan.ViewPlan;
-import java.io.IOException;
 import java.util.List;
-import org.apache.flink.core.memory.DataInputDeserializer;
-import org.apache.flink.core.memory.DataInputView;
-import org.apache.flink.core.memory.DataOutputSerializer;
-import org.apache.flink.core.memory.DataOutputView;
 
-/** How the state of a stage is made, written and read: its views, and the keys of its sources. */
+/** How the state of a stage is made, packed and unpacked: its views, and the keys of its sources. */
 public final class StageLayout {
-    private static final int VERSION = 2;
+    private static final int VERSION = 3;
     // Beside these events of its own an entity's state has only what each chunk comes to.
     private static final int CHUNK_EVENTS = 16;
 
-    private static final int START_BYTES = 512;
+    private static final int START_BYTES = 2048;
 
     final List<ViewPlan> views;
     final List<String> sources;
     private final List<ViewStateCodec> codecs;
-    // From the layout that a state had last which is not this one. Checkpoints are written by other
-    // threads: what they share is never changed.
+    // From the layout that a state had last which is not this one. Checkpoints bring states over in
+    // other threads: what they share is never changed.
     private volatile Adoption adoption;
 
     /** Of some views, with room for the keys of some sources. */
@@ -52,103 +49,91 @@ public final class StageLayout {
             seen[source] = new SeenKeys();
         }
         ViewState[] empty = codecs.stream().map(ViewStateCodec::newState).toArray(ViewState[]::new);
-        return new StageState(this, empty, seen);
+        return new StageState(empty, seen);
     }
 
-    /** A state in this layout, brought over where it was laid out by an earlier plan. */
-    public StageState adopted(StageState state) {
-        if (state.layout == this) {
-            return state;
-        }
+    /** A packed state in this layout, brought over where it was laid out by an earlier plan. */
+    public PackedState adopted(PackedState packed) {
+        return isLaidOutAs(packed) ? packed : packed(unpacked(packed));
+    }
+
+    /**
+     * The state that was packed, brought over where it was laid out by an earlier plan.
+     *
+     * @throws IllegalArgumentException another release packed it
+     */
+    public StageState unpacked(PackedState packed) {
+        return isLaidOutAs(packed)
+                ? read(packed.bytes())
+                : adoption(packed.layout()).adopted(packed.layout().read(packed.bytes()));
+    }
+
+    private boolean isLaidOutAs(PackedState packed) {
+        return packed.layout() == this || adoption(packed.layout()).changesNothing();
+    }
+
+    private Adoption adoption(StageLayout from) {
         Adoption known = adoption;
-        if (known == null || !known.isFrom(state.layout)) {
-            known = new Adoption(state.layout, this);
+        if (known == null || !known.isFrom(from)) {
+            known = new Adoption(from, this);
             adoption = known;
         }
-        return known.adopted(state);
+        return known;
     }
 
-    /**
-     * Writes a state; what is written begins with the version of its layout.
-     *
-     * <p>Each checkpoint writes all states, and from one to the next most of them are unused.
-     */
-    public void write(DataOutputView out, StageState given) throws IOException {
-        StageState state = adopted(given);
-        synchronized (state) {
-            out.write(written(state));
+    /** Packs a state, whose chunks have been released. */
+    public PackedState packed(StageState state) {
+        PackedWriter out = new PackedWriter(START_BYTES);
+        out.natural(VERSION);
+        out.truth(state.timer != StageState.NO_TIMER);
+        if (state.timer != StageState.NO_TIMER) {
+            out.integer(state.timer);
         }
-    }
-
-    /**
-     * A copy of a state: it takes over what the state holds, of which only the bytes are left.
-     *
-     * <p>Whoever asks for a copy wants to change it, while a checkpoint still has to write the state
-     * as it was. Making the bytes, once for both, is all that this takes.
-     */
-    public StageState copied(StageState given) throws IOException {
-        StageState state = adopted(given);
-        synchronized (state) {
-            byte[] written = written(state);
-            // What was brought over from an earlier plan still belongs to the state it came from.
-            boolean whole = state == given && !state.isHandedOver();
-            return whole ? state.handOver() : read(new DataInputDeserializer(written));
-        }
-    }
-
-    private byte[] written(StageState state) throws IOException {
-        byte[] written = state.written();
-        if (written == null) {
-            DataOutputSerializer fresh = new DataOutputSerializer(START_BYTES);
-            writeFields(fresh, state);
-            written = fresh.getCopyOfBuffer();
-            state.keep(written);
-        }
-        return written;
-    }
-
-    private void writeFields(DataOutputView out, StageState state) throws IOException {
-        out.writeByte(VERSION);
-        out.writeLong(state.timer);
         for (long partitions : state.partitions) {
-            out.writeLong(partitions);
+            out.natural(partitions);
         }
         for (SeenKeys keys : state.seen) {
-            out.writeInt(keys.size());
-            for (int row = 0; row < keys.size(); row++) {
-                out.writeLong(keys.events.time(row));
-                byte[] dedup = keys.events.dedup(row);
-                out.writeInt(dedup.length);
-                out.write(dedup);
-            }
+            write(out, keys);
         }
         for (int place = 0; place < state.views.length; place++) {
             codecs.get(place).write(out, state.views[place]);
         }
+        return new PackedState(this, out.written());
     }
 
-    /** Reads what was written. */
-    public StageState read(DataInputView in) throws IOException {
-        int version = in.readByte();
+    private static void write(PackedWriter out, SeenKeys keys) {
+        out.natural(keys.size());
+        long before = 0;
+        for (int row = 0; row < keys.size(); row++) {
+            out.integer(keys.events.time(row) - before);
+            before = keys.events.time(row);
+            out.binary(keys.events.dedup(row));
+        }
+    }
+
+    private StageState read(byte[] bytes) {
+        PackedReader in = new PackedReader(bytes);
+        long version = in.natural();
         if (version != VERSION) {
-            throw new IOException(
-                    "state is encoded in version " + version + ", this release reads " + VERSION);
+            throw new IllegalArgumentException(
+                    "state is packed in version " + version + ", this release reads " + VERSION);
         }
         StageState state = newState();
-        state.timer = in.readLong();
+        if (in.truth()) {
+            state.timer = in.integer();
+        }
         for (int source = 0; source < state.partitions.length; source++) {
-            state.partitions[source] = in.readLong();
+            state.partitions[source] = in.natural();
         }
         for (SeenKeys keys : state.seen) {
-            for (int left = in.readInt(); left > 0; left--) {
-                long time = in.readLong();
-                byte[] dedup = new byte[in.readInt()];
-                in.readFully(dedup);
-                keys.restore(time, dedup);
+            long time = 0;
+            for (int left = in.count(); left > 0; left--) {
+                time += in.integer();
+                keys.restore(time, in.binary());
             }
         }
         for (int place = 0; place < state.views.length; place++) {
-            state.views[place] = codecs.get(place).read(in);
+            codecs.get(place).read(in, state.views[place]);
         }
         return state;
     }

@@ -11,60 +11,17 @@ public final class StageState {
     /** For each source the partitions that had events of the entity, a bit for each. */
     public final long[] partitions;
 
-    // Whether another state has taken over what this one holds: only what was written is left.
-    private boolean handedOver;
-
-    /**
-     * A state as it is written.
-     *
-     * @param uses how often the state had been used
-     * @param bytes what was written then
-     */
-    record Written(long uses, byte[] bytes) {}
-
-    private long uses;
-    // Of whoever wrote it last, in whatever thread: it counts only if the state is as it was then.
-    private Written written;
-
     final ViewState[] views;
     final SeenKeys[] seen;
-    // Which plan the places of views and sources are of.
-    final StageLayout layout;
 
-    StageState(StageLayout layout, ViewState[] views, SeenKeys[] seen) {
-        this(layout, views, seen, new long[seen.length]);
-    }
-
-    private StageState(StageLayout layout, ViewState[] views, SeenKeys[] seen, long[] partitions) {
-        this.layout = layout;
+    StageState(ViewState[] views, SeenKeys[] seen) {
         this.views = views;
         this.seen = seen;
-        this.partitions = partitions;
-    }
-
-    /**
-     * A state that takes over what this one holds, of which only what was written is left.
-     *
-     * <p>To be said by whoever has the lock on this state and knows that it was written.
-     */
-    StageState handOver() {
-        StageState heir = new StageState(layout, views, seen, partitions);
-        heir.timer = timer;
-        handedOver = true;
-        return heir;
-    }
-
-    boolean isHandedOver() {
-        return handedOver;
+        partitions = new long[seen.length];
     }
 
     /** Where the chunks of each view are, by its place; to be said before the state is used. */
     public void bind(ChunkStore[] stores) {
-        if (handedOver) {
-            throw new IllegalStateException("this state was handed over to a copy");
-        }
-        uses++;
-        written = null;
         for (int place = 0; place < views.length; place++) {
             views[place].raw.bind(stores[place]);
         }
@@ -75,17 +32,6 @@ public final class StageState {
         for (ViewState view : views) {
             view.raw.release();
         }
-    }
-
-    /** What was written of the state, unless it was used since; else null. */
-    byte[] written() {
-        Written last = written;
-        return last != null && last.uses == uses ? last.bytes : null;
-    }
-
-    /** Keeps what was written of the state until it is used. */
-    void keep(byte[] bytes) {
-        written = new Written(uses, bytes);
     }
 
     /** The state of the view at a place of the stage. */

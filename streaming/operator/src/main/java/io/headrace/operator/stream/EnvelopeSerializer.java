@@ -1,6 +1,5 @@
 package io.headrace.operator.stream;
 
-import io.headrace.operator.aggregate.Scalars;
 import java.io.IOException;
 import org.apache.flink.api.common.typeutils.SimpleTypeSerializerSnapshot;
 import org.apache.flink.api.common.typeutils.TypeSerializerSnapshot;

@@ -7,8 +7,10 @@ import io.headrace.operator.plan.ViewPlan;
 import io.headrace.operator.state.Bounds;
 import io.headrace.operator.state.ChunkStore;
 import io.headrace.operator.state.FieldSink;
+import io.headrace.operator.state.PackedState;
 import io.headrace.operator.state.StageLayout;
 import io.headrace.operator.state.StageState;
+import java.io.IOException;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -53,7 +55,7 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
     private transient ChunkStore[] stores;
     private transient Told told;
     private transient Counter expired;
-    private transient ValueState<StageState> states;
+    private transient ValueState<PackedState> states;
     private transient MapState<Long, List<Envelope>> waiting;
 
     /**
@@ -102,7 +104,7 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
     }
 
     /** What a stage keeps for an entity. */
-    static ValueStateDescriptor<StageState> state(String planJson, int decision, int stage) {
+    static ValueStateDescriptor<PackedState> state(String planJson, int decision, int stage) {
         return new ValueStateDescriptor<>(
                 STATE, new StageStateSerializer(planJson, decision, stage));
     }
@@ -111,7 +113,9 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
     public void processElement(Envelope event, Context context, Collector<Envelope> out)
             throws Exception {
         if (!ordered) {
-            handle(List.of(event), context, out);
+            StageState state = state();
+            handle(state, List.of(event), context, out);
+            keep(state);
             return;
         }
         List<Envelope> instant = waiting.get(event.available);
@@ -126,6 +130,7 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
     @Override
     public void onTimer(long time, OnTimerContext context, Collector<Envelope> out)
             throws Exception {
+        StageState state = state();
         List<Envelope> instant = waiting.get(time);
         if (instant != null) {
             waiting.remove(time);
@@ -133,17 +138,27 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
                 instant = new ArrayList<>(instant);
                 instant.sort(stage::order);
             }
-            handle(instant, context, out);
+            handle(state, instant, context, out);
         }
-        StageState held = states.value();
-        if (held != null && held.timer == time) {
-            expire(held, time, context);
+        if (state.timer == time) {
+            expire(state, time, context);
         }
+        keep(state);
     }
 
-    private void expire(StageState held, long time, Context context) throws Exception {
-        StageState state = layout.adopted(held);
+    private StageState state() throws IOException {
+        PackedState held = states.value();
+        StageState state = held == null ? layout.newState() : layout.unpacked(held);
         state.bind(stores);
+        return state;
+    }
+
+    private void keep(StageState state) throws IOException {
+        state.release();
+        states.update(layout.packed(state));
+    }
+
+    private void expire(StageState state, long time, Context context) {
         state.timer = StageState.NO_TIMER;
         long empty = stage.emptyFrom(state);
         if (empty > time) {
@@ -154,8 +169,6 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
         } else {
             waitForPartitions(state, context);
         }
-        state.release();
-        states.update(state);
     }
 
     /** Looks again later; a job that ends has no later, and fires every timer before it does. */
@@ -175,11 +188,8 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
         }
     }
 
-    private void handle(List<Envelope> events, Context context, Collector<Envelope> out)
-            throws Exception {
-        StageState held = states.value();
-        StageState state = held == null ? layout.newState() : layout.adopted(held);
-        state.bind(stores);
+    private void handle(
+            StageState state, List<Envelope> events, Context context, Collector<Envelope> out) {
         told.context = context;
         List<Envelope> asking = new ArrayList<>(events.size());
         for (Envelope event : events) {
@@ -196,8 +206,6 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
             out.collect(event);
         }
         waitToExpire(state, context);
-        state.release();
-        states.update(state);
     }
 
     /** Sends what becomes of events to the side outputs, and counts what is not as usual. */

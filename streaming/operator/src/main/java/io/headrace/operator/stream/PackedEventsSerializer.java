@@ -1,6 +1,5 @@
 package io.headrace.operator.stream;
 
-import io.headrace.operator.aggregate.Scalars;
 import io.headrace.operator.plan.ColumnRef;
 import io.headrace.operator.plan.ColumnType;
 import io.headrace.operator.state.PackedEvents;
@@ -15,7 +14,7 @@ import org.apache.flink.core.memory.DataInputView;
 import org.apache.flink.core.memory.DataOutputView;
 
 /** Writes chunks of events with the columns that a view reads. */
-final class PackedEventsSerializer extends TypeSerializer<PackedEvents> {
+final class PackedEventsSerializer extends PackedSerializer<PackedEvents> {
     private final ArrayList<String> names = new ArrayList<>();
     private final ArrayList<ColumnType> types = new ArrayList<>();
     private transient List<ColumnRef> columns;
@@ -42,65 +41,18 @@ final class PackedEventsSerializer extends TypeSerializer<PackedEvents> {
     }
 
     @Override
-    public boolean isImmutableType() {
-        return true;
-    }
-
-    @Override
-    public TypeSerializer<PackedEvents> duplicate() {
-        // It keeps nothing from one chunk to the next.
-        return this;
-    }
-
-    @Override
     public PackedEvents createInstance() {
         return new PackedEvents(columns, new byte[0]);
     }
 
     @Override
-    public PackedEvents copy(PackedEvents from) {
-        return from;
+    byte[] bytes(PackedEvents events) {
+        return events.with(columns).bytes();
     }
 
     @Override
-    public PackedEvents copy(PackedEvents from, PackedEvents reuse) {
-        return copy(from);
-    }
-
-    @Override
-    public int getLength() {
-        return -1;
-    }
-
-    @Override
-    public void serialize(PackedEvents events, DataOutputView out) throws IOException {
-        write(out, events.with(columns).bytes());
-    }
-
-    @Override
-    public PackedEvents deserialize(DataInputView in) throws IOException {
-        return new PackedEvents(columns, read(in));
-    }
-
-    @Override
-    public PackedEvents deserialize(PackedEvents reuse, DataInputView in) throws IOException {
-        return new PackedEvents(columns, read(in));
-    }
-
-    @Override
-    public void copy(DataInputView in, DataOutputView out) throws IOException {
-        write(out, read(in));
-    }
-
-    private static void write(DataOutputView out, byte[] bytes) throws IOException {
-        out.writeInt(bytes.length);
-        out.write(bytes);
-    }
-
-    private static byte[] read(DataInputView in) throws IOException {
-        byte[] bytes = new byte[in.readInt()];
-        in.readFully(bytes);
-        return bytes;
+    PackedEvents of(byte[] bytes) {
+        return new PackedEvents(columns, bytes);
     }
 
     @Override

@@ -1,11 +1,10 @@
 package io.headrace.operator.stream;
 
-import io.headrace.operator.aggregate.Scalars;
 import io.headrace.operator.plan.Plan;
 import io.headrace.operator.plan.SourcePlan;
 import io.headrace.operator.plan.StagePlan;
+import io.headrace.operator.state.PackedState;
 import io.headrace.operator.state.StageLayout;
-import io.headrace.operator.state.StageState;
 import java.io.IOException;
 import java.io.ObjectInputStream;
 import org.apache.flink.api.common.typeutils.TypeSerializer;
@@ -16,7 +15,7 @@ import org.apache.flink.core.memory.DataOutputView;
 import org.apache.flink.runtime.execution.SuppressRestartsException;
 
 /** Writes what a stage keeps for an entity, as the plan of the stage lays it out. */
-public final class StageStateSerializer extends TypeSerializer<StageState> {
+public final class StageStateSerializer extends PackedSerializer<PackedState> {
     private final String plan;
     private final int decision;
     private final int stage;
@@ -44,58 +43,18 @@ public final class StageStateSerializer extends TypeSerializer<StageState> {
     }
 
     @Override
-    public boolean isImmutableType() {
-        return false;
+    public PackedState createInstance() {
+        return layout.packed(layout.newState());
     }
 
     @Override
-    public TypeSerializer<StageState> duplicate() {
-        // It keeps nothing from one state to the next.
-        return this;
+    byte[] bytes(PackedState state) {
+        return layout.adopted(state).bytes();
     }
 
     @Override
-    public StageState createInstance() {
-        return layout.newState();
-    }
-
-    @Override
-    public StageState copy(StageState from) {
-        try {
-            return layout.copied(from);
-        } catch (IOException error) {
-            throw new IllegalStateException("a state can't be copied", error);
-        }
-    }
-
-    @Override
-    public StageState copy(StageState from, StageState reuse) {
-        return copy(from);
-    }
-
-    @Override
-    public int getLength() {
-        return -1;
-    }
-
-    @Override
-    public void serialize(StageState state, DataOutputView out) throws IOException {
-        layout.write(out, state);
-    }
-
-    @Override
-    public StageState deserialize(DataInputView in) throws IOException {
-        return layout.read(in);
-    }
-
-    @Override
-    public StageState deserialize(StageState reuse, DataInputView in) throws IOException {
-        return layout.read(in);
-    }
-
-    @Override
-    public void copy(DataInputView in, DataOutputView out) throws IOException {
-        layout.write(out, layout.read(in));
+    PackedState of(byte[] bytes) {
+        return new PackedState(layout, bytes);
     }
 
     @Override
@@ -112,13 +71,13 @@ public final class StageStateSerializer extends TypeSerializer<StageState> {
     }
 
     @Override
-    public TypeSerializerSnapshot<StageState> snapshotConfiguration() {
+    public TypeSerializerSnapshot<PackedState> snapshotConfiguration() {
         return new Snapshot(this);
     }
 
     /** The layout of the states in a savepoint: the plan they were written under. */
-    public static final class Snapshot implements TypeSerializerSnapshot<StageState> {
-        private static final int VERSION = 3;
+    public static final class Snapshot implements TypeSerializerSnapshot<PackedState> {
+        private static final int VERSION = 4;
 
         private StageStateSerializer written;
 
@@ -149,13 +108,13 @@ public final class StageStateSerializer extends TypeSerializer<StageState> {
         }
 
         @Override
-        public TypeSerializer<StageState> restoreSerializer() {
+        public TypeSerializer<PackedState> restoreSerializer() {
             return written;
         }
 
         @Override
-        public TypeSerializerSchemaCompatibility<StageState> resolveSchemaCompatibility(
-                TypeSerializerSnapshot<StageState> old) {
+        public TypeSerializerSchemaCompatibility<PackedState> resolveSchemaCompatibility(
+                TypeSerializerSnapshot<PackedState> old) {
             if (!(old instanceof Snapshot before)) {
                 return TypeSerializerSchemaCompatibility.incompatible();
             }

@@ -2,24 +2,17 @@ package io.headrace.operator.state;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import io.headrace.operator.plan.ColumnRef;
 import io.headrace.operator.plan.ColumnType;
 import io.headrace.operator.plan.ViewPlan;
-import java.io.IOException;
 import java.util.List;
-import java.util.concurrent.Callable;
-import java.util.concurrent.CyclicBarrier;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
-import java.util.concurrent.Future;
-import org.apache.flink.core.memory.DataOutputSerializer;
 import org.junit.jupiter.api.Test;
 
-/** A state is changed by one thread while another still writes it as it was. */
+/** A state is packed between its events: a checkpoint may write it while its entity goes on. */
 class StageLayoutTest {
-    private static final int ROUNDS = 2_000;
     private static final int EVENTS = 10;
 
     private static final ViewPlan VIEW =
@@ -39,72 +32,66 @@ class StageLayoutTest {
     private final StageLayout layout = new StageLayout(List.of(VIEW), List.of("payments"));
 
     @Test
-    void whatACopyTakesInIsNotInTheStateThatItWasMadeOf() throws IOException {
-        StageState state = filled();
-        byte[] before = written(state);
-        StageState copy = layout.copied(state);
-        assertArrayEquals(before, written(copy));
-        copy.bind(NO_CHUNKS);
-        take(copy, EVENTS);
-        assertArrayEquals(before, written(state));
-        assertEquals(EVENTS + 1, copy.view(0).rawEvents());
+    void whatWasPackedStaysAsItIsWhileItsEntityGoesOn() {
+        PackedState packed = layout.packed(filled());
+        byte[] before = packed.bytes().clone();
+        StageState goesOn = unpacked(layout, packed);
+        take(goesOn, EVENTS);
+        assertArrayEquals(before, packed.bytes());
+        assertEquals(EVENTS + 1, goesOn.view(0).rawEvents());
+        assertEquals(EVENTS, unpacked(layout, packed).view(0).rawEvents());
     }
 
     @Test
-    void aStateCanBeCopiedAgain() throws IOException {
+    void everythingOfAStateIsPacked() {
         StageState state = filled();
-        byte[] before = written(state);
-        StageState first = layout.copied(state);
-        first.bind(NO_CHUNKS);
-        take(first, EVENTS);
-        StageState second = layout.copied(state);
-        second.bind(NO_CHUNKS);
-        assertArrayEquals(before, written(second));
-        assertEquals(EVENTS, second.view(0).rawEvents());
+        state.timer = -7;
+        state.partitions[0] = 1L << 63;
+        PackedState packed = layout.packed(state);
+        StageState read = unpacked(layout, packed);
+        assertEquals(-7, read.timer);
+        assertEquals(1L << 63, read.partitions[0]);
+        assertEquals(EVENTS, read.seen(0).size());
+        assertArrayEquals(packed.bytes(), layout.packed(read).bytes());
     }
 
     @Test
-    void aStateThatWasHandedOverIsNotUsedAnyMore() throws IOException {
-        StageState state = filled();
-        layout.copied(state);
-        assertThrows(IllegalStateException.class, () -> state.bind(NO_CHUNKS));
-    }
-
-    @Test
-    void aStateOfAnEarlierPlanStaysAsItWasWhenItsCopyTakesInMore() throws IOException {
+    void aStateOfAnEarlierPlanIsBroughtOverAndStaysAsItWas() {
         StageLayout later = new StageLayout(List.of(VIEW), List.of("payments", "refunds"));
-        StageState state = filled();
-        byte[] before = written(later, state);
-        StageState copy = later.copied(state);
-        copy.bind(NO_CHUNKS);
-        take(copy, EVENTS);
-        assertArrayEquals(before, written(later, state));
-        assertEquals(EVENTS + 1, copy.view(0).rawEvents());
+        PackedState packed = layout.packed(filled());
+        byte[] before = packed.bytes().clone();
+        StageState state = unpacked(later, packed);
+        take(state, EVENTS);
+        assertArrayEquals(before, packed.bytes());
+        assertEquals(EVENTS + 1, state.view(0).rawEvents());
+        assertEquals(0, state.seen(1).size());
+        PackedState adopted = later.adopted(packed);
+        assertSame(later, adopted.layout());
+        assertEquals(EVENTS, unpacked(later, adopted).view(0).rawEvents());
     }
 
     @Test
-    void aCheckpointWritesAStateAsItWasWhileTheCopyTakesInMore() throws Exception {
-        ExecutorService checkpoints = Executors.newSingleThreadExecutor();
-        try {
-            byte[] before = written(filled());
-            for (int round = 0; round < ROUNDS; round++) {
-                StageState state = filled();
-                CyclicBarrier both = new CyclicBarrier(2);
-                Callable<byte[]> checkpoint =
-                        () -> {
-                            both.await();
-                            return written(state);
-                        };
-                Future<byte[]> snapshot = checkpoints.submit(checkpoint);
-                both.await();
-                StageState copy = layout.copied(state);
-                copy.bind(NO_CHUNKS);
-                take(copy, EVENTS);
-                assertArrayEquals(before, snapshot.get());
-            }
-        } finally {
-            checkpoints.shutdownNow();
-        }
+    void aStateOfTheSamePlanIsTakenAsItIs() {
+        StageLayout same = new StageLayout(List.of(VIEW), List.of("payments"));
+        PackedState packed = layout.packed(filled());
+        assertSame(packed, same.adopted(packed));
+    }
+
+    @Test
+    void aStateOfAnotherReleaseIsRefused() {
+        byte[] bytes = layout.packed(filled()).bytes().clone();
+        bytes[0]++;
+        IllegalArgumentException refused =
+                assertThrows(
+                        IllegalArgumentException.class,
+                        () -> layout.unpacked(new PackedState(layout, bytes)));
+        assertEquals("state is packed in version 4, this release reads 3", refused.getMessage());
+    }
+
+    private static StageState unpacked(StageLayout layout, PackedState packed) {
+        StageState state = layout.unpacked(packed);
+        state.bind(NO_CHUNKS);
+        return state;
     }
 
     private StageState filled() {
@@ -120,15 +107,5 @@ class StageLayoutTest {
         byte[] dedup = {(byte) number};
         state.seen(0).add(number, dedup, 100, 100);
         state.view(0).raw.insert(number, number, dedup, new Object[] {(long) number});
-    }
-
-    private byte[] written(StageState state) throws IOException {
-        return written(layout, state);
-    }
-
-    private static byte[] written(StageLayout by, StageState state) throws IOException {
-        DataOutputSerializer out = new DataOutputSerializer(16);
-        by.write(out, state);
-        return out.getCopyOfBuffer();
     }
 }

@@ -7,6 +7,7 @@ import io.headrace.operator.plan.ViewPlan;
 import io.headrace.operator.state.Bounds;
 import io.headrace.operator.state.ChunkStore;
 import io.headrace.operator.state.PackedEvents;
+import io.headrace.operator.state.PackedState;
 import io.headrace.operator.state.StageLayout;
 import io.headrace.operator.state.StageState;
 import io.headrace.operator.state.TileWidths;
@@ -18,8 +19,6 @@ import java.nio.charset.StandardCharsets;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import org.apache.flink.core.memory.DataInputDeserializer;
-import org.apache.flink.core.memory.DataOutputSerializer;
 import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.databind.JsonNode;
 import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.databind.ObjectMapper;
 import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.databind.node.ArrayNode;
@@ -34,13 +33,14 @@ import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.databind.node.Obje
 public final class EngineMain {
     private static final ObjectMapper MAPPER = new ObjectMapper();
 
-    private final Map<String, StageState> states = new HashMap<>();
+    private final Map<String, PackedState> states = new HashMap<>();
     private final Map<String, Store> stores = new HashMap<>();
     private final Map<String, Map<String, byte[]>> fields = new HashMap<>();
     private ViewPlan view;
     private StageLayout layout;
     private ViewEngine engine;
-    private boolean encodes;
+    private String entity;
+    private StageState used;
 
     private EngineMain() {}
 
@@ -69,14 +69,11 @@ public final class EngineMain {
 
     private JsonNode answer(JsonNode request) throws IOException {
         ObjectNode answer = MAPPER.createObjectNode();
-        if (!request.get("op").asText().equals("plan")) {
-            states.values().forEach(StageState::release);
-        }
+        keepState();
         switch (request.get("op").asText()) {
             case "plan" -> {
                 Plan plan = Plan.read(request.get("plan").asText());
                 view = plan.views().get(0);
-                encodes = request.get("encodes").asBoolean();
                 layout =
                         new StageLayout(
                                 List.of(view),
@@ -148,20 +145,21 @@ public final class EngineMain {
         return answer;
     }
 
-    private StageState state(JsonNode request) throws IOException {
-        String key = request.get("key").asText();
-        StageState state = states.get(key);
-        if (state == null) {
-            state = layout.newState();
-        } else if (encodes) {
-            DataOutputSerializer out = new DataOutputSerializer(64);
-            layout.write(out, state);
-            state = layout.read(new DataInputDeserializer(out.getCopyOfBuffer()));
+    /** The state of an entity, as the stream unpacks it for each event. */
+    private StageState state(JsonNode request) {
+        entity = request.get("key").asText();
+        PackedState held = states.get(entity);
+        used = held == null ? layout.newState() : layout.unpacked(held);
+        used.bind(new ChunkStore[] {stores.computeIfAbsent(entity, name -> new Store())});
+        return used;
+    }
+
+    private void keepState() {
+        if (used != null) {
+            used.release();
+            states.put(entity, layout.packed(used));
+            used = null;
         }
-        state = layout.adopted(state);
-        states.put(key, state);
-        state.bind(new ChunkStore[] {stores.computeIfAbsent(key, name -> new Store())});
-        return state;
     }
 
     private static final class Store implements ChunkStore {

@@ -1,12 +1,12 @@
-package io.headrace.operator.aggregate;
+package io.headrace.operator.stream;
 
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import org.apache.flink.core.memory.DataInputView;
 import org.apache.flink.core.memory.DataOutputView;
 
-/** Single values in state: a byte for the type, then the value. */
-public final class Scalars {
+/** Single values between tasks: a byte for the type, then the value. */
+final class Scalars {
     private static final int NULL = 0;
     private static final int LONG = 1;
     private static final int DOUBLE = 2;
@@ -16,7 +16,7 @@ public final class Scalars {
     private Scalars() {}
 
     /** Writes null, a Long, a Double, a Boolean or a String. */
-    public static void write(DataOutputView out, Object value) throws IOException {
+    static void write(DataOutputView out, Object value) throws IOException {
         if (value == null) {
             out.writeByte(NULL);
         } else if (value instanceof Long number) {
@@ -35,7 +35,7 @@ public final class Scalars {
     }
 
     /** Reads what was written. */
-    public static Object read(DataInputView in) throws IOException {
+    static Object read(DataInputView in) throws IOException {
         int type = in.readByte();
         return switch (type) {
             case NULL -> null;
@@ -48,21 +48,21 @@ public final class Scalars {
     }
 
     /** Writes a text of any length. */
-    public static void writeText(DataOutputView out, String text) throws IOException {
+    static void writeText(DataOutputView out, String text) throws IOException {
         byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
         out.writeInt(bytes.length);
         out.write(bytes);
     }
 
     /** Reads a text. */
-    public static String readText(DataInputView in) throws IOException {
+    static String readText(DataInputView in) throws IOException {
         byte[] bytes = new byte[in.readInt()];
         in.readFully(bytes);
         return new String(bytes, StandardCharsets.UTF_8);
     }
 
     /** Writes bytes, or null. */
-    public static void writeBytes(DataOutputView out, byte[] bytes) throws IOException {
+    static void writeBytes(DataOutputView out, byte[] bytes) throws IOException {
         out.writeInt(bytes == null ? -1 : bytes.length);
         if (bytes != null) {
             out.write(bytes);
@@ -70,7 +70,7 @@ public final class Scalars {
     }
 
     /** Reads bytes, or null. */
-    public static byte[] readBytes(DataInputView in) throws IOException {
+    static byte[] readBytes(DataInputView in) throws IOException {
         int length = in.readInt();
         if (length < 0) {
             return null;
