@@ -57,6 +57,15 @@ def print_table(
     console().print(table)
 
 
+def print_fields(record: Any) -> None:
+    """The fields of a dataclass, a line for each; none is cut off or broken."""
+    names = list(record.__dataclass_fields__)
+    width = max(map(len, names))
+    for name in names:
+        shown = spelled(getattr(record, name))
+        console().print(f"{name.replace('_', ' '):<{width}}  {shown}", soft_wrap=True)
+
+
 def spelled(value: object) -> str:
     """A value as people read it."""
     if value is None:

@@ -92,3 +92,9 @@ class RetryableError(HeadraceError):
     """Another writer or a lock was in the way: the same call may succeed later."""
 
     exit_code: ClassVar[int] = 75
+
+
+class StoppedError(HeadraceError):
+    """A person has ended what went on: it says how far that came."""
+
+    exit_code: ClassVar[int] = 130

@@ -6,6 +6,7 @@ Run as `python -m headrace_schemas.json_schema --write FOLDER` or `--check FOLDE
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -47,6 +48,11 @@ def document(schema: type[msgspec.Struct]) -> dict[str, Any]:
 def rendered(schema: type[msgspec.Struct]) -> str:
     """The document as the text of its file."""
     return json.dumps(document(schema), indent=2, ensure_ascii=False) + "\n"
+
+
+def schema_version(schema: type[msgspec.Struct]) -> str:
+    """What tells a contract from what it was before: twelve digits of its document's SHA-256."""
+    return hashlib.sha256(rendered(schema).encode()).hexdigest()[:12]
 
 
 def write(folder: Path, contracts: Iterable[type[msgspec.Struct]] = CONTRACTS) -> list[Path]:

@@ -87,6 +87,20 @@ ALERTS_RETRACTED = Metric(
     meaning="alerts taken back, because the event was decided otherwise after a failure",
     labels=("decision",),
 )
+EVENTS_LEDGERED = Metric(
+    name="headrace_events_ledgered_total",
+    kind=MetricKind.COUNTER,
+    unit="events",
+    meaning="events noted in late-events, by why: late, twice, or one of the bounds of a state",
+    labels=("reason",),
+)
+STATES_EXPIRED = Metric(
+    name="headrace_states_expired_total",
+    kind=MetricKind.COUNTER,
+    unit="states",
+    meaning="states emptied by a timer, because no window reaches their events any more",
+    labels=(),
+)
 
 METRICS = (
     ROWS_READ,
@@ -98,4 +112,6 @@ METRICS = (
     STEP_SECONDS,
     DECISIONS_SUPPRESSED,
     ALERTS_RETRACTED,
+    EVENTS_LEDGERED,
+    STATES_EXPIRED,
 )

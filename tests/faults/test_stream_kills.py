@@ -9,14 +9,17 @@ import time
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
+from headrace_orchestration.benchmarks.drain import closing
 from headrace_schemas.settings import Settings
 from headrace_streaming.job.cluster import Cluster
+from headrace_streaming.job.config import Mode, StateBackend
 from headrace_streaming.job.options import checkpoint_directory
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.services import control
 from headrace_streaming.services.embedded import Service
 from live_run import ask_flink, kill, newest_job, process, records, require_right, sending, until
-from streams import decisions, deploy
+from stream_cases import HOUR_MS
+from streams import decisions, deploy, headrace
 
 ROWS = 4_000
 RATE = 400
@@ -98,3 +101,25 @@ def test_a_broker_is_killed_and_comes_back(stream: Settings) -> None:
     control.up(stream.home, os.environ)
     thread.join()
     require_right(stream, ROWS)
+
+
+def test_in_ordered_mode_on_rocksdb_a_task_manager_is_killed(stream: Settings) -> None:
+    chance = random.Random(8)
+    deploy(stream, mode=Mode.ORDERED, state_backend=StateBackend.ROCKSDB)
+    sent = records(ROWS)
+    last_ms = max(record.at_ms for record in sent)
+    # Nothing comes after them: they alone wait for ever.
+    thread = sending(stream, [*sent, *closing(last_ms + HOUR_MS)], RATE)
+    for _ in range(2):
+        time.sleep(chance.uniform(1.0, 4.0))  # when it is killed is chance
+        kill(stream.home, Service.TASKMANAGER)
+        control.up(stream.home, os.environ)
+    thread.join()
+    decided = decisions(kafka_config(stream), ROWS)
+    assert len({one["id"] for one in decided}) == len(decided) == ROWS
+    assert Cluster.of(stream).checkpoints(newest_job(stream))["counts"]["restored"] >= 1
+    told = json.loads(headrace(stream.home, "parity", "--json").stdout)
+    assert told["decided"] == {"fraud": ROWS}
+    assert (told["unexplained"], told["findings"]) == (0, [])
+    assert {one["promise"] for one in told["promises"]} == {"P1", "P2", "P3"}
+    assert all(one["equal"] == one["rows"] > 0 for one in told["promises"])

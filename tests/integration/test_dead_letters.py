@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Message, Producer
@@ -48,6 +49,7 @@ def headers_of(
     told = {
         "source": topic,
         "schema": "transaction",
+        "schema_version": "0123456789ab",
         "topic": topic,
         "partition": partition,
         "offset": offset,
@@ -109,6 +111,34 @@ def test_letters_of_other_reasons_stay_and_each_is_sent_once(broker: dict[str, s
     put(broker, 4, "missing_field", b"4")
     assert replay(broker) == Replay(sent=1, foreign=0)
     assert values(broker) == [b"1", b"2", b"3", b"4"]
+
+
+def test_the_list_says_what_was_sent_again_and_how_many_are_not_shown(
+    broker: dict[str, str], tmp_path: Path
+) -> None:
+    put(broker, 1, "undecodable", b"1")
+    put(broker, 2, "wrong_type", b"2")
+    put(broker, 3, "undecodable", b"3")
+    assert not any(row["replayed"] for row in listed(tmp_path))
+    assert replay(broker, "wrong_type").sent == 1
+    assert {row["offset"]: row["replayed"] for row in listed(tmp_path)} == {
+        1: False,
+        2: True,
+        3: False,
+    }
+    some = headrace(tmp_path, "deadletters", "list", "--limit", "1", "--json")
+    assert len(json.loads(some.stdout)) == 1
+    assert some.stderr == "2 more are not shown: --limit 3\n"
+    for command in ("list", "replay"):
+        refused = headrace(tmp_path, "deadletters", command, "--reason", "wrong", check=False)
+        assert refused.returncode == 78
+        assert "unknown reason 'wrong', did you mean 'wrong_type'?" in refused.stderr
+
+
+def listed(home: Path) -> list[dict[str, Any]]:
+    """What the command lists."""
+    rows: list[dict[str, Any]] = json.loads(headrace(home, "deadletters", "list", "--json").stdout)
+    return rows
 
 
 def test_what_was_sent_is_known_without_the_offsets_of_a_group(broker: dict[str, str]) -> None:

@@ -8,13 +8,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from deltalake import DeltaTable
 
+from headrace_schemas.errors import ConfigurationError, RetryableError
+from headrace_streaming.kafka.reading import ends
 from lakes import settings_in, write_simulated
+from streams import broker_in
 
 HEADRACE = str(Path(sys.executable).with_name("headrace"))
 _PATIENCE_S = 120
@@ -63,3 +67,32 @@ def test_an_interrupted_backfill_on_spark_says_so_and_leaves_no_rows(
     assert "interrupted" in error
     # What Spark had begun ends with it; a commit is all or nothing.
     assert DeltaTable(str(table)).version() in (0, 1)
+
+
+def test_sending_that_is_interrupted_says_how_much_was_sent(tmp_path: Path) -> None:
+    with broker_in(tmp_path) as config:
+        run = subprocess.Popen(
+            [HEADRACE, "simulate", "--rows", "100000", "--rate", "200"],
+            env={**os.environ, "HEADRACE_HOME": str(tmp_path)},
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        until = time.monotonic() + _PATIENCE_S
+        while not sent(config) and run.poll() is None and time.monotonic() < until:
+            time.sleep(0.1)
+        run.send_signal(signal.SIGINT)
+        _, error = run.communicate(timeout=60)
+        assert run.returncode == 130
+        assert error.startswith(f"headrace: interrupted; the first {sent(config):,} records were")
+        assert error.count("\n") == 1
+
+
+def sent(config: Mapping[str, str]) -> int:
+    """How many records the topics of the sources have; none before they are made."""
+    try:
+        held = [ends(config, topic) for topic in ("transactions", "transaction_labels")]
+    except (ConfigurationError, RetryableError):
+        return 0
+    return sum(end for topic in held for _, end in topic.values())

@@ -124,6 +124,8 @@ def test_what_a_network_does_is_explained_row_by_row(stream: Settings) -> None:
     assert found.unexplained == 0
     assert found.findings == ()
     assert sum(found.bad.values()) == len(sent) - len(good)
+    transactions = sum(record.topic == "transactions" for record in good)
+    assert found.duplicates == {"fraud": transactions - len(wanted)}
     happened = [one for one in found.outcomes if one.promise == "P2"]
     assert [(one.rows, one.equal) for one in happened] == [(len(wanted), len(wanted))] * 2
     listed: Counter[tuple[str, str]] = Counter()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -25,6 +26,7 @@ from headrace_features.java import java_home
 from headrace_features.oracle import SpineRow
 from headrace_features.project import Project, load_project
 from headrace_schemas.settings import load
+from headrace_streaming.jars import BROKER, CONNECTOR
 
 ROOT = Path(__file__).parents[2]
 #: Commands of other packages that the project's README uses.
@@ -47,6 +49,11 @@ class Machine:
                 "HOME": str(self.home),
                 "PATH": f"{self.environment / 'bin'}:/usr/bin:/bin",
                 "LANG": "C.UTF-8",
+                "JAVA_HOME": str(java_home()),
+                **{
+                    archives.variable: os.pathsep.join(map(str, archives.paths()))
+                    for archives in (BROKER, CONNECTOR)
+                },
                 "COLUMNS": "200",
             },
             cwd=folder,
@@ -97,15 +104,18 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
 
 
 @pytest.fixture(scope="module")
-def steps(machine: Machine) -> Mapping[str, Step]:
+def steps(machine: Machine) -> Iterator[Mapping[str, Step]]:
     """What happened when the README of a new project was followed, by command."""
     made = [_step(machine, "headrace init shop", machine.work)]
     shop = machine.work / "shop"
     readme = (shop / "README.md").read_text()
     blocks = re.findall(r"^```sh\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines()]
-    made += [_step(machine, line, shop) for line in lines]
-    return {step.command: step for step in made}
+    try:
+        made += [_step(machine, line, shop) for line in lines]
+        yield {step.command: step for step in made}
+    finally:
+        machine.run("headrace down", shop)
 
 
 @pytest.fixture
@@ -186,6 +196,14 @@ def test_the_readme_uses_every_command_that_a_project_begins_with(
         "headrace materialize",
         "headrace features get",
         "headrace features history",
+        "headrace up",
+        "headrace stream deploy",
+        "headrace send",
+        "headrace stream status",
+        "headrace stream decisions",
+        "headrace parity",
+        "headrace stream stop",
+        "headrace down",
         "pytest",
         "feast",
     }

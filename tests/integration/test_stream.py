@@ -23,6 +23,7 @@ from headrace_features.project import Project, load_project
 from headrace_features.state.stream import StreamState
 from headrace_features.state.updates import Update, decode_update, newest_fields
 from headrace_schemas.errors import ConfigurationError
+from headrace_schemas.json_schema import schema_version
 from headrace_schemas.settings import Settings
 from headrace_streaming.job import deployment
 from headrace_streaming.job.config import Mode
@@ -34,7 +35,7 @@ from headrace_streaming.kafka.replays import replay
 from headrace_streaming.kafka.sender import send as kafka_send
 from headrace_streaming.services import control
 from histories import bits
-from live_run import records
+from live_run import records, until
 from stream_cases import (
     DAY_MS,
     HOUR_MS,
@@ -45,7 +46,7 @@ from stream_cases import (
     require_the_oracle_s,
     transactions,
 )
-from streams import PATIENCE_S, decisions, deploy, received, send, send_events
+from streams import PATIENCE_S, decisions, deploy, headrace, received, send, send_events
 
 
 def require_the_state_s(config: Mapping[str, str], events: Sequence[Mapping[str, Any]]) -> None:
@@ -133,6 +134,10 @@ def test_in_immediate_mode_decisions_equal_the_oracle_in_the_order_of_arrival(
         *("undecodable", "missing_field", "wrong_type", "event_time_out_of_range")
     }
     assert {letter.topic for letter in letters} == {"transactions"}
+    version = schema_version(fraud.transactions.schema)
+    assert {(letter.schema, letter.schema_version) for letter in letters} == {
+        ("Transaction", version)
+    }
     # Nothing was mended: a record that is sent again is refused again, and is a letter more.
     assert replay(config, "wrong_type").sent == 1
     assert len(received(config, "dead-letters", len(broken) + 1)) == len(broken) + 1
@@ -173,12 +178,26 @@ def test_a_job_that_was_stopped_goes_on_from_its_savepoint(stream: Settings) -> 
         deploy(stream)
     send_events(config, "transactions", "card_id", events[:150])
     decisions(config, 150)
+    (told,) = reported(stream)
+    assert (told["job"], told["state"]) == (first.job.job_id, "RUNNING")
+    assert (told["mode"], told["epoch"]) == ("immediate", 1)
+    until(lambda: reported(stream)[0]["lag"] == 0, "all that was sent is behind a checkpoint")
+    assert told["checkpoint_bytes"] > 1_000
+    assert (told["failed_checkpoints"], told["failure"]) == (0, None)
 
     path = deployment.stop(stream, project)
+    (told,) = reported(stream)
+    assert (told["state"], told["mode"], told["lag"]) == ("FINISHED", None, None)
     send_events(config, "transactions", "card_id", events[150:])
     # A cluster that was started anew knows nothing of the job.
     control.down(stream.home)
     control.up(stream.home, os.environ)
+    assert reported(stream) == []
+    known = headrace(stream.home, "stream", "status").stdout
+    assert known.endswith(f"run: headrace stream deploy, which goes on from {path}\n")
+    nothing = headrace(stream.home, "stream", "stop", check=False)
+    assert nothing.returncode == 78
+    assert "(see: headrace stream status)" in nothing.stderr
     second = deploy(stream)
 
     assert second.restored_from == path
@@ -190,6 +209,28 @@ def test_a_job_that_was_stopped_goes_on_from_its_savepoint(stream: Settings) -> 
         card = one["event"]["card_id"]
         counts[card] = max(counts.get(card, 0), one["views"]["card_activity"]["sequence"])
     assert counts == {c: sum(e["card_id"] == c for e in events) for c in counts}
+
+
+def test_silent_partitions_hold_no_decision_up(stream: Settings) -> None:
+    chance = random.Random(9)
+    events = [{**event, "card_id": "the only one"} for event in transactions(40, chance)]
+    events.sort(key=lambda event: event["event_time"])
+    after = {**events[-1], "transaction_id": "after"}
+    after["event_time"] += DAY_MS
+    config = kafka_config(stream)
+    deploy(stream, mode=Mode.ORDERED)
+    # All others of the transactions and all of the labels never have a record.
+    send_events(config, "transactions", "card_id", [*events, after])
+    decided = decisions(config, len(events))
+    assert sorted(one["id"] for one in decided) == sorted(e["transaction_id"] for e in events)
+    assert len({(one["partition"]) for one in decided}) == 1
+
+
+def reported(settings: Settings) -> list[dict[str, Any]]:
+    """What the command tells of the jobs."""
+    told = headrace(settings.home, "stream", "status", "--json").stdout
+    reports: list[dict[str, Any]] = json.loads(told)
+    return reports
 
 
 def ancient_labels(simulated: Sequence[Sent]) -> tuple[list[Sent], list[Sent]]:

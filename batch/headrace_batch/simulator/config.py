@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from datetime import UTC, date, datetime, time
 
 import msgspec
@@ -87,6 +88,16 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
     def start_ms(self) -> int:
         """Midnight UTC of the first day, in milliseconds."""
         return round(datetime.combine(self.start, time(), UTC).timestamp()) * 1000
+
+    @property
+    def world(self) -> str:
+        """Four hexadecimal digits for what decides who pays where and when, and how much.
+
+        Transactions of other worlds have other ids: they can be kept beside these. The same world
+        with more rows goes on with the same.
+        """
+        decisive = (self.seed, self.cards, self.terminals, self.days, self.start, self.radius)
+        return f"{zlib.crc32(msgspec.json.encode(decisive)) & 0xFFFF:04x}"
 
     def _check_days(self) -> None:
         if self.days < 1:

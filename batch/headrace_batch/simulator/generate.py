@@ -64,7 +64,7 @@ def simulate_batches(
 
 def _batches(config: SimulationConfig, batch_rows: int) -> Iterator[Simulation]:
     profiles = draw_profiles(config)
-    builder = TableBuilder(config.cards, profiles.terminals)
+    builder = TableBuilder(config.world, config.cards, profiles.terminals)
     done = waiting = 0
     pending: list[Rows] = []
     for rows in _days(config, profiles):

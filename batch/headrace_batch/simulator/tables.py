@@ -77,7 +77,8 @@ def joined(parts: Sequence[Rows]) -> Rows:
 class TableBuilder:
     """Looks up what is known of cards and terminals, and names everything."""
 
-    def __init__(self, cards: int, terminals: Places) -> None:
+    def __init__(self, world: str, cards: int, terminals: Places) -> None:
+        self._prefix = f"tx{world}-"
         self._card_ids = NumberedIds("card-", cards, digits=_PARTY_DIGITS)
         self._terminal_ids = NumberedIds("terminal-", terminals.x.size, digits=_PARTY_DIGITS)
         self._country = country_numbers(terminals.x, terminals.y)
@@ -90,7 +91,7 @@ class TableBuilder:
         size = rows.card.size
         shared = {
             "transaction_id": consecutive_ids(
-                "tx-", first_number, size, digits=_TRANSACTION_DIGITS
+                self._prefix, first_number, size, digits=_TRANSACTION_DIGITS
             ),
             "card_id": self._card_ids.take(rows.card),
             "terminal_id": self._terminal_ids.take(rows.terminal),

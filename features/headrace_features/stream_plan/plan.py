@@ -11,6 +11,7 @@ from headrace_features.decisions import decisions_of
 from headrace_features.stream_plan.expressions import expression
 from headrace_features.stream_plan.views import view_plan
 from headrace_schemas.event_times import PLAUSIBLE
+from headrace_schemas.json_schema import schema_version
 
 if TYPE_CHECKING:
     from headrace_features.definitions.decisions import Decisions
@@ -48,6 +49,7 @@ def _source(source: EventSource, rank: int) -> dict[str, Any]:
         "name": source.name,
         "topic": source.topic,
         "schema": source.schema.__name__,
+        "schema_version": schema_version(source.schema),
         "event_time": source.event_time,
         "dedup_key": source.dedup_key,
         "available_at": source.available_at,

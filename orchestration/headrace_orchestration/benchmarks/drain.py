@@ -19,6 +19,7 @@ decisions, and besides of all events, of which the backlog has a fixed share of 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ from headrace_schemas.errors import HeadraceError
 from headrace_schemas.events import Transaction, TransactionLabel
 from headrace_schemas.topics import DECISIONS, Topic
 from headrace_streaming.job.config import Mode
+from headrace_streaming.job.report import reports
 from headrace_streaming.kafka.disorder import Sent
 from headrace_streaming.kafka.sender import send
 from headrace_streaming.kafka.topics import create_topics
@@ -57,7 +59,8 @@ class DrainFigures:
     Attributes:
         transactions: how many were drained; `labels` with them, by `cards`.
         drain_eps: in immediate mode; `ordered_drain_eps` in ordered mode.
-        drain_events_eps: in immediate mode, transactions and labels together.
+        drain_events_eps: in immediate mode, transactions and labels together: those that had been
+            read when the last transaction was decided.
         peer_drain_eps: by Quix Streams; None where it was left out.
         drain_to_peer: the first divided by the last.
         compared: how many decisions were found to have the same features from both.
@@ -80,6 +83,7 @@ class _Drained:
 
     rate: float
     output: Output
+    unread: int = 0
 
 
 def measure(
@@ -114,7 +118,7 @@ def measure(
         labels=labels,
         cards=cards,
         drain_eps=drained.rate,
-        drain_events_eps=drained.rate * (rows + labels) / rows,
+        drain_events_eps=drained.rate * (rows + labels - drained.unread) / rows,
         ordered_drain_eps=ordered.rate,
         peer_drain_eps=theirs.rate if theirs else None,
         drain_to_peer=drained.rate / theirs.rate if theirs else None,
@@ -172,8 +176,10 @@ def _drain(services: Stage, mode: Mode, rows: int, advance: Callable[[str], None
 
     decided = rows + CLOSING if mode is Mode.IMMEDIATE else rows
     samples = committed.watch(decided, _shown(advance, mode, rows), check)
+    unread = reports(services.settings, services.project)[0].lag or 0
     services.stop()
-    return _drained(services, DECISIONS, committed.starts, samples, decided)
+    drained = _drained(services, DECISIONS, committed.starts, samples, decided)
+    return dataclasses.replace(drained, unread=unread)
 
 
 def _drain_by_peer(

@@ -13,6 +13,8 @@ from headrace_orchestration.output import JsonOption, console, print_json, print
 from headrace_orchestration.session import current_project
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from headrace_orchestration.parity.run import Parity
 
 Views = Annotated[
@@ -75,6 +77,7 @@ def _described(found: Parity) -> dict[str, Any]:
         "events": found.events,
         "bad": found.bad,
         "decided": found.decided,
+        "duplicates": found.duplicates,
         "waiting": found.waiting,
         "no_longer_comparable": found.gone,
         "from_lake": found.from_lake,
@@ -109,20 +112,9 @@ _NOTHING = "unexplained"
 
 
 def _show(found: Parity, out: Path | None) -> None:
-    modes = ", ".join(dict.fromkeys(found.modes.values()))
-    read = ", ".join(f"{rows:,} {name}" for name, rows in found.events.items())
-    made = ", ".join(f"{rows:,} decisions {name}" for name, rows in found.decided.items())
     con = console()
-    con.print(f"{read} read and {made} made in {modes} mode")
-    if found.waiting:
-        con.print(f"{found.waiting:,} events wait for the watermark")
-    if found.from_lake:
-        con.print("the job began with the lake: values that may reach its events are not compared")
-    if found.gone:
-        con.print(
-            f"{found.gone:,} decisions are no longer comparable: the broker has deleted what they"
-            " are about"
-        )
+    for told in _accounted(found):
+        con.print(told)
     rows: list[tuple[object, ...]] = [
         (
             one.promise,
@@ -152,7 +144,36 @@ def _show(found: Parity, out: Path | None) -> None:
         con.print(f"{finding.fault}: {finding.where}, {finding.event}: {finding.told}")
     if len(found.findings) > _SHOWN:
         con.print(f"… and {len(found.findings) - _SHOWN:,} more")
-    for line in islice(found.lines(), _SHOWN):
+    _show_differences(found, out)
+
+
+def _accounted(found: Parity) -> Iterator[str]:
+    """What was read, and what of it is no decision."""
+    modes = ", ".join(dict.fromkeys(found.modes.values()))
+    read = ", ".join(f"{rows:,} {name}" for name, rows in found.events.items())
+    made = ", ".join(f"{rows:,} decisions {name}" for name, rows in found.decided.items())
+    yield f"{read} read and {made} made in {modes} mode"
+    for name, duplicates in found.duplicates.items():
+        if duplicates:
+            yield f"{duplicates:,} events were duplicates, and got no decisions {name}"
+    for name, bad in found.bad.items():
+        if bad:
+            yield f"{bad:,} further records of {name} can't be used: headrace deadletters list"
+    if found.waiting:
+        yield f"{found.waiting:,} events wait for the watermark"
+    if found.from_lake:
+        yield "the job began with the lake: values that may reach its events are not compared"
+    if found.gone:
+        yield (
+            f"{found.gone:,} decisions are no longer comparable: the broker has deleted what they"
+            " are about"
+        )
+
+
+def _show_differences(found: Parity, out: Path | None) -> None:
+    con = console()
+    lines = found.lines()
+    for line in islice(lines, _SHOWN):
         by = f" ({', '.join(line['explained_by'])})" if line["explained_by"] else ""
         con.print(
             f"{line['promise']} {line['view']}:{line['feature']} of {line['entity']} at"
@@ -160,5 +181,7 @@ def _show(found: Parity, out: Path | None) -> None:
             f" {line['reason']}{by}",
             soft_wrap=True,
         )
+    if further := sum(1 for _ in lines):
+        con.print(f"… and {further:,} more" + ("" if out else ": --out FILE writes all"))
     if out is not None:
         con.print(f"all differences: {out}", soft_wrap=True)

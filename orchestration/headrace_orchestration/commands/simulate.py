@@ -46,8 +46,9 @@ def simulate(  # noqa: PLR0913, PLR0917 - one for each option
 ) -> None:
     """Generate card transactions and their labels by the handbook's three fraud scenarios.
 
-    They are written to files, or with --rate sent to Kafka: a label when it would be known. Ids
-    are counted from the same number in every run: what an earlier one has sent is a duplicate.
+    They are written to files, or with --rate sent to Kafka: a label when it would be known. The
+    same options give the same transactions with the same ids: sent again, the stream takes those
+    that it still holds for duplicates. Another seed, start or number of cards or days gives others.
     """
     from headrace_orchestration.simulation import simulation_config, write_simulation
 
@@ -94,7 +95,7 @@ def _send(config: SimulationConfig, rate: float, disorder: Disorder, *, as_json:
     create_topics(kafka, topics_of(project))
     # The seed decides everything, this too.
     chance = random.Random(config.seed)  # noqa: S311 - a simulation
-    with progress("send", quiet=as_json) as advance:
+    with progress(_sending(config), quiet=as_json) as advance:
         report = send(kafka, disturbed(live_records(config), disorder, chance), rate, advance)
     if as_json:
         print_json({"records": report.records, "seconds": report.seconds, "rate": report.rate})
@@ -102,3 +103,10 @@ def _send(config: SimulationConfig, rate: float, disorder: Disorder, *, as_json:
     console().print(
         f"{report.records:,} records in {report.seconds:.1f} s, {report.rate:,.0f} a second"
     )
+
+
+def _sending(config: SimulationConfig) -> str:
+    """What is being sent, for the line that shows how far it has come."""
+    if config.rows is not None:
+        return f"send {config.rows:,} transactions and their labels"
+    return f"send the transactions and labels of {config.days:,} days"

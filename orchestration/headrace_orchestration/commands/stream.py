@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from headrace_orchestration.commands import stream_records
 from headrace_orchestration.output import (
     JsonOption,
     console,
+    print_fields,
     print_json,
-    print_table,
     progress,
     status,
 )
@@ -99,7 +100,8 @@ def deploy(  # noqa: PLR0913, PLR0917 - one for each option
         print_json(deployed)
         return
     went_on = deployed.restored_from or "no earlier state"
-    console().print(f"{deployed.job.name} runs as {deployed.job.job_id}, from {went_on}")
+    told = f"{deployed.job.name} runs as {deployed.job.job_id}, from {went_on}"
+    console().print(told, soft_wrap=True)
 
 
 def _from_lake(
@@ -119,33 +121,29 @@ def _from_lake(
 
 @app.command("status")
 def show(as_json: JsonOption = False) -> None:
-    """Tell what the jobs of this project do, and how their checkpoints are."""
-    from headrace_streaming.job.assembly import job_name
-    from headrace_streaming.job.cluster import Cluster
+    """Tell what the jobs of this project do: how far they are, and how their checkpoints are."""
+    from headrace_schemas.errors import ConfigurationError
+    from headrace_streaming.job.deployment import newest_state
+    from headrace_streaming.job.report import reports
 
     settings, project = current_project()
-    cluster = Cluster.of(settings)
-    jobs = cluster.jobs(job_name(project.name))
-    rows = []
-    for job in jobs:
-        counts = cluster.checkpoints(job).get("counts", {})
-        rows.append(
-            {
-                "job": job.job_id,
-                "state": job.state,
-                "checkpoints": counts.get("completed", 0),
-                "failed_checkpoints": counts.get("failed", 0),
-                "restored": counts.get("restored", 0),
-                "failure": cluster.failure(job),
-            }
-        )
+    found = reports(settings, project)
     if as_json:
-        print_json(rows)
+        print_json(found)
         return
-    if not rows:
-        console().print("no job of this project is known; run: headrace stream deploy")
-        return
-    print_table(None, list(rows[0]), [list(row.values()) for row in rows])
+    for number, report in enumerate(found):
+        if number:
+            console().print()
+        print_fields(report)
+    if all(report.ended for report in found):
+        try:
+            state = newest_state(settings, project)
+        except ConfigurationError as error:
+            goes_on = f"; {error}"
+        else:
+            goes_on = "" if state is None else f", which goes on from {state}"
+        told = f"no job of this project runs; run: headrace stream deploy{goes_on}"
+        console().print(told, soft_wrap=True)
 
 
 @app.command()
@@ -176,3 +174,7 @@ def stop(as_json: JsonOption = False) -> None:
         print_json({"savepoint": path})
     else:
         console().print(f"stopped; the next deploy goes on from {path}", soft_wrap=True)
+
+
+app.command("decisions")(stream_records.decisions)
+app.command("alerts")(stream_records.alerts)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headrace_batch.jars import SPARK
 from headrace_orchestration.diagnosis.checks import Check, Status, failed
 from headrace_orchestration.diagnosis.machine import machine_checks
 from headrace_orchestration.diagnosis.project import project_checks, shown_url
@@ -15,11 +17,17 @@ from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.project_file import find_file
 from headrace_schemas.setting_table import FILE_NAME, SETTINGS, SettingKind
 from headrace_schemas.settings import load
+from headrace_streaming.jars import BROKER, CONNECTOR
 
 if TYPE_CHECKING:
     from headrace_schemas.settings import Settings
 
 _DEFAULT = "default"
+#: Variables that are no settings of a project.
+_FURTHER_VARIABLES = {
+    "HEADRACE_DEBUG",
+    *(archives.variable for archives in (BROKER, CONNECTOR, SPARK)),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,7 @@ def diagnose(start: Path, environ: Mapping[str, str]) -> Diagnosis:
     checks = [
         *machine_checks(spark_wanted=settings.engine.default == "spark"),
         _settings(start, settings),
+        *_unknown_variables(environ),
         *project_checks(settings),
     ]
     return Diagnosis(tuple(checks), tuple(_in_use(settings)))
@@ -68,6 +77,16 @@ def _settings(start: Path, settings: Settings) -> Check:
         found = f"no {FILE_NAME} here or above: the built-in project {settings.project.name}"
         return Check("settings", Status.OK, found)
     return Check("settings", Status.OK, f"project {settings.project.name} in {file}")
+
+
+def _unknown_variables(environ: Mapping[str, str]) -> Iterator[Check]:
+    """Warnings of variables that look like ours and that nothing reads."""
+    known = {setting.variable for setting in SETTINGS} | _FURTHER_VARIABLES
+    for name in sorted(environ):
+        if name.startswith("HEADRACE_") and name not in known:
+            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+            advice = f"did you mean {nearest[0]}?" if nearest else "unset it"
+            yield Check("environment", Status.WARNING, f"nothing reads {name}", advice)
 
 
 def _in_use(settings: Settings) -> list[SettingInUse]:

@@ -40,6 +40,7 @@ class Accounts:
         before: the positions of those that a former run has decided: its numbers tell nothing of
             the states of this one.
         waiting: how many events wait for the watermark; their turn is yet to come.
+        duplicates: how many events were left out as duplicates.
         findings: what is wrong.
     """
 
@@ -48,6 +49,7 @@ class Accounts:
     undecided: Ints
     before: Ints
     waiting: int
+    duplicates: int
     findings: tuple[Finding, ...]
 
 
@@ -73,7 +75,8 @@ def accounts_of(recording: Recording, log: DecisionLog) -> Accounts:
     left = np.ones(len(source.place), np.bool_)
     left[decided] = False
     join_key = decisions.views[0].entity.join_key
-    left &= ~taken_as_duplicates(recording, decisions, source, join_key)
+    duplicates = left & taken_as_duplicates(recording, decisions, source, join_key)
+    left &= ~duplicates
     left[dead_events(recording, source)] = False
     known = source.find(recording.decided_before.get(decisions.name, np.empty(0, np.int64)))
     before = np.setdiff1d(known[known >= 0], decided)
@@ -89,7 +92,9 @@ def accounts_of(recording: Recording, log: DecisionLog) -> Accounts:
         event = source.ids[position].as_py()
         findings.append(Finding(Fault.MISSING, decisions.name, event, told))
     table = log.table.filter(pa.array(keep))
-    return Accounts(table, decided, undecided, before, waiting, tuple(findings))
+    return Accounts(
+        table, decided, undecided, before, waiting, int(duplicates.sum()), tuple(findings)
+    )
 
 
 def taken_as_duplicates(

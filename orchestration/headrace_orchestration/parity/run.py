@@ -30,6 +30,7 @@ class Parity:
         bad: by source, how many others.
         decided: by declaration, how many decisions.
         waiting: how many events wait for the watermark.
+        duplicates: by declaration, how many events were left out as duplicates.
         gone: how many decisions can't be compared any more: their records were deleted.
         from_lake: whether the run began with what the lake had.
         findings: what is wrong with the accounts.
@@ -42,6 +43,7 @@ class Parity:
     bad: dict[str, int]
     decided: dict[str, int]
     waiting: int
+    duplicates: dict[str, int]
     gone: int
     from_lake: bool
     findings: tuple[Finding, ...]
@@ -80,6 +82,7 @@ def compare(
     outcomes: list[Outcome] = []
     samples: list[Sample] = []
     decided = {}
+    duplicates = {}
     waiting = 0
     for source in recording.sources.values():
         findings.extend(faults_of_dead_letters(recording, source))
@@ -88,6 +91,7 @@ def compare(
         accounts = accounts_of(recording, log)
         findings.extend(accounts.findings)
         decided[name] = len(accounts.log)
+        duplicates[name] = accounts.duplicates
         waiting += accounts.waiting
         rows = np.empty(0, np.int64)
         for view in log.decisions.views:
@@ -114,6 +118,7 @@ def compare(
         bad={name: len(source.bad) for name, source in recording.sources.items()},
         decided=decided,
         waiting=waiting,
+        duplicates=duplicates,
         gone=sum(recording.gone.values()),
         from_lake=any(begin.history for begin in recording.begins.values()),
         # Two views of one source tell the same of it.

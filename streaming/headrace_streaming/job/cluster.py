@@ -23,7 +23,8 @@ _POLL_S = 0.2
 _CAUSE = "Caused by: "
 _SAYS_NOTHING = ("Internal server error.", "<Exception on server side:")
 _SHOWN = 300
-_ENDED = ("FINISHED", "CANCELED", "FAILED")
+#: States of a job that will do nothing more.
+ENDED = ("FINISHED", "CANCELED", "FAILED")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Job:
     @property
     def ended(self) -> bool:
         """Whether it will do nothing more."""
-        return self.state in _ENDED
+        return self.state in ENDED
 
 
 class Cluster:
@@ -78,7 +79,7 @@ class Cluster:
             if not job.ended:
                 return job
         raise ConfigurationError(
-            f"no job {name} runs at {self.address}", hint="run: headrace stream deploy"
+            f"no job {name} runs at {self.address}", hint="see: headrace stream status"
         )
 
     def works(self, job: Job) -> bool:

@@ -117,6 +117,17 @@ def deploy(  # noqa: PLR0913 - one for each choice
     return Deployment(job, restored)
 
 
+def newest_state(settings: Settings, project: Project) -> str | None:
+    """The state that the next deployment goes on from; None where none is known.
+
+    Raises:
+        ConfigurationError: there may be one where it can't be looked for.
+        RetryableError: the cluster doesn't answer.
+    """
+    known = recall(settings.home, project.name)
+    return _newest(Cluster.of(settings), job_name(project.name), known)[0]
+
+
 def _newest(
     cluster: Cluster, name: str, known: LastState | None
 ) -> tuple[str | None, Starts | None]:

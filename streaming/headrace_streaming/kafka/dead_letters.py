@@ -29,7 +29,8 @@ class DeadLetter:
         offset: its offset there.
         timestamp_ms: when it was sent, ms UTC.
         told_ms: when the stream put it aside, ms UTC.
-        schema: the contract that it breaks.
+        schema: the contract that it was held to.
+        schema_version: which form of it, by its hash.
         reason: a code of the contracts.
         message: the reason in words.
         key: the key of the record, if it had one.
@@ -44,6 +45,7 @@ class DeadLetter:
     timestamp_ms: int
     told_ms: int
     schema: str
+    schema_version: str
     reason: str
     message: str
     key: bytes | None
@@ -93,6 +95,7 @@ def _letter(message: Message) -> DeadLetter | None:
             timestamp_ms=int(told["timestamp"]),
             told_ms=message.timestamp()[1],
             schema=told["schema"],
+            schema_version=told["schema_version"],
             reason=told["reason"],
             message=told["message"],
             key=message.key(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.kafka_clients import unreachable
@@ -21,7 +21,11 @@ _POLL_S = 0.1
 
 
 def records_now(
-    config: Mapping[str, str], topic: str, *, patience_s: float = _PATIENCE_S
+    config: Mapping[str, str],
+    topic: str,
+    *,
+    starts: Mapping[int, int] | None = None,
+    patience_s: float = _PATIENCE_S,
 ) -> Iterator[list[Message]]:
     """What a topic holds now, a batch at a time, those of a partition in their order.
 
@@ -30,14 +34,15 @@ def records_now(
     Args:
         config: of Kafka's clients.
         topic: which.
+        starts: by partition the offset to begin with; without them all that is there is read.
         patience_s: for how long nothing may come.
 
     Raises:
         ConfigurationError: there is no such topic.
         RetryableError: the broker doesn't answer, or has stopped to.
     """
-    with closing(_consumer(config, _READING)) as consumer:
-        left = _ends(consumer, config, topic)
+    with closing(reader(config)) as consumer:
+        left = _ends(consumer, config, topic, starts or {})
         heard = time.monotonic()
         while left:
             messages = consumer.consume(_BATCH, 0.5)
@@ -73,7 +78,7 @@ def reached(config: Mapping[str, str], group: str, topic: str) -> dict[int, int]
     """
     from confluent_kafka import TopicPartition
 
-    with closing(_consumer(config, group)) as consumer:
+    with closing(reader(config, group)) as consumer:
         places = [TopicPartition(topic, number) for number in _partitions(consumer, config, topic)]
         told = _committed(consumer, config, places)
     return {place.partition: place.offset for place in told if place.offset >= 0}
@@ -86,7 +91,7 @@ def ends(config: Mapping[str, str], topic: str) -> dict[int, tuple[int, int]]:
         ConfigurationError: there is no such topic.
         RetryableError: the broker doesn't answer.
     """
-    with closing(_consumer(config, _READING)) as consumer:
+    with closing(reader(config)) as consumer:
         return _watermarks(consumer, config, topic)
 
 
@@ -98,7 +103,8 @@ def record_of(message: Message) -> tuple[int, int]:
     return partition, offset
 
 
-def _consumer(config: Mapping[str, str], group: str) -> Consumer:
+def reader(config: Mapping[str, Any], group: str = _READING) -> Consumer:
+    """A consumer of what is committed, which commits nothing itself."""
     from confluent_kafka import Consumer
 
     return Consumer(
@@ -128,16 +134,20 @@ def _partitions(consumer: Consumer, config: Mapping[str, str], topic: str) -> li
     return list(known.partitions)
 
 
-def _ends(consumer: Consumer, config: Mapping[str, str], topic: str) -> dict[int, int]:
+def _ends(
+    consumer: Consumer, config: Mapping[str, str], topic: str, starts: Mapping[int, int]
+) -> dict[int, int]:
     """Assign the partitions that hold something; returns their ends."""
     from confluent_kafka import OFFSET_BEGINNING, TopicPartition
 
     held = {
         number: end
         for number, (first, end) in _watermarks(consumer, config, topic).items()
-        if first < end
+        if max(first, starts.get(number, first)) < end
     }
-    consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in held])
+    consumer.assign(
+        [TopicPartition(topic, number, starts.get(number, OFFSET_BEGINNING)) for number in held]
+    )
     return held
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from headrace_schemas.errors import RetryableError
+from headrace_schemas.errors import ConfigurationError, RetryableError
 from headrace_schemas.kafka_clients import unreachable
 from headrace_schemas.topics import REPLAY_TOPIC, REPLAYS
 from headrace_streaming.kafka.dead_letters import DeadLetter, dead_letters
@@ -75,6 +75,19 @@ class _Outcome:
             self.delivered.append(letter)
         else:
             self.refused.append((letter, error))
+
+
+def sent_again(config: Mapping[str, str]) -> set[Place]:
+    """The records of which letters were sent again so far.
+
+    Raises:
+        RetryableError: the broker doesn't answer.
+    """
+    try:
+        return _done(config)
+    except ConfigurationError:
+        # None has ever been: the topic that tells of them is made with the first.
+        return set()
 
 
 def replay(config: Mapping[str, str], reason: str | None = None) -> Replay:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from headrace_schemas.errors import RetryableError
+from headrace_schemas.errors import RetryableError, StoppedError
 from headrace_schemas.kafka_clients import unreachable
 from headrace_streaming.kafka.disorder import Sent
 
@@ -58,6 +58,7 @@ def send(
 
     Raises:
         RetryableError: the broker doesn't take them.
+        StoppedError: a person has ended it.
     """
     from confluent_kafka import Producer
 
@@ -71,21 +72,33 @@ def send(
     producer = Producer(producer_config(config))
     started = time.monotonic()
     count = 0
-    for record in records:
-        if rate is not None:
-            _wait_until(started + count / rate)
-        hand_over(producer, note, record.topic, record.value, record.key.encode())
-        count += 1
-        if count % _TOLD_EVERY == 0:
-            told(count)
-        if failed:
-            break
+    stopped = False
+    try:
+        for record in _paced(records, rate, started):
+            hand_over(producer, note, record.topic, record.value, record.key.encode())
+            count += 1
+            if count % _TOLD_EVERY == 0:
+                told(count)
+            if failed:
+                break
+    except KeyboardInterrupt:
+        stopped = True
     left = producer.flush(_FLUSH_S)
     if failed:
         raise RetryableError(f"the broker refused a record: {failed[0].str()}")
     if left:
         raise unreachable(config["bootstrap.servers"])
+    if stopped:
+        raise StoppedError(f"interrupted; the first {count:,} records were sent")
     return SendReport(count, time.monotonic() - started)
+
+
+def _paced(records: Iterable[Sent], rate: float | None, started: float) -> Iterator[Sent]:
+    """Records, each when it is due; without a rate at once."""
+    for number, record in enumerate(records):
+        if rate is not None:
+            _wait_until(started + number / rate)
+        yield record
 
 
 def hand_over(  # noqa: PLR0913, PLR0917 - what a record has

@@ -187,6 +187,15 @@ def test_settings_are_shown_with_their_source_and_without_secrets(tmp_path: Path
     assert "'secret'" not in repr(diagnosis)
 
 
+def test_a_variable_that_nothing_reads_is_a_warning_with_the_nearest(tmp_path: Path) -> None:
+    environ = {"HEADRACE_STREAM_MOD": "ordered", "HEADRACE_DEBUG": "1", "HEADRACE_ZZZZZZZZ": "1"}
+    found = [one for one in diagnose(tmp_path, environ).checks if one.name == "environment"]
+    assert [(one.status, one.found, one.advice) for one in found] == [
+        (Status.WARNING, "nothing reads HEADRACE_STREAM_MOD", "did you mean HEADRACE_STREAM_MODE?"),
+        (Status.WARNING, "nothing reads HEADRACE_ZZZZZZZZ", "unset it"),
+    ]
+
+
 def test_definitions_that_cannot_be_imported_are_a_problem(tmp_path: Path) -> None:
     project = new_project(tmp_path, "broken_book")
     (project / "broken_book_definitions.py").write_text("import no_such_module\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -63,7 +64,7 @@ def test_every_configuration_gives_valid_ordered_and_labelled_transactions(
     times = transactions["event_time"].to_numpy()
     ids = transactions["transaction_id"].to_pylist()
     assert list(zip(times.tolist(), ids, strict=True)) == sorted(zip(times, ids, strict=True))
-    assert ids == [f"tx-{number:012}" for number in range(len(ids))]
+    assert ids == [f"tx{config.world}-{number:012}" for number in range(len(ids))]
     start = datetime(config.start.year, config.start.month, config.start.day, tzinfo=UTC)
     start_ms = (start - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
     assert ((times >= start_ms + 1_000) & (times < start_ms + config.days * _DAY_MS)).all()
@@ -137,6 +138,19 @@ def test_a_limit_of_rows_gives_the_beginning_of_the_unlimited_simulation() -> No
     assert limited.transactions.equals(whole.transactions.slice(0, 700))
     assert limited.labels.equals(whole.labels.slice(0, 700))
     assert limited.scenarios.tolist() == whole.scenarios[:700].tolist()
+
+
+def test_transactions_of_other_options_have_other_ids_and_more_rows_go_on_with_the_same() -> None:
+    config = SimulationConfig(cards=20, terminals=40, days=30, rows=50)
+    given = simulate(config).transactions
+    longer = simulate(structs.replace(config, rows=500)).transactions
+    assert longer.slice(0, 50) == given
+    ids = given["transaction_id"].to_pylist()
+    others: list[dict[str, Any]] = [{"seed": 1}, {"cards": 21}, {"days": 31}]
+    others.append({"start": date(2019, 4, 1)})
+    for other in others:
+        elsewhere = simulate(structs.replace(config, **other)).transactions["transaction_id"]
+        assert set(ids).isdisjoint(elsewhere.to_pylist())
 
 
 def test_cards_that_reach_no_terminal_make_no_transactions() -> None:

@@ -3,6 +3,7 @@ package io.headrace.operator.decode;
 import io.headrace.operator.BadRecord;
 import io.headrace.operator.plan.SourcePlan;
 import java.io.IOException;
+import java.util.regex.Pattern;
 import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.core.JsonFactory;
 import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.core.JsonParseException;
 import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.core.JsonParser;
@@ -19,6 +20,10 @@ public final class EventDecoder {
     private static final JsonFactory STRICT = factory(false);
     // Python's reader, which explains a refusal there, knows NaN and Infinity.
     private static final JsonFactory LENIENT = factory(true);
+
+    // Where a reader says it is: what it reads isn't named, and no file anyway.
+    private static final Pattern SOURCE =
+            Pattern.compile("\\[Source: .*?; line: (\\d+), column: (\\d+)\\]");
 
     private final String schema;
     private final Contract contract;
@@ -93,7 +98,8 @@ public final class EventDecoder {
     }
 
     private static String firstLine(IOException error) {
-        return String.valueOf(error.getMessage()).lines().findFirst().orElse("");
+        String told = String.valueOf(error.getMessage()).lines().findFirst().orElse("");
+        return SOURCE.matcher(told).replaceAll("line $1, column $2");
     }
 
     private static JsonFactory factory(boolean lenient) {

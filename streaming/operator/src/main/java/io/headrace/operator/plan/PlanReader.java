@@ -41,6 +41,7 @@ final class PlanReader {
                 text(node, "name"),
                 text(node, "topic"),
                 text(node, "schema"),
+                text(node, "schema_version"),
                 text(node, "event_time"),
                 text(node, "dedup_key"),
                 text(node, "available_at"),

@@ -7,6 +7,7 @@ public record SourcePlan(
         String name,
         String topic,
         String schema,
+        String schemaVersion,
         String eventTime,
         String dedupKey,
         String availableAt,

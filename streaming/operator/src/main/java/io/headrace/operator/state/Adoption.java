@@ -70,11 +70,6 @@ final class Adoption {
                                         || before.stream().map(name).noneMatch(name.apply(one)::equals));
     }
 
-    /** Whether it brings over what has a layout. */
-    boolean isFrom(StageLayout layout) {
-        return from == layout;
-    }
-
     /** Whether states are the same in both layouts. */
     boolean changesNothing() {
         return changesNothing;

@@ -8,7 +8,7 @@ import java.util.List;
 
 /** Packs events of some columns; what is packed begins with the version of its layout. */
 final class EventColumnsCodec {
-    private static final int VERSION = 2;
+    static final int VERSION = 2;
     private static final int START_BYTES = 64;
     private static final int BYTES_OF_EVENT = 48;
     // What is said of an event, before the bits of its nulls.

@@ -17,6 +17,8 @@ final class RawEvents {
     final List<Chunk> chunks = new ArrayList<>();
     EventColumns tail;
     int nextNumber;
+    // Chunks that are in the store, and not in the state any more.
+    private final List<Integer> gone = new ArrayList<>(0);
     private final ViewPlan view;
     private final int chunkEvents;
     private ChunkStore store;
@@ -29,7 +31,7 @@ final class RawEvents {
     /**
      * No events.
      *
-     * @param chunkEvents how many a new chunk has; what has twice as many is divided
+     * @param chunkEvents how many a new chunk has at least, see `target`
      */
     RawEvents(ViewPlan view, int chunkEvents) {
         this.view = view;
@@ -51,7 +53,19 @@ final class RawEvents {
             }
             chunk.events = null;
         }
+        gone.forEach(store::delete);
+        gone.clear();
         place = -1;
+    }
+
+    /**
+     * How many events a new chunk has; what has twice as many is divided.
+     *
+     * <p>For each event all that chunks come to is read, and the events of a few of them: with the
+     * root of all events in each, both grow as slowly as they can together.
+     */
+    private int target() {
+        return Math.max(chunkEvents, (int) Math.sqrt(size()));
     }
 
     /** Takes over the events of a state that was laid out by an earlier plan. */
@@ -180,9 +194,10 @@ final class RawEvents {
             return before + insertInto(into, time, available, dedup, values);
         }
         int row = chunked + tail.insert(time, available, dedup, values);
-        if (tail.size() >= 2 * chunkEvents) {
-            chunks.add(new Chunk(nextNumber++, tail.takeFirst(chunkEvents)));
-            chunked += chunkEvents;
+        int target = target();
+        if (tail.size() >= 2 * target) {
+            chunks.add(new Chunk(nextNumber++, tail.takeFirst(target)));
+            chunked += target;
         }
         return row;
     }
@@ -200,8 +215,9 @@ final class RawEvents {
         chunk.describe();
         chunked++;
         place = -1;
-        if (chunk.size >= 2 * chunkEvents) {
-            chunks.add(i, new Chunk(nextNumber++, events.takeFirst(chunkEvents)));
+        int target = target();
+        if (chunk.size >= 2 * target) {
+            chunks.add(i, new Chunk(nextNumber++, events.takeFirst(target)));
             chunk.partials = null;
             chunk.describe();
         }
@@ -220,7 +236,7 @@ final class RawEvents {
         chunk.partials = null;
         if (chunk.events.size() == 0) {
             chunks.remove(place);
-            store.delete(chunk.number);
+            gone.add(chunk.number);
         } else {
             chunk.changed = true;
             chunk.describe();
@@ -251,14 +267,14 @@ final class RawEvents {
         }
         Chunk oldest = chunks.remove(0);
         chunked -= oldest.size;
-        store.delete(oldest.number);
+        gone.add(oldest.number);
         place = -1;
     }
 
     /** Takes out all events. */
     void clear() {
         for (Chunk chunk : chunks) {
-            store.delete(chunk.number);
+            gone.add(chunk.number);
         }
         chunks.clear();
         chunked = 0;

@@ -1,13 +1,20 @@
 package io.headrace.operator.state;
 
+import io.headrace.operator.packed.PackedReader;
+import io.headrace.operator.packed.PackedWriter;
 import io.headrace.operator.plan.ColumnRef;
-import java.nio.ByteBuffer;
 import java.util.Arrays;
-import java.util.HashSet;
+import java.util.HashMap;
 import java.util.List;
-import java.util.Set;
+import java.util.Map;
 
-/** Dedup keys of one entity's events from one source, as far back as duplicates are recognised. */
+/**
+ * Dedup keys of one entity's events from one source, as far back as duplicates are recognised.
+ *
+ * <p>Few are kept with the state. Once there are many they are spread over buckets of their own, of
+ * which only the one that a key belongs to is read. There, what is too old is let go of when its
+ * bucket is used, or when there is no room.
+ */
 public final class SeenKeys {
     /** What became of a key. */
     public enum Noted {
@@ -19,54 +26,128 @@ public final class SeenKeys {
         KNOWN
     }
 
-    private static final List<ColumnRef> NO_COLUMNS = List.of();
-    private static final Object[] NO_VALUES = {};
-    // So few are sooner looked through than found by their hash.
-    private static final int FEW = 32;
+    /** A key has no columns beside its time. */
+    public static final List<ColumnRef> NO_COLUMNS = List.of();
 
-    final EventColumns events = new EventColumns(NO_COLUMNS);
-    // Null as long as there are few.
-    private Set<ByteBuffer> index;
+    private static final Object[] NO_VALUES = {};
+    private static final int FEW = 128;
+    private static final int BUCKETS = 512;
+    // A sweep through all buckets pays only if it can find some more to forget.
+    private static final int SWEEPS_A_HORIZON = 32;
+
+    // Those that are with the state: all, or none once they are spread.
+    private final EventColumns few = new EventColumns(NO_COLUMNS);
+    private final Map<Integer, EventColumns> used = new HashMap<>(0);
+    private ChunkStore store;
+    private boolean spread;
+    // Of keys that are spread: how many are in buckets, and what was said to `add` last.
+    private int count;
+    private long newest;
+    private long rememberedFrom = Long.MIN_VALUE;
+    private long sweptTo = Long.MIN_VALUE;
+
+    void bind(ChunkStore buckets) {
+        store = buckets;
+    }
+
+    /** Stores the buckets that were used, and lets go of all. */
+    void release() {
+        for (Map.Entry<Integer, EventColumns> bucket : used.entrySet()) {
+            if (bucket.getValue().size() == 0) {
+                store.delete(bucket.getKey());
+            } else {
+                store.save(bucket.getKey(), PackedEvents.of(bucket.getValue()));
+            }
+        }
+        used.clear();
+    }
 
     /**
      * Notes a key, and forgets those that are too old.
      *
      * @param time when the event could first be known, ms
      * @param horizon how long before the newest key one is remembered, ms
-     * @param most how many are remembered at most; the oldest are forgotten first
+     * @param most how many are remembered at most; the oldest are forgotten first, of those in its
+     *     bucket where they are spread
      */
     public Noted add(long time, byte[] dedup, long horizon, int most) {
-        if (contains(dedup)) {
+        EventColumns keys = spread ? bucket(dedup) : few;
+        if (contains(keys, dedup)) {
             return Noted.KNOWN;
         }
-        restore(time, dedup);
-        if (index != null) {
-            index.add(ByteBuffer.wrap(dedup));
+        keys.insert(time, time, dedup, NO_VALUES);
+        return spread ? notedInBucket(keys, time, horizon, most) : notedAmongFew(horizon, most);
+    }
+
+    private Noted notedAmongFew(long horizon, int most) {
+        long from = newest() - horizon;
+        while (few.size() > 1 && few.time(0) < from) {
+            few.remove(0);
         }
-        long newest = newest();
-        while (events.size() > 1 && events.time(0) < newest - horizon) {
-            forget(0);
+        if (few.size() > most) {
+            few.remove(0);
+            return Noted.CROWDED;
         }
-        if (events.size() <= most) {
+        if (few.size() > FEW) {
+            spread(from);
+        }
+        return Noted.NEW;
+    }
+
+    private void spread(long from) {
+        newest = newest();
+        rememberedFrom = from;
+        sweptTo = from;
+        count = few.size();
+        spread = true;
+        for (int row = 0; row < count; row++) {
+            EventColumns bucket = bucket(few.dedup(row));
+            bucket.insert(few.time(row), few.time(row), few.dedup(row), NO_VALUES);
+        }
+        few.takeFirst(count);
+    }
+
+    private Noted notedInBucket(EventColumns bucket, long time, long horizon, int most) {
+        count++;
+        newest = Math.max(newest, time);
+        rememberedFrom = Math.max(rememberedFrom, newest - horizon);
+        if (count > most && rememberedFrom - sweptTo >= horizon / SWEEPS_A_HORIZON) {
+            for (int number = 0; number < BUCKETS; number++) {
+                bucket(number);
+            }
+            sweptTo = rememberedFrom;
+        }
+        if (count <= most || bucket.size() == 1) {
             return Noted.NEW;
         }
-        forget(0);
+        bucket.remove(0);
+        count--;
         return Noted.CROWDED;
     }
 
-    private boolean contains(byte[] dedup) {
-        if (events.size() > FEW) {
-            if (index == null) {
-                index = new HashSet<>();
-                for (int row = 0; row < events.size(); row++) {
-                    index.add(ByteBuffer.wrap(events.dedup(row)));
-                }
-            }
-            return index.contains(ByteBuffer.wrap(dedup));
+    private EventColumns bucket(byte[] dedup) {
+        int hash = Arrays.hashCode(dedup);
+        return bucket((hash ^ hash >>> 16) & BUCKETS - 1);
+    }
+
+    /** A bucket without what is too old. */
+    private EventColumns bucket(int number) {
+        EventColumns bucket = used.get(number);
+        if (bucket == null) {
+            PackedEvents held = store.load(number);
+            bucket = held == null ? new EventColumns(NO_COLUMNS) : held.unpacked();
+            used.put(number, bucket);
         }
-        index = null;
-        for (int row = events.size() - 1; row >= 0; row--) {
-            if (Arrays.equals(dedup, events.dedup(row))) {
+        while (bucket.size() > 0 && bucket.time(0) < rememberedFrom) {
+            bucket.remove(0);
+            count--;
+        }
+        return bucket;
+    }
+
+    private static boolean contains(EventColumns keys, byte[] dedup) {
+        for (int row = keys.size() - 1; row >= 0; row--) {
+            if (Arrays.equals(dedup, keys.dedup(row))) {
                 return true;
             }
         }
@@ -75,36 +156,67 @@ public final class SeenKeys {
 
     /** Takes a key back, as if it had not been noted. */
     public void remove(long time, byte[] dedup) {
-        int row = events.find(time, dedup);
+        EventColumns keys = spread ? bucket(dedup) : few;
+        int row = keys.find(time, dedup);
         if (row >= 0) {
-            forget(row);
+            keys.remove(row);
+            count -= spread ? 1 : 0;
         }
     }
 
     /** When the newest of the keys that are remembered could first be known, ms. */
     public long newest() {
-        return events.time(events.size() - 1);
+        return spread ? newest : few.time(few.size() - 1);
     }
 
     /** Forgets all keys. */
     public void clear() {
-        events.takeFirst(events.size());
-        index = null;
-    }
-
-    /** How many keys are remembered. */
-    public int size() {
-        return events.size();
-    }
-
-    void restore(long time, byte[] dedup) {
-        events.insert(time, time, dedup, NO_VALUES);
-    }
-
-    private void forget(int row) {
-        if (index != null) {
-            index.remove(ByteBuffer.wrap(events.dedup(row)));
+        few.takeFirst(few.size());
+        if (spread) {
+            for (int number = 0; number < BUCKETS; number++) {
+                used.put(number, new EventColumns(NO_COLUMNS));
+            }
+            spread = false;
+            rememberedFrom = Long.MIN_VALUE;
         }
-        events.remove(row);
+    }
+
+    /** How many keys are remembered; where they are spread, some of them may be too old. */
+    public int size() {
+        return spread ? count : few.size();
+    }
+
+    void write(PackedWriter out) {
+        out.truth(spread);
+        if (spread) {
+            out.natural(count);
+            out.integer(newest);
+            out.integer(newest - rememberedFrom);
+            out.integer(newest - sweptTo);
+            return;
+        }
+        out.natural(few.size());
+        long before = 0;
+        for (int row = 0; row < few.size(); row++) {
+            out.integer(few.time(row) - before);
+            before = few.time(row);
+            out.binary(few.dedup(row));
+        }
+    }
+
+    void read(PackedReader in) {
+        spread = in.truth();
+        if (spread) {
+            count = in.count();
+            newest = in.integer();
+            rememberedFrom = newest - in.integer();
+            sweptTo = newest - in.integer();
+            return;
+        }
+        long time = 0;
+        for (int left = in.count(); left > 0; left--) {
+            time += in.integer();
+            few.insert(time, time, in.binary(), NO_VALUES);
+        }
     }
 }

@@ -4,10 +4,17 @@ import io.headrace.operator.packed.PackedReader;
 import io.headrace.operator.packed.PackedWriter;
 import io.headrace.operator.plan.ViewPlan;
 import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 
 /** How the state of a stage is made, packed and unpacked: its views, and the keys of its sources. */
 public final class StageLayout {
     private static final int VERSION = 3;
+
+    /** What tells how states are packed, all parts of them, from how other releases do. */
+    public static final int ENCODING =
+            (VERSION * 100 + ViewStateCodec.VERSION) * 100 + EventColumnsCodec.VERSION;
+
     // Beside these events of its own an entity's state has only what each chunk comes to.
     private static final int CHUNK_EVENTS = 16;
 
@@ -16,9 +23,9 @@ public final class StageLayout {
     final List<ViewPlan> views;
     final List<String> sources;
     private final List<ViewStateCodec> codecs;
-    // From the layout that a state had last which is not this one. Checkpoints bring states over in
-    // other threads: what they share is never changed.
-    private volatile Adoption adoption;
+    // From each other layout that a state had: those of restored states, and that of the operator as
+    // a checkpoint sees it. Checkpoints bring states over in threads of their own.
+    private final Map<StageLayout, Adoption> adoptions = new ConcurrentHashMap<>();
 
     /** Of some views, with room for the keys of some sources. */
     public StageLayout(List<ViewPlan> views, List<String> sources) {
@@ -73,12 +80,7 @@ public final class StageLayout {
     }
 
     private Adoption adoption(StageLayout from) {
-        Adoption known = adoption;
-        if (known == null || !known.isFrom(from)) {
-            known = new Adoption(from, this);
-            adoption = known;
-        }
-        return known;
+        return adoptions.computeIfAbsent(from, layout -> new Adoption(layout, this));
     }
 
     /** Packs a state, whose chunks have been released. */
@@ -93,22 +95,12 @@ public final class StageLayout {
             out.natural(partitions);
         }
         for (SeenKeys keys : state.seen) {
-            write(out, keys);
+            keys.write(out);
         }
         for (int place = 0; place < state.views.length; place++) {
             codecs.get(place).write(out, state.views[place]);
         }
         return new PackedState(this, out.written());
-    }
-
-    private static void write(PackedWriter out, SeenKeys keys) {
-        out.natural(keys.size());
-        long before = 0;
-        for (int row = 0; row < keys.size(); row++) {
-            out.integer(keys.events.time(row) - before);
-            before = keys.events.time(row);
-            out.binary(keys.events.dedup(row));
-        }
     }
 
     private StageState read(byte[] bytes) {
@@ -126,11 +118,7 @@ public final class StageLayout {
             state.partitions[source] = in.natural();
         }
         for (SeenKeys keys : state.seen) {
-            long time = 0;
-            for (int left = in.count(); left > 0; left--) {
-                time += in.integer();
-                keys.restore(time, in.binary());
-            }
+            keys.read(in);
         }
         for (int place = 0; place < state.views.length; place++) {
             codecs.get(place).read(in, state.views[place]);

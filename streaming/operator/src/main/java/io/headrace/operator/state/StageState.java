@@ -20,17 +20,28 @@ public final class StageState {
         partitions = new long[seen.length];
     }
 
-    /** Where the chunks of each view are, by its place; to be said before the state is used. */
-    public void bind(ChunkStore[] stores) {
+    /**
+     * Where the parts of a large state are; to be said before the state is used.
+     *
+     * @param chunks those of each view's events, by its place
+     * @param keys those of each source's keys, by its place
+     */
+    public void bind(ChunkStore[] chunks, ChunkStore[] keys) {
         for (int place = 0; place < views.length; place++) {
-            views[place].raw.bind(stores[place]);
+            views[place].raw.bind(chunks[place]);
+        }
+        for (int place = 0; place < seen.length; place++) {
+            seen[place].bind(keys[place]);
         }
     }
 
-    /** Stores what was changed of chunks; to be said after the state was used. */
+    /** Stores what was changed of these parts; a state that isn't released has changed nothing. */
     public void release() {
         for (ViewState view : views) {
             view.raw.release();
+        }
+        for (SeenKeys keys : seen) {
+            keys.release();
         }
     }
 

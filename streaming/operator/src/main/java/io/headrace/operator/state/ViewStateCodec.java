@@ -8,7 +8,7 @@ import io.headrace.operator.plan.ViewPlan;
 
 /** Writes and reads the state of one view; the layout begins with its version. */
 final class ViewStateCodec {
-    private static final int VERSION = 4;
+    static final int VERSION = 4;
 
     private final ViewPlan view;
     private final int chunkEvents;

@@ -1,25 +1,39 @@
 package io.headrace.operator.stream;
 
+import io.headrace.operator.plan.ColumnRef;
+import io.headrace.operator.plan.SourcePlan;
 import io.headrace.operator.plan.ViewPlan;
 import io.headrace.operator.state.ChunkStore;
 import io.headrace.operator.state.PackedEvents;
+import io.headrace.operator.state.SeenKeys;
+import java.util.List;
 import org.apache.flink.api.common.functions.RuntimeContext;
 import org.apache.flink.api.common.state.MapState;
 import org.apache.flink.api.common.state.MapStateDescriptor;
 import org.apache.flink.api.common.typeutils.base.IntSerializer;
 import org.apache.flink.util.FlinkRuntimeException;
 
-/** Keeps the chunks of one view in Flink's state, each under a key of its own. */
+/** Keeps the parts of large states in Flink's state, each under a key of its own. */
 final class ChunksInState implements ChunkStore {
     private final MapState<Integer, PackedEvents> chunks;
 
-    ChunksInState(RuntimeContext context, ViewPlan view) {
+    private ChunksInState(RuntimeContext context, String name, List<ColumnRef> columns) {
         chunks =
                 context.getMapState(
                         new MapStateDescriptor<>(
-                                "events-" + view.name(),
+                                name,
                                 IntSerializer.INSTANCE,
-                                new PackedEventsSerializer(view.columns())));
+                                new PackedEventsSerializer(columns)));
+    }
+
+    /** For the events of a view. */
+    static ChunksInState ofEvents(RuntimeContext context, ViewPlan view) {
+        return new ChunksInState(context, "events-" + view.name(), view.columns());
+    }
+
+    /** For the dedup keys of a source. */
+    static ChunksInState ofKeys(RuntimeContext context, SourcePlan source) {
+        return new ChunksInState(context, "keys-" + source.name(), SeenKeys.NO_COLUMNS);
     }
 
     @Override

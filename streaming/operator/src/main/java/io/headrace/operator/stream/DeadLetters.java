@@ -10,6 +10,7 @@ final class DeadLetters {
         String[] headers = {
             "headrace.source", source.name(),
             "headrace.schema", source.schema(),
+            "headrace.schema_version", source.schemaVersion(),
             "headrace.topic", source.topic(),
             "headrace.partition", Integer.toString(event.partition),
             "headrace.offset", Long.toString(event.offset),

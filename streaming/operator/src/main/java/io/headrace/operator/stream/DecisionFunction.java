@@ -123,7 +123,14 @@ public final class DecisionFunction extends ProcessFunction<Envelope, OutRecord>
         }
         List<String> fired = fired(event);
         byte[] key = id.getBytes(StandardCharsets.UTF_8);
-        out.collect(new OutRecord(Outputs.DECISIONS, key, record.decision(event, fired)));
+        byte[] decision = record.decision(event, fired);
+        if (decision.length > Outputs.MOST_BYTES) {
+            // Some texts are too large for a record with all of them.
+            Arrays.fill(event.values, null);
+            Arrays.fill(event.statuses, Envelope.OVERFLOW);
+            decision = record.decision(event, fired);
+        }
+        out.collect(new OutRecord(Outputs.DECISIONS, key, decision));
         byte[] alert = fired.isEmpty() ? null : record.alert(event, fired, false);
         switch (former.todo(event, id, alert)) {
             case ALERT -> context.output(Outputs.ALERTS, alert(key, alert));
@@ -164,8 +171,9 @@ public final class DecisionFunction extends ProcessFunction<Envelope, OutRecord>
                 if (Boolean.TRUE.equals(conditions[i].evaluate(row))) {
                     fired.add(rules.get(i));
                 }
-            } catch (BadRecord bad) {
-                // Arithmetic beyond the numbers there are says nothing about the event.
+            } catch (BadRecord | RuntimeException | StackOverflowError bad) {
+                // Arithmetic beyond the numbers there are says nothing about the event. If the rule
+                // itself fails, the job would meet the event again for ever.
                 continue;
             }
         }

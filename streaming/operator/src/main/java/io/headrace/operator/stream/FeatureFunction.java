@@ -1,8 +1,10 @@
 package io.headrace.operator.stream;
 
+import io.headrace.operator.BadRecord;
 import io.headrace.operator.plan.DecisionPlan;
 import io.headrace.operator.plan.Plan;
 import io.headrace.operator.plan.SourcePlan;
+import io.headrace.operator.plan.StagePlan;
 import io.headrace.operator.plan.ViewPlan;
 import io.headrace.operator.state.Bounds;
 import io.headrace.operator.state.ChunkStore;
@@ -16,15 +18,23 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import org.apache.flink.api.common.functions.OpenContext;
+import org.apache.flink.api.common.state.ListState;
+import org.apache.flink.api.common.state.ListStateDescriptor;
 import org.apache.flink.api.common.state.MapState;
 import org.apache.flink.api.common.state.MapStateDescriptor;
 import org.apache.flink.api.common.state.ValueState;
 import org.apache.flink.api.common.state.ValueStateDescriptor;
 import org.apache.flink.api.common.typeutils.base.ListSerializer;
 import org.apache.flink.api.common.typeutils.base.LongSerializer;
+import org.apache.flink.api.common.typeutils.base.StringSerializer;
 import org.apache.flink.metrics.Counter;
+import org.apache.flink.runtime.execution.SuppressRestartsException;
+import org.apache.flink.runtime.state.FunctionInitializationContext;
+import org.apache.flink.runtime.state.FunctionSnapshotContext;
+import org.apache.flink.streaming.api.checkpoint.CheckpointedFunction;
 import org.apache.flink.streaming.api.functions.KeyedProcessFunction;
 import org.apache.flink.util.Collector;
+import org.apache.flink.util.FlinkRuntimeException;
 
 /**
  * One stage of a decision: absorbs the events of an entity and answers with its features.
@@ -32,7 +42,8 @@ import org.apache.flink.util.Collector;
  * <p>In immediate mode each event is absorbed when it arrives and answered at once. In ordered mode
  * events wait for the watermark, and all of one instant are absorbed before any is answered.
  */
-public final class FeatureFunction extends KeyedProcessFunction<String, Envelope, Envelope> {
+public final class FeatureFunction extends KeyedProcessFunction<String, Envelope, Envelope>
+        implements CheckpointedFunction {
     /** The name of the state that a stage keeps for an entity. */
     static final String STATE = "stage";
 
@@ -52,11 +63,13 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
     private transient Stage stage;
     private transient StageLayout layout;
     private transient Progress progress;
-    private transient ChunkStore[] stores;
+    private transient ChunkStore[] chunks;
+    private transient ChunkStore[] keys;
     private transient Told told;
     private transient Counter expired;
     private transient ValueState<PackedState> states;
     private transient MapState<Long, List<Envelope>> waiting;
+    private transient ListState<String> members;
 
     /**
      * A stage.
@@ -77,6 +90,38 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
         this.epoch = epoch;
     }
 
+    /**
+     * Sees that a stage of a job that goes on goes on itself.
+     *
+     * <p>To Flink an operator that the job didn't have is one without events: its features would look
+     * complete, and lack all that came before.
+     */
+    @Override
+    public void initializeState(FunctionInitializationContext context) throws Exception {
+        members =
+                context.getOperatorStateStore()
+                        .getUnionListState(
+                                new ListStateDescriptor<>("members", StringSerializer.INSTANCE));
+        if (context.isRestored() && !members.get().iterator().hasNext()) {
+            String views = String.join(", ", stagePlan(Plan.read(planJson)).views());
+            throw new SuppressRestartsException(
+                    new IllegalStateException(
+                            "the state has no view "
+                                    + views
+                                    + ": it would begin without its history"));
+        }
+    }
+
+    @Override
+    public void snapshotState(FunctionSnapshotContext context) throws Exception {
+        // Each subtask says that there is one.
+        members.update(List.of(stage.views().get(0).name()));
+    }
+
+    private StagePlan stagePlan(Plan plan) {
+        return plan.decisions().get(decisionPlace).stages().get(stagePlace);
+    }
+
     @Override
     public void open(OpenContext context) {
         Plan plan = Plan.read(planJson);
@@ -85,11 +130,15 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
                 new StageLayout(
                         stage.views(), plan.sources().stream().map(SourcePlan::name).toList());
         DecisionPlan decision = plan.decisions().get(decisionPlace);
-        stores =
+        chunks =
                 stage.views().stream()
-                        .map(view -> new ChunksInState(getRuntimeContext(), view))
+                        .map(view -> ChunksInState.ofEvents(getRuntimeContext(), view))
                         .toArray(ChunkStore[]::new);
-        told = new Told(plan.sources(), decision, decision.stages().get(stagePlace).joinKey());
+        keys =
+                plan.sources().stream()
+                        .map(source -> ChunksInState.ofKeys(getRuntimeContext(), source))
+                        .toArray(ChunkStore[]::new);
+        told = new Told(plan.sources(), decision, stagePlan(plan).joinKey());
         expired = getRuntimeContext().getMetricGroup().counter("headrace_states_expired_total");
         progress = new Progress(plan.sources().size());
         states = getRuntimeContext().getState(state(planJson, decisionPlace, stagePlace));
@@ -113,9 +162,7 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
     public void processElement(Envelope event, Context context, Collector<Envelope> out)
             throws Exception {
         if (!ordered) {
-            StageState state = state();
-            handle(state, List.of(event), context, out);
-            keep(state);
+            keep(handled(List.of(event), context, out));
             return;
         }
         List<Envelope> instant = waiting.get(event.available);
@@ -130,15 +177,17 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
     @Override
     public void onTimer(long time, OnTimerContext context, Collector<Envelope> out)
             throws Exception {
-        StageState state = state();
         List<Envelope> instant = waiting.get(time);
-        if (instant != null) {
+        StageState state;
+        if (instant == null) {
+            state = state();
+        } else {
             waiting.remove(time);
             if (instant.size() > 1) {
                 instant = new ArrayList<>(instant);
                 instant.sort(stage::order);
             }
-            handle(state, instant, context, out);
+            state = handled(instant, context, out);
         }
         if (state.timer == time) {
             expire(state, time, context);
@@ -149,7 +198,7 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
     private StageState state() throws IOException {
         PackedState held = states.value();
         StageState state = held == null ? layout.newState() : layout.unpacked(held);
-        state.bind(stores);
+        state.bind(chunks, keys);
         return state;
     }
 
@@ -188,34 +237,67 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
         }
     }
 
-    private void handle(
-            StageState state, List<Envelope> events, Context context, Collector<Envelope> out) {
-        told.context = context;
-        List<Envelope> asking = new ArrayList<>(events.size());
-        for (Envelope event : events) {
-            progress.note(event, state.partitions);
-            if (stage.absorb(state, event, told)) {
-                asking.add(event);
+    /**
+     * The state of the entity with some events in it, which are answered.
+     *
+     * <p>One that makes the stage fail is set aside, and the others are taken as if it hadn't come.
+     */
+    private StageState handled(List<Envelope> events, Context context, Collector<Envelope> out)
+            throws IOException {
+        List<Envelope> left = events;
+        while (true) {
+            StageState state = state();
+            List<Envelope> asking = new ArrayList<>(left.size());
+            told.begin();
+            try {
+                for (Envelope event : left) {
+                    told.about = event;
+                    progress.note(event, state.partitions);
+                    if (stage.absorb(state, event, told)) {
+                        asking.add(event);
+                    }
+                }
+                for (Envelope event : asking) {
+                    told.about = event;
+                    stage.answer(state, event);
+                }
+            } catch (FlinkRuntimeException broken) {
+                // The state can't be read: that is nothing about the event.
+                throw broken;
+            } catch (RuntimeException | StackOverflowError failure) {
+                Envelope failing = told.about;
+                BadRecord bad = BadRecord.failed(failure);
+                failing.reason = bad.reason();
+                failing.message = bad.getMessage();
+                told.begin();
+                told.failed(failing);
+                told.end(context);
+                left = left.stream().filter(event -> event != failing).toList();
+                continue;
             }
+            told.end(context);
+            for (Envelope event : asking) {
+                // Taken in by all stages for certain: no dead letter will have to show the record.
+                event.raw = null;
+                event.rawKey = null;
+                out.collect(event);
+            }
+            waitToExpire(state, context);
+            return state;
         }
-        for (Envelope event : asking) {
-            stage.answer(state, event);
-            // Taken in by all stages for certain: no dead letter will have to show the record.
-            event.raw = null;
-            event.rawKey = null;
-            out.collect(event);
-        }
-        waitToExpire(state, context);
     }
 
-    /** Sends what becomes of events to the side outputs, and counts what is not as usual. */
+    /** Sends what becomes of events to the side output, and counts what is not as usual. */
     private final class Told implements Stage.Witness {
         private final List<SourcePlan> sources;
         private final Ledger ledger;
         private final int[] keyPlaces;
         private final UpdateSink[] sinks;
         private final Map<String, Counter> counters = new HashMap<>();
-        private Context context;
+        // Of events that the stage may still fail on: they would be told of twice.
+        private final List<OutRecord> records = new ArrayList<>();
+        private final List<String> reasons = new ArrayList<>();
+        private Envelope about;
 
         Told(List<SourcePlan> sources, DecisionPlan decision, String joinKey) {
             this.sources = sources;
@@ -223,22 +305,35 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
             keyPlaces = sources.stream().mapToInt(source -> source.place(joinKey)).toArray();
             sinks =
                     stage.views().stream()
-                            .map(view -> new UpdateSink(view, epoch, this::tooLarge))
+                            .map(view -> new UpdateSink(view, epoch, records::add, this::tooLarge))
                             .toArray(UpdateSink[]::new);
+        }
+
+        void begin() {
+            records.clear();
+            reasons.clear();
+        }
+
+        void end(Context context) {
+            for (OutRecord record : records) {
+                context.output(Outputs.ASIDE, record);
+            }
+            for (String reason : reasons) {
+                counters.computeIfAbsent(reason, this::counter).inc();
+            }
         }
 
         @Override
         public FieldSink changes(Envelope event, int view, long sequence) {
-            Object entity = event.row[keyPlaces[event.source]];
-            sinks[view].begin(context, entity, event, sequence);
+            sinks[view].begin(event.row[keyPlaces[event.source]], event, sequence);
             return sinks[view];
         }
 
         @Override
         public void ledgered(Envelope event, ViewPlan view, String reason, long sequence) {
             String name = view == null ? null : view.name();
-            context.output(Outputs.ASIDE, ledger.record(event, name, reason, sequence));
-            counters.computeIfAbsent(reason, this::counter).inc();
+            records.add(ledger.record(event, name, reason, sequence));
+            reasons.add(reason);
         }
 
         private void tooLarge(Envelope event, ViewPlan view, long sequence) {
@@ -254,7 +349,7 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
 
         @Override
         public void failed(Envelope event) {
-            context.output(Outputs.ASIDE, DeadLetters.record(sources.get(event.source), event));
+            records.add(DeadLetters.record(sources.get(event.source), event));
         }
     }
 }

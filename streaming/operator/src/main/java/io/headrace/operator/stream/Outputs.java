@@ -4,6 +4,9 @@ import org.apache.flink.util.OutputTag;
 
 /** What leaves an operator beside its main output. */
 public final class Outputs {
+    /** How large a record is made at most: far less than one may be, as the job would be stuck. */
+    static final int MOST_BYTES = 4 << 20;
+
     /** Decisions, whether flagged or not. */
     public static final String DECISIONS = "decisions";
 

@@ -126,8 +126,9 @@ final class Stage {
             prepare(event);
         }
         for (int v = 0; v < inputs.length; v++) {
-            if (asks && engines.get(v).isLate(state.view(v), event.time)) {
-                event.statuses[firstView + v] = Envelope.LATE;
+            if (asks) {
+                boolean late = engines.get(v).isLate(state.view(v), event.time);
+                event.statuses[firstView + v] = late ? Envelope.LATE : Envelope.COMPLETE;
             }
             if (taken[v] != null) {
                 absorb(state.view(v), v, event, dedup, taken[v], witness);

@@ -77,7 +77,7 @@ public final class StageStateSerializer extends PackedSerializer<PackedState> {
 
     /** The layout of the states in a savepoint: the plan they were written under. */
     public static final class Snapshot implements TypeSerializerSnapshot<PackedState> {
-        private static final int VERSION = 4;
+        private static final int VERSION = StageLayout.ENCODING;
 
         private StageStateSerializer written;
 

@@ -6,7 +6,7 @@ import io.headrace.operator.state.FieldSink;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
-import org.apache.flink.streaming.api.functions.KeyedProcessFunction;
+import java.util.function.Consumer;
 
 /**
  * Tells of the fields of one view's online state that change, a record for each.
@@ -17,9 +17,6 @@ import org.apache.flink.streaming.api.functions.KeyedProcessFunction;
 final class UpdateSink implements FieldSink {
     private static final int VERSION = 1;
 
-    // Far less than a record may have: with more the job would never get further.
-    private static final int MOST_BYTES = 4 << 20;
-
     /** Is told of content that is too large for a record. */
     interface TooLarge {
         void told(Envelope event, ViewPlan view, long sequence);
@@ -28,14 +25,22 @@ final class UpdateSink implements FieldSink {
     private final ViewPlan view;
     private final byte[] ofAll;
     private final TooLarge tooLarge;
+    private final Consumer<OutRecord> records;
     private final MessagePacker packer = new MessagePacker();
-    private KeyedProcessFunction<String, Envelope, Envelope>.Context context;
     private Object entity;
     private Envelope event;
     private long sequence;
 
-    UpdateSink(ViewPlan view, long epoch, TooLarge tooLarge) {
+    /**
+     * For one view.
+     *
+     * @param epoch number of the deployment
+     * @param records takes the records
+     * @param tooLarge is told of fields that have no record
+     */
+    UpdateSink(ViewPlan view, long epoch, Consumer<OutRecord> records, TooLarge tooLarge) {
         this.view = view;
+        this.records = records;
         this.tooLarge = tooLarge;
         ofAll = ofAll(epoch);
     }
@@ -56,12 +61,7 @@ final class UpdateSink implements FieldSink {
     }
 
     /** What comes next is changed by an event, which is the state's number `sequence`. */
-    void begin(
-            KeyedProcessFunction<String, Envelope, Envelope>.Context of,
-            Object key,
-            Envelope by,
-            long number) {
-        context = of;
+    void begin(Object key, Envelope by, long number) {
         entity = key;
         event = by;
         sequence = number;
@@ -69,7 +69,7 @@ final class UpdateSink implements FieldSink {
 
     @Override
     public void put(String field, byte[] content) {
-        if (content.length > MOST_BYTES) {
+        if (content.length > Outputs.MOST_BYTES) {
             tooLarge.told(event, view, sequence);
             return;
         }
@@ -77,7 +77,7 @@ final class UpdateSink implements FieldSink {
         byte[] key = (owner + ":" + field).getBytes(StandardCharsets.UTF_8);
         OutRecord record = new OutRecord(Outputs.FEATURE_UPDATES, key, packed(field, content));
         record.placedBy = owner;
-        context.output(Outputs.ASIDE, record);
+        records.accept(record);
     }
 
     private byte[] packed(String field, byte[] content) {

@@ -21,7 +21,8 @@ final class WrittenVersion {
                                     + " in version "
                                     + found
                                     + ", this release reads "
-                                    + known));
+                                    + known
+                                    + ": begin with the lake or without a state"));
         }
     }
 }

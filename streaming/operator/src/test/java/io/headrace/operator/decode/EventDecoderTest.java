@@ -29,6 +29,7 @@ class EventDecoderTest {
                             "readings",
                             "readings",
                             "Reading",
+                            "v1",
                             "at",
                             "id",
                             null,
@@ -52,6 +53,19 @@ class EventDecoderTest {
         BadRecord bad = assertThrows(BadRecord.class, () -> decoded(rest));
         assertEquals(reason, bad.reason());
         assertEquals(message, bad.getMessage());
+    }
+
+    @Test
+    void whereARecordBreaksOffIsSaidInItsOwnLinesAndColumns() {
+        BadRecord bad =
+                assertThrows(
+                        BadRecord.class,
+                        () -> decoder.decode("{\"id\":\"a\"".getBytes(StandardCharsets.UTF_8)));
+        assertEquals("undecodable", bad.reason());
+        assertEquals(
+                "Reading is not JSON: Unexpected end-of-input: expected close marker for Object"
+                        + " (start marker at line 1, column 1)",
+                bad.getMessage());
     }
 
     @Test

@@ -34,7 +34,7 @@ class PlanTest {
     private static final String FULL =
             """
             {"version": 1, "project": "shop", "sources": [
-              {"name": "orders", "topic": "orders-v1", "schema": "Order", "event_time": "at",
+              {"name": "orders", "topic": "orders-v1", "schema": "Order", "schema_version": "v1", "event_time": "at",
                "dedup_key": "id", "available_at": null, "rank": 1,
                "plausible": {"earliest_ms": 946684800000, "latest_ms": 4102444800000},
                "columns": [

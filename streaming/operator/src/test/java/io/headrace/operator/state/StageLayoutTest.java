@@ -4,11 +4,15 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.headrace.operator.plan.ColumnRef;
 import io.headrace.operator.plan.ColumnType;
 import io.headrace.operator.plan.ViewPlan;
+import java.nio.charset.StandardCharsets;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import org.junit.jupiter.api.Test;
 
 /** A state is packed between its events: a checkpoint may write it while its entity goes on. */
@@ -88,15 +92,58 @@ class StageLayoutTest {
         assertEquals("state is packed in version 4, this release reads 3", refused.getMessage());
     }
 
+    @Test
+    void whatIsPackedOfABusyEntityGrowsWithTheRootOfItsEvents() {
+        Map<Integer, PackedEvents> kept = new HashMap<>();
+        ChunkStore chunks = new Chunks(kept);
+        PackedState packed = layout.packed(layout.newState());
+        int few = 1_000;
+        int many = 64_000;
+        int bytesOfFew = 0;
+        for (int number = 0; number < many; number++) {
+            StageState state = layout.unpacked(packed);
+            state.bind(new ChunkStore[] {chunks}, new ChunkStore[1]);
+            byte[] dedup = String.valueOf(number).getBytes(StandardCharsets.UTF_8);
+            state.view(0).raw.insert(number, number, dedup, new Object[] {(long) number});
+            state.release();
+            packed = layout.packed(state);
+            if (number == few) {
+                bytesOfFew = packed.bytes().length;
+            }
+        }
+        assertTrue(packed.bytes().length < 16 * bytesOfFew, packed.bytes().length + " " + bytesOfFew);
+        int events = kept.values().stream().mapToInt(part -> part.unpacked().size()).sum();
+        StageState state = layout.unpacked(packed);
+        assertEquals(many, state.view(0).rawEvents());
+        assertTrue(events > many - 1_000);
+    }
+
+    private record Chunks(Map<Integer, PackedEvents> kept) implements ChunkStore {
+        @Override
+        public PackedEvents load(int number) {
+            return kept.get(number);
+        }
+
+        @Override
+        public void save(int number, PackedEvents events) {
+            kept.put(number, events);
+        }
+
+        @Override
+        public void delete(int number) {
+            kept.remove(number);
+        }
+    }
+
     private static StageState unpacked(StageLayout layout, PackedState packed) {
         StageState state = layout.unpacked(packed);
-        state.bind(NO_CHUNKS);
+        state.bind(NO_CHUNKS, new ChunkStore[2]);
         return state;
     }
 
     private StageState filled() {
         StageState state = layout.newState();
-        state.bind(NO_CHUNKS);
+        state.bind(NO_CHUNKS, new ChunkStore[2]);
         for (int number = 0; number < EVENTS; number++) {
             take(state, number);
         }

@@ -2,6 +2,7 @@ package io.headrace.operator.stream;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.headrace.operator.state.Bounds;
@@ -10,8 +11,10 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import org.apache.flink.api.common.typeinfo.Types;
+import org.apache.flink.core.memory.DataInputDeserializer;
 import org.apache.flink.metrics.Counter;
 import org.apache.flink.runtime.checkpoint.OperatorSubtaskState;
+import org.apache.flink.runtime.execution.SuppressRestartsException;
 import org.apache.flink.runtime.jobgraph.OperatorID;
 import org.apache.flink.runtime.metrics.groups.InternalOperatorMetricGroup;
 import org.apache.flink.runtime.metrics.groups.TaskMetricGroup;
@@ -26,6 +29,7 @@ import org.apache.flink.state.rocksdb.EmbeddedRocksDBStateBackend;
 import org.apache.flink.streaming.api.operators.KeyedProcessOperator;
 import org.apache.flink.streaming.runtime.streamrecord.StreamRecord;
 import org.apache.flink.streaming.util.KeyedOneInputStreamOperatorTestHarness;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
@@ -39,7 +43,7 @@ class FeatureFunctionTest {
     private static final String PLAN =
             """
             {"version": 1, "project": "shop", "sources": [
-              {"name": "orders", "topic": "orders", "schema": "Order", "event_time": "at",
+              {"name": "orders", "topic": "orders", "schema": "Order", "schema_version": "v1", "event_time": "at",
                "dedup_key": "id", "available_at": null, "rank": 1,
                "plausible": {"earliest_ms": 0, "latest_ms": 4102444800000},
                "columns": [
@@ -101,12 +105,18 @@ class FeatureFunctionTest {
         private final KeyedOneInputStreamOperatorTestHarness<String, Envelope, Envelope> harness;
 
         Running(Backend backend, boolean ordered, OperatorSubtaskState state) throws Exception {
-            Bounds bounds = new Bounds(LATENESS_MS, HOUR_MS, ROOM);
+            this(PLAN, backend, ordered, ROOM, state);
+        }
+
+        Running(
+                String plan, Backend backend, boolean ordered, int room, OperatorSubtaskState state)
+                throws Exception {
+            Bounds bounds = new Bounds(LATENESS_MS, HOUR_MS, room);
             harness =
                     new KeyedOneInputStreamOperatorTestHarness<>(
                             new KeyedProcessOperator<>(
-                                    new FeatureFunction(PLAN, 0, 0, ordered, bounds, 1)),
-                            new EntityKey(PLAN, "buyer"),
+                                    new FeatureFunction(plan, 0, 0, ordered, bounds, 1)),
+                            new EntityKey(plan, "buyer"),
                             Types.STRING,
                             new MockEnvironmentBuilder().setMetricGroup(metrics()).build());
             harness.setStateBackend(backend.made());
@@ -310,5 +320,159 @@ class FeatureFunctionTest {
             assertEquals(List.of("b 2 0"), after.answers());
             assertEquals(List.of("a duplicate"), after.ledgered());
         }
+    }
+
+    // A minute, a second and a half: those of a busy hour.
+    private static final int MANY = 2_000;
+    private static final long STEP_MS = 1_500;
+
+    /** Orders of one buyer, every third of them late, and some of them twice. */
+    private static List<Envelope> busy(int from, int to) {
+        List<Envelope> orders = new ArrayList<>();
+        for (int number = from; number < to; number++) {
+            long late = number % 3 == 2 ? 20 * STEP_MS : 0;
+            orders.add(order("order-" + number, 100_000 + number * STEP_MS - late));
+            if (number % 100 == 50) {
+                orders.add(order("order-" + (number - 40), 100_000 + (number - 40) * STEP_MS));
+            }
+        }
+        return orders;
+    }
+
+    /** The answers to orders, by counting. */
+    private static List<String> counted(List<Envelope> orders) {
+        List<String> answers = new ArrayList<>();
+        List<String> ids = new ArrayList<>();
+        List<Long> times = new ArrayList<>();
+        for (Envelope event : orders) {
+            if (ids.contains((String) event.row[0])) {
+                continue;
+            }
+            ids.add((String) event.row[0]);
+            times.add(event.time);
+            long within =
+                    times.stream()
+                            .filter(t -> t <= event.time && t > event.time - HOUR_MS)
+                            .count();
+            answers.add(event.row[0] + " " + within + " 0");
+        }
+        return answers;
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void aBusyBuyersStateGoesOnFromItsParts(Backend backend) throws Exception {
+        List<Envelope> orders = busy(0, MANY);
+        List<String> expected = counted(orders);
+        int half = orders.size() / 2;
+        OperatorSubtaskState state;
+        List<String> answers;
+        try (Running before = new Running(PLAN, backend, false, 100_000, null)) {
+            for (Envelope event : orders.subList(0, half)) {
+                before.send(event);
+            }
+            before.harness.snapshot(1, 1);
+            answers = before.answers();
+            state = before.stopped();
+        }
+        try (Running after = new Running(PLAN, backend, false, 100_000, state)) {
+            for (Envelope event : orders.subList(half, orders.size())) {
+                after.send(event);
+            }
+            answers.addAll(after.answers());
+            assertEquals(expected, answers);
+            // All of it, and the parts in states of their own, goes when its time is over.
+            Envelope other = order("other", 30 * HOUR_MS);
+            other.row[1] = "another";
+            after.send(other);
+            after.watermark(30 * HOUR_MS);
+            assertEquals(1, after.expired());
+            after.send(order("again", 40 * HOUR_MS));
+            assertEquals("again 1 0", after.answers().get(after.answers().size() - 1));
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void aBusyBuyersStateGoesOnUnderAPlanThatReadsMore(Backend backend) throws Exception {
+        String more =
+                PLAN.replace(
+                                "\"columns\": [{\"name\": \"amount\", \"type\": \"int64\"}],",
+                                "\"columns\": [{\"name\": \"shop\", \"type\": \"string\"},"
+                                        + " {\"name\": \"amount\", \"type\": \"int64\"}],")
+                        .replace(
+                                "[{\"kind\": \"count\"}]",
+                                "[{\"kind\": \"count\"}, {\"kind\": \"distinct\", \"column\": 0}]");
+        List<Envelope> orders = busy(0, MANY / 2);
+        OperatorSubtaskState state;
+        try (Running before = new Running(PLAN, backend, false, 100_000, null)) {
+            for (Envelope event : orders) {
+                before.send(event);
+            }
+            state = before.stopped();
+        }
+        try (Running after = new Running(more, backend, false, 100_000, state)) {
+            List<Envelope> next = busy(MANY / 2, MANY);
+            for (Envelope event : next) {
+                after.send(event);
+            }
+            List<Envelope> all = new ArrayList<>(orders);
+            all.addAll(next);
+            List<String> expected = counted(all);
+            assertEquals(
+                    expected.subList(expected.size() - after.answers().size(), expected.size()),
+                    after.answers());
+            assertEquals(MANY / 2, after.answers().size());
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void aStageThatTheJobDidNotHaveIsRefusedAsItWouldLackWhatCameBefore(Backend backend) {
+        OperatorSubtaskState ofOthers = OperatorSubtaskState.builder().build();
+        SuppressRestartsException refused =
+                assertThrows(
+                        SuppressRestartsException.class,
+                        () -> new Running(backend, false, ofOthers));
+        assertEquals(
+                "the state has no view of_buyer: it would begin without its history",
+                refused.getCause().getMessage());
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void anEventThatMakesTheStageFailIsSetAsideAndChangesNothing(Backend backend) throws Exception {
+        try (Running stage = new Running(backend, false, null)) {
+            stage.send(order("a", 1_000));
+            Envelope failing = order("b", 2_000);
+            failing.row[0] = null;
+            stage.send(failing);
+            stage.send(order("c", 3_000));
+            assertEquals(List.of("a 1 0", "c 2 0"), stage.answers());
+            OutRecord dead = stage.aside(Outputs.DEAD_LETTERS).get(0);
+            assertArrayEquals("b".getBytes(StandardCharsets.UTF_8), dead.value);
+            assertTrue(List.of(dead.headers).contains("operator_failed"));
+        }
+    }
+
+    @Test
+    void aSavepointOfAnotherReleaseIsRefusedForGood() {
+        StageStateSerializer.Snapshot snapshot = new StageStateSerializer.Snapshot();
+        int version = snapshot.getCurrentVersion();
+        SuppressRestartsException refused =
+                assertThrows(
+                        SuppressRestartsException.class,
+                        () ->
+                                snapshot.readSnapshot(
+                                        version + 1,
+                                        new DataInputDeserializer(new byte[0]),
+                                        getClass().getClassLoader()));
+        assertEquals(
+                "the savepoint has states in version "
+                        + (version + 1)
+                        + ", this release reads "
+                        + version
+                        + ": begin with the lake or without a state",
+                refused.getCause().getMessage());
     }
 }

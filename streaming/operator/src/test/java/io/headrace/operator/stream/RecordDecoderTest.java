@@ -17,7 +17,7 @@ class RecordDecoderTest {
     private static final String PLAN =
             """
             {"version": 1, "project": "shop", "sources": [
-              {"name": "orders", "topic": "orders", "schema": "Order", "event_time": "at",
+              {"name": "orders", "topic": "orders", "schema": "Order", "schema_version": "v1", "event_time": "at",
                "dedup_key": "id", "available_at": null, "rank": 1,
                "plausible": {"earliest_ms": 0, "latest_ms": 4102444800000},
                "columns": [

@@ -38,6 +38,7 @@ public final class EngineMain {
     private final Map<String, Map<String, byte[]>> fields = new HashMap<>();
     private ViewPlan view;
     private StageLayout layout;
+    private int sources;
     private ViewEngine engine;
     private String entity;
     private StageState used;
@@ -74,6 +75,7 @@ public final class EngineMain {
             case "plan" -> {
                 Plan plan = Plan.read(request.get("plan").asText());
                 view = plan.views().get(0);
+                sources = plan.sources().size();
                 layout =
                         new StageLayout(
                                 List.of(view),
@@ -150,7 +152,9 @@ public final class EngineMain {
         entity = request.get("key").asText();
         PackedState held = states.get(entity);
         used = held == null ? layout.newState() : layout.unpacked(held);
-        used.bind(new ChunkStore[] {stores.computeIfAbsent(entity, name -> new Store())});
+        used.bind(
+                new ChunkStore[] {stores.computeIfAbsent(entity, name -> new Store())},
+                new ChunkStore[sources]);
         return used;
     }
 
