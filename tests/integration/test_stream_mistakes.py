@@ -33,6 +33,25 @@ activity = FeatureView(
     aggregates=[Count(windows=[Sliding("{window}")])],{more}
 )
 """
+#: A view about somebody who the running job has no state of.
+ANOTHER = """
+terminal = Entity("terminal", join_key="terminal_id")
+at_terminal = FeatureView(
+    name="at_terminal", version=1, entity=terminal, source=transactions,
+    aggregates=[Count(windows=[Sliding("1h")])],
+)
+"""
+#: A contract that refuses what was good before.
+STRICTER = """
+from typing import Annotated
+
+from msgspec import Meta
+
+from headrace_schemas.events import Transaction as Before
+
+class Transaction(Before, frozen=True, kw_only=True):
+    channel: Annotated[str, Meta(min_length=30)] | None = None
+"""
 
 
 def refusal(home: Path, *options: str, more: Mapping[str, str] | None = None) -> str:
@@ -50,11 +69,15 @@ def refusal(home: Path, *options: str, more: Mapping[str, str] | None = None) ->
     return done.stderr
 
 
-def write_project(home: Path, window: str, more: str = "") -> None:
+def write_project(
+    home: Path, window: str, more: str = "", *, after: str = "", contract: str = ""
+) -> None:
     (home / "headrace.toml").write_text(
         '[project]\nname = "shop"\ndefinitions = ["shop_definitions"]\n'
     )
-    (home / "shop_definitions.py").write_text(PROJECT.format(window=window, more=more))
+    text = PROJECT.format(window=window, more=more) + after
+    imported = "from headrace_schemas.events import Transaction\n"
+    (home / "shop_definitions.py").write_text(text.replace(imported, contract or imported))
 
 
 def test_without_services_it_is_said_how_to_start_them(tmp_path: Path) -> None:
@@ -116,3 +139,9 @@ def test_what_does_not_fit_is_refused_before_a_job_is_there(
             )
     write_project(home, "2h", more=' filter="amount_minor > 5",')
     assert "the savepoint is of other definitions" in refusal(home)
+    write_project(home, "2h", after=ANOTHER)
+    assert "the state has no view at_terminal: it would begin without" in refusal(home)
+    write_project(home, "2h", contract=STRICTER)
+    told = refusal(home)
+    assert "the contract Transaction no longer takes all events of transactions: channel" in told
+    assert "--fresh" in told

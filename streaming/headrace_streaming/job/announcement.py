@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from headrace_features.decisions import decisions_of
+from headrace_schemas.compatibility import Breaks, check
+from headrace_schemas.errors import ConfigurationError
+from headrace_schemas.json_schema import document
 from headrace_streaming.kafka.epochs import Announcement
 
 if TYPE_CHECKING:
@@ -41,6 +44,7 @@ def announcement_of(
             for one in decisions_of(project)
             for view in one.views
         },
+        contracts={name: document(source.schema) for name, source in project.sources.items()},
     )
     if not announced.anew:
         return announced
@@ -48,3 +52,23 @@ def announcement_of(
         source: {**offsets, **config.starts.get(source, {})} for source, offsets in oldest.items()
     }
     return replace(announced, starts=starts)
+
+
+def require_readable(project: Project, former: Announcement | None) -> None:
+    """See that the contracts still take the events that were good for a former deployment.
+
+    Raises:
+        ConfigurationError: one of them refuses some.
+    """
+    contracts = former.contracts if former is not None else None
+    for name, before in (contracts or {}).items():
+        if name not in project.sources:
+            continue
+        schema = project.sources[name].schema
+        for problem in check(before, document(schema)):
+            if problem.breaks is Breaks.NEW_READERS:
+                raise ConfigurationError(
+                    f"the contract {schema.__name__} no longer takes all events of {name}:"
+                    f" {problem}",
+                    hint="what it refuses would be dead letters; else begin anew: --fresh",
+                )

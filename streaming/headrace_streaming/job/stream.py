@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 from headrace_features.project import load_project
 from headrace_features.stream_plan.plan import plan_json
 from headrace_schemas.settings import load
-from headrace_streaming.job.announcement import announcement_of
+from headrace_streaming.job.announcement import announcement_of, require_readable
 from headrace_streaming.job.assembly import assemble, history_job_name, job_name
 from headrace_streaming.job.config import Mode, StateBackend
 from headrace_streaming.job.environment import new_environment, restored_from
 from headrace_streaming.job.options import job_config
 from headrace_streaming.kafka.clients import connector_properties, kafka_config
-from headrace_streaming.kafka.epochs import Announcement, claim_epoch
+from headrace_streaming.kafka.epochs import Announcement, claim_epoch, deployments
 from headrace_streaming.kafka.reading import ends
 from headrace_streaming.kafka.topics import create_topics, topics_of
 
@@ -50,9 +50,11 @@ def main() -> None:
     environment = new_environment(config)
     name = job_name(project.name) if history is None else history_job_name(project.name)
     if history is None:
-        announced = announcement_of(
-            project, config, restored_from(environment), _oldest(kafka, project, made)
-        )
+        state = restored_from(environment)
+        if state is not None:
+            former = deployments(kafka, project.name)
+            require_readable(project, former[-1].told if former else None)
+        announced = announcement_of(project, config, state, _oldest(kafka, project, made))
     else:
         # What makes state out of history is no deployment of the project.
         announced = Announcement(project=name, mode=config.mode)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -26,6 +27,7 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
         lateness_ms: how late an event may be and still count in full.
         out_of_orderness_ms: how far the watermark is behind the newest event of a partition.
         features: by view, the features that it declares.
+        contracts: by source, the JSON Schema of the contract that its events are held to.
     """
 
     project: str
@@ -36,6 +38,7 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
     lateness_ms: int | None = None
     out_of_orderness_ms: int | None = None
     features: dict[str, list[str]] | None = None
+    contracts: dict[str, dict[str, Any]] | None = None
 
     @property
     def anew(self) -> bool:
