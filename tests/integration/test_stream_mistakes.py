@@ -41,6 +41,13 @@ at_terminal = FeatureView(
     aggregates=[Count(windows=[Sliding("1h")])],
 )
 """
+#: What it is asked for first, in a task of its own.
+FIRST = """
+from headrace_features import Decisions, FeatureService
+
+service = FeatureService("all", features=[at_terminal, activity])
+decided = Decisions("transactions", source=transactions, service=service, rules=[])
+"""
 #: A contract that refuses what was good before.
 STRICTER = """
 from typing import Annotated
@@ -140,6 +147,8 @@ def test_what_does_not_fit_is_refused_before_a_job_is_there(
     write_project(home, "2h", more=' filter="amount_minor > 5",')
     assert "the savepoint is of other definitions" in refusal(home)
     write_project(home, "2h", after=ANOTHER)
+    assert "the state has no view at_terminal: it would begin without" in refusal(home)
+    write_project(home, "2h", after=ANOTHER + FIRST)
     assert "the state has no view at_terminal: it would begin without" in refusal(home)
     write_project(home, "2h", contract=STRICTER)
     told = refusal(home)

@@ -164,6 +164,7 @@ class _Assembly:
             place,
             number,
             self._config.mode is Mode.ORDERED,
+            self._config.goes_on,
             bounds,
             self._config.epoch,
         )

@@ -34,6 +34,7 @@ class JobConfig:
         mode: when events are absorbed.
         history: reads these topics of history, named by what is put to the names of the live ones,
             and writes nothing but the online state; None is a job that decides.
+        goes_on: whether it begins with a state, which then has to have all views.
         starts: for each source and partition the offset to begin with where there is no state;
             partitions that are not named begin with their oldest record.
         bounded: end at the newest records of the start instead of going on for ever.
@@ -56,6 +57,7 @@ class JobConfig:
     mode: Mode = Mode.IMMEDIATE
     bounded: bool = False
     history: str | None = None
+    goes_on: bool = False
     starts: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     lateness_ms: int = 3_600_000
     dedup_ms: int = 3_600_000

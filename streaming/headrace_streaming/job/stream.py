@@ -51,6 +51,7 @@ def main() -> None:
     name = job_name(project.name) if history is None else history_job_name(project.name)
     if history is None:
         state = restored_from(environment)
+        config = replace(config, goes_on=state is not None)
         if state is not None:
             former = deployments(kafka, project.name)
             require_readable(project, former[-1].told if former else None)

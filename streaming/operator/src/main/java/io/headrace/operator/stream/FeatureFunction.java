@@ -57,6 +57,7 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
     private final int decisionPlace;
     private final int stagePlace;
     private final boolean ordered;
+    private final boolean goesOn;
     private final Bounds bounds;
     private final long epoch;
 
@@ -78,14 +79,22 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
      * @param decision place of the decision in the plan
      * @param stage place of the stage in the decision
      * @param ordered whether events wait for the watermark
+     * @param goesOn whether the job begins with a state
      * @param epoch number of the deployment
      */
     public FeatureFunction(
-            String planJson, int decision, int stage, boolean ordered, Bounds bounds, long epoch) {
+            String planJson,
+            int decision,
+            int stage,
+            boolean ordered,
+            boolean goesOn,
+            Bounds bounds,
+            long epoch) {
         this.planJson = planJson;
         this.decisionPlace = decision;
         this.stagePlace = stage;
         this.ordered = ordered;
+        this.goesOn = goesOn;
         this.bounds = bounds;
         this.epoch = epoch;
     }
@@ -93,8 +102,9 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
     /**
      * Sees that a stage of a job that goes on goes on itself.
      *
-     * <p>To Flink an operator that the job didn't have is one without events: its features would look
-     * complete, and lack all that came before.
+     * <p>To Flink an operator that the job didn't have is one that begins: its features would look
+     * complete, and lack all that came before. Whether the job begins with a state it tells only
+     * where some operator of the same task had one.
      */
     @Override
     public void initializeState(FunctionInitializationContext context) throws Exception {
@@ -102,7 +112,7 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
                 context.getOperatorStateStore()
                         .getUnionListState(
                                 new ListStateDescriptor<>("members", StringSerializer.INSTANCE));
-        if (context.isRestored() && !members.get().iterator().hasNext()) {
+        if (goesOn && !members.get().iterator().hasNext()) {
             String views = String.join(", ", stagePlan(Plan.read(planJson)).views());
             throw new SuppressRestartsException(
                     new IllegalStateException(

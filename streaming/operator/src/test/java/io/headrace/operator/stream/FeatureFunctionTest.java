@@ -115,7 +115,8 @@ class FeatureFunctionTest {
             harness =
                     new KeyedOneInputStreamOperatorTestHarness<>(
                             new KeyedProcessOperator<>(
-                                    new FeatureFunction(plan, 0, 0, ordered, bounds, 1)),
+                                    new FeatureFunction(
+                                            plan, 0, 0, ordered, state != null, bounds, 1)),
                             new EntityKey(plan, "buyer"),
                             Types.STRING,
                             new MockEnvironmentBuilder().setMetricGroup(metrics()).build());
