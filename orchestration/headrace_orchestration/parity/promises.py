@@ -29,6 +29,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace_features.definitions.views import SEPARATOR
+from headrace_features.definitions.windows import Session, lookback_ms
 from headrace_orchestration.parity.asked import Status
 from headrace_orchestration.parity.columns import same
 from headrace_orchestration.parity.outcomes import Differences, Outcome
@@ -42,6 +43,7 @@ from headrace_orchestration.parity.reasons import (
 from headrace_orchestration.parity.values import Kernel, Values
 
 if TYPE_CHECKING:
+    from headrace_features.definitions.views import FeatureView
     from headrace_features.kernel.arrays import Bools, Ints
     from headrace_orchestration.parity.states import ViewState
 
@@ -161,7 +163,13 @@ class Comparison:
         true = silent & (newest >= 0)
         if len(late) and len(state.events):
             clock_ms = state.events.time_ms[newest]
-            true &= state.asked.time_ms[late] < clock_ms - state.asked.lateness_ms[late]
+            lateness_ms = state.asked.lateness_ms[late]
+            too_late = state.asked.time_ms[late] < clock_ms - lateness_ms
+            held_ms = _held_ms(state.view)
+            if held_ms is not None:
+                # Once nobody's window reaches a state's events, time alone empties it.
+                too_late |= clock_ms + held_ms + lateness_ms < state.newest_ms
+            true &= too_late
         # Where events are not there, one of them may have been the newest.
         happened[late] = ~(true | (silent & state.lost[late]))
         return Evidence(
@@ -270,3 +278,18 @@ def _least(rows: Ints, evidence: Evidence | None) -> Ints:
     least = evidence.reason[order][firsts[at]]
     result: Ints = np.where(known[at] == rows, least, code_of(Reason.UNEXPLAINED))
     return result
+
+
+def _held_ms(view: FeatureView) -> int | None:
+    """How long after its newest event a view's state is held at most; None is for ever."""
+    longest = 0
+    for feature in view.features:
+        window = feature.window
+        if isinstance(window, Session):
+            held_ms: int | None = window.gap_ms + window.delay_ms + 1
+        else:
+            held_ms = lookback_ms(window)
+        if held_ms is None:
+            return None
+        longest = max(longest, held_ms)
+    return longest

@@ -94,6 +94,7 @@ class ViewState:
         excuses: of features that not every decision can have the value of, by decision the number
             of the reason why it doesn't; 0 where it can.
         lost: the decisions of which the state had events that are not there.
+        newest_ms: no event of the run became known later.
     """
 
     decisions: Decisions
@@ -106,6 +107,7 @@ class ViewState:
     findings: tuple[Finding, ...]
     excuses: Mapping[str, Ints]
     lost: Bools
+    newest_ms: int
 
     @property
     def label(self) -> str:
@@ -204,6 +206,9 @@ def state_of(
         findings=tuple(findings),
         excuses=excuses_of(recording, view, accounts.log, asked, loss),
         lost=loss.some[asked.entity],
+        newest_ms=max(
+            int(source.available_ms.max(initial=-NEVER)) for source in recording.sources.values()
+        ),
     )
 
 

@@ -216,6 +216,23 @@ def test_an_event_that_is_too_late_for_its_view_is_explained_by_the_clock() -> N
     assert reasons(stream.parity(), "P2", CARD) == {"unexplained": 1}
 
 
+def test_an_event_of_an_entity_whose_state_has_expired_is_late_and_explained_by_time() -> None:
+    events = transactions(20, seed=15)
+    newest = max(events, key=lambda one: one["event_time"])
+    later = {**events[0], "transaction_id": "later", "card_id": "another"}
+    later["event_time"] = newest["event_time"] + 40 * DAY_MS
+    again = {**newest, "transaction_id": "again", "event_time": newest["event_time"] - 1}
+    stream = streamed([*events, later, again])
+    told = stream.told[-1]
+    of_card = {name: None for name in told["features"] if name.startswith(CARD)}
+    told["features"] = {**told["features"], **of_card}
+    told["views"][CARD]["status"] = "late"
+    told["rules"], told["flagged"] = [], False
+    found = stream.parity()
+    assert reasons(found, "P3", CARD)["late"] == 1
+    assert found.unexplained == 0
+
+
 def test_a_sum_that_does_not_fit_has_no_values_in_stream_and_batch() -> None:
     spent = FeatureView(
         name="spent",
