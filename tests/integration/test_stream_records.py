@@ -93,7 +93,8 @@ def test_one_event_s_decision_is_shown_with_its_values(home: Path) -> None:
     told = headrace(home, "stream", "decisions", "--id", "t7").stdout
     assert told.startswith("2020-09-13 12:26:40  t7  fraud: not flagged\n{")
     assert '"card_activity__count_1h": 3' in told
-    assert headrace(home, "stream", "decisions", "--id", "nobody").stdout.startswith("there are no")
+    nobody = headrace(home, "stream", "decisions", "--id", "nobody").stdout
+    assert nobody.startswith("there are no decisions of the event 'nobody'; see:")
 
 
 def test_an_alert_that_was_taken_back_says_so(home: Path) -> None:

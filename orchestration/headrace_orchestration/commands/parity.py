@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,6 +41,7 @@ def parity(
     """
     from headrace_orchestration.parity.fetching import fetch
     from headrace_orchestration.parity.run import compare
+    from headrace_schemas.errors import HeadraceError
     from headrace_streaming.kafka.clients import kafka_config
 
     settings, project = current_project()
@@ -61,7 +62,10 @@ def parity(
     else:
         _show(found, out)
     if found.unexplained:
-        raise typer.Exit(1)
+        raise HeadraceError(
+            f"{found.unexplained:,} differences or faults have no explanation",
+            hint="headrace parity --out FILE writes all",
+        )
 
 
 def _write(found: Parity, out: Path) -> None:
@@ -172,8 +176,11 @@ def _accounted(found: Parity) -> Iterator[str]:
 
 def _show_differences(found: Parity, out: Path | None) -> None:
     con = console()
-    lines = found.lines()
-    for line in islice(lines, _SHOWN):
+    # What nothing explains comes first.
+    every = sum(1 for _ in found.lines())
+    open_ones = (line for line in found.lines() if line["reason"] == _NOTHING)
+    others = (line for line in found.lines() if line["reason"] != _NOTHING)
+    for line in islice(chain(open_ones, others), _SHOWN):
         by = f" ({', '.join(line['explained_by'])})" if line["explained_by"] else ""
         con.print(
             f"{line['promise']} {line['view']}:{line['feature']} of {line['entity']} at"
@@ -181,7 +188,7 @@ def _show_differences(found: Parity, out: Path | None) -> None:
             f" {line['reason']}{by}",
             soft_wrap=True,
         )
-    if further := sum(1 for _ in lines):
-        con.print(f"… and {further:,} more" + ("" if out else ": --out FILE writes all"))
+    if every > _SHOWN:
+        con.print(f"… and {every - _SHOWN:,} more" + ("" if out else ": --out FILE writes all"))
     if out is not None:
         con.print(f"all differences: {out}", soft_wrap=True)

@@ -79,6 +79,8 @@ def deploy(  # noqa: PLR0913, PLR0917 - one for each option
         raise ConfigurationError.unknown("mode", mode, list(Mode))
     if state_backend is not None and state_backend not in list(StateBackend):
         raise ConfigurationError.unknown("state backend", state_backend, list(StateBackend))
+    if fresh and from_state is not None:
+        raise typer.BadParameter("a state to go on from and --fresh exclude each other")
     settings, project = current_project()
     starts = None
     if from_state == _LAKE:

@@ -37,7 +37,7 @@ def decisions(
     follow: Follow = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the newest decisions: each event's rules that fired, and the values it had.
+    """Show the newest decisions, in the order in which they were made: the rules that fired.
 
     With --json they are whole: the event, the features, the state of each view and the place of
     the record in its topic.
@@ -70,13 +70,16 @@ def _show(  # noqa: PLR0913 - one for each choice
     wanted = _wanted(project, event, flagged=flagged)
     tail = newest(kafka, topic, limit, wanted, rare=event is not None)
     records = [found for message in tail.records if (found := _record(message))]
-    tell = _tell_json if as_json else _tell_whole if event is not None else _tell
+    people = _tell_whole if event is not None else _tell
+    tell = _tell_json if as_json else people
     if not follow:
         if as_json:
             print_json(records)
             return
         if not records:
-            console().print(f"there are no {topic} yet; see: headrace stream status")
+            of_what = "flagged events" if flagged else project.name
+            which = f"the event {event!r}" if event is not None else of_what
+            console().print(f"there are no {topic} of {which}; see: headrace stream status")
     for record in records:
         tell(record)
     if follow:

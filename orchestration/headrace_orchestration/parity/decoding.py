@@ -14,7 +14,6 @@ from headrace_features.definitions.views import SEPARATOR
 from headrace_features.kernel.prepare import ARROW_TYPES
 from headrace_orchestration.parity.recording import LEDGER_SCHEMA
 from headrace_schemas.columns import ColumnType
-from headrace_schemas.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from headrace_features.definitions.decisions import Decisions
@@ -34,6 +33,15 @@ class _Named(msgspec.Struct):
     epoch: int
 
 
+class _Place(msgspec.Struct):
+    """What is known of a decision that other definitions have made."""
+
+    id: str
+    epoch: int
+    partition: int
+    offset: int
+
+
 class _Answer(msgspec.Struct):
     sequence: int
     status: str
@@ -42,14 +50,11 @@ class _Answer(msgspec.Struct):
 class DecisionDecoder:
     """Reads the records of `decisions` that belong to one declaration.
 
-    A record may lack features, since some may have been declared while the job went on.
-
-    Raises:
-        ConfigurationError: a record that was made by other definitions.
+    A record may lack features, since some may have been declared while the job went on. Of one that
+    was made by other definitions only its place is read, and `unread` says why.
     """
 
     def __init__(self, decisions: Decisions) -> None:
-        self._decisions = decisions
         columns: list[tuple[str, pa.DataType, Callable[[Any], Any]]] = [
             ("id", pa.string(), attrgetter("id")),
             ("epoch", pa.int64(), attrgetter("epoch")),
@@ -73,7 +78,11 @@ class DecisionDecoder:
                 columns.append((f"{what}.{view.name}", kind, getter))
         self._columns = columns
         self.schema = pa.schema(
-            [*((name, kind) for name, kind, _ in columns), ("lacking", pa.list_(pa.string()))]
+            [
+                *((name, kind) for name, kind, _ in columns),
+                ("lacking", pa.list_(pa.string())),
+                ("unread", pa.string()),
+            ]
         )
         fields: list[tuple[str, Any]] = [
             *(("id", str), ("epoch", int), ("partition", int), ("offset", int)),
@@ -88,28 +97,33 @@ class DecisionDecoder:
 
     def table(self, values: Iterable[bytes]) -> pa.Table:
         """Records as a table, see `DecisionLog`."""
-        try:
-            rows = [self._decoder.decode(value) for value in values]
-        except msgspec.DecodeError as error:
-            raise ConfigurationError(
-                f"a record of the decisions {self._decisions.name} was not made by the present"
-                f" definitions: {error}",
-                hint="compare with the definitions that were deployed, or deploy these",
-            ) from error
+        rows: list[Any] = []
+        unread: list[str | None] = []
+        for value in values:
+            try:
+                rows.append(self._decoder.decode(value))
+                unread.append(None)
+            except msgspec.DecodeError as error:
+                rows.append(_placing.decode(value))
+                unread.append(str(error))
         lacking: list[list[str]] = [[] for _ in rows]
         arrays = []
         for name, kind, get in self._columns:
-            column: list[Any] = list(map(get, rows))
+            column: list[Any] = [
+                getattr(row, name, None) if isinstance(row, _Place) else get(row) for row in rows
+            ]
             if UNSET in column:
                 for row, value in enumerate(column):
                     if value is UNSET:
                         column[row] = None
                         lacking[row].append(name)
             arrays.append(_array(column, kind))
-        return pa.table([*arrays, pa.array(lacking, pa.list_(pa.string()))], schema=self.schema)
+        further = [pa.array(lacking, pa.list_(pa.string())), pa.array(unread, pa.string())]
+        return pa.table([*arrays, *further], schema=self.schema)
 
 
 _naming = msgspec.json.Decoder(_Named)
+_placing = msgspec.json.Decoder(_Place)
 
 
 def decision_and_epoch(value: bytes) -> tuple[str, int]:

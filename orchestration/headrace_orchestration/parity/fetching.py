@@ -142,8 +142,21 @@ def _epochs(decided: Mapping[str, DecisionLog]) -> set[int]:
 
 
 def _of_epochs(log: DecisionLog, run: list[Deployed]) -> DecisionLog:
+    """The decisions of a run.
+
+    Raises:
+        ConfigurationError: other definitions have made one of them.
+    """
     epochs = pa.array([deployed.epoch for deployed in run])
-    return DecisionLog(log.decisions, log.table.filter(pc.is_in(log.table["epoch"], epochs)))
+    table = log.table.filter(pc.is_in(log.table["epoch"], epochs))
+    unread = table["unread"].drop_null()
+    if len(unread):
+        raise ConfigurationError(
+            f"{len(unread):,} of the decisions {log.decisions.name} were not made by the present"
+            f" definitions: {unread[0]}",
+            hint="compare with the definitions that were deployed, or deploy these",
+        )
+    return DecisionLog(log.decisions, table)
 
 
 def _whole_from_ms(config: Mapping[str, str], began_ms: int) -> int | None:

@@ -227,4 +227,6 @@ def _innermost(stack_trace: str) -> str:
     first, *lines = stack_trace.splitlines()
     # Indented are those of suppressed exceptions.
     causes = [line for line in lines if line.startswith(_CAUSE)]
-    return causes[-1].removeprefix(_CAUSE) if causes else first
+    cause = causes[-1].removeprefix(_CAUSE) if causes else first
+    # So are refusals of ours: the class says nothing that the sentence doesn't.
+    return cause.removeprefix("java.lang.IllegalStateException: ")

@@ -91,7 +91,7 @@ def delete_topics(config: Mapping[str, str], topics: Collection[Topic]) -> None:
     from confluent_kafka import KafkaError, KafkaException
     from confluent_kafka.admin import AdminClient
 
-    admin = AdminClient({**config, "socket.timeout.ms": "10000"})
+    admin = AdminClient({**config, "socket.timeout.ms": "10000", "log_level": "0"})
     for future in admin.delete_topics([topic.name for topic in topics]).values():
         try:
             future.result()

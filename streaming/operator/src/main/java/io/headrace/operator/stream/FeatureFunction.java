@@ -118,7 +118,8 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
                     new IllegalStateException(
                             "the state has no view "
                                     + views
-                                    + ": it would begin without its history"));
+                                    + ": it would begin without its history (--from lake makes it,"
+                                    + " --fresh does without)"));
         }
     }
 

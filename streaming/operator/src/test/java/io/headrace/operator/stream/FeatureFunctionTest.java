@@ -436,7 +436,8 @@ class FeatureFunctionTest {
                         SuppressRestartsException.class,
                         () -> new Running(backend, false, ofOthers));
         assertEquals(
-                "the state has no view of_buyer: it would begin without its history",
+                "the state has no view of_buyer: it would begin without its history (--from"
+                        + " lake makes it, --fresh does without)",
                 refused.getCause().getMessage());
     }
 
