@@ -25,19 +25,24 @@ _PATIENCE_S = 120
 _MOST_TRIES = 5
 
 
-def interrupted(home: Path, awaited: str) -> tuple[int, str]:
-    """How a backfill ends that is interrupted at some moment, and what it says."""
-    table = home / "warehouse" / "features" / "card_activity_v1"
-    log = home / "logs" / "spark.log"
-    log.unlink(missing_ok=True)
-    run = subprocess.Popen(
-        [HEADRACE, "backfill", "--view", "card_activity", "--engine", "spark"],
+def started(home: Path, *arguments: str) -> subprocess.Popen[str]:
+    """The command, at work."""
+    return subprocess.Popen(
+        [HEADRACE, *arguments],
         env={**os.environ, "HEADRACE_HOME": str(home)},
         cwd=home,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def interrupted(home: Path, awaited: str) -> tuple[int, str]:
+    """How a backfill ends that is interrupted at some moment, and what it says."""
+    table = home / "warehouse" / "features" / "card_activity_v1"
+    log = home / "logs" / "spark.log"
+    log.unlink(missing_ok=True)
+    run = started(home, "backfill", "--view", "card_activity", "--engine", "spark")
     until = time.monotonic() + _PATIENCE_S
     found = False
     while not found and run.poll() is None and time.monotonic() < until:
@@ -71,14 +76,7 @@ def test_an_interrupted_backfill_on_spark_says_so_and_leaves_no_rows(
 
 def test_sending_that_is_interrupted_says_how_much_was_sent(tmp_path: Path) -> None:
     with broker_in(tmp_path) as config:
-        run = subprocess.Popen(
-            [HEADRACE, "simulate", "--rows", "100000", "--rate", "200"],
-            env={**os.environ, "HEADRACE_HOME": str(tmp_path)},
-            cwd=tmp_path,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        run = started(tmp_path, "simulate", "--rows", "100000", "--rate", "200")
         until = time.monotonic() + _PATIENCE_S
         while not sent(config) and run.poll() is None and time.monotonic() < until:
             time.sleep(0.1)

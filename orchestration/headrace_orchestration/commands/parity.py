@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -176,11 +176,15 @@ def _accounted(found: Parity) -> Iterator[str]:
 
 def _show_differences(found: Parity, out: Path | None) -> None:
     con = console()
-    # What nothing explains comes first.
-    every = sum(1 for _ in found.lines())
-    open_ones = (line for line in found.lines() if line["reason"] == _NOTHING)
-    others = (line for line in found.lines() if line["reason"] != _NOTHING)
-    for line in islice(chain(open_ones, others), _SHOWN):
+    every = 0
+    unexplained: list[dict[str, Any]] = []
+    explained: list[dict[str, Any]] = []
+    for line in found.lines():
+        every += 1
+        kept = unexplained if line["reason"] == _NOTHING else explained
+        if len(kept) < _SHOWN:
+            kept.append(line)
+    for line in [*unexplained, *explained][:_SHOWN]:
         by = f" ({', '.join(line['explained_by'])})" if line["explained_by"] else ""
         con.print(
             f"{line['promise']} {line['view']}:{line['feature']} of {line['entity']} at"

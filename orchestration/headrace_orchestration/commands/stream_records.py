@@ -67,9 +67,9 @@ def _show(  # noqa: PLR0913 - one for each choice
 
     settings, project = current_project()
     kafka = kafka_config(settings)
-    wanted = _wanted(project, event, flagged=flagged)
-    tail = newest(kafka, topic, limit, wanted, rare=event is not None)
-    records = [found for message in tail.records if (found := _record(message))]
+    found = _wanted(project, event, flagged=flagged)
+    tail = newest(kafka, topic, limit, lambda one: bool(found(one)), rare=event is not None)
+    records = [record for message in tail.records if (record := found(message))]
     people = _tell_whole if event is not None else _tell
     tell = _tell_json if as_json else people
     if not follow:
@@ -85,26 +85,26 @@ def _show(  # noqa: PLR0913 - one for each choice
     if follow:
         try:
             for message in following(kafka, topic, tail.next):
-                if wanted(message) and (came := _record(message)):
+                if came := found(message):
                     tell(came)
         except KeyboardInterrupt:
             return
 
 
-def _wanted(project: Project, event: str | None, *, flagged: bool) -> Callable[[Message], bool]:
-    """Whether a record is one of the project's that was asked for."""
+def _wanted(
+    project: Project, event: str | None, *, flagged: bool
+) -> Callable[[Message], dict[str, Any] | None]:
+    """What gives the records of the project that were asked for, and None for others."""
 
-    def is_wanted(message: Message) -> bool:
+    def found(message: Message) -> dict[str, Any] | None:
         if event is not None and message.key() != event.encode():
-            return False
+            return None
         record = _record(message)
-        return (
-            record is not None
-            and record["project"] == project.name
-            and (record["flagged"] or not flagged)
-        )
+        if record is None or record["project"] != project.name:
+            return None
+        return record if record["flagged"] or not flagged else None
 
-    return is_wanted
+    return found
 
 
 def _record(message: Message) -> dict[str, Any] | None:

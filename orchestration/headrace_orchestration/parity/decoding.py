@@ -98,28 +98,26 @@ class DecisionDecoder:
     def table(self, values: Iterable[bytes]) -> pa.Table:
         """Records as a table, see `DecisionLog`."""
         rows: list[Any] = []
-        unread: list[str | None] = []
+        unread: list[dict[str, Any]] = []
         for value in values:
             try:
                 rows.append(self._decoder.decode(value))
-                unread.append(None)
             except msgspec.DecodeError as error:
-                rows.append(_placing.decode(value))
-                unread.append(str(error))
+                place = msgspec.structs.asdict(_placing.decode(value))
+                unread.append({**place, "unread": str(error)})
         lacking: list[list[str]] = [[] for _ in rows]
         arrays = []
         for name, kind, get in self._columns:
-            column: list[Any] = [
-                getattr(row, name, None) if isinstance(row, _Place) else get(row) for row in rows
-            ]
+            column: list[Any] = list(map(get, rows))
             if UNSET in column:
                 for row, value in enumerate(column):
                     if value is UNSET:
                         column[row] = None
                         lacking[row].append(name)
             arrays.append(_array(column, kind))
-        further = [pa.array(lacking, pa.list_(pa.string())), pa.array(unread, pa.string())]
-        return pa.table([*arrays, *further], schema=self.schema)
+        further = [pa.array(lacking, pa.list_(pa.string())), pa.nulls(len(rows), pa.string())]
+        read = pa.table([*arrays, *further], schema=self.schema)
+        return pa.concat_tables([read, pa.Table.from_pylist(unread, self.schema)])
 
 
 _naming = msgspec.json.Decoder(_Named)

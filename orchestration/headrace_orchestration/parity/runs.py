@@ -10,7 +10,7 @@ import numpy as np
 from headrace_features.definitions.views import SEPARATOR
 from headrace_orchestration.parity.recording import Beginning, split_places
 from headrace_schemas.errors import ConfigurationError
-from headrace_streaming.job.assembly import job_name
+from headrace_streaming.job.assembly import consumer_group
 from headrace_streaming.kafka.reading import reached
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def positions_of(
     """What the newest deployments have told of their positions, back to one that told some."""
     found: dict[int, Positions] = {}
     for deployed in reversed(known):
-        group = f"{job_name(project.name)}-{deployed.epoch}"
+        group = consumer_group(project.name, deployed.epoch)
         found[deployed.epoch] = {
             name: reached(config, group, source.topic) for name, source in sources.items()
         }

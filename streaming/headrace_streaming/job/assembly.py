@@ -43,6 +43,11 @@ def job_name(project: str) -> str:
     return f"headrace-{project}"
 
 
+def consumer_group(project: str, epoch: int) -> str:
+    """The group in which a deployment of a project's job tells how far it has read."""
+    return f"{job_name(project)}-{epoch}"
+
+
 def history_job_name(project: str) -> str:
     """The name of the job that makes the state of a project's job out of history."""
     return f"{job_name(project)}-history"
@@ -105,7 +110,7 @@ class _Assembly:
         history = self._config.history
         builder = (
             kafka.KafkaSource.builder()
-            .setGroupId(history or f"{job_name(self._project)}-{self._config.epoch}")
+            .setGroupId(history or consumer_group(self._project, self._config.epoch))
             .setTopics([history_topic(source["topic"], history) if history else source["topic"]])
             .setStartingOffsets(self._start(source))
             .setDeserializer(

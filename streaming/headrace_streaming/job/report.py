@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headrace_schemas.errors import ConfigurationError, RetryableError
-from headrace_streaming.job.assembly import job_name
+from headrace_streaming.job.assembly import consumer_group, job_name
 from headrace_streaming.job.cluster import ENDED, Cluster, Job
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.kafka.epochs import Deployed, deployments
@@ -79,12 +79,10 @@ def _report(
     counts: Mapping[str, int] = told.get("counts") or {}
     completed: Mapping[str, Any] = (told.get("latest") or {}).get("completed") or {}
     # Before all its tasks run, a job fails a few checkpoints: they say nothing once one is whole.
-    last = completed.get("id", 0)
-    failed = [
-        one
-        for one in told.get("history") or ()
-        if one["status"] == "FAILED" and one["id"] > last and completed
-    ]
+    failed = counts.get("failed", 0)
+    if completed:
+        history = told.get("history") or ()
+        failed = sum(one["status"] == "FAILED" and one["id"] > completed["id"] for one in history)
     deployed = None if kafka is None else _deployed(kafka, project)
     return JobReport(
         job=job.job_id,
@@ -94,7 +92,7 @@ def _report(
         lag=None if kafka is None or deployed is None else _lag(kafka, project, deployed),
         checkpoints=counts.get("completed", 0),
         checkpoint_bytes=completed.get("state_size"),
-        failed_checkpoints=len(failed) if completed else counts.get("failed", 0),
+        failed_checkpoints=failed,
         restored=counts.get("restored", 0),
         failure=cluster.failure(job),
     )
@@ -109,7 +107,7 @@ def _deployed(kafka: Mapping[str, str], project: Project) -> Deployed | None:
 
 
 def _lag(kafka: Mapping[str, str], project: Project, deployed: Deployed) -> int | None:
-    group = f"{job_name(project.name)}-{deployed.epoch}"
+    group = consumer_group(project.name, deployed.epoch)
     lag = 0
     told = False
     try:

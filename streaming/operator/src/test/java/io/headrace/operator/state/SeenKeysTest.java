@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.headrace.operator.packed.PackedReader;
 import io.headrace.operator.packed.PackedWriter;
 import io.headrace.operator.state.SeenKeys.Noted;
+import io.headrace.operator.testing.MemoryStore;
 import java.nio.charset.StandardCharsets;
 import java.util.HashMap;
 import java.util.Map;
@@ -56,7 +57,7 @@ class SeenKeysTest {
     @Test
     void manyKeysAreRememberedLikeFew() {
         Random chance = new Random(3);
-        Buckets buckets = new Buckets();
+        MemoryStore buckets = new MemoryStore();
         SeenKeys keys = new SeenKeys();
         Map<Integer, Long> expected = new HashMap<>();
         for (long time = 0; time < 20_000; time++) {
@@ -88,7 +89,7 @@ class SeenKeysTest {
 
     @Test
     void ofManyTheOldestAreForgottenWhereThereIsNoRoomAndItIsSaid() {
-        Buckets buckets = new Buckets();
+        MemoryStore buckets = new MemoryStore();
         SeenKeys keys = new SeenKeys();
         keys.bind(buckets);
         int most = 3_000;
@@ -109,7 +110,7 @@ class SeenKeysTest {
 
     @Test
     void aKeyOfManyCostsOneBucket() {
-        Buckets buckets = new Buckets();
+        MemoryStore buckets = new MemoryStore();
         SeenKeys keys = new SeenKeys();
         keys.bind(buckets);
         for (int number = 0; number < 10_000; number++) {
@@ -137,26 +138,5 @@ class SeenKeysTest {
         read.read(new PackedReader(out.written()));
         read.bind(buckets);
         return read;
-    }
-
-    private static final class Buckets implements ChunkStore {
-        private final Map<Integer, PackedEvents> kept = new HashMap<>();
-        private int loads;
-
-        @Override
-        public PackedEvents load(int number) {
-            loads++;
-            return kept.get(number);
-        }
-
-        @Override
-        public void save(int number, PackedEvents events) {
-            kept.put(number, events);
-        }
-
-        @Override
-        public void delete(int number) {
-            kept.remove(number);
-        }
     }
 }

@@ -9,10 +9,9 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.headrace.operator.plan.ColumnRef;
 import io.headrace.operator.plan.ColumnType;
 import io.headrace.operator.plan.ViewPlan;
+import io.headrace.operator.testing.MemoryStore;
 import java.nio.charset.StandardCharsets;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
 import org.junit.jupiter.api.Test;
 
 /** A state is packed between its events: a checkpoint may write it while its entity goes on. */
@@ -94,8 +93,7 @@ class StageLayoutTest {
 
     @Test
     void whatIsPackedOfABusyEntityGrowsWithTheRootOfItsEvents() {
-        Map<Integer, PackedEvents> kept = new HashMap<>();
-        ChunkStore chunks = new Chunks(kept);
+        MemoryStore chunks = new MemoryStore();
         PackedState packed = layout.packed(layout.newState());
         int few = 1_000;
         int many = 64_000;
@@ -112,27 +110,10 @@ class StageLayoutTest {
             }
         }
         assertTrue(packed.bytes().length < 16 * bytesOfFew, packed.bytes().length + " " + bytesOfFew);
-        int events = kept.values().stream().mapToInt(part -> part.unpacked().size()).sum();
+        int events = chunks.kept.values().stream().mapToInt(part -> part.unpacked().size()).sum();
         StageState state = layout.unpacked(packed);
         assertEquals(many, state.view(0).rawEvents());
         assertTrue(events > many - 1_000);
-    }
-
-    private record Chunks(Map<Integer, PackedEvents> kept) implements ChunkStore {
-        @Override
-        public PackedEvents load(int number) {
-            return kept.get(number);
-        }
-
-        @Override
-        public void save(int number, PackedEvents events) {
-            kept.put(number, events);
-        }
-
-        @Override
-        public void delete(int number) {
-            kept.remove(number);
-        }
     }
 
     private static StageState unpacked(StageLayout layout, PackedState packed) {

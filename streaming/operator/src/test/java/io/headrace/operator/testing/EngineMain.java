@@ -6,7 +6,6 @@ import io.headrace.operator.plan.SourcePlan;
 import io.headrace.operator.plan.ViewPlan;
 import io.headrace.operator.state.Bounds;
 import io.headrace.operator.state.ChunkStore;
-import io.headrace.operator.state.PackedEvents;
 import io.headrace.operator.state.PackedState;
 import io.headrace.operator.state.StageLayout;
 import io.headrace.operator.state.StageState;
@@ -34,7 +33,7 @@ public final class EngineMain {
     private static final ObjectMapper MAPPER = new ObjectMapper();
 
     private final Map<String, PackedState> states = new HashMap<>();
-    private final Map<String, Store> stores = new HashMap<>();
+    private final Map<String, MemoryStore> stores = new HashMap<>();
     private final Map<String, Map<String, byte[]>> fields = new HashMap<>();
     private ViewPlan view;
     private StageLayout layout;
@@ -153,7 +152,7 @@ public final class EngineMain {
         PackedState held = states.get(entity);
         used = held == null ? layout.newState() : layout.unpacked(held);
         used.bind(
-                new ChunkStore[] {stores.computeIfAbsent(entity, name -> new Store())},
+                new ChunkStore[] {stores.computeIfAbsent(entity, name -> new MemoryStore())},
                 new ChunkStore[sources]);
         return used;
     }
@@ -163,25 +162,6 @@ public final class EngineMain {
             used.release();
             states.put(entity, layout.packed(used));
             used = null;
-        }
-    }
-
-    private static final class Store implements ChunkStore {
-        private final Map<Integer, PackedEvents> kept = new HashMap<>();
-
-        @Override
-        public PackedEvents load(int number) {
-            return kept.get(number);
-        }
-
-        @Override
-        public void save(int number, PackedEvents events) {
-            kept.put(number, events);
-        }
-
-        @Override
-        public void delete(int number) {
-            kept.remove(number);
         }
     }
 
