@@ -233,3 +233,28 @@ def as_spine(rows: Sequence[SpineRow]) -> Spine:
 def bits(value: object) -> object:
     """A value in a form where equal means the same bits: -0.0 is not 0.0, NaN is NaN."""
     return (type(value).__name__, value.hex() if isinstance(value, float) else value)
+
+
+_EXACT = (
+    Sliding("3h"),
+    Sliding("2d", hop="5m"),
+    Sliding("1d", delay="12h"),
+    Tumbling("90m"),
+    Session("2h"),
+    Session("30m", delay="6h"),
+)
+_COARSE = (
+    Sliding("2d", hop="6h"),
+    Sliding("2d", hop="1h", delay="6h"),
+    Tumbling("1d"),
+    Unbounded(),
+    Unbounded(delay="1d"),
+)
+#: Every aggregate over windows of hours and days, by what is special about them.
+VIEWS_OF_DAYS = {
+    "prompt, exact": view_of(PROMPT, _EXACT),
+    "prompt, coarse": view_of(PROMPT, _COARSE),
+    "late, exact": view_of(LATE, _EXACT),
+    "late, coarse": view_of(LATE, _COARSE),
+    "late, both": view_of(LATE, _EXACT[1:3] + _COARSE[:1] + _COARSE[3:]),
+}

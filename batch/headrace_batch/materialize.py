@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from itertools import islice
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -20,8 +20,9 @@ from headrace_features.kernel.columns import times
 from headrace_features.kernel.prepare import apply_expressions, encode_keys
 from headrace_features.kernel.sorting import order_by
 from headrace_features.online.serving import entity_key, view_key
-from headrace_features.online.sqlite_store import Row, SqliteStateStore
-from headrace_features.partials.events import events_of
+from headrace_features.online.store import Row
+from headrace_features.online.stores import open_store
+from headrace_features.partials.events import block_of, in_order, part
 from headrace_features.partials.plan import plan_of
 from headrace_features.state.build import build
 from headrace_features.state.layout import Layout, layout_of
@@ -75,7 +76,7 @@ def materialize_view(
     layout = layout_of(view, boundary_ms)
     events = Events(Warehouse.of(settings), view.source)
     workspace = Workspace(PART_ROWS, settings.home / "scratch")
-    store = SqliteStateStore(settings.online.path)
+    store = open_store(settings)
     generation = store.begin(view_key(view), boundary_ms)
     fields = entities = done = 0
     for part in _by_entity(view, layout, events, workspace):
@@ -84,7 +85,7 @@ def materialize_view(
             entities += count
             done += events_in
             advance(done)
-    store.publish(generation)
+    store.publish(generation, time.time_ns() // 1_000_000)
     return MaterializeReport(
         view.name, view.version, boundary, entities, done, fields, perf_counter() - began
     )
@@ -123,14 +124,14 @@ def _batches(
     for first, last in _slices(starts, len(ordered)):
         table = events.take(pa.array(order[first:last]))
         keys = table[view.entity.join_key].to_pylist()
-        stream = events_of(view, plan, table)
-        inside = starts[(starts >= first) & (starts < last)] - first
+        block = block_of(view, plan, table)
+        inside = (starts[(starts >= first) & (starts < last)] - first).tolist()
         for start, stop in zip(inside, [*inside[1:], last - first], strict=True):
-            state = build(plan, layout, list(islice(stream, int(stop - start))))
+            state = build(plan, layout, in_order(part(block, start, stop)))
             key = entity_key(keys[start])
-            rows.extend((key, name, value) for name, value in state.items())
+            rows.extend(Row(key, name, value) for name, value in state.items())
             entities += 1
-            counted += int(stop - start)
+            counted += stop - start
             if len(rows) >= _FIELDS_PER_WRITE:
                 yield rows, entities, counted
                 rows, entities, counted = [], 0, 0

@@ -11,6 +11,7 @@ UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "
 DAY_MS = UNITS_MS["d"]
 HOUR_MS = UNITS_MS["h"]
 MINUTE_MS = UNITS_MS["m"]
+SECOND_MS = UNITS_MS["s"]
 
 # Ten thousand years: beyond any window, and far enough from the edge of int64 that
 # adding a duration to an event time can't wrap.

@@ -5,7 +5,8 @@ Times are int64 milliseconds UTC. Spans are closed on both sides.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from headrace_features.definitions.durations import DAY_MS, canonical, floor_to, parse_duration
 from headrace_schemas.errors import ConfigurationError
@@ -15,8 +16,15 @@ BEGINNING_MS = -(2**62)
 
 
 def _set(window: Window, **texts: str) -> None:
+    """Spell durations canonically, and note how long they are: they are asked for at every read."""
     for name, text in texts.items():
         object.__setattr__(window, name, canonical(text))
+        object.__setattr__(window, f"{name}_ms", parse_duration(text))
+
+
+def _length() -> Any:
+    """A length in milliseconds beside the text that says it."""
+    return field(init=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +39,9 @@ class Sliding:
     size: str
     hop: str = "1ms"
     delay: str = "0ms"
+    size_ms: int = _length()
+    hop_ms: int = _length()
+    delay_ms: int = _length()
 
     def __post_init__(self) -> None:
         """Spell the durations canonically and refuse a hop that doesn't fit."""
@@ -44,21 +55,6 @@ class Sliding:
         if DAY_MS % self.hop_ms and self.hop_ms % DAY_MS:
             msg = f"the hop {self.hop} neither divides one day nor is a multiple of it"
             raise ConfigurationError(msg, hint="for example 5m, 1h or 1d")
-
-    @property
-    def size_ms(self) -> int:
-        """Length of the window in milliseconds."""
-        return parse_duration(self.size)
-
-    @property
-    def hop_ms(self) -> int:
-        """Coarseness of the edges in milliseconds; 1 is exact."""
-        return parse_duration(self.hop)
-
-    @property
-    def delay_ms(self) -> int:
-        """How far in the past the window ends, in milliseconds."""
-        return parse_duration(self.delay)
 
     def span(self, time_ms: int) -> tuple[int, int]:
         """First and last event time inside the window at a time."""
@@ -81,6 +77,8 @@ class Tumbling:
 
     size: str
     delay: str = "0ms"
+    size_ms: int = _length()
+    delay_ms: int = _length()
 
     def __post_init__(self) -> None:
         """Spell the durations canonically and refuse an empty window."""
@@ -88,16 +86,6 @@ class Tumbling:
         if self.size_ms == 0:
             msg = "the size of a tumbling window is longer than zero"
             raise ConfigurationError(msg)
-
-    @property
-    def size_ms(self) -> int:
-        """Length of the window in milliseconds."""
-        return parse_duration(self.size)
-
-    @property
-    def delay_ms(self) -> int:
-        """How far in the past the window ends, in milliseconds."""
-        return parse_duration(self.delay)
 
     def span(self, time_ms: int) -> tuple[int, int]:
         """First and last event time inside the window at a time."""
@@ -119,6 +107,8 @@ class Session:
 
     gap: str
     delay: str = "0ms"
+    gap_ms: int = _length()
+    delay_ms: int = _length()
 
     def __post_init__(self) -> None:
         """Spell the durations canonically and refuse an empty gap."""
@@ -126,16 +116,6 @@ class Session:
         if self.gap_ms == 0:
             msg = "the gap of a session window is longer than zero"
             raise ConfigurationError(msg)
-
-    @property
-    def gap_ms(self) -> int:
-        """Greatest distance between neighbours of one session, in milliseconds."""
-        return parse_duration(self.gap)
-
-    @property
-    def delay_ms(self) -> int:
-        """How far in the past the window ends, in milliseconds."""
-        return parse_duration(self.delay)
 
     @property
     def label(self) -> str:
@@ -148,15 +128,11 @@ class Unbounded:
     """No window: all events up to t."""
 
     delay: str = "0ms"
+    delay_ms: int = _length()
 
     def __post_init__(self) -> None:
         """Spell the delay canonically."""
         _set(self, delay=self.delay)
-
-    @property
-    def delay_ms(self) -> int:
-        """How far in the past the window ends, in milliseconds."""
-        return parse_duration(self.delay)
 
     def span(self, time_ms: int) -> tuple[int, int]:
         """First and last event time inside the window at a time."""

@@ -15,9 +15,11 @@ from headrace_schemas.errors import BadRecordError
 from headrace_schemas.event_times import time_problem
 from headrace_schemas.reasons import Reason
 
-#: Reserved keys of entity rows: the query time, and the dedup key of the event being decided.
+#: Reserved keys of entity rows: the query time, the dedup key of the event being decided, and
+#: whether to say how fresh values are.
 AS_OF = "as_of"
 CURRENT = "current_event"
+FRESHNESS = "freshness"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -65,6 +67,11 @@ def current_events(column: Sequence[Any] | None, rows: int) -> list[str | None]:
     if column is None:
         return [None] * rows
     return [None if value is None else str(value) for value in map(_plain, column)]
+
+
+def freshness_wanted(column: Sequence[Any] | None) -> bool:
+    """Whether any row asks how fresh its values are."""
+    return column is not None and any(map(_plain, column))
 
 
 def as_of_ms(value: object) -> int:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus, GetOnlineFeaturesResponse
 from feast.protos.feast.types.Value_pb2 import Value as ValueProto
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from headrace_features.definitions.views import Feature
-from headrace_features.online.serving import Answer
+from headrace_features.definitions.views import SEPARATOR, Feature
+from headrace_features.online.freshness import freshness_of
+from headrace_features.online.serving import Answer, ViewAnswer, ViewQuery
+from headrace_features.online.store import NO_LAYERS, Layers
 from headrace_features.partials.kinds import Value
 from headrace_schemas.columns import ColumnType
+
+#: What is appended to a view's name for the column that says how fresh its values are.
+FRESHNESS_COLUMN = "freshness"
 
 _FIELDS = {
     ColumnType.INT64: "int64_val",
@@ -23,33 +28,49 @@ _FIELDS = {
 
 
 def fill(
-    response: GetOnlineFeaturesResponse,
-    prefix: str,
-    features: Sequence[Feature],
-    answers: Sequence[Answer],
+    response: GetOnlineFeaturesResponse, prefix: str, query: ViewQuery, answered: ViewAnswer
 ) -> None:
-    """Add one column for each feature to a response.
+    """Add one column for each feature of a view to a response.
+
+    A value whose window may lack events has the status OUTSIDE_MAX_AGE. A view without any layer
+    has no values.
 
     Args:
         response: what is added to.
         prefix: stands before the name of each feature.
-        features: the columns.
-        answers: the rows.
+        query: what was asked of the view.
+        answered: the rows.
     """
-    written = []
-    for answer in answers:
-        stamp = Timestamp()
-        if answer.boundary_ms is not None:
-            stamp.FromMilliseconds(answer.boundary_ms)
-        written.append(stamp)
-    for feature in features:
+    written = Timestamp()
+    written.FromMilliseconds(max(event_time_ms(answered.layers), 0))
+    nothing = answered.layers == NO_LAYERS
+    for at, feature in enumerate(query.view.asked.features):
         response.metadata.feature_names.val.append(prefix + feature.name)
         vector = response.results.add()
-        for answer in answers:
-            value = None if answer.values is None else answer.values[feature.name]
+        for answer in answered.answers:
+            value = None if nothing else answer.values[at]
             vector.values.append(value_proto(feature, value))
-            vector.statuses.append(_status(answer, value))
-        vector.event_timestamps.extend(written)
+            vector.statuses.append(_status(answer, at, value))
+        vector.event_timestamps.extend([written] * len(answered.answers))
+
+
+def fill_freshness(
+    response: GetOnlineFeaturesResponse, name: str, query: ViewQuery, answered: ViewAnswer
+) -> None:
+    """Add a column that says how fresh the values of a view are, as JSON."""
+    response.metadata.feature_names.val.append(f"{name}{SEPARATOR}{FRESHNESS_COLUMN}")
+    vector = response.results.add()
+    for asked, answer in zip(query.queries, answered.answers, strict=True):
+        found = freshness_of(query.view, answered, answer, asked.time_ms)
+        vector.values.append(ValueProto(string_val=msgspec.json.encode(found).decode()))
+        vector.statuses.append(FieldStatus.PRESENT)
+        vector.event_timestamps.append(Timestamp())
+
+
+def event_time_ms(layers: Layers) -> int:
+    """Up to when layers hold events; 0 if there are none."""
+    batch = 0 if layers.batch is None else layers.batch.boundary_ms
+    return batch if layers.stream is None else max(batch, layers.stream.event_time_ms)
 
 
 def value_proto(feature: Feature, value: Value) -> ValueProto:
@@ -60,7 +81,9 @@ def value_proto(feature: Feature, value: Value) -> ValueProto:
     return ValueProto(**fields)
 
 
-def _status(answer: Answer, value: Value) -> FieldStatus.ValueType:
+def _status(answer: Answer, at: int, value: Value) -> FieldStatus.ValueType:
     if not answer.found:
         return FieldStatus.NOT_FOUND
+    if answer.incomplete is not None and answer.incomplete[at]:
+        return FieldStatus.OUTSIDE_MAX_AGE
     return FieldStatus.NULL_VALUE if value is None else FieldStatus.PRESENT

@@ -1,24 +1,27 @@
-"""Values of a view for entities at given times, merged from the online store."""
+"""Values of views for entities at given times, merged from the layers of the online store."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from headrace_features.definitions.fingerprint import fingerprint
+from headrace_features.online.store import NO_LAYERS, Found, Layers, Reading, Wanted
 from headrace_features.partials.kinds import Value
-from headrace_features.partials.plan import plan_of
-from headrace_features.state.layout import layout_of
-from headrace_features.state.read import EntityState
+from headrace_features.state.layout import Layout, layout_of
+from headrace_features.state.read import Asked, EntityState, require_kept
+from headrace_schemas.errors import RetryableError
 
 if TYPE_CHECKING:
     from headrace_features.definitions.views import FeatureView
-    from headrace_features.online.sqlite_store import SqliteStateStore
+    from headrace_features.online.store import StateStore
+    from headrace_features.state.batch import Span
+
+#: A boundary moves once a day: one that moves at each of so many reads is none.
+_ATTEMPTS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(NamedTuple):
     """One entity at a time, with the dedup key of the event being decided, if any."""
 
     key: str | int
@@ -26,25 +29,66 @@ class Query:
     current: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class ServedView:
+    """Some features of a view, prepared for being read often."""
+
+    def __init__(self, view: FeatureView, names: Sequence[str]) -> None:
+        """Choose features of a view.
+
+        Raises:
+            ConfigurationError: the view has no feature of that name.
+        """
+        self.view = view
+        self.key = view_key(view)
+        self.asked = Asked.of(view, names)
+        self._layout: Layout | None = None
+
+    def layout(self, layers: Layers) -> Layout | None:
+        """How the batch layer is divided; None if there is none."""
+        if layers.batch is None:
+            return None
+        boundary_ms = layers.batch.boundary_ms
+        layout = self._layout
+        if layout is None or layout.boundary_ms != boundary_ms:
+            # Another thread may do the same; either will do.
+            layout = self._layout = layout_of(self.view, boundary_ms)
+        return layout
+
+
+class ViewQuery(NamedTuple):
+    """What is asked of one view: a query for each row."""
+
+    view: ServedView
+    queries: Sequence[Query]
+
+
+class Answer(NamedTuple):
     """The values of one query.
 
     Attributes:
-        values: by feature name; None where the view has no batch layer at all, which is not the
-            same as an entity without events.
+        values: of each feature, in the order they were asked for.
+        incomplete: for each feature whether events of its window may be in no layer; None if
+            that is so of none.
+        spans: what the windows looked at, in the order of `Asked.windows`.
         found: whether the entity has state.
-        boundary_ms: the layer holds the events before it.
     """
 
-    values: Mapping[str, Value] | None
+    values: Sequence[Value]
+    incomplete: Sequence[bool] | None
+    spans: Sequence[Span]
     found: bool
-    boundary_ms: int | None
+
+
+class ViewAnswer(NamedTuple):
+    """The answers of one view, all from the same layers."""
+
+    layers: Layers
+    answers: Sequence[Answer]
 
 
 def view_key(view: FeatureView) -> str:
     """The name under which a view's state is kept: it changes with the view's meaning."""
-    return f"{view.name}:v{view.version}:{fingerprint(view)}"
+    return f"{view.name}:v{view.version}:{fingerprint(view)[:16]}"
 
 
 def entity_key(key: str | int) -> bytes:
@@ -52,23 +96,103 @@ def entity_key(key: str | int) -> bytes:
     return str(key).encode()
 
 
-def read_values(
-    store: SqliteStateStore, view: FeatureView, names: Sequence[str], queries: Sequence[Query]
-) -> list[Answer]:
-    """Features of a view, one answer for each query; all from one generation.
+class Server:
+    """Reads values from a store; it remembers the layers, so that a read is one round trip."""
 
-    Raises:
-        UnsupportedError: a time is before the earliest that the layer can answer for.
-    """
-    features = [view.feature(name) for name in names]
-    generation, fields = store.read(view_key(view), [entity_key(query.key) for query in queries])
-    if generation is None:
-        return [Answer(None, found=False, boundary_ms=None)] * len(queries)
-    plan, layout = plan_of(view), layout_of(view, generation.boundary_ms)
-    answers = []
-    for query in queries:
-        held = fields.get(entity_key(query.key), {})
-        state = EntityState(plan, layout, held, query.time_ms)
-        values = {feature.name: state.value(feature, query.current) for feature in features}
-        answers.append(Answer(values, found=bool(held), boundary_ms=generation.boundary_ms))
-    return answers
+    def __init__(self, store: StateStore) -> None:
+        self.store = store
+        self._known: dict[str, Layers] = {}
+
+    def read(self, queries: Sequence[ViewQuery]) -> list[ViewAnswer]:
+        """The values of all views, each from one generation.
+
+        Raises:
+            UnsupportedError: a time is before the earliest that the batch layer can answer for.
+            RetryableError: the store doesn't answer, or its boundaries move too fast.
+        """
+        for _ in range(_ATTEMPTS):
+            asked = [_AskedOf(one, self._layers(one)) for one in queries]
+            reading = self.store.read(
+                self._known_of(asked), [w for one in asked for w in one.wanted]
+            )
+            answers = self._answers(asked, reading)
+            if answers is not None:
+                return answers
+        raise _restless()
+
+    def _layers(self, query: ViewQuery) -> Layers:
+        return self._known.get(query.view.key, NO_LAYERS)
+
+    def _known_of(self, asked: Sequence[_AskedOf]) -> Mapping[str, Layers]:
+        return {one.key: one.layers for one in asked}
+
+    def _answers(self, asked: Sequence[_AskedOf], reading: Reading) -> list[ViewAnswer] | None:
+        """None if what was asked for is no longer what there is."""
+        self._known.update(reading.layers)
+        if reading.found is None:
+            return None
+        found = iter(reading.found)
+        return [one.answer(reading.layers[one.key], found) for one in asked]
+
+
+class _AskedOf:
+    """What a query needs of the store under some layers; equal queries need it once."""
+
+    def __init__(self, query: ViewQuery, layers: Layers) -> None:
+        self.key = query.view.key
+        self.layers = layers
+        self._query = query
+        self._layout = query.view.layout(layers)
+        self._spans: dict[int, list[Span]] = {}
+        self._distinct = dict.fromkeys(query.queries)
+        fields: dict[tuple[int, bool], tuple[str, ...] | None] = {}
+        self.wanted: list[Wanted] = []
+        asked = query.view.asked
+        for key, time_ms, current in self._distinct:
+            shared = (time_ms, current is None)
+            if shared not in fields:
+                fields[shared] = self._fields(asked, time_ms, current)
+            self.wanted.append(Wanted(self.key, entity_key(key), fields[shared]))
+
+    def _fields(self, asked: Asked, time_ms: int, current: str | None) -> tuple[str, ...] | None:
+        spans = self._spans[time_ms] = asked.spans(time_ms)
+        if self._layout is None:
+            return ()
+        require_kept(self._layout, time_ms)
+        names = asked.fields(self._layout, spans, current)
+        return None if names is None else tuple(names)
+
+    def answer(self, layers: Layers, found: Iterator[Found]) -> ViewAnswer:
+        """The answers of the query, of what was found for what was wanted."""
+        asked = self._query.view.asked
+        missing = {
+            time_ms: _missing(asked, spans, layers) for time_ms, spans in self._spans.items()
+        }
+        answers = {}
+        for query in self._distinct:
+            time_ms = query.time_ms
+            batch, stream = next(found)
+            state = EntityState(asked, time_ms, self._layout, batch, stream)
+            spans = self._spans[time_ms]
+            values = state.values(spans, query.current)
+            answers[query] = Answer(values, missing[time_ms], spans, bool(batch or stream))
+        return ViewAnswer(layers, [answers[query] for query in self._query.queries])
+
+
+def _missing(asked: Asked, spans: Sequence[Span], layers: Layers) -> list[bool] | None:
+    """For each feature whether a part of its window may be in no layer; None if of none."""
+    windows = [layers.incomplete(*span) for span in spans]
+    if not any(windows):
+        return None
+    missing = [False] * len(asked.features)
+    for window, incomplete in zip(asked.windows, windows, strict=True):
+        for _, features in window.partials:
+            for at, _ in features:
+                missing[at] = incomplete
+    return missing
+
+
+def _restless() -> RetryableError:
+    return RetryableError(
+        "the batch boundary moved at each of several reads", hint="try again shortly"
+    )

@@ -1,8 +1,7 @@
 """Entity state in SQLite: the embedded online store.
 
-A batch layer is written as a generation that nobody reads until one pointer moves to it, in one
-transaction; the generation before it is kept. A writer that is overtaken finds its generation
-gone and stops.
+Readers have a snapshot, writers one transaction after the other. A writer that is overtaken finds
+its generation gone and stops.
 """
 
 from __future__ import annotations
@@ -12,49 +11,109 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
+from headrace_features.online.store import (
+    ALWAYS_MS,
+    NEVER_MS,
+    NO_LAYERS,
+    Change,
+    Found,
+    Generation,
+    Layers,
+    Progress,
+    Reading,
+    Row,
+    StreamSpan,
+    Wanted,
+    Written,
+    newest,
+    newest_times,
+    overtaken,
+    require_no_later,
+)
+from headrace_features.state.stream import end_ms
 from headrace_schemas.errors import ConfigurationError, RetryableError
 
+_SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS generation (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     view TEXT NOT NULL,
     boundary_ms INTEGER NOT NULL,
+    written_ms INTEGER NOT NULL DEFAULT 0,
     state TEXT NOT NULL CHECK (state IN ('building', 'current', 'previous'))
 );
-CREATE TABLE IF NOT EXISTS field (
-    generation INTEGER NOT NULL,
+CREATE TABLE IF NOT EXISTS view (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS batch (
+    view INTEGER NOT NULL,
     entity BLOB NOT NULL,
-    name TEXT NOT NULL,
-    value BLOB NOT NULL,
-    PRIMARY KEY (generation, entity, name)
+    field TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    content BLOB NOT NULL,
+    PRIMARY KEY (view, entity, field, generation)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS stream (
+    view INTEGER NOT NULL,
+    entity BLOB NOT NULL,
+    field TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    content BLOB NOT NULL,
+    PRIMARY KEY (view, entity, field)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS stream_span (
+    view TEXT PRIMARY KEY,
+    epoch INTEGER NOT NULL,
+    since_ms INTEGER NOT NULL,
+    event_time_ms INTEGER NOT NULL,
+    written_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS progress (
+    partition INTEGER PRIMARY KEY,
+    next_offset INTEGER NOT NULL,
+    current_ms INTEGER NOT NULL
+);
 """
 #: How long a writer waits for another one's transaction.
 _BUSY_TIMEOUT_S = 30.0
-
-Row = tuple[bytes, str, bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """One published or growing batch layer of a view version."""
-
-    id: int
-    view: str
-    boundary_ms: int
+#: Entities that are swept in one transaction, between which others get to write.
+_SWEPT = 5_000
 
 
 class SqliteStateStore:
-    """State fields by view, generation and entity; safe for threads, processes and forks."""
+    """The state of entities in a database file; safe for threads, processes and forks."""
 
     def __init__(self, path: Path) -> None:
         """Name the database file; it is made when something is first written."""
         self.path = path
         self._local = threading.local()
+        self._numbers: dict[str, int] = {}
+
+    def read(self, known: Mapping[str, Layers], wanted: Sequence[Wanted]) -> Reading:
+        """The layers of some views and the fields of some entities, from one snapshot."""
+        if not self.path.exists():
+            return Reading(dict.fromkeys(known, NO_LAYERS), [Found({}, {})] * len(wanted))
+        with self._snapshot() as db:
+            layers = {view: _layers(db, view) for view in known}
+            if any(layers[view].batch != before.batch for view, before in known.items()):
+                return Reading(layers, None)
+            return Reading(layers, [self._fields(db, layers[one.view], one) for one in wanted])
+
+    def _fields(self, db: sqlite3.Connection, layers: Layers, wanted: Wanted) -> Found:
+        number = self._number(db, wanted.view)
+        if number is None:
+            return Found({}, {})
+        batch: dict[str, bytes] = {}
+        if layers.batch is not None:
+            key = (number, wanted.entity, layers.batch.id)
+            if wanted.fields is None:
+                batch = dict(db.execute(_BATCH, key).fetchall())
+            else:
+                chosen = _chosen(len(wanted.fields))
+                batch = dict(db.execute(chosen, (*key, *wanted.fields)).fetchall())
+        stream = db.execute(_STREAM, (number, wanted.entity)).fetchall()
+        return Found(batch, dict(stream))
 
     def begin(self, view: str, boundary_ms: int) -> Generation:
         """Start a generation of a view's batch layer; one that was being built is given up.
@@ -63,8 +122,8 @@ class SqliteStateStore:
             ConfigurationError: readers have a generation with a later boundary already.
         """
         with self._transaction() as db:
-            self._require_no_later(db, view, boundary_ms)
-            self._drop(db, view, "building")
+            require_no_later(_current(db, view), view, boundary_ms, f"remove {self.path}")
+            db.execute("DELETE FROM generation WHERE view = ? AND state = 'building'", (view,))
             cursor = db.execute(
                 "INSERT INTO generation (view, boundary_ms, state) VALUES (?, ?, 'building')",
                 (view, boundary_ms),
@@ -72,96 +131,144 @@ class SqliteStateStore:
             return Generation(int(cursor.lastrowid or 0), view, boundary_ms)
 
     def write(self, generation: Generation, rows: Iterable[Row]) -> int:
-        """Add fields (entity, name, value) to a generation; returns how many.
+        """Add fields to a generation; returns how many.
 
         Raises:
             RetryableError: another writer has begun a generation of the same view since.
         """
         with self._transaction() as db:
-            self._require_building(db, generation)
+            _require_building(db, generation)
+            view = self._made_number(db, generation.view)
             cursor = db.executemany(
-                "INSERT INTO field (generation, entity, name, value) VALUES (?, ?, ?, ?)",
-                ((generation.id, *row) for row in rows),
+                "INSERT INTO batch (view, entity, field, generation, content)"
+                " VALUES (?, ?, ?, ?, ?)",
+                ((view, row.entity, row.field, generation.id, row.content) for row in rows),
             )
             return cursor.rowcount
 
-    def publish(self, generation: Generation) -> None:
+    def publish(self, generation: Generation, now_ms: int) -> None:
         """Let readers see a generation instead of the one before it, in one step.
 
         Raises:
             RetryableError: another writer has begun a generation of the same view since.
             ConfigurationError: readers have one with a later boundary by now.
         """
+        view = generation.view
         with self._transaction() as db:
-            self._require_building(db, generation)
-            self._require_no_later(db, generation.view, generation.boundary_ms)
-            self._drop(db, generation.view, "previous")
+            _require_building(db, generation)
+            current = _current(db, view)
+            require_no_later(current, view, generation.boundary_ms, f"remove {self.path}")
+            db.execute("DELETE FROM generation WHERE view = ? AND state = 'previous'", (view,))
             db.execute(
                 "UPDATE generation SET state = 'previous' WHERE view = ? AND state = 'current'",
-                (generation.view,),
-            )
-            db.execute("UPDATE generation SET state = 'current' WHERE id = ?", (generation.id,))
-
-    def read(
-        self, view: str, entities: Sequence[bytes]
-    ) -> tuple[Generation | None, Mapping[bytes, Mapping[str, bytes]]]:
-        """The published generation of a view, and the fields that it has of some entities.
-
-        Both come from one snapshot. An entity without state is left out.
-        """
-        if not self.path.exists():
-            return None, {}
-        fields: dict[bytes, dict[str, bytes]] = {}
-        with self._snapshot() as db:
-            row = db.execute(
-                "SELECT id, boundary_ms FROM generation WHERE view = ? AND state = 'current'",
                 (view,),
-            ).fetchone()
-            if row is None:
-                return None, {}
-            generation = Generation(row[0], view, row[1])
-            for entity in dict.fromkeys(entities):
-                found = db.execute(
-                    "SELECT name, value FROM field WHERE generation = ? AND entity = ?",
-                    (generation.id, entity),
-                ).fetchall()
-                if found:
-                    fields[entity] = dict(found)
-        return generation, fields
+            )
+            db.execute(
+                "UPDATE generation SET state = 'current', written_ms = ? WHERE id = ?",
+                (now_ms, generation.id),
+            )
+        self._sweep(view, generation if current is None else current)
+
+    def apply(
+        self,
+        changes: Sequence[Change],
+        progress: Mapping[int, Progress],
+        held: Mapping[int, int],
+        now_ms: int,
+    ) -> Written:
+        """Put changes into the stream layer and note how far that goes, in one transaction."""
+        resume: dict[int, int] = {}
+        with self._transaction() as db:
+            set_to = 0
+            last_words = [
+                change for fields in newest(changes).values() for change in fields.values()
+            ]
+            for change in last_words:
+                view = self._made_number(db, change.view)
+                cursor = db.execute(_APPLY, (view, change.entity, *change[2:5], change.content))
+                set_to += cursor.rowcount
+            for view_key, event_time_ms in newest_times(changes).items():
+                db.execute(_TOUCH, (view_key, NEVER_MS, event_time_ms, now_ms))
+            for partition, one in progress.items():
+                row = db.execute(
+                    "SELECT next_offset FROM progress WHERE partition = ?", (partition,)
+                ).fetchone()
+                found = -1 if row is None else row[0]
+                if found != held[partition]:
+                    resume[partition] = max(found, 0)
+                    continue
+                db.execute("INSERT OR REPLACE INTO progress VALUES (?, ?, ?)", (partition, *one))
+        return Written(len(last_words) - set_to, resume)
+
+    def progress(self) -> dict[int, Progress]:
+        """How far the stream layer has come, by partition."""
+        if not self.path.exists():
+            return {}
+        with self._snapshot() as db:
+            rows = db.execute("SELECT partition, next_offset, current_ms FROM progress").fetchall()
+        return {partition: Progress(*rest) for partition, *rest in rows}
+
+    def covers(self, view: str, epoch: int, since_ms: int) -> None:
+        """Note from when on a deployment and those that go on from it have all events of a view."""
+        with self._transaction() as db:
+            db.execute(_COVERS, (view, epoch, since_ms, ALWAYS_MS))
 
     def remove(self) -> None:
         """Delete the database and everything in it."""
         self._close()
+        self._numbers.clear()
         for suffix in ("", "-wal", "-shm"):
             Path(f"{self.path}{suffix}").unlink(missing_ok=True)
 
-    @staticmethod
-    def _drop(db: sqlite3.Connection, view: str, state: str) -> None:
-        chosen = "SELECT id FROM generation WHERE view = ? AND state = ?"
-        db.execute(f"DELETE FROM field WHERE generation IN ({chosen})", (view, state))  # noqa: S608 - a constant
-        db.execute("DELETE FROM generation WHERE view = ? AND state = ?", (view, state))
+    def _sweep(self, view: str, kept: Generation) -> None:
+        """Delete what no reader of a generation, or of a later one, looks at.
 
-    @staticmethod
-    def _require_building(db: sqlite3.Connection, generation: Generation) -> None:
-        row = db.execute("SELECT state FROM generation WHERE id = ?", (generation.id,)).fetchone()
-        if row is None or row[0] != "building":
-            message = f"another materialization of {_view_name(generation.view)} has taken over"
-            raise RetryableError(message, hint="wait for it, then run this one again if needed")
+        Some entities at a time, so that others get to write in between.
+        """
+        after = b""
+        while True:
+            with self._transaction() as db:
+                number = self._made_number(db, view)
+                rows = db.execute(
+                    _SWEPT_ENTITIES, (number, after, number, after, _SWEPT)
+                ).fetchall()
+                if not rows:
+                    return
+                span = (number, after, rows[-1][0])
+                db.execute(
+                    "DELETE FROM batch WHERE view = ? AND entity > ? AND entity <= ?"
+                    " AND generation < ?",
+                    (*span, kept.id),
+                )
+                fields = db.execute(
+                    "SELECT entity, field FROM stream WHERE view = ? AND entity > ? AND entity <= ?",
+                    span,
+                )
+                covered = [
+                    (number, entity, field)
+                    for entity, field in fields
+                    if end_ms(field) <= kept.boundary_ms
+                ]
+                db.executemany(
+                    "DELETE FROM stream WHERE view = ? AND entity = ? AND field = ?", covered
+                )
+                after = rows[-1][0]
 
-    def _require_no_later(self, db: sqlite3.Connection, view: str, boundary_ms: int) -> None:
-        """Refuse to put an older layer over a newer one, which would lose events in silence."""
-        row = db.execute(
-            "SELECT boundary_ms FROM generation WHERE view = ? AND state = 'current'", (view,)
-        ).fetchone()
-        if row is not None and row[0] > boundary_ms:
-            held, asked = (
-                datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
-                for ms in (row[0], boundary_ms)
-            )
-            message = f"the online store holds {_view_name(view)} up to {held}, later than {asked}"
-            raise ConfigurationError(
-                message, hint=f"give a later --date; to start anew, remove {self.path}"
-            )
+    def _number(self, db: sqlite3.Connection, view: str) -> int | None:
+        """The short name of a view in the tables; None where nothing was written of it."""
+        if view not in self._numbers:
+            row = db.execute("SELECT id FROM view WHERE key = ?", (view,)).fetchone()
+            if row is None:
+                return None
+            self._numbers[view] = row[0]
+        return self._numbers[view]
+
+    def _made_number(self, db: sqlite3.Connection, view: str) -> int:
+        number = self._number(db, view)
+        if number is None:
+            # Not remembered before the transaction is committed.
+            return int(db.execute("INSERT INTO view (key) VALUES (?)", (view,)).lastrowid or 0)
+        return number
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -183,20 +290,29 @@ class SqliteStateStore:
     @contextmanager
     def _snapshot(self) -> Iterator[sqlite3.Connection]:
         db = self._connection()
-        db.execute("BEGIN")
         try:
-            yield db
-        finally:
-            db.execute("COMMIT")
+            db.execute("BEGIN")
+            try:
+                yield db
+            finally:
+                db.execute("COMMIT")
+        except sqlite3.DatabaseError as error:
+            message = f"the online store {self.path} can't be read: {error}"
+            raise RetryableError(
+                message, hint="if it is damaged, remove it and run: headrace online rebuild"
+            ) from error
 
     def _connection(self) -> sqlite3.Connection:
-        """This thread's connection; one from before a fork is never used."""
+        """This thread's connection; one from before a fork, or to a removed file, is never used."""
+        file = _identity(self.path)
         opened = getattr(self._local, "opened", None)
-        if opened is None or opened[0] != os.getpid():
-            opened = (os.getpid(), self._open())
+        if opened is None or opened[0] != os.getpid() or opened[1] != file or file is None:
+            self._numbers.clear()
+            connection = self._open()
+            opened = (os.getpid(), _identity(self.path), connection)
             self._local.opened = opened
-        connection: sqlite3.Connection = opened[1]
-        return connection
+        found: sqlite3.Connection = opened[2]
+        return found
 
     def _open(self) -> sqlite3.Connection:
         try:
@@ -204,21 +320,84 @@ class SqliteStateStore:
             db = sqlite3.connect(self.path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = NORMAL")
-            db.executescript(_SCHEMA)
+            held = db.execute("PRAGMA user_version").fetchone()[0]
+            tables = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+            if tables and held != _SCHEMA_VERSION:
+                db.close()
+                raise ConfigurationError(
+                    f"the online store {self.path} has the layout of another release",
+                    hint="remove it and run: headrace online rebuild",
+                )
+            db.executescript(f"{_SCHEMA}PRAGMA user_version = {_SCHEMA_VERSION};")
         except (sqlite3.DatabaseError, OSError) as error:
             message = f"the online store {self.path} can't be opened: {error}"
             raise ConfigurationError(
-                message, hint="see [online] path; the store can be rebuilt by headrace materialize"
+                message, hint="see [online] path; it can be rebuilt by: headrace online rebuild"
             ) from error
         return db
 
     def _close(self) -> None:
         opened = getattr(self._local, "opened", None)
         if opened is not None and opened[0] == os.getpid():
-            opened[1].close()
+            opened[2].close()
         self._local.opened = None
 
 
-def _view_name(key: str) -> str:
-    """What people call the view that is kept under a key of its meaning."""
-    return key.partition(":")[0]
+_BATCH = "SELECT field, content FROM batch WHERE view = ? AND entity = ? AND generation = ?"
+_CURRENT = "SELECT id, boundary_ms, written_ms FROM generation WHERE view = ? AND state = 'current'"
+_SPAN = "SELECT epoch, since_ms, event_time_ms, written_ms FROM stream_span WHERE view = ?"
+_STREAM = "SELECT field, content FROM stream WHERE view = ? AND entity = ?"
+_APPLY = """
+INSERT INTO stream (view, entity, field, epoch, sequence, content) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE
+SET epoch = excluded.epoch, sequence = excluded.sequence, content = excluded.content
+WHERE (excluded.epoch, excluded.sequence) >= (epoch, sequence)
+"""
+_TOUCH = """
+INSERT INTO stream_span (view, epoch, since_ms, event_time_ms, written_ms) VALUES (?, -1, ?, ?, ?)
+ON CONFLICT DO UPDATE
+SET event_time_ms = max(event_time_ms, excluded.event_time_ms),
+    written_ms = max(written_ms, excluded.written_ms)
+"""
+_COVERS = """
+INSERT INTO stream_span (view, epoch, since_ms, event_time_ms, written_ms)
+VALUES (?, ?, ?, ?, 0)
+ON CONFLICT DO UPDATE SET epoch = excluded.epoch, since_ms = excluded.since_ms
+WHERE excluded.epoch > epoch
+"""
+_SWEPT_ENTITIES = """
+SELECT entity FROM (
+    SELECT entity FROM batch WHERE view = ? AND entity > ?
+    UNION SELECT entity FROM stream WHERE view = ? AND entity > ?
+) ORDER BY entity LIMIT ?
+"""
+
+
+def _chosen(count: int) -> str:
+    """The query for so many fields; prepared statements are kept by their text."""
+    return f"{_BATCH} AND field IN ({','.join('?' * count)})"
+
+
+def _layers(db: sqlite3.Connection, view: str) -> Layers:
+    row = db.execute(_SPAN, (view,)).fetchone()
+    return Layers(_current(db, view), None if row is None else StreamSpan(*row))
+
+
+def _current(db: sqlite3.Connection, view: str) -> Generation | None:
+    row = db.execute(_CURRENT, (view,)).fetchone()
+    return None if row is None else Generation(row[0], view, row[1], row[2])
+
+
+def _require_building(db: sqlite3.Connection, generation: Generation) -> None:
+    row = db.execute("SELECT state FROM generation WHERE id = ?", (generation.id,)).fetchone()
+    if row is None or row[0] != "building":
+        raise overtaken(generation.view)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file it is; None where there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino

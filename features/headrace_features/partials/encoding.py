@@ -9,7 +9,9 @@ import msgspec
 from headrace_schemas.errors import UnsupportedError
 
 #: First number of everything encoded; raised when the layout of tiles or raw events changes.
-ENCODING_VERSION = 1
+ENCODING_VERSION = 2
+
+_DECODER = msgspec.msgpack.Decoder(tuple[int, Any])
 
 
 def pack(content: Any) -> bytes:
@@ -23,8 +25,8 @@ def unpack(data: bytes) -> Any:
     Raises:
         UnsupportedError: it was written in another version of the layout.
     """
-    version, content = msgspec.msgpack.decode(data)
+    version, content = _DECODER.decode(data)
     if version != ENCODING_VERSION:
         message = f"state is encoded in version {version}, this release reads {ENCODING_VERSION}"
-        raise UnsupportedError(message, hint="run: headrace materialize")
+        raise UnsupportedError(message, hint="run: headrace online rebuild")
     return content

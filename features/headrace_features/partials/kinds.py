@@ -1,6 +1,6 @@
-"""Every partial: how it takes in an event, merges and becomes a value.
+"""Every partial: how it takes in events, merges and becomes a value.
 
-A partial's state is plain immutable data. `merge` is associative and commutative for every kind,
+A partial's state is plain immutable data. `combine` is associative and commutative for every kind,
 so any division of the same events gives the same value; floating sums are kept as exact
 fractions for that.
 """
@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate
+from operator import mul
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from headrace_features.definitions.aggregates import Kind, Scalar
@@ -22,40 +24,50 @@ from headrace_features.definitions.views import Feature
 from headrace_features.numbers import checked_int64, to_double
 from headrace_features.sketches.quantiles import bucket_middle, bucket_of, rank_of
 from headrace_features.sketches.theta import MAX_THETA, K, hash_of
-from headrace_schemas.columns import ColumnType
+from headrace_schemas.columns import INT64_MAX, INT64_MIN, ColumnType
 
 Value = Scalar | None
 State = TypeVar("State")
 
 
-class Event(NamedTuple):
-    """An event as partials see it.
+@dataclass(frozen=True, slots=True)
+class EventBlock:
+    """Events of one entity by columns, in the order of (time, bytes of the dedup key).
 
     Attributes:
-        time_ms: event time, ms UTC.
-        dedup: bytes of the dedup key.
-        available_ms: when it could first be known, ms UTC.
-        values: the columns that the view's partials read, in the order of the plan.
+        times: event times, ms UTC.
+        dedups: bytes of the dedup keys.
+        availables: when each event could first be known, ms UTC; None if at its own time.
+        columns: for each column of the plan the value of each event.
     """
 
-    time_ms: int
-    dedup: bytes
-    available_ms: int
-    values: tuple[Value, ...]
+    times: list[int]
+    dedups: list[bytes]
+    availables: list[int] | None
+    columns: Sequence[list[Any]]
+
+    def chosen(self, places: Sequence[int]) -> EventBlock:
+        """Those events at some places, which ascend."""
+        return EventBlock(
+            [self.times[i] for i in places],
+            [self.dedups[i] for i in places],
+            None if self.availables is None else [self.availables[i] for i in places],
+            [[column[i] for i in places] for column in self.columns],
+        )
 
 
 class Partial(Protocol[State]):
-    """One kind of partial over chosen positions of an event's values."""
+    """One kind of partial over chosen columns of events."""
 
     @property
     def empty(self) -> State:
         """The state of no events."""
 
-    def absorb(self, state: State, event: Event) -> State:
-        """The state with one more event."""
+    def fold(self, block: EventBlock, start: int, stop: int) -> State:
+        """The state of the events at the places from `start` to before `stop`."""
 
-    def merge(self, left: State, right: State) -> State:
-        """The state of two disjoint sets of events together."""
+    def combine(self, states: Sequence[State]) -> State:
+        """The state of disjoint sets of events together."""
 
     def finalize(self, state: State, feature: Feature) -> Value:
         """The value of a feature."""
@@ -65,6 +77,12 @@ class Partial(Protocol[State]):
 
     def decode(self, data: Any) -> State:
         """The state of encoded data."""
+
+    def encode_all(self, states: Sequence[State]) -> Any:
+        """Several states as msgpack-compatible data."""
+
+    def decode_range(self, data: Any, start: int, stop: int) -> State:
+        """Those of several encoded states at the places from `start` to before `stop`, combined."""
 
 
 class _Plain:
@@ -76,6 +94,15 @@ class _Plain:
     def decode(self, data: Any) -> Any:
         return data
 
+    def encode_all(self, states: Sequence[Any]) -> Any:
+        return [self.encode(state) for state in states]
+
+    def decode_range(self, data: Any, start: int, stop: int) -> Any:
+        return self.combine([self.decode(one) for one in data[start:stop]])
+
+    def combine(self, states: Sequence[Any]) -> Any:
+        raise NotImplementedError
+
 
 @dataclass(frozen=True, slots=True)
 class CountPartial(_Plain):
@@ -83,12 +110,15 @@ class CountPartial(_Plain):
 
     empty: int = 0
 
-    def absorb(self, state: int, event: Event) -> int:
-        del event
-        return state + 1
+    def fold(self, block: EventBlock, start: int, stop: int) -> int:
+        del block
+        return stop - start
 
-    def merge(self, left: int, right: int) -> int:
-        return left + right
+    def combine(self, states: Sequence[int]) -> int:
+        return sum(states)
+
+    def decode_range(self, data: Any, start: int, stop: int) -> int:
+        return sum(data[start:stop])
 
     def finalize(self, state: int, feature: Feature) -> Value:
         del feature
@@ -107,7 +137,7 @@ _NO_MOMENTS = Moments(0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class MomentsPartial:
+class MomentsPartial(_Plain):
     """Sum and mean of one column; variance and standard deviation where squares are kept."""
 
     position: int
@@ -115,25 +145,29 @@ class MomentsPartial:
     with_squares: bool
     empty: Moments = _NO_MOMENTS
 
-    def absorb(self, state: Moments, event: Event) -> Moments:
-        value = event.values[self.position]
-        if value is None or isinstance(value, str):
-            return state
-        number = Fraction(value) if self.floating else int(value)
-        squares = state.squares + number * number if self.with_squares else 0
-        return Moments(state.n + 1, state.total + number, squares)
+    def fold(self, block: EventBlock, start: int, stop: int) -> Moments:
+        values = block.columns[self.position][start:stop]
+        if None in values:
+            values = [value for value in values if value is not None]
+        if self.floating:
+            values = list(map(Fraction, values))
+        squares = sum(map(mul, values, values)) if self.with_squares else 0
+        return Moments(len(values), sum(values), squares)
 
-    def merge(self, left: Moments, right: Moments) -> Moments:
-        return Moments(left.n + right.n, left.total + right.total, left.squares + right.squares)
+    def combine(self, states: Sequence[Moments]) -> Moments:
+        if not states:
+            return _NO_MOMENTS
+        counts, totals, squares = zip(*states, strict=True)
+        return Moments(sum(counts), sum(totals), sum(squares))
 
     def finalize(self, state: Moments, feature: Feature) -> Value:
         n, total, squares = state
-        if not self.floating:
+        if not self.floating and not INT64_MIN <= total <= INT64_MAX:
             checked_int64(int(total), feature.name)
-        if feature.kind is Kind.SUM:
-            return to_double(total) if feature.type is ColumnType.FLOAT64 else int(total)
         if feature.kind is Kind.MEAN:
             return to_double(total) / n if n else feature.default
+        if feature.kind is Kind.SUM:
+            return to_double(total) if feature.type is ColumnType.FLOAT64 else int(total)
         if n < 2:  # noqa: PLR2004 - the sample variance of one value is undefined
             return feature.default
         variance = to_double(n * squares - total * total) / to_double(n * (n - 1))
@@ -146,6 +180,18 @@ class MomentsPartial:
         n, total, squares = data
         return Moments(n, _decode_exact(total), _decode_exact(squares))
 
+    def encode_all(self, states: Sequence[Moments]) -> Any:
+        counts, totals, squares = zip(*map(self.encode, states), strict=True)
+        plain = all(isinstance(number, int) for number in (*totals, *squares))
+        return [plain, counts, totals, squares]
+
+    def decode_range(self, data: Any, start: int, stop: int) -> Moments:
+        plain, counts, totals, squares = data
+        chosen = totals[start:stop], squares[start:stop]
+        if not plain:
+            chosen = list(map(_decode_exact, chosen[0])), list(map(_decode_exact, chosen[1]))
+        return Moments(sum(counts[start:stop]), sum(chosen[0]), sum(chosen[1]))
+
 
 @dataclass(frozen=True, slots=True)
 class ExtremePartial(_Plain):
@@ -153,22 +199,29 @@ class ExtremePartial(_Plain):
 
     position: int
     greatest: bool
+    floating: bool
     empty: Value = None
 
-    def absorb(self, state: Value, event: Event) -> Value:
-        return self.merge(state, event.values[self.position])
+    def fold(self, block: EventBlock, start: int, stop: int) -> Value:
+        return self.combine(block.columns[self.position][start:stop])
 
-    def merge(self, left: Value, right: Value) -> Value:
-        if left is None or right is None:
-            return right if left is None else left
-        return (max if self.greatest else min)(left, right, key=_signed)
+    def combine(self, states: Sequence[Value]) -> Value:
+        found: list[Any] = [state for state in states if state is not None]
+        if not found:
+            return None
+        # -0.0 is below 0.0, so that the least and greatest value have one bit pattern.
+        key = _signed if self.floating else None
+        least: Value = (max if self.greatest else min)(found, key=key)
+        return least
+
+    def decode_range(self, data: Any, start: int, stop: int) -> Value:
+        return self.combine(data[start:stop])
 
     def finalize(self, state: Value, feature: Feature) -> Value:
         return feature.default if state is None else state
 
 
 def _signed(value: Any) -> tuple[float, float]:
-    # -0.0 is below 0.0, so that the least and greatest value have one bit pattern.
     return value, math.copysign(1.0, value)
 
 
@@ -181,47 +234,46 @@ class Chosen(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class EdgePartial:
+class EdgePartial(_Plain):
     """The row with the least or greatest (event time, dedup key bytes)."""
 
     positions: Mapping[str, int]
     last: bool
     empty: Chosen | None = None
 
-    def absorb(self, state: Chosen | None, event: Event) -> Chosen | None:
-        values = tuple(event.values[position] for position in self.positions.values())
-        return self.merge(state, Chosen(event.time_ms, event.dedup, values))
+    def fold(self, block: EventBlock, start: int, stop: int) -> Chosen | None:
+        if start >= stop:
+            return None
+        place = stop - 1 if self.last else start
+        values = tuple(block.columns[position][place] for position in self.positions.values())
+        return Chosen(block.times[place], block.dedups[place], values)
 
-    def merge(self, left: Chosen | None, right: Chosen | None) -> Chosen | None:
-        if left is None or right is None:
-            return right if left is None else left
-        return left if (left[:2] > right[:2]) == self.last else right
+    def combine(self, states: Sequence[Chosen | None]) -> Chosen | None:
+        found = [state for state in states if state is not None]
+        # No two events have the same time and dedup key: values are never compared.
+        return (max if self.last else min)(found) if found else None
 
     def finalize(self, state: Chosen | None, feature: Feature) -> Value:
         if state is None:
             return feature.default
         return state.values[list(self.positions).index(str(feature.column))]
 
-    def encode(self, state: Chosen | None) -> Any:
-        return state
-
     def decode(self, data: Any) -> Chosen | None:
         return None if data is None else Chosen(data[0], data[1], tuple(data[2]))
 
 
 @dataclass(frozen=True, slots=True)
-class DistinctPartial:
+class DistinctPartial(_Plain):
     """The set of values of one column."""
 
     position: int
     empty: frozenset[Scalar] = frozenset()
 
-    def absorb(self, state: frozenset[Scalar], event: Event) -> frozenset[Scalar]:
-        value = event.values[self.position]
-        return state if value is None else state | {value}
+    def fold(self, block: EventBlock, start: int, stop: int) -> frozenset[Scalar]:
+        return frozenset(block.columns[self.position][start:stop]) - _NULL
 
-    def merge(self, left: frozenset[Scalar], right: frozenset[Scalar]) -> frozenset[Scalar]:
-        return left | right
+    def combine(self, states: Sequence[frozenset[Scalar]]) -> frozenset[Scalar]:
+        return self.empty.union(*states)
 
     def finalize(self, state: frozenset[Scalar], feature: Feature) -> Value:
         del feature
@@ -232,6 +284,9 @@ class DistinctPartial:
 
     def decode(self, data: Any) -> frozenset[Scalar]:
         return frozenset(data)
+
+
+_NULL = frozenset([None])
 
 
 class Sketch(NamedTuple):
@@ -245,25 +300,23 @@ _NO_HASHES = Sketch(MAX_THETA, frozenset())
 
 
 @dataclass(frozen=True, slots=True)
-class ThetaPartial:
+class ThetaPartial(_Plain):
     """The Theta sketch of one column."""
 
     position: int
     empty: Sketch = _NO_HASHES
 
-    def absorb(self, state: Sketch, event: Event) -> Sketch:
-        value = event.values[self.position]
-        if value is None:
-            return state
-        hashed = hash_of(value if isinstance(value, str) else int(value))
-        if hashed >= state.theta or hashed in state.hashes:
-            return state
-        return self._trimmed(state.theta, state.hashes | {hashed})
+    def fold(self, block: EventBlock, start: int, stop: int) -> Sketch:
+        values = set(block.columns[self.position][start:stop]) - _NULL
+        hashes = (hash_of(value if isinstance(value, str) else int(value)) for value in values)
+        return _least_hashes(
+            MAX_THETA, frozenset(hashed for hashed in hashes if hashed < MAX_THETA)
+        )
 
-    def merge(self, left: Sketch, right: Sketch) -> Sketch:
-        theta = min(left.theta, right.theta)
-        hashes = frozenset(h for h in left.hashes | right.hashes if h < theta)
-        return self._trimmed(theta, hashes)
+    def combine(self, states: Sequence[Sketch]) -> Sketch:
+        theta = min((state.theta for state in states), default=MAX_THETA)
+        hashes = frozenset().union(*(state.hashes for state in states))
+        return _least_hashes(theta, frozenset(h for h in hashes if h < theta))
 
     def finalize(self, state: Sketch, feature: Feature) -> Value:
         del feature
@@ -277,59 +330,61 @@ class ThetaPartial:
     def decode(self, data: Any) -> Sketch:
         return Sketch(data[0], frozenset(data[1]))
 
-    @staticmethod
-    def _trimmed(theta: int, hashes: frozenset[int]) -> Sketch:
-        if len(hashes) <= K:
-            return Sketch(theta, hashes)
-        ordered = sorted(hashes)
-        return Sketch(ordered[K], frozenset(ordered[:K]))
+
+def _least_hashes(theta: int, hashes: frozenset[int]) -> Sketch:
+    if len(hashes) <= K:
+        return Sketch(theta, hashes)
+    ordered = sorted(hashes)
+    return Sketch(ordered[K], frozenset(ordered[:K]))
+
+
+Buckets = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class HistogramPartial:
+class HistogramPartial(_Plain):
     """The log-linear histogram of an integer column: sorted (bucket, count) pairs."""
 
     position: int
-    empty: tuple[tuple[int, int], ...] = ()
+    empty: Buckets = ()
 
-    def absorb(
-        self, state: tuple[tuple[int, int], ...], event: Event
-    ) -> tuple[tuple[int, int], ...]:
-        value = event.values[self.position]
-        if value is None or isinstance(value, str):
-            return state
-        return self.merge(state, ((bucket_of(int(value)), 1),))
-
-    def merge(
-        self, left: tuple[tuple[int, int], ...], right: tuple[tuple[int, int], ...]
-    ) -> tuple[tuple[int, int], ...]:
-        counts = dict(left)
-        for bucket, count in right:
-            counts[bucket] = counts.get(bucket, 0) + count
+    def fold(self, block: EventBlock, start: int, stop: int) -> Buckets:
+        values = block.columns[self.position][start:stop]
+        counts = Counter(bucket_of(int(value)) for value in values if value is not None)
         return tuple(sorted(counts.items()))
 
-    def finalize(self, state: tuple[tuple[int, int], ...], feature: Feature) -> Value:
+    def combine(self, states: Sequence[Buckets]) -> Buckets:
+        counts: Counter[int] = Counter()
+        for state in states:
+            counts.update(dict(state))
+        return tuple(sorted(counts.items()))
+
+    def finalize(self, state: Buckets, feature: Feature) -> Value:
         if not state or feature.q is None:
             return feature.default
         up_to = list(accumulate(count for _, count in state))
         place = bisect_left(up_to, rank_of(feature.q, up_to[-1]))
         return bucket_middle(state[place][0])
 
-    def encode(self, state: tuple[tuple[int, int], ...]) -> Any:
-        return state
-
-    def decode(self, data: Any) -> tuple[tuple[int, int], ...]:
+    def decode(self, data: Any) -> Buckets:
         return tuple((bucket, count) for bucket, count in data)
 
 
 def _encode_exact(value: Fraction | int) -> Any:
-    """An integer or binary fraction; msgpack integers end at 64 bits."""
+    """An integer, or the numerator and the exponent of a binary fraction.
+
+    Integers of more than 64 bits, which msgpack doesn't have, are bytes.
+    """
     exponent = value.denominator.bit_length() - 1
-    numerator = value.numerator
-    raw = numerator.to_bytes(numerator.bit_length() // 8 + 1, "big", signed=True)
-    return [raw, exponent]
+    number: Any = value.numerator
+    if not INT64_MIN <= number <= INT64_MAX:
+        # The least bytes in two's complement, as Java writes them.
+        size = (number if number >= 0 else ~number).bit_length() // 8 + 1
+        number = number.to_bytes(size, "big", signed=True)
+    return [number, exponent] if exponent else number
 
 
-def _decode_exact(data: Sequence[Any]) -> Fraction | int:
-    numerator = int.from_bytes(data[0], "big", signed=True)
-    return Fraction(numerator, 1 << data[1]) if data[1] else numerator
+def _decode_exact(data: Any) -> Fraction | int:
+    if isinstance(data, list):
+        return Fraction(_decode_exact(data[0]), 1 << data[1])
+    return int.from_bytes(data, "big", signed=True) if isinstance(data, bytes) else int(data)

@@ -5,6 +5,7 @@ Features share partials: a mean and a sum of one column, at all windows, read th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from headrace_features.partials.kinds import (
     CountPartial,
     DistinctPartial,
     EdgePartial,
-    Event,
+    EventBlock,
     ExtremePartial,
     HistogramPartial,
     MomentsPartial,
@@ -54,17 +55,17 @@ class PartialPlan:
         """The states of no events."""
         return tuple(partial.empty for partial in self.partials)
 
-    def absorb(self, states: States, event: Event) -> States:
-        """The states with one more event."""
-        return tuple(
-            partial.absorb(state, event)
-            for partial, state in zip(self.partials, states, strict=True)
-        )
+    def fold(self, block: EventBlock, start: int, stop: int) -> States:
+        """The states of the events at the places from `start` to before `stop`."""
+        return tuple(partial.fold(block, start, stop) for partial in self.partials)
 
-    def merge(self, left: States, right: States) -> States:
-        """The states of two disjoint sets of events together."""
+    def combine(self, states: Sequence[States]) -> States:
+        """The states of disjoint sets of events together."""
+        if len(states) == 1:
+            return states[0]
         return tuple(
-            partial.merge(a, b) for partial, a, b in zip(self.partials, left, right, strict=True)
+            partial.combine([one[place] for one in states])
+            for place, partial in enumerate(self.partials)
         )
 
     def finalize(self, states: States, feature: Feature) -> Value:
@@ -118,7 +119,8 @@ def _partial(  # noqa: PLR0911 - one return for each kind
             floating = feature.column_type is ColumnType.FLOAT64
             return MomentsPartial(at, floating=floating, with_squares=with_squares)
         case Kind.MIN | Kind.MAX:
-            return ExtremePartial(at, greatest=feature.kind is Kind.MAX)
+            floating = feature.column_type is ColumnType.FLOAT64
+            return ExtremePartial(at, greatest=feature.kind is Kind.MAX, floating=floating)
         case Kind.FIRST | Kind.LAST:
             return EdgePartial(edges[feature.kind], last=feature.kind is Kind.LAST)
         case Kind.DISTINCT:

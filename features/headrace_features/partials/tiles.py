@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from headrace_features.partials.encoding import pack, unpack
-from headrace_features.partials.kinds import Event
+from headrace_features.partials.kinds import EventBlock
 from headrace_features.partials.plan import PartialPlan, States
 
 
@@ -26,40 +27,33 @@ class Tile(NamedTuple):
     chains: tuple[tuple[Chain, ...], ...]
 
 
-def empty_tile(plan: PartialPlan) -> Tile:
-    """The tile of no events."""
-    return Tile(plan.empty, ((),) * len(plan.gaps_ms))
+def fold(plan: PartialPlan, block: EventBlock, start: int = 0, stop: int | None = None) -> Tile:
+    """The tile of the events at the places from `start` to before `stop`."""
+    end = len(block.times) if stop is None else stop
+    chains = tuple(tuple(chains_of(plan, block, start, end, gap_ms)) for gap_ms in plan.gaps_ms)
+    return Tile(plan.fold(block, start, end), chains)
 
 
-def tile_of(plan: PartialPlan, event: Event) -> Tile:
-    """The tile of one event."""
-    states = plan.absorb(plan.empty, event)
-    chain = (Chain(event.time_ms, event.time_ms, states),)
-    return Tile(states, (chain,) * len(plan.gaps_ms))
+def chains_of(
+    plan: PartialPlan, block: EventBlock, start: int, stop: int, gap_ms: int
+) -> Iterable[Chain]:
+    """The chains of the events at the places from `start` to before `stop`."""
+    times = block.times
+    first = start
+    for place in range(start, stop):
+        after = place + 1
+        if after == stop or times[after] - times[place] > gap_ms:
+            yield Chain(times[first], times[place], plan.fold(block, first, after))
+            first = after
 
 
-def absorb(plan: PartialPlan, tile: Tile, event: Event) -> Tile:
-    """The tile with one more event, at any time."""
-    if not plan.gaps_ms:
-        return Tile(plan.absorb(tile.states, event), ())
-    return merge(plan, tile, tile_of(plan, event))
-
-
-def fold(plan: PartialPlan, events: Iterable[Event]) -> Tile:
-    """The tile of some events, in any order."""
-    tile = empty_tile(plan)
-    for event in events:
-        tile = absorb(plan, tile, event)
-    return tile
-
-
-def merge(plan: PartialPlan, left: Tile, right: Tile) -> Tile:
-    """The tile of two disjoint sets of events together."""
+def merge(plan: PartialPlan, tiles: Sequence[Tile]) -> Tile:
+    """The tile of disjoint sets of events together."""
     return Tile(
-        plan.merge(left.states, right.states),
+        plan.combine([tile.states for tile in tiles]),
         tuple(
-            _joined(plan, gap_ms, a, b)
-            for gap_ms, a, b in zip(plan.gaps_ms, left.chains, right.chains, strict=True)
+            joined(plan, gap_ms, (chain for tile in tiles for chain in tile.chains[place]))
+            for place, gap_ms in enumerate(plan.gaps_ms)
         ),
     )
 
@@ -69,9 +63,24 @@ def newest_chains(tile: Tile) -> Tile:
     return Tile(tile.states, tuple(chains[-1:] for chains in tile.chains))
 
 
-def session(plan: PartialPlan, tile: Tile, gap_ms: int, end_ms: int) -> States:
-    """The states of the newest chain, empty if it ended more than a gap before a time."""
-    chains = tile.chains[bisect_left(plan.gaps_ms, gap_ms)]
+def joined(plan: PartialPlan, gap_ms: int, chains: Iterable[Chain]) -> tuple[Chain, ...]:
+    """Chains, in whatever order, as those that they are together."""
+    done: list[Chain] = []
+    for chain in sorted(chains, key=lambda c: c[:2]):
+        if done and chain.start_ms - done[-1].last_ms <= gap_ms:
+            before = done[-1]
+            done[-1] = Chain(
+                before.start_ms,
+                max(before.last_ms, chain.last_ms),
+                plan.combine([before.states, chain.states]),
+            )
+        else:
+            done.append(chain)
+    return tuple(done)
+
+
+def session(plan: PartialPlan, chains: Sequence[Chain], gap_ms: int, end_ms: int) -> States:
+    """The states of the newest of joined chains; empty if it ended more than a gap before a time."""
     if not chains or end_ms - chains[-1].last_ms > gap_ms:
         return plan.empty
     return chains[-1].states
@@ -79,11 +88,7 @@ def session(plan: PartialPlan, tile: Tile, gap_ms: int, end_ms: int) -> States:
 
 def encode(plan: PartialPlan, tile: Tile) -> bytes:
     """A tile as versioned msgpack."""
-    chains = [
-        [[c.start_ms, c.last_ms, _encode_states(plan, c.states)] for c in group]
-        for group in tile.chains
-    ]
-    return pack([_encode_states(plan, tile.states), chains])
+    return pack([_encode_states(plan, tile.states), _encode_chains(plan, tile)])
 
 
 def decode(plan: PartialPlan, data: bytes) -> Tile:
@@ -93,12 +98,62 @@ def decode(plan: PartialPlan, data: bytes) -> Tile:
         UnsupportedError: it was written in another version of the encoding.
     """
     states, chains = unpack(data)
-    return Tile(
-        _decode_states(plan, states),
-        tuple(
-            tuple(Chain(start, last, _decode_states(plan, inner)) for start, last, inner in group)
-            for group in chains
-        ),
+    return Tile(_decode_states(plan, states), _decode_chains(plan, chains))
+
+
+@dataclass(frozen=True, slots=True)
+class TileRow:
+    """Tiles of one width, written by partials, so that a range of them is merged at once.
+
+    Attributes:
+        indexes: which days or hours they are of, ascending.
+        partials: for each partial the encoded states of all tiles.
+        chains: of each tile, encoded.
+    """
+
+    indexes: Sequence[int]
+    partials: Sequence[Any]
+    chains: Sequence[Any]
+
+    def range(self, first: int, last: int) -> tuple[int, int]:
+        """The places of the tiles with indexes from `first` to `last`."""
+        return bisect_left(self.indexes, first), bisect_left(self.indexes, last + 1)
+
+    def chains_at(self, plan: PartialPlan, place: int) -> tuple[tuple[Chain, ...], ...]:
+        """The chains of one tile."""
+        return _decode_chains(plan, self.chains[place]) if self.chains else ()
+
+
+def encode_row(plan: PartialPlan, indexes: Sequence[int], tiles: Sequence[Tile]) -> bytes:
+    """Some tiles of one width as versioned msgpack."""
+    partials = [
+        partial.encode_all([tile.states[place] for tile in tiles])
+        for place, partial in enumerate(plan.partials)
+    ]
+    chains = [_encode_chains(plan, tile) for tile in tiles] if plan.gaps_ms else []
+    return pack([indexes, partials, chains])
+
+
+def decode_row(data: bytes) -> TileRow:
+    """Tiles of encoded bytes.
+
+    Raises:
+        UnsupportedError: they were written in another version of the encoding.
+    """
+    return TileRow(*unpack(data))
+
+
+def _encode_chains(plan: PartialPlan, tile: Tile) -> list[Any]:
+    return [
+        [[c.start_ms, c.last_ms, _encode_states(plan, c.states)] for c in group]
+        for group in tile.chains
+    ]
+
+
+def _decode_chains(plan: PartialPlan, data: Any) -> tuple[tuple[Chain, ...], ...]:
+    return tuple(
+        tuple(Chain(start, last, _decode_states(plan, inner)) for start, last, inner in group)
+        for group in data
     )
 
 
@@ -108,22 +163,3 @@ def _encode_states(plan: PartialPlan, states: States) -> list[Any]:
 
 def _decode_states(plan: PartialPlan, data: list[Any]) -> States:
     return tuple(partial.decode(state) for partial, state in zip(plan.partials, data, strict=True))
-
-
-def _joined(
-    plan: PartialPlan, gap_ms: int, left: tuple[Chain, ...], right: tuple[Chain, ...]
-) -> tuple[Chain, ...]:
-    if not left or not right:
-        return left or right
-    joined: list[Chain] = []
-    for chain in sorted((*left, *right), key=lambda c: c[:2]):
-        if joined and chain.start_ms - joined[-1].last_ms <= gap_ms:
-            before = joined[-1]
-            joined[-1] = Chain(
-                before.start_ms,
-                max(before.last_ms, chain.last_ms),
-                plan.merge(before.states, chain.states),
-            )
-        else:
-            joined.append(chain)
-    return tuple(joined)

@@ -1,79 +1,108 @@
-"""From the events of an entity to the fields of its state."""
+"""From the events of an entity to the fields of its batch layer."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 
 from headrace_features.definitions.durations import DAY_MS, HOUR_MS
 from headrace_features.partials import tiles
-from headrace_features.partials.events import encode_events
-from headrace_features.partials.kinds import Event
+from headrace_features.partials.events import encode_events, part
+from headrace_features.partials.kinds import EventBlock
 from headrace_features.partials.plan import PartialPlan
-from headrace_features.state.layout import BASE, SPARSE_EVENTS, Layout
+from headrace_features.partials.tiles import Tile
+from headrace_features.state.layout import (
+    ALL,
+    BASE,
+    DAYS,
+    LATE,
+    SPARSE_DAY,
+    SPARSE_ENTITY,
+    Layout,
+)
 
 
-def build(plan: PartialPlan, layout: Layout, events: Iterable[Event]) -> Mapping[str, bytes]:
+def build(plan: PartialPlan, layout: Layout, block: EventBlock) -> Mapping[str, bytes]:
     """The fields of an entity's state.
 
     Args:
         plan: the partials of the view.
         layout: what is kept for the boundary.
-        events: the entity's events before the boundary in the order of time; where no window is
-            unbounded those before the horizon may be left out.
+        block: the entity's events before the boundary, in order; where no window is unbounded
+            those before the horizon may be left out.
     """
     fields: dict[str, bytes] = {}
-    base = tiles.empty_tile(plan)
-    late_before_horizon = False
-    for day, group in groupby(events, key=lambda event: event.time_ms // DAY_MS):
-        todays = list(group)
-        if (day + 1) * DAY_MS <= layout.horizon_ms:
-            if layout.unbounded:
-                prompt, late = _divided(layout, todays, layout.horizon_ms)
-                base = tiles.merge(plan, base, tiles.fold(plan, prompt))
-                _add_late(fields, day, late)
-                late_before_horizon |= bool(late)
-        else:
-            _add_day(plan, layout, fields, day, todays)
+    since = bisect_left(block.times, layout.horizon_ms)
     if layout.unbounded:
-        # An event that is not in the base yet may still join its chains; else only the newest
-        # can ever go on.
-        kept = base if late_before_horizon else tiles.newest_chains(base)
-        fields[BASE] = tiles.encode(plan, kept)
+        _add_base(plan, layout, fields, block, since)
+    if since < len(block.times):
+        if len(block.times) - since <= SPARSE_ENTITY:
+            fields[ALL] = encode_events(part(block, since, len(block.times)))
+        else:
+            _add_days(plan, layout, fields, block, since)
     return fields
 
 
-def _add_day(
-    plan: PartialPlan, layout: Layout, fields: dict[str, bytes], day: int, todays: list[Event]
+def _add_base(
+    plan: PartialPlan, layout: Layout, fields: dict[str, bytes], block: EventBlock, stop: int
 ) -> None:
-    raw = day * DAY_MS >= layout.raw_from_ms
-    if raw and len(todays) <= SPARSE_EVENTS:
-        fields[f"r{day}"] = encode_events(todays)
-        return
-    whole = tiles.empty_tile(plan)
-    late_today: list[Event] = []
-    for hour, group in groupby(todays, key=lambda event: event.time_ms // HOUR_MS):
-        block = list(group)
-        prompt, late = _divided(layout, block, (hour + 1) * HOUR_MS)
-        late_today.extend(late)
-        tile = tiles.fold(plan, prompt)
-        whole = tiles.merge(plan, whole, tile)
-        fields[f"h{hour}"] = tiles.encode(plan, tile)
+    prompt, late = _divided(layout, block, range(stop), layout.horizon_ms)
+    base = tiles.fold(plan, block, 0, stop) if not late else tiles.fold(plan, block.chosen(prompt))
+    if late:
+        fields[LATE] = encode_events(block.chosen(late))
+    # An event that is not in the base yet may still join its chains; else only the newest can
+    # ever go on.
+    fields[BASE] = tiles.encode(plan, base if late else tiles.newest_chains(base))
+
+
+def _add_days(
+    plan: PartialPlan, layout: Layout, fields: dict[str, bytes], block: EventBlock, start: int
+) -> None:
+    whole: dict[int, Tile] = {}
+    for day, first, stop in _runs(block, start, len(block.times), DAY_MS):
+        hours: dict[int, Tile] = {}
+        beside: list[int] = []
+        for hour, at, end in _runs(block, first, stop, HOUR_MS):
+            prompt, late = _divided(layout, block, range(at, end), (hour + 1) * HOUR_MS)
+            beside.extend(late)
+            hours[hour] = (
+                tiles.fold(plan, block.chosen(prompt)) if late else tiles.fold(plan, block, at, end)
+            )
+        whole[day] = tiles.merge(plan, list(hours.values()))
+        if beside:
+            fields[f"s{day}"] = encode_events(block.chosen(beside))
+        raw = day * DAY_MS >= layout.raw_from_ms
+        if raw and stop - first <= SPARSE_DAY:
+            fields[f"r{day}"] = encode_events(part(block, first, stop))
+            continue
+        fields[f"h{day}"] = tiles.encode_row(plan, list(hours), list(hours.values()))
         if raw:
-            fields[f"x{hour}"] = encode_events(block)
-    fields[f"d{day}"] = tiles.encode(plan, whole)
-    _add_late(fields, day, late_today)
+            for hour, at, end in _runs(block, first, stop, HOUR_MS):
+                fields[f"x{hour}"] = encode_events(part(block, at, end))
+    fields[DAYS] = tiles.encode_row(plan, list(whole), list(whole.values()))
+
+
+def _runs(
+    block: EventBlock, start: int, stop: int, width_ms: int
+) -> Iterator[tuple[int, int, int]]:
+    """The events by spans of a width: which span, and the places where it begins and ends."""
+    at = start
+    for index, group in groupby(block.times[start:stop], key=lambda time_ms: time_ms // width_ms):
+        end = at + sum(1 for _ in group)
+        yield index, at, end
+        at = end
 
 
 def _divided(
-    layout: Layout, events: list[Event], tile_end_ms: int
-) -> tuple[list[Event], list[Event]]:
+    layout: Layout, block: EventBlock, places: range, tile_end_ms: int
+) -> tuple[list[int], list[int]]:
     """Events that are known whenever their tile is read whole, and the others."""
-    prompt = [e for e in events if layout.foldable(e.available_ms, tile_end_ms)]
-    late = [e for e in events if not layout.foldable(e.available_ms, tile_end_ms)]
+    if block.availables is None:
+        return list(places), []
+    prompt: list[int] = []
+    late: list[int] = []
+    for place in places:
+        known = layout.foldable(block.availables[place], tile_end_ms)
+        (prompt if known else late).append(place)
     return prompt, late
-
-
-def _add_late(fields: dict[str, bytes], day: int, late: list[Event]) -> None:
-    if late:
-        fields[f"s{day}"] = encode_events(late)

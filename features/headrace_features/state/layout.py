@@ -3,13 +3,16 @@
 An entity's state is a set of named fields:
 
     base    the tile of everything before the horizon, where a window has no bound
-    d<n>    the tile of day n (days since 1970, UTC)
-    h<n>    the tile of hour n, for days with many events
-    r<n>    the raw events of day n, for days with few
-    x<n>    the raw events of hour n, for days with many
-    s<n>    events of day n that became known too late to be in a tile
+    late    events before the horizon that became known too late to be in the base
+    all     all events since the horizon, of an entity with few; it has none of the following then
+    days    the tiles of all days since the horizon
+    r<n>    the events of day n (days since 1970, UTC), if they are few
+    h<n>    the tiles of the hours of day n, if its events are many or not kept
+    x<n>    the events of hour n of such a day
+    s<n>    events of day n that became known too late to be in the tiles of their hour and day
 
-Raw events give the exact edges of a window, tiles its inside.
+Events give the exact edges of a window, tiles its inside. Names can be told from a window's edges
+alone, so that a read asks for few of them.
 """
 
 from __future__ import annotations
@@ -32,10 +35,12 @@ if TYPE_CHECKING:
 
 #: How far before the boundary a value can still be asked for.
 AS_OF_RETENTION_MS = 7 * DAY_MS
-#: A day with at most this many events is one block of raw events, without tiles.
-SPARSE_EVENTS = 32
+#: A day with at most this many events is one block of events, without tiles of its hours.
+SPARSE_DAY = 32
+#: An entity with at most this many events since the horizon is one block of events, without tiles.
+SPARSE_ENTITY = 128
 
-BASE = "base"
+BASE, LATE, ALL, DAYS = "base", "late", "all", "days"
 
 
 @dataclass(frozen=True, slots=True)

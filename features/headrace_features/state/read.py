@@ -1,166 +1,192 @@
-"""From the fields of an entity's state to values at a time."""
+"""From the layers of an entity's state to values at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 
-from headrace_features.definitions.durations import DAY_MS, HOUR_MS
-from headrace_features.definitions.views import Feature
-from headrace_features.definitions.windows import BEGINNING_MS, Session
+from headrace_features.definitions.views import Feature, FeatureView
+from headrace_features.definitions.windows import BEGINNING_MS, Session, Window
 from headrace_features.partials import tiles
-from headrace_features.partials.events import decode_events
-from headrace_features.partials.kinds import Event, Value
-from headrace_features.partials.plan import PartialPlan
-from headrace_features.partials.tiles import Tile
-from headrace_features.state.layout import BASE, Layout
+from headrace_features.partials.kinds import Value
+from headrace_features.partials.plan import PartialPlan, plan_of
+from headrace_features.state.batch import BatchLayer, Span, names
+from headrace_features.state.layout import Layout
+from headrace_features.state.pieces import Piece, chains_of, combined
+from headrace_features.state.stream import StreamLayer
 from headrace_schemas.errors import UnsupportedError
+
+_NO_FIELDS: Mapping[str, bytes] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """Features of one window that leave the event being decided in, or all that leave it out.
+
+    Attributes:
+        window: their window.
+        left_out: whether they leave the event being decided out.
+        gap: for a session the place of its gap in the plan.
+        partials: for each partial its place in the plan, and the features that it gives with
+            their places among the values.
+    """
+
+    window: Window
+    left_out: bool
+    gap: int | None
+    partials: tuple[tuple[int, tuple[tuple[int, Feature], ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Features of a view that are read together, prepared for reading them often.
+
+    Attributes:
+        plan: the partials of the view.
+        features: what is asked for, in the order of the values.
+        late: whether events may become known after their own time.
+    """
+
+    plan: PartialPlan
+    features: tuple[Feature, ...]
+    late: bool
+    windows: tuple[_Window, ...]
+
+    @staticmethod
+    def of(view: FeatureView, names: Sequence[str]) -> Asked:
+        """Some features of a view.
+
+        Raises:
+            ConfigurationError: the view has no feature of that name.
+        """
+        plan = plan_of(view)
+        features = tuple(view.feature(name) for name in names)
+        groups: dict[tuple[Window, bool], dict[int, list[tuple[int, Feature]]]] = {}
+        for at, feature in enumerate(features):
+            group = groups.setdefault((feature.window, feature.exclude_current), {})
+            group.setdefault(plan.position[feature.name], []).append((at, feature))
+        windows = tuple(
+            _Window(
+                window,
+                left_out,
+                plan.gaps_ms.index(window.gap_ms) if isinstance(window, Session) else None,
+                tuple((place, tuple(found)) for place, found in partials.items()),
+            )
+            for (window, left_out), partials in groups.items()
+        )
+        return Asked(plan, features, view.source.available_at is not None, windows)
+
+    def spans(self, time_ms: int) -> list[Span]:
+        """What the windows look at, at a time."""
+        return [span_of(one.window, time_ms) for one in self.windows]
+
+    def fields(self, layout: Layout, spans: Sequence[Span], current: str | None) -> set[str] | None:
+        """The fields of the batch layer that are needed; None is all there are.
+
+        Args:
+            layout: of the batch layer.
+            spans: what the windows look at.
+            current: the dedup key of the event being decided, if any.
+        """
+        if current is not None and any(one.left_out for one in self.windows):
+            return None
+        return names(layout, spans, late=self.late)
 
 
 class EntityState:
     """The state of one entity, read for one query time; blocks are decoded once.
 
-    An entity without fields has the values of empty windows.
+    What happened before the batch boundary is taken from the batch layer, the rest from the
+    stream's; without a batch layer all is. An entity without fields has the values of empty
+    windows.
     """
 
     def __init__(
-        self, plan: PartialPlan, layout: Layout, fields: Mapping[str, bytes], time_ms: int
+        self,
+        asked: Asked,
+        time_ms: int,
+        layout: Layout | None = None,
+        batch: Mapping[str, bytes] = _NO_FIELDS,
+        stream: Mapping[str, bytes] = _NO_FIELDS,
     ) -> None:
-        """Check that the layer can answer for the time.
-
-        Raises:
-            UnsupportedError: the time is before the earliest that the layer keeps.
-        """
-        if time_ms < layout.earliest_ms:
-            message = (
-                f"values as of {_utc(time_ms)} are asked for, "
-                f"the online store can answer from {_utc(layout.earliest_ms)} on"
-            )
-            raise UnsupportedError(
-                message, hint="headrace features history answers for any time in the past"
-            )
-        self.plan = plan
-        self.layout = layout
-        self.fields = fields
-        self.time_ms = time_ms
-        self._blocks: dict[str, list[Event]] = {}
-        self._tiles: dict[str, Tile] = {}
-        self._spans: dict[tuple[int, int], Tile] = {}
-
-    def value(self, feature: Feature, current: str | None = None) -> Value:
-        """The value of a feature, without the event that is being decided where it says so.
+        """Check that the layers can answer for the time.
 
         Args:
-            feature: a feature of the view.
+            asked: what is wanted.
+            time_ms: the query time.
+            layout: of the batch layer; None if there is none.
+            batch: fields of the batch layer, those at least that the windows need.
+            stream: all fields of the stream layer.
+
+        Raises:
+            UnsupportedError: the time is before the earliest that the batch layer keeps.
+        """
+        if layout is not None:
+            require_kept(layout, time_ms)
+        self._asked = asked
+        self._time_ms = time_ms
+        self._boundary_ms = BEGINNING_MS if layout is None else layout.boundary_ms
+        plan = asked.plan
+        self._batch = BatchLayer(plan, layout, batch, time_ms) if layout and batch else None
+        self._stream = StreamLayer(plan, stream, time_ms) if stream else None
+
+    def values(self, spans: Sequence[Span], current: str | None = None) -> list[Value]:
+        """The value of each feature, without the event that is being decided where it says so.
+
+        Args:
+            spans: what the windows look at, at the query time.
             current: the dedup key of the event being decided, if any.
         """
-        first_ms, last_ms = self._span(feature)
-        if feature.exclude_current and current is not None:
-            tile = self._without(first_ms, last_ms, current.encode())
-        else:
-            tile = self._tile(first_ms, last_ms)
-        states = tile.states
-        window = feature.window
-        if isinstance(window, Session):
-            states = tiles.session(self.plan, tile, window.gap_ms, last_ms)
-        return self.plan.finalize(states, feature)
+        plan = self._asked.plan
+        values: list[Value] = [None] * len(self._asked.features)
+        dedup = None if current is None else current.encode()
+        for one, span in zip(self._asked.windows, spans, strict=True):
+            pieces = self._pieces(span, dedup if one.left_out else None)
+            session = None
+            if one.gap is not None:
+                chains = chains_of(plan, pieces, one.gap)
+                session = tiles.session(plan, chains, plan.gaps_ms[one.gap], span[1])
+            for place, features in one.partials:
+                state = combined(plan, pieces, place) if session is None else session[place]
+                finalize = plan.partials[place].finalize
+                for at, feature in features:
+                    values[at] = finalize(state, feature)
+        return values
 
-    def _span(self, feature: Feature) -> tuple[int, int]:
-        if isinstance(feature.window, Session):
-            return BEGINNING_MS, self.time_ms - feature.window.delay_ms
-        return feature.window.span(self.time_ms)
+    def _pieces(self, span: Span, left_out: bytes | None) -> list[Piece]:
+        found: list[Piece] = []
+        first_ms, last_ms = span
+        if self._batch is not None and first_ms < self._boundary_ms:
+            end_ms = min(last_ms, self._boundary_ms - 1)
+            found.extend(self._batch.pieces(first_ms, end_ms, left_out))
+        if self._stream is not None and last_ms >= self._boundary_ms:
+            start_ms = max(first_ms, self._boundary_ms)
+            found.extend(self._stream.pieces(start_ms, last_ms, left_out))
+        return found
 
-    def _tile(self, first_ms: int, last_ms: int) -> Tile:
-        """The tile of the known events of a span, from the widest fields that lie inside it."""
-        span = (first_ms, last_ms)
-        if span not in self._spans:
-            self._spans[span] = self._merged(first_ms, last_ms)
-        return self._spans[span]
 
-    def _merged(self, first_ms: int, last_ms: int) -> Tile:
-        tile = tiles.empty_tile(self.plan)
-        if first_ms < self.layout.horizon_ms and BASE in self.fields:
-            tile = self._decoded(BASE)
-        for day in self._days:
-            start_ms = day * DAY_MS
-            if start_ms > last_ms or start_ms + DAY_MS <= first_ms:
-                continue
-            whole = first_ms <= start_ms and start_ms + DAY_MS - 1 <= last_ms
-            if whole and f"d{day}" in self.fields:
-                tile = tiles.merge(self.plan, tile, self._decoded(f"d{day}"))
-            elif f"d{day}" in self.fields:
-                tile = self._hours(tile, day, first_ms, last_ms)
-            elif f"r{day}" in self.fields:
-                tile = self._absorbed(tile, self._raw(f"r{day}"), first_ms, last_ms)
-            if whole and f"s{day}" in self.fields:
-                tile = self._absorbed(tile, self._raw(f"s{day}"), first_ms, last_ms)
-        return tile
+def span_of(window: Window, time_ms: int) -> Span:
+    """First and last event time that a window looks at; a session's begins with its chain."""
+    if isinstance(window, Session):
+        return BEGINNING_MS, time_ms - window.delay_ms
+    return window.span(time_ms)
 
-    def _hours(self, tile: Tile, day: int, first_ms: int, last_ms: int) -> Tile:
-        """The tile, with the hours of a day that lies partly inside the span."""
-        late = self._raw(f"s{day}")
-        for hour in range(day * 24, day * 24 + 24):
-            start_ms, end_ms = hour * HOUR_MS, hour * HOUR_MS + HOUR_MS - 1
-            if f"h{hour}" not in self.fields or start_ms > last_ms or end_ms < first_ms:
-                continue
-            if first_ms <= start_ms and end_ms <= last_ms:
-                tile = tiles.merge(self.plan, tile, self._decoded(f"h{hour}"))
-                tile = self._absorbed(tile, late, start_ms, end_ms)
-            else:
-                tile = self._absorbed(tile, self._raw(f"x{hour}"), first_ms, last_ms)
-        return tile
 
-    def _without(self, first_ms: int, last_ms: int, dedup: bytes) -> Tile:
-        """The tile of a span without one event, which is looked for among the raw events."""
-        last_hour_ms = last_ms - last_ms % HOUR_MS
-        inside = self._tile(first_ms, min(last_ms, last_hour_ms - 1))
-        newest = list(self._events(max(first_ms, last_hour_ms), last_ms))
-        if any(event.dedup == dedup for event in newest):
-            kept = (event for event in newest if event.dedup != dedup)
-            return tiles.merge(self.plan, inside, tiles.fold(self.plan, kept))
-        held_ms = max(first_ms, self.layout.horizon_ms)
-        older = list(self._events(held_ms, last_ms))
-        if not any(event.dedup == dedup for event in older):
-            return self._tile(first_ms, last_ms)
-        base = tiles.empty_tile(self.plan)
-        if first_ms < held_ms:
-            base = self._tile(first_ms, held_ms - 1)
-        kept = (event for event in older if event.dedup != dedup)
-        return tiles.merge(self.plan, base, tiles.fold(self.plan, kept))
+def require_kept(layout: Layout, time_ms: int) -> None:
+    """See that a batch layer answers for a time.
 
-    def _events(self, first_ms: int, last_ms: int) -> Iterable[Event]:
-        """The known raw events of a span."""
-        for day in self._days:
-            if day * DAY_MS > last_ms or (day + 1) * DAY_MS <= first_ms:
-                continue
-            names = [f"r{day}", *(f"x{hour}" for hour in range(day * 24, day * 24 + 24))]
-            for name in names:
-                for event in self._raw(name):
-                    if first_ms <= event.time_ms <= last_ms and event.available_ms <= self.time_ms:
-                        yield event
-
-    def _absorbed(self, tile: Tile, events: Iterable[Event], first_ms: int, last_ms: int) -> Tile:
-        for event in events:
-            if first_ms <= event.time_ms <= last_ms and event.available_ms <= self.time_ms:
-                tile = tiles.absorb(self.plan, tile, event)
-        return tile
-
-    @cached_property
-    def _days(self) -> list[int]:
-        """The days of which there is a field, ascending."""
-        return sorted({int(name[1:]) for name in self.fields if name[0] in "drs"})
-
-    def _decoded(self, name: str) -> Tile:
-        if name not in self._tiles:
-            self._tiles[name] = tiles.decode(self.plan, self.fields[name])
-        return self._tiles[name]
-
-    def _raw(self, name: str) -> list[Event]:
-        if name not in self._blocks:
-            data = self.fields.get(name)
-            self._blocks[name] = [] if data is None else decode_events(data)
-        return self._blocks[name]
+    Raises:
+        UnsupportedError: the time is before the earliest that it keeps.
+    """
+    if time_ms < layout.earliest_ms:
+        message = (
+            f"values as of {_utc(time_ms)} are asked for, "
+            f"the online store can answer from {_utc(layout.earliest_ms)} on"
+        )
+        raise UnsupportedError(
+            message, hint="headrace features history answers for any time in the past"
+        )
 
 
 def _utc(time_ms: int) -> str:

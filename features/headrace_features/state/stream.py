@@ -1,125 +1,165 @@
-"""From the fields that the stream writes for an entity to values at a time.
+"""The stream layer of an entity, read for one time.
 
 While time goes on the stream adds to an entity's state:
 
-    y<n>    the events of minute n (since 1970, UTC)
-    h<n>    the tile of hour n, once the hour has ended
-    d<n>    the tile of day n, once the day has ended
+    r<n>    all events of day n (since 1970, UTC), while they are few
+    x<n>    all events of hour n, of a day with more, while they are few
+    y<n>    all events of minute n, of an hour with more, while they are few
+    z<n>    all events of second n, of a minute with more
+    h<n>    the tile of hour n, if it is divided, once it has ended
+    d<n>    the tile of day n, unless it has a handful of events, once it has ended
     s<n>    events of day n that became known too late to be in the tile of their hour
     l<n>    events of minute n that came when others of their time were no longer held, and that
             are in no other field
 
-Every event is in a block of minutes, y or l. Tiles save reading the blocks that they span.
+Every event is in a block: r, x, y, z or l. A block with content hides the finer ones, and tiles
+of hours, inside its time; what was divided is empty. Tiles save reading the blocks that they span.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 
-from headrace_features.definitions.durations import DAY_MS, HOUR_MS, MINUTE_MS
-from headrace_features.definitions.views import Feature
-from headrace_features.definitions.windows import BEGINNING_MS, Session
+from headrace_features.definitions.durations import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from headrace_features.partials import tiles
 from headrace_features.partials.events import decode_events
-from headrace_features.partials.kinds import Event, Value
+from headrace_features.partials.kinds import EventBlock
 from headrace_features.partials.plan import PartialPlan
-from headrace_features.partials.tiles import Tile
+from headrace_features.state.pieces import Piece, Whole, events_between
 
-_HOURS = DAY_MS // HOUR_MS
-_MINUTES = HOUR_MS // MINUTE_MS
+_WIDTHS_MS = {
+    "r": DAY_MS,
+    "d": DAY_MS,
+    "s": DAY_MS,
+    "x": HOUR_MS,
+    "h": HOUR_MS,
+    "y": MINUTE_MS,
+    "l": MINUTE_MS,
+    "z": SECOND_MS,
+}
 
 
-class StreamState:
-    """What the stream has written for one entity, read for one time.
-
-    An entity without fields has the values of empty windows.
-    """
+class StreamLayer:
+    """What the stream has written for one entity, as it is known at one time."""
 
     def __init__(self, plan: PartialPlan, fields: Mapping[str, bytes], time_ms: int) -> None:
         self.plan = plan
         self.fields = fields
         self.time_ms = time_ms
-        self._read: dict[str, list[Event]] = {}
+        self._read: dict[str, EventBlock] = {}
 
-    def value(self, feature: Feature, current: str | None = None) -> Value:
-        """The value of a feature, without the event that is being decided where it says so.
+    def pieces(self, first_ms: int, last_ms: int, left_out: bytes | None) -> Iterator[Piece]:
+        """What makes up the known events of a span.
 
         Args:
-            feature: a feature of the view.
-            current: the dedup key of the event being decided, if any.
+            first_ms, last_ms: the span, closed on both sides.
+            left_out: the dedup key of an event that doesn't count. It is looked for among the
+                events, so that no tiles are read then.
         """
-        window = feature.window
-        if isinstance(window, Session):
-            first_ms, last_ms = BEGINNING_MS, self.time_ms - window.delay_ms
-        else:
-            first_ms, last_ms = window.span(self.time_ms)
-        left_out = current.encode() if feature.exclude_current and current is not None else None
-        tile = self._tile(first_ms, last_ms, left_out)
-        states = tile.states
-        if isinstance(window, Session):
-            states = tiles.session(self.plan, tile, window.gap_ms, last_ms)
-        return self.plan.finalize(states, feature)
-
-    def _tile(self, first_ms: int, last_ms: int, left_out: bytes | None) -> Tile:
-        tile = tiles.empty_tile(self.plan)
-        for day, hours in self._blocks.items():
+        for day, names in self._days.items():
             start_ms, end_ms = day * DAY_MS, (day + 1) * DAY_MS - 1
             if end_ms < first_ms or last_ms < start_ms:
                 continue
-            names = [name for blocks in hours.values() for name in blocks]
-            if (
-                first_ms <= start_ms
-                and end_ms <= last_ms
-                and self._spans(f"d{day}", names, left_out)
-            ):
-                tile = self._merged(tile, f"d{day}", names)
+            span = max(first_ms, start_ms), min(last_ms, end_ms)
+            whole = span == (start_ms, end_ms) and left_out is None
+            if whole and f"d{day}" in names:
+                yield from self._tile(f"d{day}", span)
+            elif f"r{day}" in names:
+                yield from self._events([f"r{day}"], span, left_out)
+            else:
+                yield from self._hours(names, span, left_out)
+            yield from self._alone(names, span, left_out)
+
+    def _hours(
+        self, names: Iterable[str], span: tuple[int, int], left_out: bytes | None
+    ) -> Iterator[Piece]:
+        """The pieces of a part of one day."""
+        hours: dict[int, list[str]] = {}
+        for name in names:
+            if name[0] in "hxyz":
+                hours.setdefault(_start_ms(name) // HOUR_MS, []).append(name)
+        for hour, inside in hours.items():
+            start_ms, end_ms = hour * HOUR_MS, (hour + 1) * HOUR_MS - 1
+            if end_ms < span[0] or span[1] < start_ms:
                 continue
-            for hour, blocks in hours.items():
-                start_ms, end_ms = hour * HOUR_MS, (hour + 1) * HOUR_MS - 1
-                whole = first_ms <= start_ms and end_ms <= last_ms
-                if whole and self._spans(f"h{hour}", blocks, left_out):
-                    tile = self._merged(tile, f"h{hour}", blocks)
-                else:
-                    events = (e for e in self._events(blocks) if e.dedup != left_out)
-                    tile = self._absorbed(tile, events, first_ms, last_ms)
-        return tile
+            part = max(span[0], start_ms), min(span[1], end_ms)
+            if f"x{hour}" in inside:
+                yield from self._events([f"x{hour}"], part, left_out)
+            elif part == (start_ms, end_ms) and left_out is None and f"h{hour}" in inside:
+                yield from self._tile(f"h{hour}", part)
+            else:
+                yield from self._events(_finest(inside), part, left_out)
 
-    def _spans(self, name: str, blocks: list[str], left_out: bytes | None) -> bool:
-        """Whether a tile can be taken for its blocks: it is there, and none of it is left out."""
-        if name not in self.fields:
-            return False
-        return left_out is None or all(e.dedup != left_out for e in self._events(blocks))
+    def _tile(self, name: str, span: tuple[int, int]) -> Iterator[Piece]:
+        """A tile and the events that stand beside it."""
+        yield Whole(tiles.decode(self.plan, self.fields[name]))
+        late = f"s{span[0] // DAY_MS}"
+        if self.fields.get(late):
+            yield from self._events([late], span, None)
 
-    def _merged(self, tile: Tile, name: str, blocks: list[str]) -> Tile:
-        """The tile with another one and the events that stand beside that."""
-        tile = tiles.merge(self.plan, tile, tiles.decode(self.plan, self.fields[name]))
-        width_ms = DAY_MS if name[0] == "d" else HOUR_MS
-        start_ms = int(name[1:]) * width_ms
-        alone = self._events(block for block in blocks if block[0] == "l")
-        late = self._decoded(f"s{start_ms // DAY_MS}")
-        return self._absorbed(tile, (*late, *alone), start_ms, start_ms + width_ms - 1)
+    def _alone(
+        self, names: Iterable[str], span: tuple[int, int], left_out: bytes | None
+    ) -> Iterator[Piece]:
+        """Events in no other field.
 
-    def _absorbed(self, tile: Tile, events: Iterable[Event], first_ms: int, last_ms: int) -> Tile:
-        for event in events:
-            if first_ms <= event.time_ms <= last_ms and event.available_ms <= self.time_ms:
-                tile = tiles.absorb(self.plan, tile, event)
-        return tile
+        After a failure the stream may take for late what it took in time before: such an event
+        stands in another block of its minute as well, and counts once.
+        """
+        for name in names:
+            if name[0] != "l":
+                continue
+            minute = _start_ms(name)
+            elsewhere = {
+                dedup
+                for other in names
+                if other[0] in "rxyz"
+                and _start_ms(other) <= minute + MINUTE_MS - 1
+                and minute < _start_ms(other) + _WIDTHS_MS[other[0]]
+                for dedup in self._block(other).dedups
+            }
+            block = self._block(name)
+            places = [at for at, dedup in enumerate(block.dedups) if dedup not in elsewhere]
+            yield from events_between(block.chosen(places), *span, self.time_ms, left_out)
+
+    def _events(
+        self, names: Iterable[str], span: tuple[int, int], left_out: bytes | None
+    ) -> Iterator[Piece]:
+        for name in names:
+            start_ms = _start_ms(name)
+            if start_ms <= span[1] and span[0] < start_ms + _WIDTHS_MS[name[0]]:
+                yield from events_between(self._block(name), *span, self.time_ms, left_out)
 
     @cached_property
-    def _blocks(self) -> Mapping[int, Mapping[int, list[str]]]:
-        """For each day and each hour in it the names of its blocks, ascending."""
-        days: dict[int, dict[int, list[str]]] = {}
-        for minute, name in sorted((int(f[1:]), f) for f in self.fields if f[0] in "yl"):
-            hours = days.setdefault(minute // _MINUTES // _HOURS, {})
-            hours.setdefault(minute // _MINUTES, []).append(name)
+    def _days(self) -> Mapping[int, list[str]]:
+        """For each day the names of its fields that have content."""
+        days: dict[int, list[str]] = {}
+        for name, content in self.fields.items():
+            if content:
+                days.setdefault(_start_ms(name) // DAY_MS, []).append(name)
         return days
 
-    def _events(self, names: Iterable[str]) -> list[Event]:
-        return [event for name in names for event in self._decoded(name)]
-
-    def _decoded(self, name: str) -> list[Event]:
+    def _block(self, name: str) -> EventBlock:
         if name not in self._read:
-            data = self.fields.get(name)
-            self._read[name] = [] if data is None else decode_events(data)
+            self._read[name] = decode_events(self.fields[name])
         return self._read[name]
+
+
+def end_ms(name: str) -> int:
+    """The time before which all events of a field are."""
+    return _start_ms(name) + _WIDTHS_MS[name[0]]
+
+
+def _start_ms(name: str) -> int:
+    return int(name[1:]) * _WIDTHS_MS[name[0]]
+
+
+def _finest(names: Iterable[str]) -> list[str]:
+    """The blocks of minutes, and those of seconds in minutes that have none."""
+    minutes = {name for name in names if name[0] == "y"}
+    seconds = (
+        name
+        for name in names
+        if name[0] == "z" and f"y{_start_ms(name) // MINUTE_MS}" not in minutes
+    )
+    return [*minutes, *seconds]

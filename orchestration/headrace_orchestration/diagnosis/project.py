@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
 import tempfile
 from datetime import UTC, datetime
 from importlib.metadata import entry_points
@@ -15,6 +14,7 @@ from headrace_features.feast_plugin.changes import ChangeKind, changes
 from headrace_features.feast_plugin.registry_file import registered_views
 from headrace_features.online.serving import view_key
 from headrace_features.online.sqlite_store import SqliteStateStore
+from headrace_features.online.store import NO_LAYERS
 from headrace_features.project import load_project
 from headrace_orchestration.diagnosis.checks import Check, Status, failed
 from headrace_schemas.errors import ConfigurationError, HeadraceError
@@ -99,16 +99,11 @@ def _online_store(settings: Settings, project: Project | None) -> Check:
     store = SqliteStateStore(path)
     try:
         # Opens it even where there is no view to look for.
-        store.read("", ())
-        boundaries = {
-            view.name: store.read(view_key(view), ())[0]
-            for view in (project.views.values() if project else ())
-        }
+        keys = {view.name: view_key(view) for view in (project.views.values() if project else ())}
+        layers = store.read(dict.fromkeys(keys.values(), NO_LAYERS), ()).layers
+        boundaries = {name: layers[key].batch for name, key in keys.items()}
     except HeadraceError as error:
         return failed(name, error)
-    except sqlite3.DatabaseError as error:
-        advice = "it can be rebuilt: delete it and run headrace materialize"
-        return Check(name, Status.PROBLEM, f"{path} can't be read: {error}", advice)
     held = [
         f"{view} before {_day(generation.boundary_ms)}"
         for view, generation in boundaries.items()

@@ -11,7 +11,7 @@ from headrace_features import Mean, Sliding, StdDev, Sum, Variance, oracle
 from headrace_features.kernel.compute import compute
 from headrace_features.oracle import Row, SpineRow
 from headrace_features.partials import tiles
-from headrace_features.partials.events import events_of
+from headrace_features.partials.events import block_of
 from headrace_features.partials.plan import plan_of
 from headrace_schemas.errors import BadRecordError
 from headrace_schemas.reasons import Reason
@@ -39,9 +39,8 @@ def by_partials(aggregate: Any, events: Sequence[Row], time_ms: int) -> Any:
     plan = plan_of(view)
     first_ms, last_ms = view.features[0].window.span(time_ms)  # type: ignore[union-attr] # no session
     inside = [e for e in events if first_ms <= time_of(e) <= last_ms]
-    tile = tiles.empty_tile(plan)
-    for event in events_of(view, plan, as_table(view, inside)):
-        tile = tiles.merge(plan, tile, tiles.tile_of(plan, event))
+    singles = [tiles.fold(plan, block_of(view, plan, as_table(view, [e]))) for e in inside]
+    tile = tiles.merge(plan, singles)
     stored = tiles.decode(plan, tiles.encode(plan, tile))
     return plan.finalize(stored.states, view.features[0])
 

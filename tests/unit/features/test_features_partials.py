@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial, reduce
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -16,33 +16,35 @@ from headrace_features.definitions.views import Feature, FeatureView
 from headrace_features.oracle import Row, SpineRow
 from headrace_features.partials import tiles
 from headrace_features.partials.encoding import ENCODING_VERSION
-from headrace_features.partials.events import decode_events, encode_events, events_of
-from headrace_features.partials.kinds import Event, Value
+from headrace_features.partials.events import block_of, decode_events, encode_events, in_order
+from headrace_features.partials.kinds import EventBlock, Value
 from headrace_features.partials.plan import PartialPlan, plan_of
 from headrace_features.partials.tiles import Tile
 from headrace_schemas.columns import INT64_MAX
 from headrace_schemas.errors import BadRecordError, UnsupportedError
 from headrace_schemas.reasons import Reason
-from histories import PROMPT, as_table, bits, histories, reading, time_of, view_of, view_with
+from histories import LATE, PROMPT, as_table, bits, histories, reading, time_of, view_of, view_with
 
 WINDOWS = (Unbounded(), Session("3ms"), Session("9ms"), Session("40ms"))
 VIEW = view_of(PROMPT, WINDOWS)
 PLAN = plan_of(VIEW)
+NO_EVENTS = EventBlock([], [], None, [[] for _ in PLAN.columns])
+NOTHING = tiles.fold(PLAN, NO_EVENTS)
 
 
-def of_one_sensor(history: list[Row]) -> list[Event]:
-    rows = [row for row in history if row["sensor"] == "a"]
-    return list(events_of(VIEW, PLAN, as_table(VIEW, rows)))
+def block(view: FeatureView, rows: list[Row]) -> EventBlock:
+    return in_order(block_of(view, plan_of(view), as_table(view, rows)))
 
 
-def split(data: st.DataObject, events: list[Event]) -> list[list[Event]]:
-    """The events in a random order and in random, perhaps empty, parts."""
-    shuffled = data.draw(st.permutations(events))
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(events)), max_size=6)))
-    return [
-        list(shuffled[start:end])
-        for start, end in zip([0, *cuts], [*cuts, len(events)], strict=True)
-    ]
+def of_one_sensor(history: list[Row]) -> EventBlock:
+    return block(VIEW, [row for row in history if row["sensor"] == "a"])
+
+
+def split(data: st.DataObject, events: EventBlock) -> list[EventBlock]:
+    """The events in random, perhaps empty, parts that lie across one another in time."""
+    places = range(len(events.times))
+    parts = data.draw(st.lists(st.integers(0, 6), min_size=len(places), max_size=len(places)))
+    return [events.chosen([at for at in places if parts[at] == number]) for number in range(7)]
 
 
 def folded(data: st.DataObject, parts: list[Tile]) -> Tile:
@@ -50,7 +52,7 @@ def folded(data: st.DataObject, parts: list[Tile]) -> Tile:
     while len(parts) > 1:
         left = parts.pop(data.draw(st.integers(0, len(parts) - 1)))
         right = parts.pop(data.draw(st.integers(0, len(parts) - 1)))
-        parts.append(tiles.merge(PLAN, left, right))
+        parts.append(tiles.merge(PLAN, [left, right]))
     return parts[0]
 
 
@@ -60,9 +62,14 @@ def values(tile: Tile, time_ms: int) -> dict[str, Any]:
     for feature in VIEW.features:
         states = tile.states
         if isinstance(feature.window, Session):
-            states = tiles.session(PLAN, tile, feature.window.gap_ms, time_ms)
+            states = newest_session(PLAN, tile, feature.window.gap_ms, time_ms)
         found[feature.name] = outcome(PLAN, states, feature)
     return found
+
+
+def newest_session(plan: PartialPlan, tile: Tile, gap_ms: int, time_ms: int) -> Any:
+    chains = tile.chains[plan.gaps_ms.index(gap_ms)]
+    return tiles.session(plan, chains, gap_ms, time_ms)
 
 
 def outcome(plan: PartialPlan, states: Any, feature: Feature) -> Any:
@@ -100,7 +107,7 @@ def test_any_division_into_tiles_gives_the_oracle_s_values(data: st.DataObject) 
     history = data.draw(histories())
     events = of_one_sensor(history)
     tile = folded(data, [tiles.fold(PLAN, part) for part in split(data, events)])
-    newest_ms = max((event.time_ms for event in events), default=0)
+    newest_ms = max(events.times, default=0)
     time_ms = newest_ms + data.draw(st.sampled_from([0, 1, 3, 4, 9, 10, 40, 41]))
     assert values(tile, time_ms) == expected(VIEW, history, time_ms)
 
@@ -112,14 +119,13 @@ def test_merging_is_associative_and_commutative_and_nothing_is_its_neutral(
 ) -> None:
     events = of_one_sensor(data.draw(histories()))
     a, b, c = (
-        tiles.fold(PLAN, [event for event in events if int(event.dedup, 10) % 3 == third])
+        tiles.fold(PLAN, events.chosen(list(range(third, len(events.times), 3))))
         for third in range(3)
     )
-    assert tiles.merge(PLAN, a, b) == tiles.merge(PLAN, b, a)
-    left = tiles.merge(PLAN, tiles.merge(PLAN, a, b), c)
-    assert left == tiles.merge(PLAN, a, tiles.merge(PLAN, b, c))
-    nothing = tiles.empty_tile(PLAN)
-    assert tiles.merge(PLAN, nothing, a) == tiles.merge(PLAN, a, nothing) == a
+    assert tiles.merge(PLAN, [a, b]) == tiles.merge(PLAN, [b, a])
+    left = tiles.merge(PLAN, [tiles.merge(PLAN, [a, b]), c])
+    assert left == tiles.merge(PLAN, [a, tiles.merge(PLAN, [b, c])]) == tiles.merge(PLAN, [c, a, b])
+    assert tiles.merge(PLAN, [NOTHING, a]) == tiles.merge(PLAN, [a, NOTHING]) == a
 
 
 @given(history=histories())
@@ -139,12 +145,40 @@ def test_raw_events_are_read_back_as_they_were_written(history: list[Row]) -> No
     assert decode_events(encode_events(events)) == events
 
 
+@given(history=histories())
+@settings(deadline=None, max_examples=40)
+def test_when_events_became_known_is_read_back(history: list[Row]) -> None:
+    view = view_with(Count(), Sum("amount"), source=LATE)
+    events = block(view, history)
+    found = decode_events(encode_events(events))
+    assert (found.availables or found.times) == events.availables
+    assert found.times == events.times
+
+
+@given(history=histories(), data=st.data())
+@settings(deadline=None, max_examples=60)
+def test_any_range_of_a_row_of_tiles_is_what_its_tiles_are_together(
+    history: list[Row], data: st.DataObject
+) -> None:
+    parts = [tiles.fold(PLAN, part) for part in split(data, of_one_sensor(history))]
+    row = tiles.decode_row(tiles.encode_row(PLAN, [2, 3, 5, 6, 7, 8, 13], parts))
+    first, last = sorted(data.draw(st.tuples(st.integers(0, 15), st.integers(0, 15))))
+    start, stop = row.range(first, last)
+    assert [*row.indexes[start:stop]] == [i for i in (2, 3, 5, 6, 7, 8, 13) if first <= i <= last]
+    whole = tiles.merge(PLAN, [NOTHING, *parts[start:stop]])
+    for place, partial_ in enumerate(PLAN.partials):
+        assert partial_.decode_range(row.partials[place], start, stop) == whole.states[place]
+    for place, gap_ms in enumerate(PLAN.gaps_ms):
+        chains = (chain for at in range(start, stop) for chain in row.chains_at(PLAN, at)[place])
+        assert tiles.joined(PLAN, gap_ms, chains) == whole.chains[place]
+
+
 @pytest.mark.parametrize("version", [0, ENCODING_VERSION + 1])
 @pytest.mark.parametrize(
     ("encoded", "decode"),
     [
-        (tiles.encode(PLAN, tiles.empty_tile(PLAN)), partial(tiles.decode, PLAN)),
-        (encode_events([]), decode_events),
+        (tiles.encode(PLAN, NOTHING), partial(tiles.decode, PLAN)),
+        (encode_events(NO_EVENTS), decode_events),
     ],
     ids=["tile", "raw events"],
 )
@@ -153,7 +187,7 @@ def test_state_of_another_version_is_refused_with_what_to_do(
 ) -> None:
     _, content = msgspec.msgpack.decode(encoded)
     with pytest.raises(
-        UnsupportedError, match=rf"version {version}, .* reads 1 .*headrace materialize"
+        UnsupportedError, match=rf"version {version}, .* reads 2 .*headrace online rebuild"
     ):
         decode(msgspec.msgpack.encode([version, content]))
 
@@ -164,10 +198,7 @@ def test_state_of_another_version_is_refused_with_what_to_do(
 def test_exact_sums_of_any_size_are_read_back(total: int) -> None:
     view = view_with(Sum("amount"), Variance("amount"), Sum("price"), Variance("price"))
     plan = plan_of(view)
-    states = tuple(
-        state._replace(n=3, total=total, squares=total**2)
-        for state in tiles.empty_tile(plan).states
-    )
+    states = tuple(state._replace(n=3, total=total, squares=total**2) for state in plan.empty)
     tile = Tile(states, ())
     assert tiles.decode(plan, tiles.encode(plan, tile)) == tile
 
@@ -176,11 +207,11 @@ def test_a_session_of_events_that_a_late_one_joins_is_one_chain() -> None:
     view = view_with(Count(windows=[Session("5ms")]))
     plan = plan_of(view)
     rows = [reading("e1", 0), reading("e3", 10), reading("e2", 5), reading("e4", 100)]
-    steps = list(events_of(view, plan, as_table(view, rows)))
-    tile = tiles.empty_tile(plan)
+    tile = tiles.fold(plan, block(view, []))
     seen = []
-    for event in steps:
-        tile = tiles.absorb(plan, tile, event)
+    for row in rows:
+        one = tiles.fold(plan, block(view, [row]))
+        tile = tiles.merge(plan, [tile, one])
         seen.append([(c.start_ms, c.last_ms, c.states) for c in tile.chains[0]])
     assert seen == [
         [(0, 0, (1,))],
@@ -197,9 +228,9 @@ def test_chains_inside_one_another_are_joined_with_the_longer_end() -> None:
 
     def chain(*times_ms: int) -> Tile:
         rows = [reading(f"e{time_ms}", time_ms) for time_ms in times_ms]
-        return tiles.fold(plan, events_of(view, plan, as_table(view, rows)))
+        return tiles.fold(plan, block(view, rows))
 
-    joined = tiles.merge(plan, chain(0, 10, 20, 30), chain(11, 12))
+    joined = tiles.merge(plan, [chain(0, 10, 20, 30), chain(11, 12)])
     assert [(c.start_ms, c.last_ms, c.states) for c in joined.chains[0]] == [(0, 30, (6,))]
 
 
@@ -222,10 +253,10 @@ def test_each_session_gap_has_its_own_chains() -> None:
     view = view_with(Count(windows=[Session("20ms"), Session("5ms")]))
     plan = plan_of(view)
     rows = [reading(f"e{at}", at) for at in (0, 4, 20, 24)]
-    tile = tiles.fold(plan, events_of(view, plan, as_table(view, rows)))
-    assert [tiles.session(plan, tile, gap_ms, 24) for gap_ms in (5, 20)] == [(2,), (4,)]
-    assert [tiles.session(plan, tile, gap_ms, 30) for gap_ms in (5, 20)] == [(0,), (4,)]
-    assert [tiles.session(plan, tile, gap_ms, 45) for gap_ms in (5, 20)] == [(0,), (0,)]
+    tile = tiles.fold(plan, block(view, rows))
+    assert [newest_session(plan, tile, gap_ms, 24) for gap_ms in (5, 20)] == [(2,), (4,)]
+    assert [newest_session(plan, tile, gap_ms, 30) for gap_ms in (5, 20)] == [(0,), (4,)]
+    assert [newest_session(plan, tile, gap_ms, 45) for gap_ms in (5, 20)] == [(0,), (0,)]
 
 
 def test_a_partial_that_leaves_int64_in_between_is_right_in_the_end() -> None:
@@ -234,15 +265,12 @@ def test_a_partial_that_leaves_int64_in_between_is_right_in_the_end() -> None:
     rows = [reading(f"e{n}", n, amount=INT64_MAX) for n in range(3)]
     rows += [reading(f"f{n}", n, amount=-INT64_MAX) for n in range(3)]
     assert time_of(rows[-1]) == 2
-    events = list(events_of(view, plan, as_table(view, rows)))
-    halves = [tiles.fold(plan, events[:3]), tiles.fold(plan, events[3:])]
+    halves = [tiles.fold(plan, block(view, half)) for half in (rows[:3], rows[3:])]
     with pytest.raises(BadRecordError) as caught:
         plan.finalize(halves[0].states, view.features[0])
     assert caught.value.reason is Reason.INTEGER_OVERFLOW
     stored = [tiles.decode(plan, tiles.encode(plan, half)) for half in halves]
-    total: Value = plan.finalize(
-        reduce(lambda a, b: tiles.merge(plan, a, b), stored).states, view.features[0]
-    )
+    total: Value = plan.finalize(tiles.merge(plan, stored).states, view.features[0])
     assert total == 0
 
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace_features import ApproxDistinct
-from headrace_features.partials.kinds import Event, Sketch, ThetaPartial
+from headrace_features.partials.kinds import EventBlock, Sketch, ThetaPartial
 from headrace_features.partials.plan import plan_of
 from headrace_features.sketches.quantiles import bucket_middle, bucket_of, buckets_of, rank_of
 from headrace_features.sketches.theta import LG_K, K, estimate_of, hash_of, item_of
@@ -40,14 +40,12 @@ def estimated(values: list[str | int]) -> float:
 
 
 def sketch_of(values: list[str | int]) -> Sketch:
-    """Values taken in one by one, in small parts that are merged."""
+    """Values taken in in small parts that are merged."""
     if len(values) > 100:
         half = len(values) // 3
-        return PARTIAL.merge(sketch_of(values[:half]), sketch_of(values[half:]))
-    state = PARTIAL.empty
-    for value in values:
-        state = PARTIAL.absorb(state, Event(0, b"", 0, (value,)))
-    return state
+        return PARTIAL.combine([sketch_of(values[:half]), sketch_of(values[half:])])
+    block = EventBlock([0] * len(values), [b""] * len(values), None, [[None, *values, *values]])
+    return PARTIAL.fold(block, 1, len(values) + 1)
 
 
 @pytest.mark.parametrize("count", [0, 1, 17, K - 1, K, K + 1, 2 * K - 1, 3 * K])
@@ -61,9 +59,9 @@ def test_a_theta_sketch_equals_the_library_s_in_any_order_and_split(count: int) 
     assert whole == sketch_of(values)
     for at in (0, 1, count // 3, count):
         left, right = sketch_of(shuffled[:at]), sketch_of(shuffled[at:])
-        assert PARTIAL.merge(left, right) == PARTIAL.merge(right, left) == whole
+        assert PARTIAL.combine([left, right]) == PARTIAL.combine([right, left]) == whole
         # Values on both sides count once.
-        assert PARTIAL.merge(whole, left) == whole
+        assert PARTIAL.combine([whole, left]) == whole
 
 
 def test_a_full_sketch_takes_values_in_one_by_one_as_it_merges_them() -> None:
@@ -71,7 +69,7 @@ def test_a_full_sketch_takes_values_in_one_by_one_as_it_merges_them() -> None:
     state = sketch_of(values[:K])
     ordered = sorted(map(hash_of, values[:K]))
     for value in values[K:]:
-        state = PARTIAL.absorb(state, Event(0, b"", 0, (value,)))
+        state = PARTIAL.combine([state, sketch_of([value])])
         insort(ordered, hash_of(value))
         assert state == Sketch(ordered[K], frozenset(ordered[:K]))
     assert state == sketch_of(values)

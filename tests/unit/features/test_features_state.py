@@ -22,14 +22,15 @@ from headrace_features.definitions.durations import DAY_MS, HOUR_MS
 from headrace_features.definitions.views import FeatureView
 from headrace_features.fraud.definitions import card_activity
 from headrace_features.oracle import Row, SpineRow
-from headrace_features.partials.events import events_of
+from headrace_features.partials.events import block_of, in_order
 from headrace_features.partials.plan import plan_of
+from headrace_features.partials.tiles import decode_row
 from headrace_features.state import build as build_module
 from headrace_features.state.build import build
 from headrace_features.state.layout import layout_of
-from headrace_features.state.read import EntityState
+from headrace_features.state.read import Asked, EntityState
 from headrace_schemas.errors import UnsupportedError
-from histories import LATE, PROMPT, as_table, bits, reading, time_of, view_of, view_with
+from histories import LATE, PROMPT, as_table, bits, reading, view_of, view_with
 
 BOUNDARY_MS = 40 * DAY_MS
 #: The earliest time that a layer with that boundary answers for.
@@ -37,20 +38,24 @@ EARLIEST_MS = 33 * DAY_MS
 MINUTE_MS = 60_000
 
 
-def fields_of(view: FeatureView, events: Sequence[Row], sparse: int = 32) -> dict[str, bytes]:
+def fields_of(
+    view: FeatureView, events: Sequence[Row], sparse: int = 32, entity: int = 0
+) -> dict[str, bytes]:
     """The state of sensor "a" after some events."""
-    plan, ordered = plan_of(view), sorted(events, key=time_of)
-    table = as_table(view, ordered)
-    with mock.patch.object(build_module, "SPARSE_EVENTS", sparse):
-        return dict(build(plan, layout_of(view, BOUNDARY_MS), events_of(view, plan, table)))
+    plan = plan_of(view)
+    block = in_order(block_of(view, plan, as_table(view, events)))
+    with mock.patch.multiple(build_module, SPARSE_DAY=sparse, SPARSE_ENTITY=entity):
+        return dict(build(plan, layout_of(view, BOUNDARY_MS), block))
 
 
 def read(
     view: FeatureView, fields: dict[str, bytes], time_ms: int, current: str | None = None
 ) -> dict[str, object]:
     """All features of a state as of a time."""
-    state = EntityState(plan_of(view), layout_of(view, BOUNDARY_MS), fields, time_ms)
-    return {feature.name: bits(state.value(feature, current)) for feature in view.features}
+    asked = Asked.of(view, view.feature_names)
+    state = EntityState(asked, time_ms, layout_of(view, BOUNDARY_MS), fields)
+    values = state.values(asked.spans(time_ms), current)
+    return dict(zip(view.feature_names, map(bits, values), strict=True))
 
 
 def expected(
@@ -137,13 +142,16 @@ def test_a_dense_day_and_a_sparse_day_give_the_same_values(source: EventSource) 
         for number in range(50)
     ]
     dense, sparse = fields_of(view, events, sparse=0), fields_of(view, events, sparse=1_000)
-    assert {name[0] for name in sparse} == {"b", "r"}
-    assert {name[0] for name in dense} == {"b", "d", "h", "x", *("s" if source is LATE else "")}
+    few = fields_of(view, events, entity=1_000)
+    assert set(few) == {"base", "all"}
+    late = {"s"} if source is LATE else set()
+    assert {name.rstrip("0123456789") for name in sparse} == {"base", "days", "r", *late}
+    assert {name.rstrip("0123456789") for name in dense} == {"base", "days", "h", "x", *late}
     for hours in range(0, 80, 9):
         time_ms = 38 * DAY_MS + hours * HOUR_MS + 13
         current = f"e{hours % 50:02}"
         found = read(view, dense, time_ms, current)
-        assert found == read(view, sparse, time_ms, current)
+        assert found == read(view, sparse, time_ms, current) == read(view, few, time_ms, current)
         if hours % 27 == 0:
             assert found == expected(view, events, time_ms, current)
 
@@ -179,10 +187,18 @@ def test_an_entity_without_state_has_the_values_of_empty_windows() -> None:
 
 def test_a_day_with_few_events_is_one_field_and_old_days_are_none() -> None:
     events = [reading(f"e{day}", day * DAY_MS) for day in range(40)]
+    days = [f"r{day}" for day in range(31, 40)]
     bounded = view_with(Count(windows=[Sliding("2d")]))
-    assert sorted(fields_of(bounded, events)) == [f"r{day}" for day in range(31, 40)]
+    assert sorted(fields_of(bounded, events)) == ["days", *days]
     unbounded = view_with(Count(windows=[Sliding("2d"), Unbounded()]))
-    assert sorted(fields_of(unbounded, events)) == ["base", *[f"r{day}" for day in range(31, 40)]]
+    assert sorted(fields_of(unbounded, events)) == ["base", "days", *days]
+
+
+def test_an_entity_with_few_events_is_one_field() -> None:
+    view = view_with(Count(windows=[Sliding("2d")]))
+    events = [reading(f"e{n}", BOUNDARY_MS - n) for n in range(1, 130)]
+    assert set(fields_of(view, events[:128], entity=128)) == {"all"}
+    assert "all" not in fields_of(view, events, entity=128)
 
 
 def test_raw_events_are_kept_only_where_a_window_can_have_an_edge() -> None:
@@ -192,7 +208,7 @@ def test_raw_events_are_kept_only_where_a_window_can_have_an_edge() -> None:
     # Old edges are whole days; only what may be the newest edge needs its events.
     raw_days = {int(name[1:]) // 24 for name in fields if name[0] == "x"}
     assert raw_days == set(range(33, 39))
-    assert {int(name[1:]) for name in fields if name[0] == "d"} == set(range(13, 39))
+    assert list(decode_row(fields["days"]).indexes) == list(range(13, 39))
 
 
 def test_the_layout_keeps_what_the_longest_window_needs_a_week_before_the_boundary() -> None:

@@ -1,0 +1,377 @@
+"""Entity state in Redis, one node or a cluster: the online store for production.
+
+Under a prefix, which is the project's:
+
+    <prefix>:<view>             hash: the batch layers of a view version, and the stream layer's span
+    <prefix>:progress           hash: how far the stream layer has come, by partition
+    <prefix>:{<entity>}:<view>:b<generation>    hash: fields of a batch layer
+    <prefix>:{<entity>}:<view>:s                hash: fields of the stream layer
+
+All of an entity is in one slot of a cluster. A field of the stream layer begins with its version.
+Scripts make each step that looks before it writes, so that no two writers get between.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from redis.exceptions import NoScriptError
+
+from headrace_features.online.store import (
+    ALWAYS_MS,
+    NEVER_MS,
+    Change,
+    Found,
+    Generation,
+    Layers,
+    Progress,
+    Reading,
+    Row,
+    StreamSpan,
+    Wanted,
+    Written,
+    newest,
+    newest_times,
+    overtaken,
+    require_no_later,
+)
+from headrace_features.state.stream import end_ms
+
+if TYPE_CHECKING:
+    from headrace_features.online.redis_connection import RedisConnection
+
+_T = TypeVar("_T")
+_VERSION = struct.Struct(">IQ")
+_SPAN_FIELDS = ("current", "epoch", "since_ms", "event_time_ms", "written_ms")
+#: Commands in one round trip of a writer.
+_AT_ONCE = 1_000
+
+_PUBLISH = """
+if redis.call('HGET', KEYS[1], 'building') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'current', ARGV[2])
+redis.call('HDEL', KEYS[1], 'building')
+return 1
+"""
+# Content has its epoch and sequence before it, as numbers that doubles hold.
+_APPLY = """
+local refused = 0
+for at = 1, #ARGV, 2 do
+    local held = redis.call('HGET', KEYS[1], ARGV[at])
+    local older = false
+    if held then
+        local epoch, sequence = struct.unpack('>I4I8', held)
+        local new_epoch, new_sequence = struct.unpack('>I4I8', ARGV[at + 1])
+        older = new_epoch < epoch or (new_epoch == epoch and new_sequence < sequence)
+    end
+    if older then
+        refused = refused + 1
+    else
+        redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 1])
+    end
+end
+return refused
+"""
+_TOUCH = """
+for at = 1, #ARGV, 2 do
+    local held = redis.call('HGET', KEYS[1], ARGV[at])
+    if not held or tonumber(held) < tonumber(ARGV[at + 1]) then
+        redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 1])
+    end
+end
+"""
+_COVERS = """
+local held = redis.call('HGET', KEYS[1], 'epoch')
+if not held or tonumber(held) < tonumber(ARGV[1]) then
+    redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'since_ms', ARGV[2])
+end
+"""
+_ADVANCE = """
+local held = redis.call('HGET', KEYS[1], ARGV[1])
+local offset = held and string.match(held, '^%-?%d+') or '-1'
+if offset == ARGV[2] then redis.call('HSET', KEYS[1], ARGV[1], ARGV[3]) end
+return offset
+"""
+
+
+class RedisStateStore:
+    """The state of entities in Redis; safe for threads, processes and forks."""
+
+    def __init__(self, connection: RedisConnection, prefix: str) -> None:
+        """Name where Redis is and what the keys begin with; nothing is sent yet."""
+        self.connection = connection
+        self._keys = Keys(prefix)
+
+    def read(self, known: Mapping[str, Layers], wanted: Sequence[Wanted]) -> Reading:
+        """The layers of some views and the fields of some entities, in one round trip."""
+        with self.connection.commands() as client:
+            pipe = client.pipeline(transaction=False)
+            for command in self._keys.reading(known, wanted):
+                pipe.execute_command(*command)
+            return self._keys.read(known, wanted, pipe.execute())
+
+    def begin(self, view: str, boundary_ms: int) -> Generation:
+        """Start a generation of a view's batch layer; one that was being built is given up.
+
+        Raises:
+            ConfigurationError: readers have a generation with a later boundary already.
+        """
+        require_no_later(self._current(view), view, boundary_ms, self._anew)
+        with self.connection.commands() as client:
+            number = int(client.incr(self._keys.generations))
+            client.hset(self._keys.view(view), "building", number)
+        return Generation(number, view, boundary_ms)
+
+    def write(self, generation: Generation, rows: Iterable[Row]) -> int:
+        """Add fields to a generation; returns how many.
+
+        Raises:
+            RetryableError: another writer has begun a generation of the same view since.
+        """
+        entities: dict[bytes, list[str | bytes]] = {}
+        count = 0
+        for row in rows:
+            entities.setdefault(row.entity, []).extend((row.field, row.content))
+            count += 1
+        with self.connection.commands() as client:
+            # One that is overtaken after this writes what nobody reads, and publishes nothing.
+            building = client.hget(self._keys.view(generation.view), "building")
+            if building is None or int(building) != generation.id:
+                raise overtaken(generation.view)
+            for some in _batched(entities.items(), _AT_ONCE):
+                pipe = client.pipeline(transaction=False)
+                for entity, fields in some:
+                    key = self._keys.batch(entity, generation.view, generation.id)
+                    pipe.execute_command("HSET", key, *fields)
+                pipe.execute()
+        return count
+
+    def publish(self, generation: Generation, now_ms: int) -> None:
+        """Let readers see a generation instead of the one before it, in one step.
+
+        Raises:
+            RetryableError: another writer has begun a generation of the same view since.
+            ConfigurationError: readers have one with a later boundary by now.
+        """
+        view = generation.view
+        current = self._current(view)
+        require_no_later(current, view, generation.boundary_ms, self._anew)
+        pointer = f"{generation.id}:{generation.boundary_ms}:{now_ms}"
+        key = self._keys.view(view)
+        (done,) = self._run([(_PUBLISH, key, (generation.id, pointer))])
+        if not done:
+            raise overtaken(view)
+        self._sweep(view, generation if current is None else current)
+
+    def apply(
+        self,
+        changes: Sequence[Change],
+        progress: Mapping[int, Progress],
+        held: Mapping[int, int],
+        now_ms: int,
+    ) -> Written:
+        """Put changes into the stream layer, then note how far that goes."""
+        calls: list[tuple[str, bytes, Sequence[Any]]] = []
+        for (view, entity), fields in newest(changes).items():
+            arguments: list[str | bytes] = []
+            for change in fields.values():
+                version = _VERSION.pack(change.epoch, change.sequence)
+                arguments += change.field, version + change.content
+            calls.append((_APPLY, self._keys.stream(entity, view), arguments))
+        refused = sum(self._run(calls))
+        # Only when all nodes have what came before it.
+        noted = [
+            (_TOUCH, self._keys.view(view), ("event_time_ms", time_ms, "written_ms", now_ms))
+            for view, time_ms in newest_times(changes).items()
+        ]
+        noted += [
+            (
+                _ADVANCE,
+                self._keys.progress,
+                (part, held[part], f"{one.next_offset}:{one.current_ms}"),
+            )
+            for part, one in progress.items()
+        ]
+        answers = self._run(noted)[len(noted) - len(progress) :]
+        found = {part: int(answer) for part, answer in zip(progress, answers, strict=True)}
+        resume = {part: max(at, 0) for part, at in found.items() if at != held[part]}
+        return Written(refused, resume)
+
+    def progress(self) -> dict[int, Progress]:
+        """How far the stream layer has come, by partition."""
+        with self.connection.commands() as client:
+            held = client.hgetall(self._keys.progress)
+        return {int(part): Progress(*map(int, one.split(b":"))) for part, one in held.items()}
+
+    def covers(self, view: str, epoch: int, since_ms: int) -> None:
+        """Note from when on a deployment and those that go on from it have all events of a view."""
+        self._run([(_COVERS, self._keys.view(view), (epoch, since_ms))])
+
+    def remove(self) -> None:
+        """Delete everything that is kept under the prefix."""
+        with self.connection.commands() as client:
+            for some in _batched(client.scan_iter(match=self._keys.all, count=_AT_ONCE), _AT_ONCE):
+                pipe = client.pipeline(transaction=False)
+                for key in some:
+                    pipe.unlink(key)
+                pipe.execute()
+
+    @property
+    def _anew(self) -> str:
+        return "headrace online rebuild"
+
+    def _current(self, view: str) -> Generation | None:
+        with self.connection.commands() as client:
+            return generation_of(view, client.hget(self._keys.view(view), "current"))
+
+    def _run(self, calls: Sequence[tuple[str, bytes, Sequence[Any]]]) -> list[Any]:
+        """Run scripts, each for one key; what they give."""
+        answers: list[Any] = []
+        with self.connection.commands() as client:
+            for some in _batched(calls, _AT_ONCE):
+                try:
+                    answers += _evaluated(client, some)
+                except NoScriptError:
+                    # A node that is new, or was started anew. All of them bear being repeated.
+                    for script in {script for script, _, _ in some}:
+                        client.script_load(script)
+                    answers += _evaluated(client, some)
+        return answers
+
+    def _sweep(self, view: str, kept: Generation) -> None:
+        """Delete what no reader of a generation, or of a later one, looks at."""
+        with self.connection.commands() as client:
+            keys = client.scan_iter(match=self._keys.of(view), count=_AT_ONCE)
+            for some in _batched(keys, _AT_ONCE):
+                pipe = client.pipeline(transaction=False)
+                streams = []
+                for key in some:
+                    generation = self._keys.generation(view, key)
+                    if generation is None:
+                        streams.append(key)
+                    elif generation < kept.id:
+                        pipe.unlink(key)
+                for key in streams:
+                    pipe.hkeys(key)
+                answers = pipe.execute()
+                for key, fields in zip(
+                    streams, answers[len(answers) - len(streams) :], strict=True
+                ):
+                    covered = [f for f in fields if end_ms(f.decode()) <= kept.boundary_ms]
+                    if covered:
+                        pipe.hdel(key, *covered)
+                pipe.execute()
+
+
+class Keys:
+    """How keys are called under a prefix, and what reads and their answers look like."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self.progress = f"{prefix}:progress".encode()
+        self.generations = f"{prefix}:generations".encode()
+        self.all = f"{prefix}:*"
+
+    def view(self, view: str) -> bytes:
+        """The key of what is known of a view."""
+        return f"{self.prefix}:{view}".encode()
+
+    def batch(self, entity: bytes, view: str, generation: int) -> bytes:
+        """The key of an entity's batch layer."""
+        return b"%b:{%b}:%b:b%d" % (self.prefix.encode(), entity, view.encode(), generation)
+
+    def stream(self, entity: bytes, view: str) -> bytes:
+        """The key of an entity's stream layer."""
+        return b"%b:{%b}:%b:s" % (self.prefix.encode(), entity, view.encode())
+
+    def of(self, view: str) -> str:
+        """A pattern for the keys of all entities of a view."""
+        return f"{self.prefix}:{{*}}:{view}:[bs]*"
+
+    def generation(self, view: str, key: bytes) -> int | None:
+        """The generation of a batch layer's key; None for the stream's."""
+        ending = key[key.rindex(b":" + view.encode() + b":") + len(view) + 2 :]
+        return int(ending[1:]) if ending.startswith(b"b") else None
+
+    def reading(
+        self, known: Mapping[str, Layers], wanted: Sequence[Wanted]
+    ) -> Iterator[tuple[Any, ...]]:
+        """The commands of a read."""
+        for view in known:
+            yield ("HMGET", self.view(view), *_SPAN_FIELDS)
+        for view, entity, fields in wanted:
+            batch = known[view].batch
+            if batch is not None:
+                key = self.batch(entity, view, batch.id)
+                yield ("HGETALL", key) if fields is None else ("HMGET", key, *fields)
+            yield ("HGETALL", self.stream(entity, view))
+
+    def read(
+        self, known: Mapping[str, Layers], wanted: Sequence[Wanted], answers: Sequence[Any]
+    ) -> Reading:
+        """What the answers to those commands say."""
+        given = iter(answers)
+        layers = {view: _layers(view, next(given)) for view in known}
+        if any(layers[view].batch != before.batch for view, before in known.items()):
+            return Reading(layers, None)
+        found = []
+        for view, _, fields in wanted:
+            batch: dict[str, bytes] = {}
+            if layers[view].batch is not None:
+                answer = next(given)
+                if fields is None:
+                    batch = {name.decode(): content for name, content in answer.items()}
+                else:
+                    pairs = zip(fields, answer, strict=True)
+                    batch = {name: content for name, content in pairs if content is not None}
+            stream = {
+                name.decode(): content[_VERSION.size :] for name, content in next(given).items()
+            }
+            found.append(Found(batch, stream))
+        return Reading(layers, found)
+
+
+def generation_of(view: str, pointer: bytes | None) -> Generation | None:
+    """The generation that a pointer names."""
+    if pointer is None:
+        return None
+    number, boundary_ms, written_ms = map(int, pointer.split(b":"))
+    return Generation(number, view, boundary_ms, written_ms)
+
+
+def _layers(view: str, answer: Sequence[bytes | None]) -> Layers:
+    pointer, epoch, since_ms, event_time_ms, written_ms = answer
+    stream = None
+    if epoch is not None or written_ms is not None:
+        stream = StreamSpan(
+            int(epoch or -1),
+            NEVER_MS if since_ms is None else int(since_ms),
+            ALWAYS_MS if event_time_ms is None else int(event_time_ms),
+            int(written_ms or 0),
+        )
+    return Layers(generation_of(view, pointer), stream)
+
+
+def _batched(found: Iterable[_T], count: int) -> Iterator[tuple[_T, ...]]:
+    """Some at a time."""
+    left = iter(found)
+    while some := tuple(islice(left, count)):
+        yield some
+
+
+@cache
+def _digest(script: str) -> str:
+    # Redis knows scripts by this hash.
+    return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
+
+
+def _evaluated(client: Any, calls: Iterable[tuple[str, bytes, Sequence[Any]]]) -> list[Any]:
+    pipe = client.pipeline(transaction=False)
+    for script, key, arguments in calls:
+        pipe.execute_command("EVALSHA", _digest(script), 1, key, *arguments)
+    found: list[Any] = pipe.execute()
+    return found

@@ -1,0 +1,275 @@
+"""What an online store keeps and promises, whatever it is made of.
+
+The state of an entity in a view version is two sets of named fields. The batch layer's belong to a
+generation, of which readers see the one that a pointer names; the stream layer's each have the
+version of the event that changed them last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NamedTuple, Protocol
+
+from headrace_features.definitions.windows import BEGINNING_MS
+from headrace_schemas.errors import ConfigurationError, RetryableError
+
+#: Since when a stream layer is complete that has never missed anything.
+ALWAYS_MS = BEGINNING_MS
+#: Since when one is of which that isn't known.
+NEVER_MS = -BEGINNING_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One published or growing batch layer of a view version.
+
+    Attributes:
+        id: rises with every one that is begun.
+        view: key of the view version.
+        boundary_ms: the layer holds the events before it, ms UTC.
+        written_ms: when it was published, ms UTC; 0 while it grows.
+    """
+
+    id: int
+    view: str
+    boundary_ms: int
+    written_ms: int = 0
+
+
+class StreamSpan(NamedTuple):
+    """What the stream layer of a view version holds.
+
+    Attributes:
+        epoch: number of the newest deployment that has written it.
+        since_ms: it has all events from this event time on, ms UTC.
+        event_time_ms: the greatest event time in it, ms UTC.
+        written_ms: when something was last written, ms UTC.
+    """
+
+    epoch: int
+    since_ms: int
+    event_time_ms: int
+    written_ms: int
+
+
+class Layers(NamedTuple):
+    """The layers of a view version that readers see; None for one that isn't there."""
+
+    batch: Generation | None
+    stream: StreamSpan | None
+
+    def incomplete(self, first_ms: int, last_ms: int) -> bool:
+        """Whether events of a span may be in neither layer."""
+        from_ms = first_ms if self.batch is None else max(first_ms, self.batch.boundary_ms)
+        return from_ms <= last_ms and (self.stream is None or from_ms < self.stream.since_ms)
+
+
+NO_LAYERS = Layers(None, None)
+
+
+class Wanted(NamedTuple):
+    """State that is asked for.
+
+    Attributes:
+        view: key of the view version.
+        entity: bytes of the entity's key.
+        fields: of the batch layer; None is all there are. All of the stream's are read.
+    """
+
+    view: str
+    entity: bytes
+    fields: Sequence[str] | None
+
+
+class Found(NamedTuple):
+    """The fields of an entity by layer."""
+
+    batch: Mapping[str, bytes]
+    stream: Mapping[str, bytes]
+
+
+class Reading(NamedTuple):
+    """What was read.
+
+    Attributes:
+        layers: of each view, as they are now.
+        found: for each entity its fields; None if a batch layer is no longer the one known.
+    """
+
+    layers: Mapping[str, Layers]
+    found: Sequence[Found] | None
+
+
+class Row(NamedTuple):
+    """A field of a batch layer."""
+
+    entity: bytes
+    field: str
+    content: bytes
+
+
+class Change(NamedTuple):
+    """The new content of a field of the stream layer.
+
+    Attributes:
+        view: key of the view version.
+        entity: bytes of the entity's key.
+        field: its name.
+        epoch: number of the deployment that wrote it.
+        sequence: number of the event among those of the entity.
+        event_time_ms: of that event, ms UTC.
+        content: empty if nothing is there any more.
+    """
+
+    view: str
+    entity: bytes
+    field: str
+    epoch: int
+    sequence: int
+    event_time_ms: int
+    content: bytes
+
+
+class Progress(NamedTuple):
+    """How far the stream layer has come with one partition of updates.
+
+    Attributes:
+        next_offset: all updates before it are in the store.
+        current_ms: when the writer last had everything that there was, ms UTC.
+    """
+
+    next_offset: int
+    current_ms: int
+
+
+class Written(NamedTuple):
+    """What became of some changes.
+
+    Attributes:
+        refused: how many the store had newer content for.
+        resume: where to go on instead, for partitions whose progress was not what the writer
+            took it for: another one has written, or the store was emptied (0).
+    """
+
+    refused: int
+    resume: Mapping[int, int]
+
+
+class StateStore(Protocol):
+    """Keeps the state of entities; safe for threads, processes and forks.
+
+    Every call raises RetryableError if the store doesn't answer in time or is full, and
+    ConfigurationError if it can't be used at all.
+    """
+
+    def read(self, known: Mapping[str, Layers], wanted: Sequence[Wanted]) -> Reading:
+        """The layers of some views and the fields of some entities, in one round trip.
+
+        Args:
+            known: the layers of the views as they were last read; `NO_LAYERS` at first.
+            wanted: entities of these views.
+        """
+
+    def begin(self, view: str, boundary_ms: int) -> Generation:
+        """Start a generation of a view's batch layer; one that was being built is given up.
+
+        Raises:
+            ConfigurationError: readers have a generation with a later boundary already.
+        """
+
+    def write(self, generation: Generation, rows: Iterable[Row]) -> int:
+        """Add fields to a generation; returns how many.
+
+        Raises:
+            RetryableError: another writer has begun a generation of the same view since.
+        """
+
+    def publish(self, generation: Generation, now_ms: int) -> None:
+        """Let readers see a generation instead of the one before it, in one step.
+
+        The one before it is kept, for readers that are about to use it; what is older goes, and
+        of the stream layer what both of them cover.
+
+        Raises:
+            RetryableError: another writer has begun a generation of the same view since.
+            ConfigurationError: readers have one with a later boundary by now.
+        """
+
+    def apply(
+        self,
+        changes: Sequence[Change],
+        progress: Mapping[int, Progress],
+        held: Mapping[int, int],
+        now_ms: int,
+    ) -> Written:
+        """Put changes into the stream layer, then note how far that goes.
+
+        A field is set unless its version there is newer. All changes of an entity are seen at once.
+
+        Args:
+            changes: in the order of the topic.
+            progress: by partition, once the changes are in.
+            held: by partition the next offset that the store should have; -1 for none.
+            now_ms: the time of writing, ms UTC.
+        """
+
+    def progress(self) -> Mapping[int, Progress]:
+        """How far the stream layer has come, by partition."""
+
+    def covers(self, view: str, epoch: int, since_ms: int) -> None:
+        """Note from when on a deployment and those that go on from it have all events of a view.
+
+        What an older deployment says changes nothing.
+        """
+
+    def remove(self) -> None:
+        """Delete everything that is kept."""
+
+
+def overtaken(view: str) -> RetryableError:
+    """Another writer has begun a generation of the same view."""
+    message = f"another materialization of {view_name(view)} has taken over"
+    return RetryableError(message, hint="wait for it, then run this one again if needed")
+
+
+def require_no_later(current: Generation | None, view: str, boundary_ms: int, place: str) -> None:
+    """Refuse to put an older layer over a newer one, which would lose events in silence.
+
+    Raises:
+        ConfigurationError: readers have a generation with a later boundary.
+    """
+    if current is not None and current.boundary_ms > boundary_ms:
+        held, asked = (
+            datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+            for ms in (current.boundary_ms, boundary_ms)
+        )
+        message = f"the online store holds {view_name(view)} up to {held}, later than {asked}"
+        raise ConfigurationError(message, hint=f"give a later --date; to start anew: {place}")
+
+
+def newest(changes: Iterable[Change]) -> dict[tuple[str, bytes], dict[str, Change]]:
+    """Of changes in the order of the topic the last word on each field, by entity."""
+    found: dict[tuple[str, bytes], dict[str, Change]] = {}
+    for change in changes:
+        fields = found.setdefault((change.view, change.entity), {})
+        before = fields.get(change.field)
+        if before is None or change[3:5] >= before[3:5]:
+            # Taken out first: the order is that of the last words.
+            fields.pop(change.field, None)
+            fields[change.field] = change
+    return found
+
+
+def newest_times(changes: Iterable[Change]) -> dict[str, int]:
+    """The greatest event time of some changes, by view."""
+    found: dict[str, int] = {}
+    for change in changes:
+        found[change.view] = max(found.get(change.view, ALWAYS_MS), change.event_time_ms)
+    return found
+
+
+def view_name(key: str) -> str:
+    """What people call the view that is kept under a key of its meaning."""
+    return key.partition(":")[0]

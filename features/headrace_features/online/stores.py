@@ -1,0 +1,23 @@
+"""The online store that the settings name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headrace_features.online.sqlite_store import SqliteStateStore
+
+if TYPE_CHECKING:
+    from headrace_features.online.store import StateStore
+    from headrace_schemas.settings import Settings
+
+
+def open_store(settings: Settings) -> StateStore:
+    """The store of a project; nothing is connected or made before it is used."""
+    if settings.online.type == "sqlite":
+        return SqliteStateStore(settings.online.path)
+    # A client that only those with Redis need.
+    from headrace_features.online.redis_access import redis_access
+    from headrace_features.online.redis_connection import RedisConnection
+    from headrace_features.online.redis_store import RedisStateStore
+
+    return RedisStateStore(RedisConnection(redis_access(settings)), settings.project.name)

@@ -1,0 +1,105 @@
+"""Values merged from both layers of an online store equal the oracle's, with any boundary."""
+
+from __future__ import annotations
+
+import tempfile
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headrace_features import FeatureView, oracle
+from headrace_features.definitions.durations import DAY_MS, HOUR_MS
+from headrace_features.online.serving import (
+    Query,
+    ServedView,
+    Server,
+    ViewQuery,
+    entity_key,
+    view_key,
+)
+from headrace_features.online.sqlite_store import SqliteStateStore
+from headrace_features.online.store import ALWAYS_MS, Row, StateStore
+from headrace_features.oracle import Row as Event
+from headrace_features.oracle import SpineRow
+from headrace_features.partials.events import block_of, encode_events, in_order
+from headrace_features.partials.kinds import EventBlock
+from headrace_features.partials.plan import plan_of
+from headrace_features.state.build import build
+from headrace_features.state.layout import layout_of
+from headrace_schemas.errors import BadRecordError
+from histories import VIEWS_OF_DAYS as VIEWS
+from histories import as_table, bits, weeks
+from online_stores import apply, change
+
+WIDTHS_MS = {"r": DAY_MS, "x": HOUR_MS, "y": 60_000, "z": 1_000}
+
+
+def stream_fields(block: EventBlock, kinds: dict[int, str]) -> dict[str, bytes]:
+    """Blocks of events, of a width that is chosen for each day."""
+    fields = {}
+    for day, inside in groupby(range(len(block.times)), key=lambda at: block.times[at] // DAY_MS):
+        kind = kinds.get(day, "r")
+        width_ms = WIDTHS_MS[kind]
+        for index, places in groupby(inside, key=lambda at: block.times[at] // width_ms):
+            fields[f"{kind}{index}"] = encode_events(block.chosen(list(places)))
+    return fields
+
+
+def fill(
+    store: StateStore,
+    view: FeatureView,
+    history: list[Event],
+    boundary_ms: int,
+    kinds: dict[int, str],
+) -> None:
+    """Put events before a boundary into the batch layer, and all into the stream's."""
+    plan, layout = plan_of(view), layout_of(view, boundary_ms)
+    block = in_order(block_of(view, plan, as_table(view, history)))
+    before = block.chosen([at for at, ms in enumerate(block.times) if ms < boundary_ms])
+    generation = store.begin(view_key(view), boundary_ms)
+    store.write(
+        generation,
+        [Row(entity_key("a"), name, value) for name, value in build(plan, layout, before).items()],
+    )
+    store.publish(generation, now_ms=0)
+    changes = [
+        change(name, 1, number, content, view=view_key(view), entity="a")
+        for number, (name, content) in enumerate(stream_fields(block, kinds).items())
+    ]
+    apply(store, *changes)
+    store.covers(view_key(view), 1, ALWAYS_MS)
+
+
+@pytest.mark.parametrize("name", VIEWS)
+@given(data=st.data())
+@settings(deadline=None, max_examples=25)
+def test_both_layers_together_give_the_oracle_s_values(name: str, data: st.DataObject) -> None:
+    view = VIEWS[name]
+    # Neither a day's nor an hour's: the layers meet anywhere.
+    boundary_ms = data.draw(st.integers(0, 15 * 24)) * HOUR_MS + data.draw(
+        st.sampled_from([0, 1, 777_777])
+    )
+    history = data.draw(weeks())
+    kinds = data.draw(st.dictionaries(st.integers(0, 21), st.sampled_from("rxyz"), max_size=20))
+    with tempfile.TemporaryDirectory() as folder:
+        store = SqliteStateStore(Path(folder) / "online.db")
+        fill(store, view, history, boundary_ms, kinds)
+        server = Server(store)
+        served = ServedView(view, view.feature_names)
+        earliest_ms = layout_of(view, boundary_ms).earliest_ms
+        for _ in range(5):
+            hours = data.draw(st.integers(0, 24 * 21))
+            time_ms = earliest_ms + hours * HOUR_MS + data.draw(st.sampled_from([0, 1, 777_777]))
+            known = [str(row["reading_id"]) for row in history]
+            current = data.draw(st.sampled_from([None, "none such", *known]))
+            try:
+                expected = oracle.values(view, history, [SpineRow("a", time_ms, current)])[0]
+            except BadRecordError:
+                continue
+            (answered,) = server.read([ViewQuery(served, [Query("a", time_ms, current)])])
+            (answer,) = answered.answers
+            assert answer.incomplete is None
+            assert list(map(bits, answer.values)) == list(map(bits, expected.values()))
