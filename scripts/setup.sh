@@ -25,6 +25,7 @@ main() {
     find_uv
     make_environment
     provide_java
+    provide_redis
     say "jars for Spark, Kafka and Flink"
     .venv/bin/python -m headrace_batch.jars >/dev/null
     .venv/bin/python -m headrace_streaming.jars >/dev/null
@@ -246,6 +247,24 @@ compile_operator() {
     cp streaming/operator/target/headrace-operator.jar streaming/headrace_streaming/operator.jar.new
     mv streaming/headrace_streaming/operator.jar.new $OPERATOR
 }
+
+# ---- Redis -------------------------------------------------------------------------------------
+
+# For projects with [online] type = "redis", and for tests; all else works without.
+provide_redis() {
+    has_redis && return
+    say "Redis from the system's package manager"
+    if install_packages apt-get:redis-server dnf:valkey dnf:redis apk:redis brew:redis && has_redis; then
+        # Debian's package starts one of its own, now and at every boot; ours are started when needed.
+        if command -v apt-get >/dev/null 2>&1 && [ -d /run/systemd/system ]; then
+            quietly as_root systemctl disable --now redis-server || true
+        fi
+    else
+        say "no Redis could be had; the online store works in SQLite. To have it: '$(advice redis-server valkey redis redis)'"
+    fi
+}
+
+has_redis() { command -v redis-server >/dev/null 2>&1 || command -v valkey-server >/dev/null 2>&1; }
 
 # ---- the system's package manager --------------------------------------------------------------
 

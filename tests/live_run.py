@@ -19,8 +19,10 @@ import msgspec
 from headrace_batch.simulator import config_for_rows
 from headrace_features import oracle
 from headrace_features.decisions import fired
+from headrace_features.embedded import Service, read_book
 from headrace_features.fraud import definitions as fraud
 from headrace_features.oracle import SpineRow
+from headrace_features.processes import Started, is_alive
 from headrace_orchestration.live_simulation import live_records
 from headrace_schemas.settings import Settings
 from headrace_streaming.job.cluster import Cluster, Job
@@ -29,8 +31,7 @@ from headrace_streaming.kafka.disorder import Sent
 from headrace_streaming.kafka.epochs import deployments
 from headrace_streaming.kafka.reading import ends, reached, records_now
 from headrace_streaming.kafka.sender import send
-from headrace_streaming.services.embedded import Service, is_free, read_book
-from headrace_streaming.services.processes import Started, is_alive
+from headrace_streaming.services.embedded import is_free
 from histories import bits
 from stream_cases import as_row, complete
 from streams import PATIENCE_S, decisions, received, send_events

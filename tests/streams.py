@@ -15,12 +15,13 @@ from typing import Any
 
 from confluent_kafka import Consumer, Message, Producer
 
+from headrace_features.embedded import Service
 from headrace_features.project import load_project
 from headrace_schemas.settings import Settings, load
 from headrace_streaming.job import deployment
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.services import control
-from headrace_streaming.services.embedded import Service, locked
+from headrace_streaming.services.embedded import locked
 
 #: How long a test waits for what the stream has to do.
 PATIENCE_S = 90.0

@@ -9,6 +9,19 @@ import msgspec
 FILE_NAME = "headrace.toml"
 #: In place of an address: the service that `headrace up` starts.
 EMBEDDED = "embedded"
+#: What access to Redis may need, by the names of redis-py that all of its clients know.
+REDIS_OPTIONS = (
+    "client_name",
+    "password",
+    "ssl_ca_certs",
+    "ssl_ca_data",
+    "ssl_cert_reqs",
+    "ssl_certfile",
+    "ssl_check_hostname",
+    "ssl_ciphers",
+    "ssl_keyfile",
+    "username",
+)
 
 
 class SettingKind(StrEnum):
@@ -18,6 +31,7 @@ class SettingKind(StrEnum):
     NAMES = "names"  # a list in the file, separated by commas in the environment
     PATH = "path"  # relative to the file's folder, or to the current one from the environment
     LOCATION = "path or URL"
+    REDIS_URL = "URL of Redis"
     OPTIONS = "options"  # a section in the file, a JSON object in the environment
     NUMBER = "number"  # a positive integer
     DURATION = "duration"  # an integer and a unit, such as 500ms, 10s, 5m, 1h, 7d
@@ -27,7 +41,8 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """One setting. `default` is spelled as in the file, with `{base}` and `{home}` filled in.
 
     `required_in_file` means that a project's file can't do without it: the default is for the
-    built-in project. `choices` and `pattern` limit the text, or each of the names.
+    built-in project. `choices` and `pattern` limit the text, or each of the names; of options
+    `choices` limits the names.
     """
 
     section: str | None
@@ -127,7 +142,7 @@ SETTINGS = (
         key="type",
         kind=SettingKind.TEXT,
         default="sqlite",
-        choices=("sqlite",),
+        choices=("sqlite", "redis"),
         meaning="the kind of online store",
     ),
     Setting(
@@ -136,6 +151,35 @@ SETTINGS = (
         kind=SettingKind.PATH,
         default="{home}/online.db",
         meaning="the file of the SQLite online store",
+    ),
+    Setting(
+        section="online",
+        key="redis_url",
+        kind=SettingKind.REDIS_URL,
+        default=EMBEDDED,
+        meaning="where Redis is, as redis://host:port/database; embedded is that of headrace up",
+    ),
+    Setting(
+        section="online",
+        key="redis_options",
+        kind=SettingKind.OPTIONS,
+        default="",
+        choices=REDIS_OPTIONS,
+        meaning="access to Redis by redis-py's names, such as password; never shown",
+    ),
+    Setting(
+        section="online",
+        key="timeout",
+        kind=SettingKind.DURATION,
+        default="500ms",
+        meaning="how long a read waits for Redis",
+    ),
+    Setting(
+        section="online",
+        key="pool",
+        kind=SettingKind.NUMBER,
+        default="16",
+        meaning="the greatest number of connections of a process to Redis, to each node of one",
     ),
     Setting(
         section="kafka",

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from headrace_schemas.errors import ConfigurationError
-from headrace_schemas.setting_table import Setting, SettingKind
+from headrace_schemas.redis_address import parse_redis_url
+from headrace_schemas.setting_table import EMBEDDED, Setting, SettingKind
 
 _NUMBER = "a whole number from 1 to 999999"
 _DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
@@ -53,7 +54,7 @@ def from_environment(setting: Setting, text: str, origin: Origin) -> Any:
     if not isinstance(found, dict):
         # The text itself may be a secret: it is not shown.
         raise origin.error('is no JSON object, expected one such as {"name": "value"}')
-    return _flat(found, origin)
+    return _options(setting, found, origin)
 
 
 def from_file(setting: Setting, found: object, origin: Origin) -> Any:
@@ -61,7 +62,7 @@ def from_file(setting: Setting, found: object, origin: Origin) -> Any:
     if setting.kind is SettingKind.OPTIONS:
         if not isinstance(found, dict):
             raise origin.error(f"is {_kind_of(found)}, expected a section [{setting.name}]")
-        return _flat(found, origin)
+        return _options(setting, found, origin)
     if setting.kind is SettingKind.NAMES:
         if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
             raise origin.error(f'is {_kind_of(found)}, expected a list of names such as ["a", "b"]')
@@ -112,6 +113,17 @@ def _check(setting: Setting, text: str, origin: Origin) -> None:
         raise origin.error(f"is {text!r}, expected one of: {', '.join(setting.choices)}")
     if setting.pattern and not re.fullmatch(setting.pattern, text):
         raise origin.error(f"is {text!r}, expected {setting.meaning}")
+    if setting.kind is SettingKind.REDIS_URL:
+        _check_redis_url(text, origin)
+
+
+def _check_redis_url(text: str, origin: Origin) -> None:
+    if text == EMBEDDED:
+        return
+    try:
+        parse_redis_url(text)
+    except ValueError as error:
+        raise origin.error(f"{error}, or {EMBEDDED}") from error
 
 
 def _duration(text: str, origin: Origin) -> timedelta:
@@ -129,6 +141,15 @@ def _path(text: str, origin: Origin) -> Path:
             raise origin.error(f"is {text!r}, but there is no HOME to put in the place of ~")
         text = origin.user_home + text[1:]
     return origin.folder / text
+
+
+def _options(setting: Setting, found: dict[str, Any], origin: Origin) -> dict[str, str]:
+    options = _flat(found, origin)
+    for name in options:
+        if setting.choices and name not in setting.choices:
+            unknown = ConfigurationError.unknown("option", name, setting.choices)
+            raise origin.error(f"has an {unknown}")
+    return options
 
 
 def _flat(found: dict[str, Any], origin: Origin, prefix: str = "") -> dict[str, str]:

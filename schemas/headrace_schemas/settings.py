@@ -75,10 +75,14 @@ class SparkSettings:
 
 @dataclass(frozen=True, slots=True)
 class OnlineSettings:
-    """Which online store there is and where."""
+    """Which online store there is and where: a file for SQLite, all else for Redis."""
 
     type: str
     path: Path
+    redis_url: str
+    redis_options: Options
+    timeout: timedelta
+    pool: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +177,14 @@ def load(start: Path, environ: Mapping[str, str]) -> Settings:
         ),
         engine=EngineSettings(values["engine.default"]),
         spark=SparkSettings(values["spark.master"], Options(values["spark.conf"])),
-        online=OnlineSettings(values["online.type"], values["online.path"]),
+        online=OnlineSettings(
+            type=values["online.type"],
+            path=values["online.path"],
+            redis_url=values["online.redis_url"],
+            redis_options=Options(values["online.redis_options"]),
+            timeout=values["online.timeout"],
+            pool=values["online.pool"],
+        ),
         kafka=KafkaSettings(values["kafka.bootstrap_servers"], Options(values["kafka.options"])),
         flink=FlinkSettings(values["flink.rest_address"], Options(values["flink.conf"])),
         stream=StreamSettings(

@@ -9,13 +9,13 @@ from urllib.parse import unquote, urlparse
 
 import pytest
 
+from headrace_features.embedded import Service
 from headrace_features.project import load_project
 from headrace_schemas.settings import Settings
 from headrace_streaming.job import deployment
 from headrace_streaming.job.cluster import Cluster
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.services import control
-from headrace_streaming.services.embedded import Service
 from live_run import kill, newest_job, records, require_right, sending, until_checkpoints
 from streams import decisions, deploy
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from typing import Any
 
+from headrace_features.embedded import Service
 from headrace_features.project import load_project
 from headrace_schemas.settings import Settings
 from headrace_streaming.job import deployment, submission
@@ -15,7 +16,6 @@ from headrace_streaming.job.cluster import Cluster
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.kafka.disorder import Sent
 from headrace_streaming.services import control, flink
-from headrace_streaming.services.embedded import Service
 from live_run import (
     JOB,
     counted,

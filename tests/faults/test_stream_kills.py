@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
+from headrace_features.embedded import Service
 from headrace_orchestration.benchmarks.drain import closing
 from headrace_schemas.settings import Settings
 from headrace_streaming.job.cluster import Cluster
@@ -16,7 +17,6 @@ from headrace_streaming.job.config import Mode, StateBackend
 from headrace_streaming.job.options import checkpoint_directory
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.services import control
-from headrace_streaming.services.embedded import Service
 from live_run import ask_flink, kill, newest_job, process, records, require_right, sending, until
 from stream_cases import HOUR_MS
 from streams import decisions, deploy, headrace

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
+from headrace_features.embedded import Service
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.settings import Settings
 from headrace_streaming.job.cluster import Cluster
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.services import control
-from headrace_streaming.services.embedded import Service
 from live_run import (
     ask_flink,
     completed,

@@ -19,6 +19,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # they are
     ResourceType,
 )
 
+from headrace_features.embedded import Service
 from headrace_features.fraud import definitions as fraud
 from headrace_features.project import collect
 from headrace_schemas.errors import RetryableError
@@ -27,7 +28,6 @@ from headrace_streaming.kafka.dead_letters import dead_letters
 from headrace_streaming.kafka.reading import record_of, records_now
 from headrace_streaming.kafka.replays import Replay, replay
 from headrace_streaming.kafka.topics import create_topics, topics_of
-from headrace_streaming.services.embedded import Service
 from live_run import process
 from streams import broker_in, headrace
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
+from headrace_features.embedded import Service, read_book
+from headrace_features.processes import is_alive
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.topics import Topic, source_topic
 from headrace_streaming.kafka.topics import create_topics
 from headrace_streaming.services import control
-from headrace_streaming.services.embedded import Service, read_book
-from headrace_streaming.services.processes import is_alive
 from streams import received, send
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from headrace_features.embedded import read_book
 from headrace_orchestration import cli
 from headrace_orchestration.benchmarks import stream
-from headrace_streaming.services.embedded import read_book
 
 
 def bench(monkeypatch: pytest.MonkeyPatch, home: Path, *arguments: object) -> Any:

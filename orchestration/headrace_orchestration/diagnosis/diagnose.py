@@ -66,7 +66,7 @@ def diagnose(start: Path, environ: Mapping[str, str]) -> Diagnosis:
         *machine_checks(spark_wanted=settings.engine.default == "spark"),
         _settings(start, settings),
         *_unknown_variables(environ),
-        *project_checks(settings),
+        *project_checks(settings, environ),
     ]
     return Diagnosis(tuple(checks), tuple(_in_use(settings)))
 

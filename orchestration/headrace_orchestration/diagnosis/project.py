@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -17,6 +18,7 @@ from headrace_features.online.sqlite_store import SqliteStateStore
 from headrace_features.online.store import NO_LAYERS
 from headrace_features.project import load_project
 from headrace_orchestration.diagnosis.checks import Check, Status, failed
+from headrace_orchestration.diagnosis.redis import redis_checks
 from headrace_schemas.errors import ConfigurationError, HeadraceError
 
 if TYPE_CHECKING:
@@ -28,8 +30,8 @@ _GIB = 2**30
 _LITTLE_SPACE_BYTES = 2 * _GIB
 
 
-def project_checks(settings: Settings) -> list[Check]:
-    """One check for each part of a project."""
+def project_checks(settings: Settings, environ: Mapping[str, str]) -> list[Check]:
+    """One check for each part of a project; the embedded Redis has one more."""
     project: Project | None = None
     try:
         project = load_project(settings)
@@ -41,7 +43,11 @@ def project_checks(settings: Settings) -> list[Check]:
         _engine(settings),
         _warehouse(settings),
         _disk(settings),
-        _online_store(settings, project),
+        *(
+            redis_checks(settings, environ)
+            if settings.online.type == "redis"
+            else [_online_file(settings, project)]
+        ),
         _registry(settings, project),
     ]
 
@@ -92,7 +98,7 @@ def _disk(settings: Settings) -> Check:
     return Check("disk", Status.OK, found)
 
 
-def _online_store(settings: Settings, project: Project | None) -> Check:
+def _online_file(settings: Settings, project: Project | None) -> Check:
     name, path = "online store", settings.online.path
     if not path.exists():
         return Check(name, Status.OK, f"{path} is not there yet", "made by: headrace materialize")

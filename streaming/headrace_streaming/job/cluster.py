@@ -9,9 +9,9 @@ import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from headrace_features.embedded import Service, address_of
 from headrace_schemas.errors import ConfigurationError, RetryableError
 from headrace_schemas.setting_table import EMBEDDED
-from headrace_streaming.services.embedded import Service, address_of
 
 if TYPE_CHECKING:
     from headrace_schemas.settings import Settings

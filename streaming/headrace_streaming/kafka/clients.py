@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headrace_features.embedded import Service, address_of
 from headrace_schemas.kafka_clients import java_properties
 from headrace_schemas.setting_table import EMBEDDED
-from headrace_streaming.services.embedded import Service, address_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

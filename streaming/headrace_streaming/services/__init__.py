@@ -1,1 +1,1 @@
-"""The embedded services: a Kafka broker and a Flink cluster on loopback, as real as any other."""
+"""The embedded services: Kafka, Flink and Redis on loopback, as real as any other."""

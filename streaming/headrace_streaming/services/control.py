@@ -4,30 +4,24 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from headrace_features.embedded import STREAM_SERVICES, Book, Entry, Service, read_book
+from headrace_features.processes import Started, is_alive
 from headrace_schemas.errors import ConfigurationError, RetryableError
-from headrace_streaming.services import broker, flink
-from headrace_streaming.services.embedded import (
-    Book,
-    Entry,
-    Service,
-    free_ports,
-    is_free,
-    locked,
-    read_book,
-    write_book,
-)
+from headrace_streaming.services import broker, flink, redis
+from headrace_streaming.services.embedded import free_ports, is_free, locked, write_book
 from headrace_streaming.services.health import answers
-from headrace_streaming.services.processes import Started, is_alive, start, stop
+from headrace_streaming.services.processes import start, stop
 
 _START_TIMEOUT_S = 60.0
 _POLL_S = 0.1
 _SHOWN = 300
 _PORTS = {
+    Service.REDIS: ("client",),
     Service.KAFKA: ("client", "controller"),
     Service.JOBMANAGER: ("client", "rpc", "blob"),
     Service.TASKMANAGER: (),
@@ -58,29 +52,33 @@ def up(
     environ: Mapping[str, str],
     told: Callable[[str], None] = lambda _: None,
     conf: Mapping[str, str] = MappingProxyType({}),
+    wanted: Collection[Service] = STREAM_SERVICES,
 ) -> list[State]:
-    """Start what doesn't run and wait until everything answers.
+    """Start what is wanted and doesn't run, and wait until all of that answers.
 
     Args:
         home: the folder for all data.
         environ: the variables that the processes get.
         told: is told what is going on.
         conf: further options of Flink.
+        wanted: the services that are to run.
 
     Raises:
         RetryableError: another command is at it, a service's port is taken, or it doesn't
             answer in time.
-        ConfigurationError: a service ends at once; the message has the end of its log.
+        ConfigurationError: what a service needs is not installed, or it ends at once; the message
+            has the end of its log.
     """
     with locked(home):
         # All at once: each takes seconds before it answers.
         started = set()
-        for service in Service:
+        services = [service for service in Service if service in wanted]
+        for service in services:
             if not _runs(home, service):
                 told(f"starting {service}")
                 _start(home, service, environ, conf)
                 started.add(service)
-        for service in Service:
+        for service in services:
             told(f"waiting for {service}")
             if not _comes(home, service):
                 if service in started:
@@ -89,10 +87,10 @@ def up(
                 _start(home, service, environ, conf)
                 if not _comes(home, service):
                     raise _ended(home, service)
-        return status(home)
+        return status(home, wanted)
 
 
-def down(home: Path) -> list[State]:
+def down(home: Path, wanted: Collection[Service] = STREAM_SERVICES) -> list[State]:
     """Stop everything that runs, the consumers of a service before the service."""
     with locked(home):
         book = read_book(home)
@@ -102,13 +100,14 @@ def down(home: Path) -> list[State]:
                 stop(entry.process)
                 book = book.with_entry(service, Entry(entry.ports))
                 write_book(home, book)
-        return status(home)
+        return status(home, wanted)
 
 
-def status(home: Path) -> list[State]:
-    """What every service is up to; nothing is started or changed."""
+def status(home: Path, wanted: Collection[Service] = STREAM_SERVICES) -> list[State]:
+    """What every service that is wanted, or ever ran, is up to; nothing is started or changed."""
     book = read_book(home)
-    return [_state(home, book, service) for service in Service]
+    shown = {*wanted, *book.services}
+    return [_state(home, book, service) for service in Service if service in shown]
 
 
 def _state(home: Path, book: Book, service: Service) -> State:
@@ -141,7 +140,9 @@ def _start(
                 " to have other ports chosen",
             )
     folder, run = _folder(home, service), f"{service}-{uuid.uuid4()}"
-    if service is Service.KAFKA:
+    if service is Service.REDIS:
+        command, variables = redis.prepare(folder, entry.ports, environ), dict(environ)
+    elif service is Service.KAFKA:
         command, variables = broker.prepare(folder, entry.ports), dict(environ)
     else:
         flink.prepare(folder, entry.ports or book.services[Service.JOBMANAGER].ports, conf)
@@ -197,7 +198,7 @@ def last_words(log: str) -> str:
 
 
 def _folder(home: Path, service: Service) -> Path:
-    return home / ("kafka" if service is Service.KAFKA else "flink")
+    return home / service.partition("-")[0]
 
 
 def _log(home: Path, service: Service) -> Path:

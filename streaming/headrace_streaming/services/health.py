@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 import urllib.request
 
-from headrace_streaming.services.embedded import Book, Service
+from headrace_features.embedded import HOST, Book, Service
 
 _TIMEOUT_S = 2.0
 
@@ -17,12 +18,24 @@ def answers(service: Service, book: Book) -> bool:
     that was killed for a while longer, so that it is asked for the one that runs now.
     """
     entry = book.services[service]
+    if service is Service.REDIS:
+        return _redis(entry.ports["client"])
     if service is Service.KAFKA:
         return _broker(f"127.0.0.1:{entry.ports['client']}")
     came = _taskmanagers(f"127.0.0.1:{book.services[Service.JOBMANAGER].ports['client']}")
     if came is None:
         return False
     return service is Service.JOBMANAGER or entry.run in came
+
+
+def _redis(port: int) -> bool:
+    # By hand: its client comes with another extra. It says LOADING until it has all its data.
+    try:
+        with socket.create_connection((HOST, port), timeout=_TIMEOUT_S) as connection:
+            connection.sendall(b"PING\r\n")
+            return connection.recv(64).startswith(b"+PONG")
+    except OSError:
+        return False
 
 
 def _broker(address: str) -> bool:

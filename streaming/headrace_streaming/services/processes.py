@@ -1,28 +1,20 @@
-"""Processes that outlive the command: started detached, found again by number and start time."""
+"""Processes that outlive the command: started detached, and stopped again."""
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-import msgspec
+from headrace_features.processes import Started, is_alive, start_time
 
 _STOP_GRACE_S = 20.0
 _POLL_S = 0.05
 #: Waits for a line before it becomes the command; without one, it ends.
 _GATE = 'read -r _ && exec "$@" </dev/null'
-
-
-class Started(msgspec.Struct, frozen=True):
-    """A process: its number, and when it was started, since numbers are used again."""
-
-    pid: int
-    started: str
 
 
 def start(
@@ -53,19 +45,13 @@ def start(
             ],
             setsid=True,
         )
-        note(Started(pid, _start_time(pid) or ""))
+        note(Started(pid, start_time(pid) or ""))
         # One that is gone already is found so by whoever waits for it.
         with suppress(BrokenPipeError):
             os.write(goes, b"go\n")
     finally:
         os.close(waits)
         os.close(goes)
-
-
-def is_alive(process: Started) -> bool:
-    """Whether it is still the same process, and no corpse."""
-    _reap(process.pid)
-    return bool(process.started) and _start_time(process.pid) == process.started
 
 
 def stop(process: Started, *, patience_s: float = _STOP_GRACE_S) -> None:
@@ -80,26 +66,3 @@ def stop(process: Started, *, patience_s: float = _STOP_GRACE_S) -> None:
         deadline = time.monotonic() + patience_s
         while is_alive(process) and time.monotonic() < deadline:
             time.sleep(_POLL_S)
-
-
-def _reap(pid: int) -> None:
-    """Take leave of a child that has ended, so that it doesn't count as there."""
-    try:
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        return
-
-
-def _start_time(pid: int) -> str | None:
-    stat = Path(f"/proc/{pid}/stat")
-    if Path("/proc/self/stat").exists():
-        try:
-            # The name stands in brackets and may hold spaces; the time is the 20th field after it.
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            return None
-        return None if fields[0] == "Z" else fields[19]
-    found = subprocess.run(  # noqa: S603 - a number
-        ["/bin/ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
-    )
-    return found.stdout.strip() or None

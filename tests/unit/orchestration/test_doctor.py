@@ -218,6 +218,26 @@ def test_an_online_store_that_is_none_is_a_problem(tmp_path: Path) -> None:
     assert "file is not a database" in check.found
 
 
+def test_redis_that_is_not_installed_is_a_problem_only_where_it_is_wanted(tmp_path: Path) -> None:
+    nothing = str(tmp_path)
+    assert "Redis" not in looked_at(tmp_path, PATH=nothing)
+    another = {"HEADRACE_ONLINE_REDIS_URL": "redis://nowhere.invalid:1"}
+    assert "Redis" not in looked_at(tmp_path, PATH=nothing, HEADRACE_ONLINE_TYPE="redis", **another)
+    check = looked_at(tmp_path, PATH=nothing, HEADRACE_ONLINE_TYPE="redis")["Redis"]
+    assert check.status is Status.PROBLEM
+    assert "install" in str(check.advice)
+
+
+def test_redis_that_is_too_old_is_a_problem(tmp_path: Path) -> None:
+    old = tmp_path / "redis-server"
+    old.write_text("#!/bin/sh\necho 'Redis server v=6.0.16 sha=00000000:0'\n")
+    old.chmod(0o755)
+    check = looked_at(tmp_path, PATH=str(tmp_path), HEADRACE_ONLINE_TYPE="redis")["Redis"]
+    assert check == Check(
+        "Redis", Status.PROBLEM, f"6.0.16 in {old}", "Redis 6.2 or newer is needed"
+    )
+
+
 @pytest.mark.parametrize("content", [b"\xff", b"\x32\x7f", b"\x0f\x01", b"nothing of the kind"])
 def test_a_registry_that_is_none_is_a_problem(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "registry.db").write_bytes(content)

@@ -40,6 +40,9 @@ def test_without_a_file_the_built_in_project_is_used(tmp_path: Path) -> None:
     assert settings.spark.master == "local[*]"
     assert settings.online.type == "sqlite"
     assert settings.online.path == tmp_path / ".headrace" / "online.db"
+    assert settings.online.redis_url == "embedded"
+    assert settings.online.timeout == timedelta(milliseconds=500)
+    assert settings.online.pool == 16
     assert settings.feast.registry == tmp_path / ".headrace" / "registry.db"
     assert {settings.source_of(setting.name) for setting in SETTINGS} == {"default"}
 
@@ -80,19 +83,21 @@ def test_the_environment_wins_over_the_file_and_each_value_knows_its_source(
 def test_every_setting_is_an_attribute_and_can_be_set_by_its_variable(
     tmp_path: Path, setting: Setting
 ) -> None:
+    option = setting.choices[-1] if setting.choices else "a"
     text = {
         SettingKind.TEXT: setting.choices[-1] if setting.choices else "other",
         SettingKind.NAMES: "a.b, c",
         SettingKind.PATH: "folder/x",
         SettingKind.LOCATION: "s3://bucket/x",
-        SettingKind.OPTIONS: '{"a": "1"}',
+        SettingKind.REDIS_URL: "rediss://cache.example:6380/1",
+        SettingKind.OPTIONS: f'{{"{option}": "1"}}',
         SettingKind.NUMBER: "3",
         SettingKind.DURATION: "3s",
     }[setting.kind]
     expected = {
         SettingKind.NAMES: ("a.b", "c"),
         SettingKind.PATH: tmp_path / "folder/x",
-        SettingKind.OPTIONS: {"a": "1"},
+        SettingKind.OPTIONS: {option: "1"},
         SettingKind.NUMBER: 3,
         SettingKind.DURATION: timedelta(seconds=3),
     }.get(setting.kind, text)
@@ -302,3 +307,55 @@ def test_a_stream_setting_that_makes_no_sense_is_refused(
 ) -> None:
     project(tmp_path, f"[stream]\n{written}\n")
     assert told in refusal(tmp_path)
+
+
+def test_access_to_redis_is_read_and_its_secrets_are_shown_nowhere(tmp_path: Path) -> None:
+    project(
+        tmp_path,
+        '[online]\ntype = "redis"\nredis_url = "rediss://cache.example:6380/2"\ntimeout = "50ms"\n'
+        'pool = 4\n[online.redis_options]\nusername = "me"\nssl_check_hostname = false\n',
+    )
+    environ = {"HEADRACE_ONLINE_REDIS_OPTIONS": '{"password": "hush"}'}
+    settings = load(tmp_path, environ)
+    assert settings.online.type == "redis"
+    assert settings.online.redis_url == "rediss://cache.example:6380/2"
+    assert settings.online.timeout == timedelta(milliseconds=50)
+    assert settings.online.pool == 4
+    assert settings.online.redis_options == {
+        "username": "me",
+        "password": "hush",
+        "ssl_check_hostname": "false",
+    }
+    assert "hush" not in f"{settings} {settings.online!r}"
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("cache.example:6379", "is 'cache.example:6379', expected redis://host:port/database,"),
+        ("unix:///tmp/redis.sock", "expected redis://host:port/database"),
+        ("redis://", "expected redis://host:port/database"),
+        ("redis://cache.example:0", "'cache.example:0' is no host:port, expected"),
+        ("redis://cache.example:port", "'cache.example:port' is no host:port, expected"),
+        ("redis://a:1,b:2", "several nodes are a cluster, expected"),
+        ("redis+cluster://a:1,b:2/3", "a cluster has no numbered databases"),
+        ("redis://:hush@cache.example", "belong into [online.redis_options], as username and"),
+        ("redis://cache.example?password=hush", "belong into [online.redis_options], as username"),
+    ],
+)
+def test_a_url_of_redis_that_is_none_or_has_secrets_is_refused(
+    tmp_path: Path, url: str, told: str
+) -> None:
+    project(tmp_path, f'[online]\nredis_url = "{url}"\n')
+    text = refusal(tmp_path)
+    assert f"{tmp_path}/headrace.toml [online] redis_url " in text
+    assert told in text
+    assert "hush" not in text
+
+
+def test_an_option_that_redis_does_not_have_is_refused_without_its_value(tmp_path: Path) -> None:
+    project(tmp_path, '[online.redis_options]\npasword = "hush"\n')
+    text = refusal(tmp_path)
+    assert "[online.redis_options] has an unknown option 'pasword', did you mean 'pass" in text
+    assert "known: client_name, password, ssl_ca_certs," in text
+    assert "hush" not in text

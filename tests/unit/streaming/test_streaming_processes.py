@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from headrace_streaming.services.processes import Started, is_alive, start, stop
+from headrace_features.processes import Started, is_alive
+from headrace_streaming.services.processes import start, stop
 
 SLEEP = [sys.executable, "-c", "import time; print('here', flush=True); time.sleep(60)"]
 DEAF = ["bash", "-c", "trap '' TERM; echo here; sleep 60 & wait; wait"]

@@ -6,21 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from headrace_schemas.errors import ConfigurationError, RetryableError
-from headrace_streaming.services import broker, control, flink
-from headrace_streaming.services.control import last_words
-from headrace_streaming.services.embedded import (
+from headrace_features.embedded import (
+    STREAM_SERVICES,
     Book,
     Entry,
     Service,
     address_of,
-    free_ports,
-    is_free,
-    locked,
     read_book,
-    write_book,
+    wanted_services,
 )
-from headrace_streaming.services.processes import Started, is_alive, start, stop
+from headrace_features.processes import Started, is_alive
+from headrace_schemas.errors import ConfigurationError, RetryableError
+from headrace_schemas.settings import load
+from headrace_streaming.services import broker, control, flink, redis
+from headrace_streaming.services.control import last_words
+from headrace_streaming.services.embedded import free_ports, is_free, locked, write_book
+from headrace_streaming.services.processes import start, stop
 
 STACK_TRACE = """2026-01-01 10:00:00,000 ERROR Could not start cluster entrypoint.
 java.lang.Exception: Could not create actor system
@@ -70,6 +71,31 @@ def test_services_are_told_of_while_the_first_of_them_is_started(tmp_path: Path)
     assert read_book(tmp_path).services[Service.KAFKA] == Entry(ports)
 
 
+@pytest.mark.parametrize(
+    ("environ", "wanted"),
+    [
+        ({}, False),
+        ({"HEADRACE_ONLINE_TYPE": "redis"}, True),
+        ({"HEADRACE_ONLINE_TYPE": "redis", "HEADRACE_ONLINE_REDIS_URL": "redis://a:1"}, False),
+    ],
+)
+def test_redis_is_wanted_where_it_is_the_online_store_and_nobody_names_another(
+    tmp_path: Path, environ: dict[str, str], *, wanted: bool
+) -> None:
+    services = wanted_services(load(tmp_path, environ))
+    assert (Service.REDIS in services) is wanted
+    assert set(STREAM_SERVICES) <= set(services)
+
+
+def test_a_service_that_nobody_wants_is_shown_only_if_it_ever_ran(tmp_path: Path) -> None:
+    assert [one.service for one in control.status(tmp_path)] == list(STREAM_SERVICES)
+    wanted = control.status(tmp_path, (Service.REDIS, *STREAM_SERVICES))
+    assert [one.service for one in wanted] == list(Service)
+    write_book(tmp_path, Book({Service.REDIS: Entry({"client": 9})}))
+    shown = {one.service: one.state for one in control.status(tmp_path)}
+    assert shown == dict.fromkeys(Service, "stopped")
+
+
 def test_a_process_that_has_the_number_of_a_service_is_left_alone(tmp_path: Path) -> None:
     process = running(tmp_path)
     entry = Entry({"client": 9}, Started(process.pid, "before the machine was restarted"))
@@ -91,7 +117,7 @@ def test_a_port_that_another_process_took_is_named(tmp_path: Path) -> None:
 def test_a_service_that_was_dying_when_it_was_found_is_started_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = {service: running(tmp_path) for service in Service}
+    found = {service: running(tmp_path) for service in STREAM_SERVICES}
     book = Book({service: Entry({}, process) for service, process in found.items()})
     write_book(tmp_path, book)
     dying = found[Service.TASKMANAGER]
@@ -149,6 +175,39 @@ def test_nobody_else_reads_the_options_of_flink(tmp_path: Path) -> None:
     flink.prepare(tmp_path, ports, {"s3.secret-key": "secret"})
     assert 's3.secret-key: "secret"' in written.read_text()
     assert written.stat().st_mode & 0o777 == 0o600
+
+
+def program(folder: Path, name: str) -> str:
+    folder.mkdir(exist_ok=True)
+    path = folder / name
+    path.touch(0o755)
+    return str(path)
+
+
+def test_valkey_stands_in_for_redis_where_only_that_is_installed(tmp_path: Path) -> None:
+    valkey = program(tmp_path / "valkey", "valkey-server")
+    preferred = program(tmp_path / "redis", "redis-server")
+    path = f"{tmp_path / 'valkey'}{os.pathsep}{tmp_path / 'redis'}"
+    assert redis.program({"PATH": str(tmp_path / "valkey")}) == valkey
+    assert redis.program({"PATH": path}) == preferred
+
+
+def test_without_redis_nothing_is_started_and_the_command_that_installs_it_is_named(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(ConfigurationError, match="neither redis-server nor valkey-s") as raised:
+        control.up(tmp_path, {"PATH": str(tmp_path)}, wanted=(Service.REDIS, *STREAM_SERVICES))
+    assert "install" in str(raised.value.hint)
+    assert read_book(tmp_path) == Book()
+
+
+def test_redis_finds_its_folder_whatever_it_is_called(tmp_path: Path) -> None:
+    folder = tmp_path / 'a "b" \\ c'
+    server = program(tmp_path / "bin", "redis-server")
+    command = redis.prepare(folder, {"client": 9}, {"PATH": str(tmp_path / "bin")})
+    assert command == [server, str(folder / "redis.conf")]
+    written = (folder / "redis.conf").read_text()
+    assert f'dir "{tmp_path}/a \\"b\\" \\\\ c"\n' in written
 
 
 def test_ports_are_different_and_none_of_those_taken(monkeypatch: pytest.MonkeyPatch) -> None:
