@@ -305,7 +305,7 @@ class Keys:
             yield ("HMGET", self.view(view), *_SPAN_FIELDS)
         for view, entity, fields in wanted:
             batch = known[view].batch
-            if batch is not None:
+            if batch is not None and (fields is None or fields):
                 key = self.batch(entity, view, batch.id)
                 yield ("HGETALL", key) if fields is None else ("HMGET", key, *fields)
             yield ("HGETALL", self.stream(entity, view))
@@ -321,7 +321,7 @@ class Keys:
         found = []
         for view, _, fields in wanted:
             batch: dict[str, bytes] = {}
-            if layers[view].batch is not None:
+            if layers[view].batch is not None and (fields is None or fields):
                 answer = next(given)
                 if fields is None:
                     batch = {name.decode(): content for name, content in answer.items()}

@@ -20,4 +20,6 @@ def open_store(settings: Settings) -> StateStore:
     from headrace_features.online.redis_connection import RedisConnection
     from headrace_features.online.redis_store import RedisStateStore
 
-    return RedisStateStore(RedisConnection(redis_access(settings)), settings.project.name)
+    return RedisStateStore(
+        RedisConnection(redis_access(settings.online, settings.home)), settings.project.name
+    )

@@ -1,0 +1,236 @@
+"""What every online store promises, of each kind that there is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from headrace_features.online.redis_connection import RedisConnection
+from headrace_features.online.redis_store import RedisStateStore
+from headrace_features.online.sqlite_store import SqliteStateStore
+from headrace_features.online.store import ALWAYS_MS, NEVER_MS, NO_LAYERS, Row, StateStore, Wanted
+from headrace_schemas.errors import ConfigurationError, RetryableError
+from online_stores import apply, batch_of, change, found_of, layers_of, publish, stream_of
+from redis_servers import RedisCluster, RedisServer, redis_cluster, redis_server
+
+DAY_MS = 86_400_000
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RedisServer]:
+    """One Redis for all tests of the file."""
+    with redis_server() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RedisCluster]:
+    """One cluster of Redis for all tests of the file."""
+    with redis_cluster() as found:
+        yield found
+
+
+@pytest.fixture(params=["sqlite", "redis", "cluster"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StateStore]:
+    """An empty store of each kind."""
+    if request.param == "sqlite":
+        yield SqliteStateStore(tmp_path / "online.db")
+        return
+    started = request.getfixturevalue("server" if request.param == "redis" else "cluster")
+    connection = RedisConnection(started.access())
+    found = RedisStateStore(connection, "project")
+    yield found
+    found.remove()
+    connection.close()
+
+
+def test_a_generation_is_invisible_until_it_is_published(store: StateStore) -> None:
+    publish(store, "view", {b"card": {"r1": b"old"}}, 1)
+    growing = store.begin("view", 2)
+    store.write(growing, [Row(b"card", "r1", b"new"), Row(b"other", "r1", b"x")])
+    before = layers_of(store, "view").batch
+    assert before is not None
+    assert (before.boundary_ms, before.written_ms) == (1, 2)
+    assert batch_of(store, "view", b"card") == {"r1": b"old"}
+    assert batch_of(store, "view", b"other") == {}
+    store.publish(growing, now_ms=5)
+    after = layers_of(store, "view").batch
+    assert after is not None
+    assert (after.boundary_ms, after.written_ms) == (2, 5)
+    assert batch_of(store, "view", b"card") == {"r1": b"new"}
+    assert batch_of(store, "view", b"nobody") == {}
+
+
+def test_a_read_under_a_former_boundary_says_what_there_is_now(store: StateStore) -> None:
+    publish(store, "view", {b"card": {"r1": b"old"}}, 1)
+    known = {"view": layers_of(store, "view")}
+    publish(store, "view", {b"card": {"r1": b"new"}}, 2)
+    reading = store.read(known, [Wanted("view", b"card", None)])
+    assert reading.found is None
+    again = store.read(reading.layers, [Wanted("view", b"card", None)])
+    assert again.found is not None
+    assert again.found[0].batch == {"r1": b"new"}
+
+
+def test_only_the_fields_that_are_asked_for_are_read(store: StateStore) -> None:
+    publish(store, "view", {b"card": {"r1": b"1", "r2": b"2", "r3": b"3"}}, 1)
+    assert found_of(store, "view", b"card", ["r2", "r9"]).batch == {"r2": b"2"}
+    assert found_of(store, "view", b"card", []).batch == {}
+    assert len(batch_of(store, "view", b"card")) == 3
+
+
+def test_several_views_and_entities_are_read_at_once(store: StateStore) -> None:
+    for view in ("one", "two"):
+        publish(store, view, {b"a": {"r1": view.encode()}, b"b": {"r1": b"b"}}, 1)
+    known = {view: layers_of(store, view) for view in ("one", "two", "three")}
+    wanted = [Wanted(view, key, None) for view in ("two", "one", "three") for key in (b"a", b"x")]
+    reading = store.read(known, wanted)
+    assert reading.layers["three"] == NO_LAYERS
+    assert reading.found is not None
+    assert [found.batch for found in reading.found] == [
+        {"r1": b"two"},
+        {},
+        {"r1": b"one"},
+        {},
+        {},
+        {},
+    ]
+
+
+def test_a_writer_that_is_overtaken_stops_and_publishes_nothing(store: StateStore) -> None:
+    slow = store.begin("view", 1)
+    store.write(slow, [Row(b"card", "r1", b"slow")])
+    fast = store.begin("view", 2)
+    with pytest.raises(RetryableError, match="has taken over"):
+        store.write(slow, [Row(b"card", "r2", b"slow")])
+    with pytest.raises(RetryableError, match="has taken over"):
+        store.publish(slow, now_ms=1)
+    store.write(fast, [Row(b"card", "r1", b"fast")])
+    store.publish(fast, now_ms=1)
+    assert batch_of(store, "view", b"card") == {"r1": b"fast"}
+
+
+def test_an_older_layer_is_not_put_over_a_newer_one(store: StateStore) -> None:
+    publish(store, "view", {b"card": {"r1": b"newer"}}, 2 * DAY_MS)
+    with pytest.raises(
+        ConfigurationError, match=r"holds view up to 1970-01-03 .*, later than 1970-01-02"
+    ):
+        store.begin("view", DAY_MS)
+    publish(store, "view", {b"card": {"r1": b"corrected"}}, 2 * DAY_MS)
+    assert batch_of(store, "view", b"card") == {"r1": b"corrected"}
+
+
+def test_a_field_takes_what_has_the_greater_epoch_or_sequence(store: StateStore) -> None:
+    assert apply(store, change("r1", 2, 5, b"a")).refused == 0
+    assert apply(store, change("r1", 2, 4, b"older")).refused == 1
+    assert apply(store, change("r1", 1, 900, b"of an older deployment")).refused == 1
+    assert stream_of(store, "view", b"card") == {"r1": b"a"}
+    # The same again, as after a failure, and what is newer.
+    assert apply(store, change("r1", 2, 5, b"a"), change("r2", 2, 5, b"b")).refused == 0
+    assert apply(store, change("r1", 3, 1, b"c"), change("r2", 2, 300, b"d")).refused == 0
+    assert stream_of(store, "view", b"card") == {"r1": b"c", "r2": b"d"}
+
+
+def test_numbers_of_events_are_compared_as_numbers(store: StateStore) -> None:
+    for sequence in (9, 10, 255, 256, 65_536, 2**40):
+        assert apply(store, change("r1", 1, sequence, b"%d" % sequence)).refused == 0
+    assert stream_of(store, "view", b"card") == {"r1": b"%d" % 2**40}
+    assert apply(store, change("r1", 256, 1, b"epoch")).refused == 0
+    assert apply(store, change("r1", 255, 9, b"older")).refused == 1
+
+
+def test_what_is_empty_stays_as_a_guard_against_what_is_older(store: StateStore) -> None:
+    apply(store, change("r1", 1, 3, b""))
+    assert apply(store, change("r1", 1, 2, b"older")).refused == 1
+    assert stream_of(store, "view", b"card") == {"r1": b""}
+
+
+def test_of_several_contents_of_one_field_the_newest_stays_in_any_order(store: StateStore) -> None:
+    apply(store, change("r1", 1, 2, b"second"), change("r1", 1, 1, b"first"))
+    assert stream_of(store, "view", b"card") == {"r1": b"second"}
+
+
+def test_progress_is_noted_with_the_changes(store: StateStore) -> None:
+    assert store.progress() == {}
+    apply(store, change("r1", 1, 1, b"a"), partition=3, now_ms=99)
+    assert {part: tuple(one) for part, one in store.progress().items()} == {3: (1, 99)}
+    # Nothing came, and all is there.
+    assert apply(store, partition=3, now_ms=120).resume == {}
+    assert {part: tuple(one) for part, one in store.progress().items()} == {3: (1, 120)}
+
+
+def test_a_writer_that_was_overtaken_learns_where_the_store_is(store: StateStore) -> None:
+    apply(store, change("r1", 1, 1, b"a"), upto=500)
+    late = apply(store, change("r1", 1, 1, b"a"), upto=60, held=10)
+    assert late.resume == {0: 500}
+    assert store.progress()[0].next_offset == 500
+
+
+def test_a_writer_learns_that_the_store_was_emptied(store: StateStore) -> None:
+    apply(store, change("r1", 1, 1, b"a"), upto=500)
+    store.remove()
+    assert apply(store, change("r2", 1, 2, b"b"), upto=510, held=500).resume == {0: 0}
+    assert store.progress() == {}
+
+
+def test_the_stream_layer_says_what_it_holds(store: StateStore) -> None:
+    assert layers_of(store, "view") == NO_LAYERS
+    apply(store, change("r1", 4, 70, b"a"), change("r1", 4, 60, b"b"), now_ms=1_000)
+    span = layers_of(store, "view").stream
+    assert span is not None
+    assert (span.since_ms, span.event_time_ms, span.written_ms) == (NEVER_MS, 70, 1_000)
+    store.covers("view", 4, 50)
+    store.covers("view", 3, 10)
+    apply(store, change("r2", 4, 65, b"c"), now_ms=900)
+    span = layers_of(store, "view").stream
+    assert span is not None
+    assert tuple(span) == (4, 50, 70, 1_000)
+    store.covers("view", 5, ALWAYS_MS)
+    span = layers_of(store, "view").stream
+    assert span is not None
+    assert span[:2] == (5, ALWAYS_MS)
+
+
+def test_what_two_generations_cover_goes_from_the_stream_layer(store: StateStore) -> None:
+    fields = {f"r{day}": b"x" for day in range(6)} | {"x23": b"x", "x24": b"x", "l2880": b"x"}
+    apply(store, *(change(name, 1, 1, content) for name, content in fields.items()))
+    apply(store, change("r0", 1, 1, b"x", view="other"))
+    publish(store, "view", {}, DAY_MS)
+    assert set(stream_of(store, "view", b"card")) == set(fields) - {"r0", "x23"}
+    publish(store, "view", {}, 3 * DAY_MS)
+    # Readers may still be at the former boundary.
+    assert set(stream_of(store, "view", b"card")) == set(fields) - {"r0", "x23"}
+    publish(store, "view", {}, 4 * DAY_MS)
+    assert set(stream_of(store, "view", b"card")) == {"r3", "r4", "r5"}
+    assert set(stream_of(store, "other", b"card")) == {"r0"}
+
+
+def test_two_generations_are_kept(store: StateStore) -> None:
+    publish(store, "view", {b"card": {"r1": b"1"}, b"gone": {"r1": b"1"}}, 1)
+    first = {"view": layers_of(store, "view")}
+    publish(store, "view", {b"card": {"r1": b"2"}}, 2)
+    publish(store, "view", {b"card": {"r1": b"3"}}, 3)
+    publish(store, "view", {b"card": {"r1": b"4"}}, 4)
+    assert batch_of(store, "view", b"card") == {"r1": b"4"}
+    assert batch_of(store, "view", b"gone") == {}
+    assert store.read(first, [Wanted("view", b"card", None)]).found is None
+
+
+@pytest.mark.parametrize("entity", ["", "a:b", "{x}y", "}{", "ä €", "*?[a]", "a\nb", "0"])
+def test_any_key_of_an_entity_will_do(store: StateStore, entity: str) -> None:
+    publish(store, "view", {entity.encode(): {"r1": b"batch"}, b"other": {"r1": b"o"}}, DAY_MS)
+    apply(store, change("r5", 1, 1, b"stream", entity=entity))
+    publish(store, "view", {entity.encode(): {"r1": b"batch 2"}}, 2 * DAY_MS)
+    found = found_of(store, "view", entity.encode())
+    assert (found.batch, found.stream) == ({"r1": b"batch 2"}, {"r5": b"stream"})
+
+
+def test_removing_leaves_nothing(store: StateStore) -> None:
+    publish(store, "view", {b"card": {"r1": b"old"}}, 1)
+    apply(store, change("r1", 1, 1, b"a"))
+    store.remove()
+    assert layers_of(store, "view") == NO_LAYERS
+    assert found_of(store, "view", b"card") == ({}, {})
+    assert store.progress() == {}
