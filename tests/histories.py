@@ -166,7 +166,9 @@ def histories(draw: st.DrawFn) -> list[Row]:
     return rows
 
 
-_ODD_AMOUNTS = st.one_of(st.none(), st.integers(-5, 5), st.integers(-(2**58), 2**58))
+_ODD_AMOUNTS = st.one_of(
+    st.none(), st.integers(-5, 5), st.integers(-70_000, 70_000), st.integers(-(2**58), 2**58)
+)
 
 
 @st.composite
@@ -176,7 +178,9 @@ def weeks(draw: st.DrawFn) -> list[Row]:
     busy = draw(st.lists(st.integers(-10 * 24, 20 * 24), min_size=1, max_size=4))
     for number in range(draw(st.integers(0, 40))):
         hour = draw(st.sampled_from(busy)) if draw(st.booleans()) else draw(st.integers(-240, 480))
-        time_ms = hour * HOUR_MS + draw(st.sampled_from([0, 1, HOUR_MS - 1, 1_800_000, 5_000]))
+        time_ms = hour * HOUR_MS + draw(
+            st.sampled_from([0, 1, HOUR_MS - 1, 1_800_000, 5_000, 5_999, 6_000])
+        )
         late_ms = draw(st.sampled_from([0, 0, 1, HOUR_MS, 7 * HOUR_MS, DAY_MS, 9 * DAY_MS]))
         rows.append(
             {

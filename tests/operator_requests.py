@@ -11,9 +11,11 @@ from headrace_features.partials.plan import plan_of
 from headrace_features.project import Project
 from headrace_features.stream_plan.plan import plan_json
 
-#: How long blocks of events, hours and days are, ms: folding goes by days.
-CALENDAR = (60_000, 3_600_000, 86_400_000)
-FINE = (2, 4, 8)
+#: How long seconds, minutes, hours and days are, ms: folding goes by days.
+CALENDAR = (1_000, 60_000, 3_600_000, 86_400_000)
+FINE = (1, 2, 4, 8)
+#: How many events a block has at most, and a day without a tile.
+USUAL = (32, 8)
 
 
 def project_of(view: FeatureView) -> Project:
@@ -45,6 +47,7 @@ def planned(
         "plan": plan_json(project_of(view)),
         "lateness": lateness,
         "widths": list(widths),
+        "limits": list(USUAL),
         "chunk": chunk,
         "keeps": keeps,
     }

@@ -3,38 +3,137 @@
 from __future__ import annotations
 
 from base64 import b64decode
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from headrace_features import Session, Sliding, Tumbling, Unbounded, oracle
-from headrace_features.definitions.durations import DAY_MS, HOUR_MS
-from headrace_features.oracle import SpineRow
+from headrace_features import (
+    Count,
+    FeatureView,
+    Session,
+    Sliding,
+    Sum,
+    Tumbling,
+    Unbounded,
+    oracle,
+)
+from headrace_features.definitions.durations import DAY_MS, HOUR_MS, MINUTE_MS
+from headrace_features.oracle import Row, SpineRow
+from headrace_features.partials import tiles
+from headrace_features.partials.events import decode_events, encode_events
+from headrace_features.partials.kinds import Event
 from headrace_features.partials.plan import plan_of
-from headrace_features.state.stream import StreamState
+from headrace_features.state.stream import StreamState, Widths
 from headrace_schemas.errors import BadRecordError
-from histories import LATE, PROMPT, bits, view_of, weeks
+from histories import LATE, PROMPT, bits, histories, reading, time_of, view_of, view_with, weeks
 from operator_jvm import Jvm
-from operator_requests import CALENDAR, absorbing, planned
+from operator_requests import CALENDAR, FINE, USUAL, absorbing, planned
 
-VIEWS = {
-    "prompt, exact": view_of(
-        PROMPT, (Sliding("3h"), Sliding("1d", delay="12h"), Tumbling("90m"), Session("2h"))
+# With these every range is divided, and every day has a tile, after an event or two.
+LOW = (2, 1)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a view is read of: events of some weeks, or of some milliseconds with narrow fields."""
+
+    view: FeatureView
+    widths: tuple[tuple[int, int, int, int], ...] = (CALENDAR,)
+    latenesses: tuple[int, ...] = (0, HOUR_MS, 3 * DAY_MS, 100 * DAY_MS)
+    narrow: bool = False
+
+    def events(self) -> st.SearchStrategy[list[Row]]:
+        if self.narrow:
+            return histories().map(lambda rows: [row for row in rows if row["sensor"] == "a"])
+        return weeks()
+
+    def times(self) -> st.SearchStrategy[int]:
+        if self.narrow:
+            return st.integers(-40, 120)
+        hours = st.integers(-11 * 24, 21 * 24)
+        within = st.sampled_from([0, 1, -1, 777_777, 5_500])
+        return st.builds(lambda hour, ms: hour * HOUR_MS + ms, hours, within)
+
+
+def narrow(view: FeatureView) -> Case:
+    return Case(view, (FINE, (1, 4, 8, 16), (5, 10, 20, 60)), (0, 3, 10, 10_000), narrow=True)
+
+
+CASES = {
+    "prompt, exact": Case(
+        view_of(PROMPT, (Sliding("3h"), Sliding("1d", delay="12h"), Tumbling("90m"), Session("2h")))
     ),
-    "prompt, coarse": view_of(
-        PROMPT, (Sliding("2d", hop="6h"), Sliding("2d", hop="1h", delay="6h"), Tumbling("1d"))
+    "prompt, short": Case(view_of(PROMPT, (Sliding("3h"), Tumbling("90m")))),
+    "prompt, shorter": Case(view_of(PROMPT, (Sliding("2m"), Sliding("30s", delay="10s")))),
+    "prompt, coarse": Case(
+        view_of(
+            PROMPT, (Sliding("2d", hop="6h"), Sliding("2d", hop="1h", delay="6h"), Tumbling("1d"))
+        )
     ),
-    "late, exact": view_of(LATE, (Sliding("2d"), Session("30m", delay="6h"))),
-    "late, open": view_of(LATE, (Sliding("2d", hop="5m"), Unbounded(), Unbounded(delay="1d"))),
-    "late, coarse": view_of(LATE, (Sliding("2d", hop="6h", delay="6h"), Unbounded())),
+    "late, exact": Case(view_of(LATE, (Sliding("2d"), Session("30m", delay="6h")))),
+    "late, open": Case(
+        view_of(LATE, (Sliding("2d", hop="5m"), Unbounded(), Unbounded(delay="1d")))
+    ),
+    "late, coarse": Case(view_of(LATE, (Sliding("2d", hop="6h", delay="6h"), Unbounded()))),
+    "narrow, exact": narrow(view_of(PROMPT, (Sliding("7ms"), Sliding("9ms", delay="4ms")))),
+    "narrow, coarse": narrow(
+        view_of(LATE, (Sliding("20ms", hop="5ms", delay="6ms"), Tumbling("8ms")))
+    ),
+    "narrow, sessions": narrow(view_of(LATE, (Session("3ms"), Session("6ms", delay="2ms")))),
+    "narrow, open": narrow(view_of(LATE, (Sliding("7ms"), Unbounded(), Unbounded(delay="4ms")))),
 }
 
 
-@pytest.mark.parametrize("name", VIEWS)
+@dataclass(frozen=True)
+class Told:
+    """One event and what the operator said of it."""
+
+    event: Row
+    absorbed: bool
+    puts: Sequence[tuple[str, bytes]]
+
+
+def taken_in(
+    engine: Jvm,
+    view: FeatureView,
+    events: Iterable[Row],
+    *,
+    limits: Sequence[int] = USUAL,
+    expired_after: int | None = None,
+    **plan: Any,
+) -> tuple[list[Told], Mapping[str, bytes]]:
+    """What the operator says of each event, and the fields that are left in the end.
+
+    A state is emptied, if no window reaches it any more, so long after the newest event.
+    """
+    events = list(events)
+    requests = [planned(view, **plan) | {"limits": list(limits)}]
+    newest = min((time_of(event) for event in events), default=0)
+    for event in events:
+        if expired_after is not None:
+            requests.append({"op": "expire", "key": "a", "time": newest + expired_after})
+        requests.append(absorbing(view, event))
+        newest = max(newest, time_of(event))
+    answers = [answer for answer in engine.ask(requests) if "became" in answer]
+    told = [
+        Told(
+            event,
+            answer["became"] == "ABSORBED",
+            [(field, b64decode(content)) for field, content in answer["puts"]],
+        )
+        for event, answer in zip(events, answers, strict=True)
+    ]
+    return told, dict(put for one in told for put in one.puts)
+
+
+@pytest.mark.parametrize("name", CASES)
 @settings(
-    max_examples=40,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -42,59 +141,242 @@ VIEWS = {
 def test_at_any_time_fields_give_the_oracle_s_values(
     name: str, engine: Jvm, data: st.DataObject
 ) -> None:
-    view = VIEWS[name]
-    lateness = data.draw(st.sampled_from([0, HOUR_MS, 3 * DAY_MS, 100 * DAY_MS]))
-    events = data.draw(weeks())
+    case = CASES[name]
+    view = case.view
+    widths = data.draw(st.sampled_from(case.widths))
+    events = data.draw(case.events())
     if data.draw(st.booleans()):
-        events.sort(key=lambda event: str(event["event_time"]).zfill(20))
-    requests: list[dict[str, Any]] = [
-        planned(
-            view,
-            lateness=lateness,
-            widths=CALENDAR,
-            chunk=data.draw(st.sampled_from([2, 256])),
-        )
-    ]
-    requests += [absorbing(view, event) for event in events]
-    requests.append({"op": "fields", "key": "a"})
+        events.sort(key=time_of)
 
-    answers = engine.ask(requests)
+    told, fields = taken_in(
+        engine,
+        view,
+        events,
+        lateness=data.draw(st.sampled_from(case.latenesses)),
+        widths=widths,
+        limits=data.draw(st.sampled_from([LOW, USUAL])),
+        chunk=data.draw(st.sampled_from([2, 256])),
+        expired_after=data.draw(st.sampled_from([None, None, 0, 30, DAY_MS])),
+    )
 
-    taken = zip(events, answers[1:-1], strict=True)
-    absorbed = [event for event, answer in taken if answer["became"] == "ABSORBED"]
-    fields = {field: b64decode(content) for field, content in answers[-1]["fields"].items()}
+    require_canonical(view, fields)
+    absorbed = [one.event for one in told if one.absorbed]
     for _ in range(6):
-        hour = data.draw(st.integers(-11 * 24, 21 * 24))
-        time_ms = hour * HOUR_MS + data.draw(st.sampled_from([0, 1, -1, 777_777]))
+        time_ms = data.draw(case.times())
         known = [str(row["reading_id"]) for row in absorbed]
         current = data.draw(st.sampled_from([None, "none such", *known]))
         try:
             expected = oracle.values(view, absorbed, [SpineRow("a", time_ms, current)])[0]
         except BadRecordError:
             continue
-        state = StreamState(plan_of(view), fields, time_ms)
+        state = StreamState(plan_of(view), fields, time_ms, Widths(*widths))
         found = {f.name: bits(state.value(f, current)) for f in view.features}
         assert found == {feature: bits(value) for feature, value in expected.items()}
 
 
-def test_hours_and_days_that_ended_have_tiles(engine: Jvm) -> None:
-    view = VIEWS["prompt, coarse"]
-    base: dict[str, Any] = dict.fromkeys(("amount", "price", "place", "flag"))
-    times = [number * 7 * 60_000 for number in range(1_000)]
-    events = [
-        base | {"reading_id": f"{number:04d}", "sensor": "a", "event_time": time_ms}
-        for number, time_ms in enumerate(times)
-    ]
+def require_canonical(view: FeatureView, fields: Mapping[str, bytes]) -> None:
+    """See that the operator has written, to the byte, what Python writes."""
+    plan = plan_of(view)
+    for name, content in fields.items():
+        if not content:
+            continue
+        if name[0] in "hd":
+            assert tiles.encode(plan, tiles.decode(plan, content)) == content
+            continue
+        events = decode_events(content)
+        assert encode_events(events) == content
+        assert events == sorted(events, key=lambda event: event[:2])
 
+
+MOMENTS = {
+    "open": Case(
+        view_with(Count(windows=[Unbounded(), Sliding("1d")]), Sum("amount", windows=[Unbounded()]))
+    ),
+    "open, late": Case(
+        view_with(
+            Count(windows=[Unbounded(), Sliding("3d", delay="6h"), Sliding("30m")]),
+            Sum("amount", windows=[Unbounded()]),
+            source=LATE,
+        )
+    ),
+    "short": Case(view_with(Count(windows=[Sliding("3h"), Sliding("2h", delay="30m")]))),
+    "narrow": narrow(
+        view_with(Count(windows=[Sliding("7ms"), Sliding("20ms"), Session("9ms")]), source=LATE)
+    ),
+    "narrow, open": narrow(
+        view_with(Count(windows=[Unbounded(), Sliding("9ms"), Tumbling("4ms")]))
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MOMENTS)
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(data=st.data())
+def test_a_reader_in_between_sees_what_was_before_an_event_or_is_after_it(
+    name: str, engine: Jvm, data: st.DataObject
+) -> None:
+    case = MOMENTS[name]
+    view = case.view
+    widths = data.draw(st.sampled_from(case.widths))
+    events = data.draw(case.events())
+    if data.draw(st.booleans()):
+        events.sort(key=time_of)
+    # Which events a sum is of can be told from it.
+    events = [{**event, "amount": 1 << number} for number, event in enumerate(events)]
+    far = max((int(str(event["known_at"])) for event in events), default=0) + 9 * DAY_MS
+    rows = [SpineRow("a", time_ms) for time_ms in (far, *(data.draw(case.times()),) * 3)]
+
+    told, _ = taken_in(
+        engine,
+        view,
+        events,
+        lateness=data.draw(st.sampled_from(case.latenesses)),
+        widths=widths,
+        limits=data.draw(st.sampled_from([LOW, USUAL])),
+        chunk=data.draw(st.sampled_from([2, 256])),
+    )
+
+    fields: dict[str, bytes] = {}
+    absorbed: list[Row] = []
+    after = oracle.values(view, absorbed, rows)
+    for one in told:
+        absorbed += [one.event] if one.absorbed else []
+        before, after = after, oracle.values(view, absorbed, rows)
+        for field, content in one.puts:
+            fields[field] = content
+            for row, was, is_now in zip(rows, before, after, strict=True):
+                state = StreamState(plan_of(view), fields, row.time_ms, Widths(*widths))
+                for feature in view.features:
+                    assert state.value(feature) in (was[feature.name], is_now[feature.name])
+
+
+OPEN = view_with(Count(windows=[Unbounded(), Sliding("2d")]), Sum("amount", windows=[Unbounded()]))
+
+
+def at_times(times: Iterable[int]) -> list[Row]:
+    return [reading(f"{n:04d}", time_ms, amount=n) for n, time_ms in enumerate(times)]
+
+
+def test_a_sparse_entity_has_one_field_a_day(engine: Jvm) -> None:
+    events = at_times(number * 5 * HOUR_MS for number in range(100))
+
+    told, fields = taken_in(engine, OPEN, events, lateness=HOUR_MS, widths=CALENDAR)
+
+    assert set(fields) == {f"r{day}" for day in range(500 // 24 + 1)}
+    assert all(len(one.puts) == 1 for one in told)
+
+
+def test_a_day_with_more_events_has_a_tile_and_one_block(engine: Jvm) -> None:
+    events = at_times(number * 2 * HOUR_MS for number in range(100))
+
+    told, fields = taken_in(engine, OPEN, events, lateness=HOUR_MS, widths=CALENDAR)
+
+    days = 200 // 24
+    assert set(fields) == {f"r{day}" for day in range(days + 1)} | {f"d{d}" for d in range(days)}
+    assert sum(len(one.puts) for one in told) == len(events) + days
+
+
+def test_busy_hours_are_divided_and_have_tiles_once_they_have_ended(engine: Jvm) -> None:
+    view = CASES["prompt, coarse"].view
+    times = [hour * HOUR_MS + n * MINUTE_MS for hour in range(50) for n in range(40)]
     requests = [planned(view, lateness=HOUR_MS, widths=CALENDAR)]
-    requests += [absorbing(view, event) for event in events]
+    requests += [absorbing(view, event) for event in at_times(times)]
+
     *_, absorbed, told = engine.ask([*requests, {"op": "fields", "key": "a"}])
 
-    names = told["fields"]
-    last_hour = times[-1] // HOUR_MS
-    assert {f"h{hour}" for hour in range(last_hour - 1)} <= set(names)
-    assert {f"d{day}" for day in range(times[-1] // DAY_MS)} <= set(names)
-    assert f"h{last_hour}" not in names
-    # What is older than a day is folded, an hour to a tile.
-    assert absorbed["raw"] < 500
+    fields = {name: b64decode(content) for name, content in told["fields"].items()}
+    full = {name for name, content in fields.items() if content}
+    ended = times[-1] // HOUR_MS - 1
+    assert full == (
+        {f"y{time_ms // MINUTE_MS}" for time_ms in times}
+        | {f"h{hour}" for hour in range(ended)}
+        | {f"d{day}" for day in range(ended * HOUR_MS // DAY_MS)}
+    )
+    # What is older than the windows' reach is dropped or folded, an hour to a tile.
+    assert absorbed["raw"] < 40 * 50
     assert absorbed["tiles"] < 60
+
+
+def test_a_day_that_passes_a_limit_after_its_end_gets_what_it_lacks(engine: Jvm) -> None:
+    hour = 5 * HOUR_MS
+    few = [hour + number for number in range(8)]
+    end = [3 * DAY_MS]
+    ninth, rest = [hour + 8], [hour + number for number in range(9, 33)]
+
+    told, _ = taken_in(
+        engine, OPEN, at_times([*few, *end, *ninth, *rest]), lateness=DAY_MS, widths=CALENDAR
+    )
+
+    names = [[field for field, _ in one.puts] for one in told]
+    assert names[: 8 + 1] == [["r0"]] * 8 + [["r3"]]
+    assert names[9:-1] == [["r0", "d0"]] * 24
+    # All of them are of one second.
+    assert names[-1] == ["z18000", "r0", "h5", "d0"]
+    assert dict(told[-1].puts)["r0"] == b""
+
+
+def test_a_burst_never_changes_a_field_of_many_events(engine: Jvm) -> None:
+    times = [7 * HOUR_MS + 12 * number for number in range(5_000)]
+    view = view_with(Count(windows=[Sliding("2d")]), Sum("amount", windows=[Sliding("2d")]))
+
+    told, fields = taken_in(engine, view, at_times(times), lateness=HOUR_MS, widths=CALENDAR)
+
+    sizes: Counter[str] = Counter()
+    for one in told:
+        for field, content in one.puts:
+            events = len(decode_events(content)) if content else 0
+            sizes[field[0]] = max(sizes[field[0]], events)
+    assert sizes == {"r": 32, "z": 84}
+    assert max(len(one.puts) for one in told) < 5
+    assert sum(len(one.puts) for one in told) < 5_010
+    assert {field for field, content in fields.items() if field[0] != "z"} == {"r0"}
+    assert StreamState(plan_of(view), fields, times[-1]).value(view.features[0]) == 5_000
+
+
+def test_of_events_that_stand_alone_in_a_minute_none_is_lost(engine: Jvm) -> None:
+    view = view_with(Count(windows=[Sliding("10m")]))
+    # Each minute's first event is dropped before the last one of the same minute comes.
+    times = [0, 60_000, 600_005, 1, 600_015, 10, 600_025, 20, 700_000, 59_999]
+
+    told, fields = taken_in(engine, view, at_times(times), lateness=0, widths=CALENDAR)
+
+    assert [one.absorbed for one in told] == [True] * 9 + [False]
+    assert [event.time_ms for event in decode_events(fields["l0"])] == [1, 10, 20]
+    for time_ms in (30, 100_000, 599_999 + 15):
+        expected = sum(time_ms - 600_000 < other <= time_ms for other in times[:-1])
+        assert StreamState(plan_of(view), fields, time_ms).value(view.features[0]) == expected
+
+
+def test_an_event_that_stands_alone_as_well_is_read_once() -> None:
+    plan = plan_of(OPEN)
+    twice, other = Event(5, b"a", 5, (1,)), Event(5, b"b", 5, (2,))
+    tile = tiles.encode(plan, tiles.fold(plan, [twice]))
+    blocks = {"r0": encode_events([twice]), "l0": encode_events([twice, other])}
+    for fields in (blocks, {**blocks, "d0": tile}, {"x0": b"", "h0": tile, "y0": blocks["r0"]}):
+        state = StreamState(plan, {"l0": blocks["l0"], **fields}, 2 * DAY_MS)
+        assert [state.value(feature) for feature in OPEN.features] == [2, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("window", "letter"),
+    [
+        ("1d", "r"),
+        ("23h", "x"),
+        ("1h", "x"),
+        ("59m", "y"),
+        ("1m", "y"),
+        ("59s", "z"),
+        ("10ms", "z"),
+    ],
+)
+def test_blocks_are_as_long_as_a_view_reaches_back(engine: Jvm, window: str, letter: str) -> None:
+    view = view_with(Count(windows=[Sliding(window)]))
+    times = range(0, 3 * DAY_MS, 47 * MINUTE_MS)
+
+    _, fields = taken_in(engine, view, at_times(times), lateness=0, widths=CALENDAR)
+
+    assert {field[0] for field in fields} - {"d"} == {letter}

@@ -85,8 +85,8 @@ final class IntegerMoments implements Accumulator {
     public void pack(MessagePacker out) throws IOException {
         out.array(3);
         out.integer(count);
-        WideIntegers.pack(out, exact(wideTotal, total), 0);
-        WideIntegers.pack(out, exact(wideSquares, squares), 0);
+        WideIntegers.pack(out, exact(wideTotal, total));
+        WideIntegers.pack(out, exact(wideSquares, squares));
     }
 
     @Override

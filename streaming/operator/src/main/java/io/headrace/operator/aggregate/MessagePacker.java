@@ -69,6 +69,12 @@ public final class MessagePacker {
             }
         } else if (value >= -32) {
             out.writeByte((int) value);
+        } else if (value >= Byte.MIN_VALUE) {
+            out.writeByte(0xd0);
+            out.writeByte((int) value);
+        } else if (value >= Short.MIN_VALUE) {
+            out.writeByte(0xd1);
+            out.writeShort((int) value);
         } else if (value >= Integer.MIN_VALUE) {
             out.writeByte(0xd2);
             out.writeInt((int) value);

@@ -7,11 +7,28 @@ import java.math.BigInteger;
 final class WideIntegers {
     private WideIntegers() {}
 
-    /** Packs an integer over a power of two, in lowest terms: its bytes, then the exponent. */
+    /** Packs an integer over a power of two, in lowest terms: with its exponent if it has one. */
     static void pack(MessagePacker out, BigInteger numerator, int exponent) throws IOException {
-        int shared = numerator.signum() == 0 ? exponent : Math.min(numerator.getLowestSetBit(), exponent);
-        out.array(2);
-        out.binary(numerator.shiftRight(shared).toByteArray());
-        out.integer(exponent - shared);
+        if (numerator.signum() == 0) {
+            out.integer(0);
+            return;
+        }
+        int shared = Math.min(numerator.getLowestSetBit(), exponent);
+        if (shared < exponent) {
+            out.array(2);
+        }
+        pack(out, numerator.shiftRight(shared));
+        if (shared < exponent) {
+            out.integer(exponent - shared);
+        }
+    }
+
+    /** Packs an integer: in its least form, or what is beyond 64 bits by its bytes. */
+    static void pack(MessagePacker out, BigInteger number) throws IOException {
+        if (number.bitLength() < Long.SIZE) {
+            out.integer(number.longValue());
+        } else {
+            out.binary(number.toByteArray());
+        }
     }
 }

@@ -6,10 +6,13 @@ import io.headrace.operator.aggregate.MessagePacker;
 import io.headrace.operator.plan.ViewPlan;
 import io.headrace.operator.plan.WindowPlan;
 import java.io.IOException;
+import java.util.Arrays;
+import java.util.function.IntPredicate;
+import java.util.stream.IntStream;
 
 /** Packs events and tiles of a view as the online store keeps them. */
 final class FieldPacker {
-    private static final int ENCODING_VERSION = 1;
+    private static final int ENCODING_VERSION = 2;
 
     private final ViewPlan view;
     private final TileWidths widths;
@@ -35,35 +38,17 @@ final class FieldPacker {
 
     /** A block of those rows that stand alone, or of those that don't. */
     byte[] events(RawEvents raw, int from, int to, boolean alone) throws IOException {
-        int count = 0;
-        for (int row = from; row < to; row++) {
-            count += raw.standsAlone(row) == alone ? 1 : 0;
-        }
-        begin(count);
-        for (int row = from; row < to; row++) {
-            if (raw.standsAlone(row) == alone) {
-                event(raw, row);
-            }
-        }
-        return out.bytes();
+        return block(raw, rows(from, to, row -> raw.standsAlone(row) == alone));
     }
 
     /** A block of those events that are in no tile of their hour; null if there are none. */
     byte[] late(RawEvents raw, int from, int to) throws IOException {
-        int count = 0;
-        for (int row = from; row < to; row++) {
-            count += isLate(raw, row) ? 1 : 0;
-        }
-        if (count == 0) {
-            return null;
-        }
-        begin(count);
-        for (int row = from; row < to; row++) {
-            if (isLate(raw, row)) {
-                event(raw, row);
-            }
-        }
-        return out.bytes();
+        int[] late = rows(from, to, row -> isLate(raw, row));
+        return late.length == 0 ? null : block(raw, late);
+    }
+
+    private static int[] rows(int from, int to, IntPredicate wanted) {
+        return IntStream.range(from, to).filter(wanted).toArray();
     }
 
     /** The partials of the rows that are in a tile, and for each session gap their chains. */
@@ -158,20 +143,66 @@ final class FieldPacker {
         }
     }
 
-    private void begin(int count) throws IOException {
+    /** Times by their distance, keys, how much later each was known if any was, and columns. */
+    private byte[] block(RawEvents raw, int[] rows) throws IOException {
+        order(raw, rows);
         out.array(2);
         out.integer(ENCODING_VERSION);
-        out.array(count);
-    }
-
-    private void event(RawEvents raw, int row) throws IOException {
         out.array(4);
-        out.integer(raw.time(row));
-        out.binary(raw.dedup(row));
-        out.integer(raw.available(row));
+        out.array(rows.length);
+        long before = 0;
+        for (int row : rows) {
+            out.integer(raw.time(row) - before);
+            before = raw.time(row);
+        }
+        out.array(rows.length);
+        for (int row : rows) {
+            out.binary(raw.dedup(row));
+        }
+        knownLater(raw, rows);
         out.array(columns);
         for (int column = 0; column < columns; column++) {
-            out.value(raw.value(column, row));
+            out.array(rows.length);
+            for (int row : rows) {
+                out.value(raw.value(column, row));
+            }
         }
+        return out.bytes();
+    }
+
+    private void knownLater(RawEvents raw, int[] rows) throws IOException {
+        boolean any = false;
+        for (int row : rows) {
+            any |= raw.available(row) != raw.time(row);
+        }
+        if (!any) {
+            out.value(null);
+            return;
+        }
+        out.array(rows.length);
+        for (int row : rows) {
+            out.integer(raw.available(row) - raw.time(row));
+        }
+    }
+
+    /** Puts rows of the same time in the order of their keys: among chunks they may be in another. */
+    private static void order(RawEvents raw, int[] rows) {
+        for (int i = 1; i < rows.length; i++) {
+            if (compare(raw, rows[i - 1], rows[i]) > 0) {
+                int[] ordered =
+                        IntStream.of(rows)
+                                .boxed()
+                                .sorted((left, right) -> compare(raw, left, right))
+                                .mapToInt(Integer::intValue)
+                                .toArray();
+                System.arraycopy(ordered, 0, rows, 0, rows.length);
+                return;
+            }
+        }
+    }
+
+    private static int compare(RawEvents raw, int left, int right) {
+        int order = Long.compare(raw.time(left), raw.time(right));
+        return order == 0 ? Arrays.compareUnsigned(raw.dedup(left), raw.dedup(right)) : order;
     }
 }

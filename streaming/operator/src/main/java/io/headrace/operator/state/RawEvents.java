@@ -172,6 +172,33 @@ final class RawEvents {
         return after == chunked ? after + tail.firstAtOrAfter(time) : after;
     }
 
+    /** Whether there are more than so many events in a span of time. */
+    boolean hasMore(int count, long from, long before) {
+        int row = firstAtOrAfter(before) - 1 - count;
+        return row >= 0 && !isBefore(row, from);
+    }
+
+    /** Whether an event is before a time: its chunk stays packed where it tells by itself. */
+    private boolean isBefore(int row, long time) {
+        if (row < chunked) {
+            Chunk chunk = chunk(row);
+            if (chunk.last < time || chunk.first >= time) {
+                return chunk.last < time;
+            }
+        }
+        return time(row) < time;
+    }
+
+    /** Whether any event stands alone from a time on and up to a row, which is left out. */
+    boolean anyAlone(long from, int before) {
+        for (int row = firstAtOrAfter(from); row < before; row++) {
+            if (standsAlone(row)) {
+                return true;
+            }
+        }
+        return false;
+    }
+
     /** The row of an event, or -1. */
     int find(long time, byte[] dedup) {
         for (int row = firstAtOrAfter(time); row < size() && time(row) == time; row++) {

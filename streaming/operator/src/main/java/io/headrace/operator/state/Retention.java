@@ -53,10 +53,35 @@ final class Retention {
         return state.clock + reach;
     }
 
+    /**
+     * Whether of each time that can be asked for all of its range is held, for ranges of so many ms
+     * since 1970.
+     */
+    boolean holdsWhole(long width) {
+        return windows.stream().anyMatch(window -> holdsWhole(window, width));
+    }
+
+    // One window is enough: nothing is dropped that any of them reaches. Where there are sessions,
+    // what is held begins a gap after what was dropped.
+    private boolean holdsWhole(WindowPlan window, long width) {
+        long back = window.delayMs() - greatestGap;
+        return switch (window.kind()) {
+            case SLIDING -> back + window.sizeMs() >= width;
+            case TUMBLING ->
+                    back >= width || greatestGap == 0 && window.sizeMs() % width == 0;
+            case SESSION -> back + window.gapMs() >= width;
+            case UNBOUNDED -> true;
+        };
+    }
+
     /** Lets go of all events, which no window reaches any more from a time on. */
     void expire(ViewState state) {
         state.expiredTo = emptyFrom(state);
-        state.heldFrom = Math.max(state.heldFrom, state.clock + greatestGap + 1);
+        long from = state.clock + greatestGap + 1;
+        if (needsMinute(state, state.clock, from, state.raw.size())) {
+            from = widths.minuteEnd(state.clock);
+        }
+        state.heldFrom = Math.max(state.heldFrom, from);
         state.raw.clear();
         state.folded.clear();
         state.foldAt = LEAST_TO_FOLD;
@@ -114,13 +139,29 @@ final class Retention {
             if (last >= horizon || !isolated(state, raw, last)) {
                 return;
             }
+            long from = last + greatestGap + 1;
+            if (raw && needsMinute(state, last, from, state.raw.oldestEvents())) {
+                from = widths.minuteEnd(last);
+                if (from > horizon) {
+                    return;
+                }
+            }
             if (raw) {
                 state.raw.removeOldest();
             } else {
                 state.folded.remove(0);
             }
-            state.heldFrom = Math.max(state.heldFrom, last + greatestGap + 1);
+            state.heldFrom = Math.max(state.heldFrom, from);
         }
+    }
+
+    /**
+     * Whether events that stand alone are lost when what is before a row, whose last event is of some
+     * time, is let go: if others of its minute came from a time on, they would be written without.
+     */
+    private boolean needsMinute(ViewState state, long last, long from, int before) {
+        return from < widths.minuteEnd(last)
+                && state.raw.anyAlone(widths.minute(last) * widths.minuteMs(), before);
     }
 
     /** Before which event time nothing can be inside a window any more. */

@@ -27,12 +27,17 @@ public final class ViewEngine {
     private final ChangedFields changed;
     private final int mostEvents;
 
-    /** The engine of a view, for states within bounds, whose online state has tiles of some widths. */
-    public ViewEngine(ViewPlan view, Bounds bounds, TileWidths widths) {
+    /** The engine of a view, for states within bounds. */
+    public ViewEngine(ViewPlan view, Bounds bounds) {
+        this(view, bounds, TileWidths.CALENDAR, FieldLimits.USUAL);
+    }
+
+    /** The same, whose online state has fields of other widths, and of more or fewer events. */
+    public ViewEngine(ViewPlan view, Bounds bounds, TileWidths widths, FieldLimits limits) {
         this.view = view;
         mostEvents = bounds.mostEvents();
         retention = new Retention(view, bounds.latenessMs(), widths);
-        changed = new ChangedFields(view, widths);
+        changed = new ChangedFields(view, widths, limits, retention);
         Map<List<Object>, List<Integer>> together = new LinkedHashMap<>();
         for (int place = 0; place < view.features().size(); place++) {
             FeaturePlan feature = view.features().get(place);

@@ -10,7 +10,6 @@ import io.headrace.operator.state.Bounds;
 import io.headrace.operator.state.FieldSink;
 import io.headrace.operator.state.SeenKeys;
 import io.headrace.operator.state.StageState;
-import io.headrace.operator.state.TileWidths;
 import io.headrace.operator.state.ViewEngine;
 import io.headrace.operator.state.ViewState;
 import java.nio.charset.StandardCharsets;
@@ -57,10 +56,7 @@ final class Stage {
         StagePlan stage = decision.stages().get(stagePlace);
         firstStage = stagePlace == 0;
         views = stage.views().stream().map(plan::view).toList();
-        engines =
-                views.stream()
-                        .map(view -> new ViewEngine(view, bounds, TileWidths.CALENDAR))
-                        .toList();
+        engines = views.stream().map(view -> new ViewEngine(view, bounds)).toList();
         driver = plan.sourcePlace(decision.source());
         dedupPlaces = sources.stream().mapToInt(SourcePlan::dedupPlace).toArray();
         viewSources = views.stream().mapToInt(v -> plan.sourcePlace(v.source())).toArray();

@@ -6,6 +6,7 @@ import io.headrace.operator.plan.SourcePlan;
 import io.headrace.operator.plan.ViewPlan;
 import io.headrace.operator.state.Bounds;
 import io.headrace.operator.state.ChunkStore;
+import io.headrace.operator.state.FieldLimits;
 import io.headrace.operator.state.PackedState;
 import io.headrace.operator.state.StageLayout;
 import io.headrace.operator.state.StageState;
@@ -83,8 +84,15 @@ public final class EngineMain {
                 long lateness = request.get("lateness").asLong();
                 JsonNode of = request.get("widths");
                 TileWidths widths =
-                        new TileWidths(of.get(0).asLong(), of.get(1).asLong(), of.get(2).asLong());
-                engine = new ViewEngine(view, new Bounds(lateness, 0, Integer.MAX_VALUE), widths);
+                        new TileWidths(
+                                of.get(0).asLong(),
+                                of.get(1).asLong(),
+                                of.get(2).asLong(),
+                                of.get(3).asLong());
+                JsonNode most = request.get("limits");
+                FieldLimits limits = new FieldLimits(most.get(0).asInt(), most.get(1).asInt());
+                Bounds bounds = new Bounds(lateness, 0, Integer.MAX_VALUE);
+                engine = new ViewEngine(view, bounds, widths, limits);
                 if (!request.path("keeps").asBoolean()) {
                     states.clear();
                     fields.clear();
@@ -98,6 +106,7 @@ public final class EngineMain {
                     values[i] = value(i, request.get("values").get(i));
                 }
                 answer.put("late", engine.isLate(state.view(0), request.get("time").asLong()));
+                ArrayNode puts = answer.putArray("puts");
                 answer.put(
                         "became",
                         engine.absorb(
@@ -106,8 +115,10 @@ public final class EngineMain {
                                         request.get("available").asLong(),
                                         bytes(request.get("dedup")),
                                         values,
-                                        (field, content) ->
-                                                of(request).put(field, content))
+                                        (field, content) -> {
+                                            puts.addArray().add(field).add(content);
+                                            of(request).put(field, content);
+                                        })
                                 .name());
                 answer.put("raw", state.view(0).rawEvents());
                 answer.put("tiles", state.view(0).tiles());
