@@ -16,6 +16,7 @@ from feast.protos.feast.types.Value_pb2 import Value as ValueProto
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
 
 from headrace_features.definitions.fingerprint import fingerprint
+from headrace_features.definitions.views import SEPARATOR
 from headrace_features.feast_plugin.changes import FINGERPRINT_TAG
 from headrace_features.feast_plugin.context import project_for, settings_for
 from headrace_features.feast_plugin.entity_rows import (
@@ -28,6 +29,12 @@ from headrace_features.feast_plugin.entity_rows import (
     freshness_wanted,
     native,
     query_times,
+)
+from headrace_features.feast_plugin.native import (
+    NativeRequest,
+    NativeResponse,
+    keys_of,
+    native_request,
 )
 from headrace_features.feast_plugin.objects import is_ours
 from headrace_features.feast_plugin.plain_store import PlainStore
@@ -77,6 +84,48 @@ class HeadraceOnlineStore(OnlineStore):
     ) -> OnlineResponse:
         """Values for entity rows, each at its own `as_of` or now; ours in one round trip."""
         columns = columnar(entity_rows)
+        context = feast_utils._get_cached_request_context(  # noqa: SLF001 - no public one
+            registry, project, features, full_feature_names
+        )
+        opened = self._of(config)
+        request = opened.native(
+            context, self._build_feature_types, full_feature_names=full_feature_names
+        )
+        if request is None:
+            return self._through_feast(
+                config,
+                features,
+                columns,
+                registry,
+                project,
+                full_feature_names,
+                include_feature_view_version_metadata,
+            )
+        moments = self._moments(columns)
+        keys = keys_of(request, columns)
+        rows = {key: list(map(Query, column, *moments)) for key, column in keys.items()}
+        queries = [ViewQuery(one.view, rows[one.join_key]) for one in request.views]
+        answers = opened.server.read(queries)
+        freshness = freshness_wanted(columns.get(FRESHNESS))
+        return NativeResponse(request, keys, queries, answers, freshness=freshness)
+
+    def _moments(self, columns: Mapping[str, Sequence[Any]]) -> tuple[list[int], list[str | None]]:
+        """Of each row the query time, and the event being decided."""
+        rows = max((len(values) for values in columns.values()), default=0)
+        times_ms = query_times(columns.get(AS_OF), rows, self.clock_ms())
+        return times_ms, current_events(columns.get(CURRENT), rows)
+
+    def _through_feast(  # noqa: PLR0913, PLR0917 - what Feast's stores are given
+        self,
+        config: RepoConfig,
+        features: list[str] | FeatureService,
+        columns: Mapping[str, Sequence[Any]],
+        registry: Any,
+        project: str,
+        full_feature_names: bool,  # noqa: FBT001 - as Feast passes it
+        version_metadata: bool,  # noqa: FBT001 - as Feast passes it
+    ) -> OnlineResponse:
+        """A request that has more than features of our views, as Feast's stores answer it."""
         (
             join_key_values,
             grouped,
@@ -93,9 +142,7 @@ class HeadraceOnlineStore(OnlineStore):
             full_feature_names=full_feature_names,
             native_entity_values=True,
         )
-        rows = max((len(values) for values in columns.values()), default=0)
-        times_ms = query_times(columns.get(AS_OF), rows, self.clock_ms())
-        current = current_events(columns.get(CURRENT), rows)
+        moments = self._moments(columns)
         ours: list[tuple[str, ViewQuery]] = []
         plain = []
         for table, names in grouped:
@@ -103,7 +150,7 @@ class HeadraceOnlineStore(OnlineStore):
                 plain.append((table, names))
                 continue
             keys = entity_values(table, join_key_values, join_keys)
-            queries = [Query(*query) for query in zip(keys, times_ms, current, strict=True)]
+            queries = [Query(*query) for query in zip(keys, *moments, strict=True)]
             served = self._of(config).served(table, frozenset(names))
             ours.append((table.projection.name_to_use(), ViewQuery(served, queries)))
         if plain:
@@ -115,11 +162,12 @@ class HeadraceOnlineStore(OnlineStore):
                 join_keys,
                 response,
                 full_feature_names,
-                include_feature_view_version_metadata,
+                version_metadata,
             )
         answers = self._of(config).server.read([query for _, query in ours]) if ours else []
         for (name, query), answered in zip(ours, answers, strict=True):
-            fill(response, f"{name}__" if full_feature_names else "", query, answered)
+            prefix = f"{name}{SEPARATOR}" if full_feature_names else ""
+            fill(response, prefix, query, answered)
         types = self._build_feature_types(grouped)
         if on_demand:
             feast_utils._augment_response_with_on_demand_transforms(  # noqa: SLF001 - no public one
@@ -144,9 +192,8 @@ class HeadraceOnlineStore(OnlineStore):
             return list(
                 plain.store.online_read(plain.config, table, entity_keys, requested_features)
             )
-        served = self._of(config).served(
-            table, requested_features and frozenset(requested_features)
-        )
+        names = frozenset(requested_features) if requested_features else None
+        served = self._of(config).served(table, names)
         now_ms = self.clock_ms()
         queries = [Query(native(key.entity_values[0]), now_ms) for key in entity_keys]
         (answered,) = self._of(config).server.read([ViewQuery(served, queries)])
@@ -255,7 +302,27 @@ class _Opened:
         self.config = config
         self._settings = settings_for(config.repo_path)
         self._served: dict[tuple[str, str, frozenset[str] | None], ServedView] = {}
+        self._requests: dict[int, tuple[Any, NativeRequest | None]] = {}
         self.server = Server(open_store(self._settings))
+
+    def native(
+        self,
+        context: Any,
+        feature_types: Callable[[Any], dict[str, Any]],
+        *,
+        full_feature_names: bool,
+    ) -> NativeRequest | None:
+        """A request as Feast has resolved it; None if it needs Feast for more than that."""
+        known = self._requests.get(id(context))
+        if known is not None and known[0] is context:
+            return known[1]
+        made = native_request(
+            context, self.served, feature_types, full_feature_names=full_feature_names
+        )
+        if len(self._requests) >= _REQUESTS:
+            self._requests.clear()
+        self._requests[id(context)] = (context, made)
+        return made
 
     @cached_property
     def plain(self) -> PlainStore:
@@ -285,6 +352,8 @@ class _Opened:
 
 
 _RESERVED = frozenset({AS_OF, CURRENT, FRESHNESS})
+#: Different requests whose meaning is remembered.
+_REQUESTS = 1_000
 
 
 def _wall_clock_ms() -> int:

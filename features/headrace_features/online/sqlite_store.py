@@ -225,7 +225,8 @@ class SqliteStateStore:
 
         Some entities at a time, so that others get to write in between.
         """
-        after = b""
+        # Before every key: to SQLite numbers are less than bytes.
+        after: bytes | int = -1
         while True:
             with self._transaction() as db:
                 number = self._made_number(db, view)
@@ -241,7 +242,8 @@ class SqliteStateStore:
                     (*span, kept.id),
                 )
                 fields = db.execute(
-                    "SELECT entity, field FROM stream WHERE view = ? AND entity > ? AND entity <= ?",
+                    "SELECT entity, field FROM stream"
+                    " WHERE view = ? AND entity > ? AND entity <= ?",
                     span,
                 )
                 covered = [

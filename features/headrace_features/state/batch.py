@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from headrace_features.definitions.durations import DAY_MS, HOUR_MS
 from headrace_features.definitions.windows import BEGINNING_MS
@@ -58,7 +58,7 @@ class BatchLayer:
         self.layout = layout
         self.fields = fields
         self.time_ms = time_ms
-        self._read: dict[str, object] = {}
+        self._read: dict[str, Any] = {}
 
     def pieces(self, first_ms: int, last_ms: int, left_out: bytes | None) -> Iterator[Piece]:
         """What makes up the known events of a span.
@@ -131,5 +131,5 @@ class BatchLayer:
     def _once(self, name: str, decode: Callable[[bytes], _T]) -> _T:
         if name not in self._read:
             self._read[name] = decode(self.fields[name])
-        found: _T = self._read[name]  # type: ignore[assignment] - what was decoded under that name
+        found: _T = self._read[name]
         return found
