@@ -20,13 +20,14 @@ after a failure may be in l the second time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import NamedTuple
 
 from headrace_features.definitions.durations import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
+from headrace_features.definitions.windows import BEGINNING_MS
 from headrace_features.partials import tiles
-from headrace_features.partials.events import decode_events
+from headrace_features.partials.events import decode_events, joined
 from headrace_features.partials.kinds import EventBlock
 from headrace_features.partials.plan import PartialPlan
 from headrace_features.state.pieces import Piece, Whole, events_between
@@ -47,6 +48,16 @@ CALENDAR = Widths()
 _PLACES = {"z": 0, "y": 1, "l": 1, "x": 2, "h": 2, "r": 3, "d": 3, "s": 3}
 # For each letter the coarser blocks that hide it.
 _COARSER = {"x": "r", "h": "rx", "y": "rx", "z": "rxy"}
+
+
+class _Stretch(NamedTuple):
+    """A range of time: its tile, if it has one, the ranges inside, and the blocks of the rest."""
+
+    start_ms: int
+    end_ms: int
+    tile: str | None
+    parts: list[_Stretch]
+    blocks: list[str]
 
 
 class StreamLayer:
@@ -73,78 +84,83 @@ class StreamLayer:
             left_out: the dedup key of an event that doesn't count. It is looked for among the
                 events, so that no tiles are read then.
         """
-        width_ms = self._widths_ms["d"]
-        for day, names in self._days.items():
-            start_ms, end_ms = day * width_ms, (day + 1) * width_ms - 1
-            if end_ms < first_ms or last_ms < start_ms:
-                continue
-            span = max(first_ms, start_ms), min(last_ms, end_ms)
-            whole = span == (start_ms, end_ms) and left_out is None
-            if whole and f"d{day}" in names:
-                yield from self._tile(f"d{day}", span)
-            elif f"r{day}" in names:
-                yield from self._events(f"r{day}", span, left_out)
-            else:
-                yield from self._hours(names, span, left_out)
-            yield from self._alone(names, span, left_out)
+        yield from self._within(self._whole, first_ms, last_ms, left_out)
+        yield from self._alone((first_ms, last_ms), left_out)
 
-    def _hours(
-        self, names: Iterable[str], span: tuple[int, int], left_out: bytes | None
+    def _within(
+        self, stretch: _Stretch, first_ms: int, last_ms: int, left_out: bytes | None
     ) -> Iterator[Piece]:
-        """The pieces of a part of one day."""
-        width_ms = self._widths_ms["h"]
-        tiled = set()
-        for name in names:
-            if name[0] == "h" and left_out is None:
-                start_ms = self._start_ms(name)
-                if span[0] <= start_ms and start_ms + width_ms - 1 <= span[1]:
-                    tiled.add(int(name[1:]))
-                    yield from self._tile(name, (start_ms, start_ms + width_ms - 1))
-        for name in names:
-            if name[0] in "xyz" and self._start_ms(name) // width_ms not in tiled:
-                yield from self._events(name, span, left_out)
+        if stretch.end_ms < first_ms or last_ms < stretch.start_ms:
+            return
+        whole = first_ms <= stretch.start_ms and stretch.end_ms <= last_ms
+        if stretch.tile is not None and whole and left_out is None:
+            yield from self._tile(stretch)
+            return
+        for part in stretch.parts:
+            yield from self._within(part, first_ms, last_ms, left_out)
+        if stretch.blocks:
+            block = self._together(stretch.blocks)
+            yield from events_between(block, first_ms, last_ms, self.time_ms, left_out)
 
-    def _tile(self, name: str, span: tuple[int, int]) -> Iterator[Piece]:
+    def _tile(self, stretch: _Stretch) -> Iterator[Piece]:
         """A tile and the events that stand beside it."""
-        yield Whole(tiles.decode(self.plan, self.fields[name]))
-        late = f"s{span[0] // self._widths_ms['s']}"
+        yield Whole(tiles.decode(self.plan, self.fields[str(stretch.tile)]))
+        late = f"s{stretch.start_ms // self._widths_ms['s']}"
         if self.fields.get(late):
-            yield from self._events(late, span, None)
+            yield from events_between(
+                self._block(late), stretch.start_ms, stretch.end_ms, self.time_ms
+            )
 
-    def _alone(
-        self, names: Iterable[str], span: tuple[int, int], left_out: bytes | None
-    ) -> Iterator[Piece]:
-        """Events in no other field.
+    def _alone(self, span: tuple[int, int], left_out: bytes | None) -> Iterator[Piece]:
+        """Events that stand alone.
 
         After a failure the stream may take for late what it took in time before: such an event
         stands in another block as well, and counts once.
         """
-        alone = [name for name in names if name[0] == "l" and self._overlaps(name, span)]
-        if not alone:
-            return
-        blocks = [self._block(name) for name in names if name[0] in "rxyz"]
-        elsewhere = {
-            event for block in blocks for event in zip(block.times, block.dedups, strict=True)
-        }
-        for name in alone:
+        for name in self._seen:
+            if name[0] != "l" or not self._overlaps(name, span):
+                continue
+            start_ms = self._start_ms(name)
+            same_time = start_ms, start_ms + self._widths_ms["l"] - 1
+            elsewhere = {
+                event
+                for other in self._seen
+                if other[0] in "rxyz" and self._overlaps(other, same_time)
+                for event in zip(self._block(other).times, self._block(other).dedups, strict=True)
+            }
             block = self._block(name)
             events = zip(block.times, block.dedups, strict=True)
             places = [at for at, event in enumerate(events) if event not in elsewhere]
             yield from events_between(block.chosen(places), *span, self.time_ms, left_out)
 
-    def _events(self, name: str, span: tuple[int, int], left_out: bytes | None) -> Iterator[Piece]:
-        if self._overlaps(name, span):
-            yield from events_between(self._block(name), *span, self.time_ms, left_out)
+    @cached_property
+    def _seen(self) -> list[str]:
+        """The fields that have content and that no coarser one hides."""
+        return [
+            name for name, content in self.fields.items() if content and not self._is_hidden(name)
+        ]
 
     @cached_property
-    def _days(self) -> Mapping[int, list[str]]:
-        """For each day the names of its fields that have content and that no coarser one hides."""
-        width_ms = self._widths_ms["d"]
-        days: dict[int, list[str]] = {}
-        for name, content in self.fields.items():
-            if content and not self._is_hidden(name):
-                days.setdefault(self._start_ms(name) // width_ms, []).append(name)
-        return days
+    def _whole(self) -> _Stretch:
+        """All time, divided into days and hours where these have tiles."""
+        day_ms, hour_ms = self._widths_ms["d"], self._widths_ms["h"]
+        tiled = [name for name in self._seen if name[0] in "dh"]
+        stretches = {
+            name: _Stretch(self._start_ms(name), self._start_ms(name) + width_ms - 1, name, [], [])
+            for name in tiled
+            for width_ms in [self._widths_ms[name[0]]]
+        }
+        whole = _Stretch(BEGINNING_MS, -BEGINNING_MS, None, [], [])
+        for name in tiled:
+            around = f"d{stretches[name].start_ms // day_ms}" if name[0] == "h" else ""
+            stretches.get(around, whole).parts.append(stretches[name])
+        for name in self._seen:
+            if name[0] in "rxyz":
+                start_ms = self._start_ms(name)
+                hour = stretches.get(f"h{start_ms // hour_ms}") if name[0] != "r" else None
+                inside = hour or stretches.get(f"d{start_ms // day_ms}") or whole
+                inside.blocks.append(name)
+        return whole
 
     def _is_hidden(self, name: str) -> bool:
         coarser = _COARSER.get(name[0])
@@ -159,6 +175,15 @@ class StreamLayer:
 
     def _start_ms(self, name: str) -> int:
         return int(name[1:]) * self._widths_ms[name[0]]
+
+    def _together(self, names: list[str]) -> EventBlock:
+        """The events of blocks that lie one after the other in time."""
+        if len(names) == 1:
+            return self._block(names[0])
+        key = " ".join(names)
+        if key not in self._read:
+            self._read[key] = joined(list(map(self._block, sorted(names, key=self._start_ms))))
+        return self._read[key]
 
     def _block(self, name: str) -> EventBlock:
         if name not in self._read:
