@@ -330,7 +330,7 @@ def test_a_burst_never_changes_a_field_of_many_events(engine: Jvm) -> None:
         for field, content in one.puts:
             events = len(decode_events(content).times) if content else 0
             sizes[field[0]] = max(sizes[field[0]], events)
-    assert sizes == {"r": 32, "z": 84}
+    assert sizes == {"r": 64, "z": 84}
     assert max(len(one.puts) for one in told) < 5
     assert sum(len(one.puts) for one in told) < 5_010
     assert {field for field, content in fields.items() if field[0] != "z"} == {"r0"}
