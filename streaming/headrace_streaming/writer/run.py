@@ -145,6 +145,7 @@ def _attend(  # noqa: PLR0913, PLR0917 - a thread's
 ) -> None:
     """Keep coverage up to date and show how the writing goes, until it has ended."""
     patience = Patience(told)
+    before = time.monotonic(), 0
     while True:
         try:
             watch.look(store)
@@ -154,7 +155,9 @@ def _attend(  # noqa: PLR0913, PLR0917 - a thread's
         except HeadraceError as error:
             # Also what would end the writing: that has the same trouble, or can go on without.
             patience.failed(f"since when views are complete can't be told: {error}")
-        shown(_status(loop))
+        now = time.monotonic(), loop.counts.updates
+        shown(_status(loop, (now[1] - before[1]) / max(now[0] - before[0], _LOOK_SOON_S)))
+        before = now
         if ended.wait(_LOOK_S if upto is None else _LOOK_SOON_S):
             return
 
@@ -167,7 +170,7 @@ def _has(store: StateStore, upto: Mapping[int, int]) -> bool:
     )
 
 
-def _status(loop: WriterLoop) -> WriterStatus:
+def _status(loop: WriterLoop, rate: float) -> WriterStatus:
     counts = loop.counts
     return WriterStatus(
         pid=os.getpid(),
@@ -179,4 +182,5 @@ def _status(loop: WriterLoop) -> WriterStatus:
         undeclared=counts.undeclared,
         unreadable=counts.unreadable,
         lag=loop.lag,
+        rate=rate,
     )

@@ -26,6 +26,7 @@ class WriterStatus(msgspec.Struct, frozen=True, kw_only=True):
         undeclared: how many it has passed over, as the project has no such view.
         unreadable: how many it couldn't read.
         lag: how many records are left to write; None while that isn't known.
+        rate: how many updates it has written in the last second.
     """
 
     pid: int
@@ -37,12 +38,12 @@ class WriterStatus(msgspec.Struct, frozen=True, kw_only=True):
     undeclared: int = 0
     unreadable: int = 0
     lag: int | None = None
+    rate: float = 0.0
 
     @property
-    def healthy(self) -> bool:
-        """Whether it lives and nothing is in its way."""
-        fresh = time.time_ns() // 1_000_000 - self.at_ms < _SILENCE_MS
-        return fresh and self.problem is None
+    def is_fresh(self) -> bool:
+        """Whether the writer was at work just now."""
+        return time.time_ns() // 1_000_000 - self.at_ms < _SILENCE_MS
 
 
 def status_file(home: Path) -> Path:
