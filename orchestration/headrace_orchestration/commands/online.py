@@ -25,7 +25,7 @@ Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 
 @dataclass(frozen=True, slots=True)
 class ViewStatus:
-    """The layers of one view in the store; times are ISO text, UTC.
+    """The layers of one view in the store; times are UTC.
 
     Attributes:
         view: its name.
@@ -139,4 +139,4 @@ def _status(name: str, version: int, layers: Layers) -> ViewStatus:
 
 
 def _text(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
+    return f"{datetime.fromtimestamp(ms // 1000, UTC):%Y-%m-%d %H:%M:%S}"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
 from headrace_features.definitions.fingerprint import fingerprint
 from headrace_features.definitions.views import FeatureView
 from headrace_features.online.serving import entity_key, view_key
 from headrace_features.online.store import Change
-from headrace_features.state.updates import decode_update
+from headrace_features.state.updates import UPDATE_ENCODING, decode_update
+from headrace_schemas.errors import ConfigurationError, UnsupportedError
 
 
 class DeclaredViews:
@@ -24,8 +27,14 @@ class DeclaredViews:
 
         Raises:
             UnsupportedError: it can't be read.
+            ConfigurationError: a newer release has written it, whose updates we would lose.
         """
-        update = decode_update(value or b"")
+        try:
+            update = decode_update(value or b"")
+        except UnsupportedError as error:
+            if _encoding(value) > UPDATE_ENCODING:
+                raise ConfigurationError(error.message, hint="upgrade the online writer") from error
+            raise
         key = self._keys.get((update.view, update.version, update.fingerprint))
         if key is None:
             return None
@@ -38,3 +47,17 @@ class DeclaredViews:
             update.event_time,
             update.content,
         )
+
+
+class _Encoded(msgspec.Struct, frozen=True):
+    """What updates say in every encoding."""
+
+    encoding: int = 0
+
+
+def _encoding(value: bytes | None) -> int:
+    """How a record is encoded; 0 if it doesn't tell."""
+    try:
+        return msgspec.msgpack.decode(value or b"", type=_Encoded).encoding
+    except msgspec.DecodeError:
+        return 0

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from headrace_features.online.serving import view_key
-from headrace_features.online.store import ALWAYS_MS
+from headrace_features.online.store import ALWAYS_MS, NEVER_MS
 
 if TYPE_CHECKING:
     from headrace_features.definitions.views import FeatureView
@@ -59,7 +59,9 @@ def coverage_of(
             continue
         told = newest.told
         lateness_ms = told.lateness_ms or 0
-        if not told.anew:
+        if not _writes(told, view):
+            found[key] = Coverage(newest.epoch, NEVER_MS)
+        elif not told.anew:
             # It writes a view that the one before it didn't: all that was sent since.
             found[key] = Coverage(newest.epoch, newest.at_ms + lateness_ms)
         elif told.starts is not None:
@@ -99,18 +101,25 @@ def complete_since(
 
 
 def _newest(deployed: Sequence[Deployed], view: FeatureView) -> Deployed | None:
-    """The last deployment from which a view is written without a gap."""
+    """The deployment from which on a view is written without a gap, or no longer."""
     found = None
     for one in deployed:
-        if not _has(one.told, view):
-            found = None
-        elif one.told.anew or found is None:
+        writes = _writes(one.told, view)
+        if writes is None:
+            # One that goes on says nothing new.
+            found = None if one.told.anew else found
+        elif one.told.anew or found is None or writes != _writes(found.told, view):
             found = one
     return found
 
 
-def _has(told: Announcement, view: FeatureView) -> bool:
-    """Whether a deployment writes a view with just this meaning; older ones tell only its names."""
+def _writes(told: Announcement, view: FeatureView) -> bool | None:
+    """Whether a deployment writes a view with just this meaning; None if it doesn't tell.
+
+    Older ones tell the names of features alone.
+    """
     if told.views is not None:
         return view_key(view) in told.views
-    return (told.features or {}).get(view.name) == list(view.feature_names)
+    if told.features is not None:
+        return told.features.get(view.name) == list(view.feature_names)
+    return None

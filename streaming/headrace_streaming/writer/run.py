@@ -156,7 +156,11 @@ def _attend(  # noqa: PLR0913, PLR0917 - a thread's
             # Also what would end the writing: that has the same trouble, or can go on without.
             patience.failed(f"since when views are complete can't be told: {error}")
         now = time.monotonic(), loop.counts.updates
-        shown(_status(loop, (now[1] - before[1]) / max(now[0] - before[0], _LOOK_SOON_S)))
+        try:
+            shown(_status(loop, (now[1] - before[1]) / max(now[0] - before[0], _LOOK_SOON_S)))
+        except OSError as error:
+            # A disk that is full keeps nobody from writing to a store elsewhere.
+            patience.failed(f"how the writing goes can't be shown: {error}")
         before = now
         if ended.wait(_LOOK_S if upto is None else _LOOK_SOON_S):
             return
