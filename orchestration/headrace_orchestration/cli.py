@@ -18,12 +18,14 @@ from headrace_orchestration.commands import (
     ingest,
     init,
     materialize,
+    online,
     parity,
     plan,
     send,
     services,
     simulate,
     stream,
+    writer,
 )
 from headrace_schemas.errors import ConfigurationError, HeadraceError
 
@@ -70,6 +72,8 @@ app.command("up")(services.up)
 app.command("down")(services.down)
 app.command("status")(services.show)
 app.add_typer(stream.app, name="stream")
+app.add_typer(writer.app, name="writer")
+app.add_typer(online.app, name="online")
 app.command("send")(send.send)
 app.add_typer(deadletters.app, name="deadletters")
 app.command("parity")(parity.parity)
