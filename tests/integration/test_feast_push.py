@@ -27,6 +27,7 @@ from headrace_schemas.reasons import Reason
 from headrace_schemas.settings import Settings, load
 from headrace_streaming.kafka.topics import topics_of
 from lakes import settings_in
+from servers import feast_server, headrace_server
 from streams import broker_in, received
 
 REPOSITORY = Path(__file__).parents[2] / "features" / "feature_repo"
@@ -231,6 +232,21 @@ def test_many_threads_push_at_once_and_each_event_is_there_once(
         sent = threads.map(lambda name: store.push("transactions_push", frame(event(name))), names)
         assert list(sent) == [None] * len(names)
     assert sorted(row["transaction_id"] for _, row in place.records(60)) == sorted(names)
+
+
+def test_servers_take_events_over_http(place: Place) -> None:
+    names = []
+    for started in (feast_server, headrace_server):
+        with started(place.settings.home) as server:
+            for path, what in (
+                ("/push", {"push_source_name": "transactions_push"}),
+                ("/write-to-online-store", {"feature_view_name": "card_activity"}),
+            ):
+                names.append(f"{started.__name__}-{path[1:]}")
+                columns = {name: [value] for name, value in event(names[-1]).items()}
+                answer = server.ask(path, {**what, "df": columns})
+                assert answer.status == 200, answer.body
+    assert {row["transaction_id"] for _, row in place.records(4)} == set(names)
 
 
 def test_plain_views_keep_what_feast_does(tmp_path: Path) -> None:
