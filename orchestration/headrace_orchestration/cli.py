@@ -22,6 +22,7 @@ from headrace_orchestration.commands import (
     parity,
     plan,
     send,
+    serve,
     services,
     simulate,
     stream,
@@ -68,6 +69,7 @@ app.command("apply")(plan.apply)
 app.command("backfill")(backfill.backfill)
 app.command("materialize")(materialize.materialize)
 app.add_typer(features.app, name="features")
+app.command("serve")(serve.serve)
 app.command("up")(services.up)
 app.command("down")(services.down)
 app.command("status")(services.show)
@@ -82,6 +84,7 @@ app.add_typer(bench.app, name="bench")
 #: The extra that brings a package which a command needs.
 _EXTRAS = {
     "feast": "serving",
+    "uvicorn": "serving",
     "pyspark": "batch",
     "delta": "batch",
     "jgo": "batch",
