@@ -118,20 +118,40 @@ def entity_values(
     """
     values = feast_utils._get_table_entity_values(view, join_keys, join_key_values)  # noqa: SLF001 - no public one
     if not values:
-        key = view.join_keys[0]
-        raise BadRecordError(
-            Reason.NULL_KEY,
-            f"the entity rows have no {key}, the join key of {view.name}",
-            hint="give one for each row",
-        )
+        raise _no_key(view.name, view.join_keys[0])
     ((key, column),) = values.items()
+    return _keys(view.name, key, column)
+
+
+def key_values(
+    view: str, key: str, join_key_values: Mapping[str, Sequence[ValueProto]]
+) -> list[str | int]:
+    """The key of each row for a view of ours that is read beside what is asked for.
+
+    Raises:
+        BadRecordError: a key is missing or null.
+    """
+    if key not in join_key_values:
+        raise _no_key(view, key)
+    return _keys(view, key, join_key_values[key])
+
+
+def _keys(view: str, key: str, column: Sequence[ValueProto]) -> list[str | int]:
     if any(value.WhichOneof("val") in {None, "null_val"} for value in column):
         raise BadRecordError(
             Reason.NULL_KEY,
-            f"a row has no {key}, the join key of {view.name}",
+            f"a row has no {key}, the join key of {view}",
             hint="leave such rows out",
         )
     return [native(value) for value in column]
+
+
+def _no_key(view: str, key: str) -> BadRecordError:
+    return BadRecordError(
+        Reason.NULL_KEY,
+        f"the entity rows have no {key}, the join key of {view}",
+        hint="give one for each row",
+    )
 
 
 def native(value: ValueProto) -> str | int:
@@ -140,5 +160,12 @@ def native(value: ValueProto) -> str | int:
     return found
 
 
+def plain_values(column: Sequence[Any]) -> list[Any]:
+    """The values of a column, of which Feast may have made messages."""
+    return [_plain(value) for value in column]
+
+
 def _plain(value: Any) -> Any:
-    return native(value) if isinstance(value, ValueProto) else value
+    if not isinstance(value, ValueProto):
+        return value
+    return None if value.WhichOneof("val") in {None, "null_val"} else native(value)

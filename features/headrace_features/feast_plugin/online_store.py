@@ -26,10 +26,12 @@ from headrace_features.feast_plugin.entity_rows import (
     current_events,
     entity_values,
     freshness_wanted,
+    key_values,
     native,
     query_times,
 )
 from headrace_features.feast_plugin.objects import is_ours
+from headrace_features.feast_plugin.on_demand_reading import OnDemandViews
 from headrace_features.feast_plugin.plain_store import PlainStore
 from headrace_features.feast_plugin.responses import (
     event_time_ms,
@@ -89,13 +91,20 @@ class HeadraceOnlineStore(OnlineStore):
             registry=registry,
             project=project,
             features=features,
-            entity_values={k: v for k, v in columns.items() if k not in _RESERVED},
+            entity_values={
+                name: values
+                for name, values in self._of(config).on_demand.for_feast(features, columns).items()
+                if name not in _RESERVED
+            },
             full_feature_names=full_feature_names,
             native_entity_values=True,
         )
         rows = max((len(values) for values in columns.values()), default=0)
         times_ms = query_times(columns.get(AS_OF), rows, self.clock_ms())
         current = current_events(columns.get(CURRENT), rows)
+        computed = self._of(config).on_demand.reading(
+            on_demand, references, columns, full_feature_names=full_feature_names
+        )
         ours: list[tuple[str, ViewQuery]] = []
         plain = []
         for table, names in grouped:
@@ -103,8 +112,8 @@ class HeadraceOnlineStore(OnlineStore):
                 plain.append((table, names))
                 continue
             keys = entity_values(table, join_key_values, join_keys)
-            queries = [Query(*query) for query in zip(keys, times_ms, current, strict=True)]
             served = self._of(config).served(table, frozenset(names))
+            queries = _queries(keys, times_ms, current)
             ours.append((table.projection.name_to_use(), ViewQuery(served, queries)))
         if plain:
             beside = self._of(config).plain
@@ -117,17 +126,27 @@ class HeadraceOnlineStore(OnlineStore):
                 full_feature_names,
                 include_feature_view_version_metadata,
             )
-        answers = self._of(config).server.read([query for _, query in ours]) if ours else []
-        for (name, query), answered in zip(ours, answers, strict=True):
+        asked = [query for _, query in ours]
+        asked += computed.beside(
+            asked,
+            lambda view: _queries(
+                key_values(view.name, view.entity.join_key, join_key_values), times_ms, current
+            ),
+        )
+        answers = self._of(config).server.read(asked) if asked else []
+        for (name, query), answered in zip(ours, answers, strict=False):
             fill(response, f"{name}__" if full_feature_names else "", query, answered)
         types = self._build_feature_types(grouped)
-        if on_demand:
+        others = [view for view in on_demand if not is_ours(view)]
+        if others:
+            computed.restore(response)
             feast_utils._augment_response_with_on_demand_transforms(  # noqa: SLF001 - no public one
-                response, references, on_demand, full_feature_names, feature_types=types
+                response, references, others, full_feature_names, feature_types=types
             )
+        computed.fill(response, asked, answers, rows)
         feast_utils._drop_unneeded_columns(response, wanted)  # noqa: SLF001 - no public one
         if freshness_wanted(columns.get(FRESHNESS)):
-            for (name, query), answered in zip(ours, answers, strict=True):
+            for (name, query), answered in zip(ours, answers, strict=False):
                 fill_freshness(response, name, query, answered)
         return OnlineResponse(response, feature_types=types)
 
@@ -157,7 +176,7 @@ class HeadraceOnlineStore(OnlineStore):
         return [
             (
                 written,
-                {f.name: value_proto(f, v) for f, v in zip(asked, answer.values, strict=True)},
+                {f.name: value_proto(f.type, v) for f, v in zip(asked, answer.values, strict=True)},
             )
             for answer in answered.answers
         ]
@@ -256,6 +275,7 @@ class _Opened:
         self._settings = settings_for(config.repo_path)
         self._served: dict[tuple[str, str, frozenset[str] | None], ServedView] = {}
         self.server = Server(open_store(self._settings))
+        self.on_demand = OnDemandViews(project_for(config.repo_path))
 
     @cached_property
     def plain(self) -> PlainStore:
@@ -285,6 +305,12 @@ class _Opened:
 
 
 _RESERVED = frozenset({AS_OF, CURRENT, FRESHNESS})
+
+
+def _queries(
+    keys: Sequence[str | int], times_ms: Sequence[int], current: Sequence[str | None]
+) -> list[Query]:
+    return [Query(*query) for query in zip(keys, times_ms, current, strict=True)]
 
 
 def _wall_clock_ms() -> int:
