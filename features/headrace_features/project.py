@@ -70,9 +70,7 @@ class Project:
         """
         names: dict[str, list[str]] = {}
         if service is not None:
-            asked = self.service(service)
-            both: tuple[AnySelection, ...] = (*asked.selections, *asked.on_demand)
-            for selection in both:
+            for selection in self.service(service).asked:
                 names[selection.view.name] = list(selection.names)
         for reference in references:
             view_name, _, feature = reference.partition(":")
@@ -167,8 +165,7 @@ def _named_by(value: _Definition) -> Iterator[_Definition]:
         case FeatureView():
             yield from (value.entity, value.source)
         case FeatureService():
-            yield from (selection.view for selection in value.selections)
-            yield from (selection.view for selection in value.on_demand)
+            yield from (selection.view for selection in value.asked)
         case OnDemandView():
             yield from (selection.view for selection in value.selections)
         case Decisions():

@@ -47,3 +47,8 @@ class FeatureService:
         computed = tuple(one for one in chosen if isinstance(one, OnDemandSelection))
         object.__setattr__(self, "selections", kept)
         object.__setattr__(self, "on_demand", computed)
+
+    @property
+    def asked(self) -> tuple[AnySelection, ...]:
+        """Everything that is asked for, what is computed on demand last."""
+        return (*self.selections, *self.on_demand)

@@ -11,7 +11,6 @@ import feast
 from feast.data_format import DeltaFormat
 
 from headrace_features.definitions.fingerprint import fingerprint, meaning
-from headrace_features.definitions.on_demand import AnySelection
 from headrace_features.definitions.services import FeatureService
 from headrace_features.definitions.sources import Entity, EventSource
 from headrace_features.definitions.views import FeatureView
@@ -108,8 +107,7 @@ def _view(view: FeatureView, entity: feast.Entity, source: feast.FileSource) -> 
 
 
 def _service(service: FeatureService, views: Mapping[str, Any]) -> feast.FeatureService:
-    asked: tuple[AnySelection, ...] = (*service.selections, *service.on_demand)
-    chosen: Sequence[Any] = [views[one.view.name][list(one.names)] for one in asked]
+    chosen: Sequence[Any] = [views[one.view.name][list(one.names)] for one in service.asked]
     return feast.FeatureService(
         name=service.name,
         features=list(chosen),
