@@ -55,7 +55,7 @@ def stream_of(store: StateStore, view: str, entity: bytes) -> Fields:
     return found_of(store, view, entity).stream
 
 
-def change(
+def change(  # noqa: PLR0913 - what a change has
     field: str,
     epoch: int,
     sequence: int,

@@ -15,7 +15,7 @@ from headrace_features.stream_plan.plan import plan_json
 CALENDAR = (1_000, 60_000, 3_600_000, 86_400_000)
 FINE = (1, 2, 4, 8)
 #: How many events a block has at most, and a day without a tile.
-USUAL = (32, 8)
+USUAL = (64, 8)
 
 
 def project_of(view: FeatureView) -> Project:

@@ -9,10 +9,10 @@ from typing import TypeAlias
 import pyarrow as pa
 
 from headrace_batch.history_files import result_file, spine_file
-from headrace_batch.history_on_demand import check_request, result_columns, to_compute
+from headrace_batch.history_on_demand import check_request, result_columns
 from headrace_batch.history_spine import SpineRows, Survey, result_schema, survey
 from headrace_features.definitions.aggregates import Aggregate, Columns, Count
-from headrace_features.definitions.on_demand import AnySelection
+from headrace_features.definitions.on_demand import AnySelection, read_for
 from headrace_features.definitions.views import SEPARATOR, FeatureView, Selection
 from headrace_features.definitions.windows import Window
 from headrace_features.kernel.prepare import ARROW_TYPES
@@ -28,7 +28,7 @@ def history_table(
     """The columns of a spine in memory, and after them the features."""
     schema = result_schema(selections, spine.schema)
     check_request(selections, spine.schema)
-    computed = to_compute(selections)
+    computed = read_for(selections)
     rows = SpineRows(spine.schema, len(spine), lambda columns: iter([spine.select(columns)]))
     surveyed = survey(computed, rows)
     columns: dict[str, pa.ChunkedArray] = {}
@@ -53,7 +53,7 @@ def history_file(
     rows = spine_file(spine, storage_options)
     schema = result_schema(selections, rows.schema)
     check_request(selections, rows.schema)
-    computed = to_compute(selections)
+    computed = read_for(selections)
     surveyed = survey(computed, rows)
     streams = [_Stream(features(narrowed(selection), rows, surveyed)) for selection in computed]
     with result_file(out, schema, storage_options) as writer:

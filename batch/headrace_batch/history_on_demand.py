@@ -1,4 +1,4 @@
-"""On-demand features of a history: what they read, and their values beside what was read."""
+"""On-demand features of a history: what rows bring for them, and their values."""
 
 from __future__ import annotations
 
@@ -7,21 +7,9 @@ from collections.abc import Iterable, Mapping
 import pyarrow as pa
 
 from headrace_features.definitions.on_demand import AnySelection, OnDemandSelection
-from headrace_features.definitions.views import SEPARATOR, FeatureView, Selection
+from headrace_features.definitions.views import SEPARATOR
 from headrace_features.on_demand import column_of, may_be_request, request_column
 from headrace_schemas.errors import ConfigurationError
-
-
-def to_compute(asked: Iterable[AnySelection]) -> tuple[Selection, ...]:
-    """The features that engines compute: those asked for, and those that others are made of."""
-    views: dict[str, FeatureView] = {}
-    names: dict[str, dict[str, None]] = {}
-    for selection in asked:
-        own = selection.reads if isinstance(selection, OnDemandSelection) else (selection,)
-        for one in own:
-            views.setdefault(one.view.name, one.view)
-            names.setdefault(one.view.name, {}).update(dict.fromkeys(one.names))
-    return tuple(Selection(view, tuple(names[name])) for name, view in views.items())
 
 
 def check_request(asked: Iterable[AnySelection], spine: pa.Schema) -> None:

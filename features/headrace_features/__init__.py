@@ -1,5 +1,8 @@
 """Features declared once: definitions, semantics, and the engines' common ground."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from headrace_features.definitions.aggregates import (
     ApproxDistinct,
     Count,
@@ -22,6 +25,9 @@ from headrace_features.definitions.sources import Entity, EventSource
 from headrace_features.definitions.views import FeatureView
 from headrace_features.definitions.windows import Session, Sliding, Tumbling, Unbounded
 
+if TYPE_CHECKING:
+    from headrace_features.online.reader import FeatureReader, FeatureRow
+
 __all__ = [
     "ApproxDistinct",
     "Count",
@@ -29,6 +35,8 @@ __all__ = [
     "Distinct",
     "Entity",
     "EventSource",
+    "FeatureReader",
+    "FeatureRow",
     "FeatureService",
     "FeatureView",
     "First",
@@ -48,3 +56,10 @@ __all__ = [
     "Variance",
     "struct",
 ]
+
+
+def __getattr__(name: str) -> object:
+    # Definitions are imported where nobody reads an online store.
+    if name in {"FeatureReader", "FeatureRow"}:
+        return getattr(import_module("headrace_features.online.reader"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -133,10 +133,11 @@ def _not_finite(value: object) -> bool:
 
 def _integer(value: object) -> Value:
     # A whole double may stand for an integer: columns with nulls come as doubles.
-    number = int(value) if isinstance(value, float) and value.is_integer() else value
-    if not isinstance(number, Integral) or isinstance(number, bool):
+    whole = isinstance(value, float) and value.is_integer()
+    if not whole and (not isinstance(value, Integral) or isinstance(value, bool)):
         return None
-    return int(number) if INT64_MIN <= number <= INT64_MAX else None
+    number = int(value)  # type: ignore[call-overload] # one of the two
+    return number if INT64_MIN <= number <= INT64_MAX else None
 
 
 def _double(value: object) -> Value:

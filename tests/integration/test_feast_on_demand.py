@@ -24,9 +24,9 @@ from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 from headrace_batch.local_engine import LocalEngine
 from headrace_batch.materialize import materialize_view
 from headrace_batch.spark_engine import SparkEngine
-from headrace_features import FeatureService, OnDemandView, oracle
+from headrace_features import FeatureReader, FeatureService, OnDemandView, oracle
 from headrace_features.definitions.durations import DAY_MS, HOUR_MS
-from headrace_features.definitions.on_demand import RESERVED
+from headrace_features.definitions.on_demand import RESERVED, AnySelection
 from headrace_features.expressions.rows import evaluate
 from headrace_features.feast_plugin import repository
 from headrace_features.feast_plugin.entity_rows import AS_OF, CURRENT, FRESHNESS
@@ -37,6 +37,7 @@ from headrace_features.fraud.definitions import (
     terminal_risk,
     transaction_context,
 )
+from headrace_features.online.stores import open_store
 from headrace_features.oracle import SpineRow
 from headrace_features.project import load_project
 from headrace_schemas.errors import BadRecordError, ConfigurationError
@@ -206,6 +207,29 @@ def test_an_answer_does_not_depend_on_what_else_is_asked_for(
         values = [bits(value) for value in alone[name]]
         assert [bits(value) for value in beside[name]] == values
         assert [bits(value) for value in service[f"transaction_context__{name}"]] == values
+
+
+def test_the_reader_without_feast_gives_the_same_bits(
+    lake: tuple[Settings, ROWS], store: feast.FeatureStore
+) -> None:
+    rows = entity_rows(asked(lake[1], 4))
+    by_feast = store.get_online_features(
+        features=["card_activity:count_1d", *CONTEXT], entity_rows=rows, full_feature_names=True
+    ).to_dict()
+    chosen: list[AnySelection] = [
+        card_activity.select("count_1d"),
+        transaction_context.select("km_since_last"),
+    ]
+    reader = FeatureReader(open_store(lake[0]), chosen)
+    found = reader.read(rows)
+    names = ["card_activity__count_1d", "transaction_context__km_since_last"]
+    assert {tuple(row) for row in found} == {tuple(names)}
+    for name in names:
+        wanted = [bits(value) for value in by_feast[name]]
+        assert [bits(row[name]) for row in found] == wanted
+    assert reader.read([{**rows[0], "as_of": BOUNDARY_MS}])[0].incomplete == set(names)
+    with pytest.raises(BadRecordError, match="a row brings no longitude"):
+        reader.read([{name: value for name, value in rows[0].items() if name != "longitude"}])
 
 
 @pytest.mark.usefixtures("spark")

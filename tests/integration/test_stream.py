@@ -18,9 +18,7 @@ from headrace_batch.warehouse import Warehouse
 from headrace_features import oracle
 from headrace_features.fraud import definitions as fraud
 from headrace_features.oracle import SpineRow
-from headrace_features.partials.plan import plan_of
 from headrace_features.project import Project, load_project
-from headrace_features.state.stream import StreamState
 from headrace_features.state.updates import Update, decode_update, newest_fields
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.json_schema import schema_version
@@ -46,6 +44,7 @@ from stream_cases import (
     require_the_oracle_s,
     transactions,
 )
+from stream_state import values_of
 from streams import PATIENCE_S, decisions, deploy, headrace, received, send, send_events
 
 
@@ -63,10 +62,9 @@ def require_the_state_s(config: Mapping[str, str], events: Sequence[Mapping[str,
         fields = newest_fields(updates[card])
         for row in (own[0], own[-1]):
             for time_ms in (row["event_time"], row["event_time"] + 2 * HOUR_MS + 7):
-                state = StreamState(plan_of(view), fields, time_ms)
                 expected = oracle.values(view, own, [SpineRow(card, time_ms)])[0]
-                found = {f.name: bits(state.value(f)) for f in view.features}
-                assert found == {name: bits(value) for name, value in expected.items()}
+                found = values_of(view, fields, time_ms)
+                assert list(map(bits, found.values())) == list(map(bits, expected.values()))
 
 
 def test_in_ordered_mode_decisions_equal_the_batch_values(stream: Settings) -> None:

@@ -181,3 +181,24 @@ class OnDemandSelection:
 
 #: What can be asked for: features that are kept, and features that are computed on demand.
 AnySelection = Selection | OnDemandSelection
+
+
+def read_for(asked: Iterable[AnySelection]) -> tuple[Selection, ...]:
+    """The features that are kept among those asked for, and those that others are made of."""
+    views: dict[str, FeatureView] = {}
+    names: dict[str, dict[str, None]] = {}
+    for selection in asked:
+        own = selection.reads if isinstance(selection, OnDemandSelection) else (selection,)
+        for one in own:
+            views.setdefault(one.view.name, one.view)
+            names.setdefault(one.view.name, {}).update(dict.fromkeys(one.names))
+    return tuple(Selection(view, tuple(names[name])) for name, view in views.items())
+
+
+def request_types(asked: Iterable[AnySelection]) -> dict[str, ColumnType]:
+    """What requests, and the rows of a spine, have to bring for what is asked for."""
+    types: dict[str, ColumnType] = {}
+    for selection in asked:
+        if isinstance(selection, OnDemandSelection):
+            types.update(selection.view.request_types)
+    return types

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from numbers import Integral
 from typing import Any, TypeGuard
 
-from feast import FeatureView
+from feast import FeatureView, ValueType
 from feast import utils as feast_utils
 from feast.protos.feast.types.Value_pb2 import Value as ValueProto
+from feast.type_map import python_values_to_proto_values
 
 from headrace_schemas.errors import BadRecordError
 from headrace_schemas.event_times import time_problem
@@ -117,47 +118,58 @@ def entity_values(
         BadRecordError: a key is missing or null.
     """
     values = feast_utils._get_table_entity_values(view, join_keys, join_key_values)  # noqa: SLF001 - no public one
-    if not values:
-        raise _no_key(view.name, view.join_keys[0])
-    ((key, column),) = values.items()
-    return _keys(view.name, key, column)
+    key, column = next(iter(values.items()), (view.join_keys[0], None))
+    return native_keys(view.name, key, column, ValueType.UNKNOWN)
 
 
 def key_values(
     view: str, key: str, join_key_values: Mapping[str, Sequence[ValueProto]]
 ) -> list[str | int]:
-    """The key of each row for a view of ours that is read beside what is asked for.
+    """The key of each row for a view that is read beside what is asked for.
 
     Raises:
         BadRecordError: a key is missing or null.
     """
-    if key not in join_key_values:
-        raise _no_key(view, key)
-    return _keys(view, key, join_key_values[key])
+    return native_keys(view, key, join_key_values.get(key), ValueType.UNKNOWN)
 
 
-def _keys(view: str, key: str, column: Sequence[ValueProto]) -> list[str | int]:
-    if any(value.WhichOneof("val") in {None, "null_val"} for value in column):
+_PLAIN = {ValueType.STRING: str, ValueType.INT64: int}
+
+
+def native_keys(
+    view: str, key: str, column: Sequence[Any] | None, kind: ValueType
+) -> list[str | int]:
+    """The keys in a column of entity rows, in the type of the entity.
+
+    Raises:
+        BadRecordError: there is no such column, or a key is null.
+    """
+    if column is None:
+        raise BadRecordError(
+            Reason.NULL_KEY,
+            f"the entity rows have no {key}, the join key of {view}",
+            hint="give one for each row",
+        )
+    wanted = _PLAIN.get(kind)
+    if all(type(value) is wanted for value in column):
+        return list(column)
+    plain = [_plain(value) for value in column]
+    if any(value is None for value in plain):
         raise BadRecordError(
             Reason.NULL_KEY,
             f"a row has no {key}, the join key of {view}",
             hint="leave such rows out",
         )
-    return [native(value) for value in column]
+    if kind is ValueType.UNKNOWN:
+        return plain
+    # As Feast takes numbers of numpy and texts of numbers.
+    return [_plain(value) for value in python_values_to_proto_values(plain, kind)]
 
 
-def _no_key(view: str, key: str) -> BadRecordError:
-    return BadRecordError(
-        Reason.NULL_KEY,
-        f"the entity rows have no {key}, the join key of {view}",
-        hint="give one for each row",
-    )
-
-
-def native(value: ValueProto) -> str | int:
-    """The key that a protobuf value holds."""
-    found: str | int = getattr(value, str(value.WhichOneof("val")))
-    return found
+def native(value: ValueProto) -> Any:
+    """What a protobuf value holds; None for null."""
+    kind = value.WhichOneof("val")
+    return None if kind is None or kind == "null_val" else getattr(value, kind)
 
 
 def plain_values(column: Sequence[Any]) -> list[Any]:
@@ -166,6 +178,4 @@ def plain_values(column: Sequence[Any]) -> list[Any]:
 
 
 def _plain(value: Any) -> Any:
-    if not isinstance(value, ValueProto):
-        return value
-    return None if value.WhichOneof("val") in {None, "null_val"} else native(value)
+    return native(value) if isinstance(value, ValueProto) else value

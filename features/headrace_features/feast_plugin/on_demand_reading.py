@@ -39,8 +39,8 @@ class OnDemandViews:
         self._served: dict[Selection, ServedView] = {}
 
     def for_feast(
-        self, features: list[str] | FeatureService, columns: Mapping[str, list[Any]]
-    ) -> Mapping[str, list[Any]]:
+        self, features: list[str] | FeatureService, columns: Mapping[str, Sequence[Any]]
+    ) -> Mapping[str, Sequence[Any]]:
         """The columns of a request, with a 0 for each value that is brought for our views.
 
         Feast only has to see that they are there: it guesses types from values, and takes no
@@ -63,7 +63,7 @@ class OnDemandViews:
         self,
         tables: Iterable[OnDemandFeatureView],
         references: Iterable[str],
-        columns: Mapping[str, list[Any]],
+        columns: Mapping[str, Sequence[Any]],
         *,
         full_feature_names: bool,
     ) -> OnDemandReading:

@@ -16,6 +16,7 @@ from feast.protos.feast.types.Value_pb2 import Value as ValueProto
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
 
 from headrace_features.definitions.fingerprint import fingerprint
+from headrace_features.definitions.views import SEPARATOR
 from headrace_features.feast_plugin.changes import FINGERPRINT_TAG
 from headrace_features.feast_plugin.context import project_for, settings_for
 from headrace_features.feast_plugin.entity_rows import (
@@ -29,6 +30,12 @@ from headrace_features.feast_plugin.entity_rows import (
     key_values,
     native,
     query_times,
+)
+from headrace_features.feast_plugin.native import (
+    NativeRequest,
+    NativeResponse,
+    keys_of,
+    native_request,
 )
 from headrace_features.feast_plugin.objects import is_ours
 from headrace_features.feast_plugin.on_demand_reading import OnDemandViews
@@ -79,6 +86,48 @@ class HeadraceOnlineStore(OnlineStore):
     ) -> OnlineResponse:
         """Values for entity rows, each at its own `as_of` or now; ours in one round trip."""
         columns = columnar(entity_rows)
+        context = feast_utils._get_cached_request_context(  # noqa: SLF001 - no public one
+            registry, project, features, full_feature_names
+        )
+        opened = self._of(config)
+        request = opened.native(
+            context, self._build_feature_types, full_feature_names=full_feature_names
+        )
+        if request is None:
+            return self._through_feast(
+                config,
+                features,
+                columns,
+                registry,
+                project,
+                full_feature_names,
+                include_feature_view_version_metadata,
+            )
+        moments = self._moments(columns)
+        keys = keys_of(request, columns)
+        rows = {key: list(map(Query, column, *moments)) for key, column in keys.items()}
+        queries = [ViewQuery(one.view, rows[one.join_key]) for one in request.views]
+        answers = opened.server.read(queries)
+        freshness = freshness_wanted(columns.get(FRESHNESS))
+        return NativeResponse(request, keys, queries, answers, freshness=freshness)
+
+    def _moments(self, columns: Mapping[str, Sequence[Any]]) -> tuple[list[int], list[str | None]]:
+        """Of each row the query time, and the event being decided."""
+        rows = max((len(values) for values in columns.values()), default=0)
+        times_ms = query_times(columns.get(AS_OF), rows, self.clock_ms())
+        return times_ms, current_events(columns.get(CURRENT), rows)
+
+    def _through_feast(  # noqa: PLR0913, PLR0917 - what Feast's stores are given
+        self,
+        config: RepoConfig,
+        features: list[str] | FeatureService,
+        columns: Mapping[str, Sequence[Any]],
+        registry: Any,
+        project: str,
+        full_feature_names: bool,  # noqa: FBT001 - as Feast passes it
+        version_metadata: bool,  # noqa: FBT001 - as Feast passes it
+    ) -> OnlineResponse:
+        """A request that has more than features of our views, as Feast's stores answer it."""
         (
             join_key_values,
             grouped,
@@ -99,9 +148,7 @@ class HeadraceOnlineStore(OnlineStore):
             full_feature_names=full_feature_names,
             native_entity_values=True,
         )
-        rows = max((len(values) for values in columns.values()), default=0)
-        times_ms = query_times(columns.get(AS_OF), rows, self.clock_ms())
-        current = current_events(columns.get(CURRENT), rows)
+        moments = self._moments(columns)
         computed = self._of(config).on_demand.reading(
             on_demand, references, columns, full_feature_names=full_feature_names
         )
@@ -112,8 +159,8 @@ class HeadraceOnlineStore(OnlineStore):
                 plain.append((table, names))
                 continue
             keys = entity_values(table, join_key_values, join_keys)
+            queries = list(map(Query, keys, *moments))
             served = self._of(config).served(table, frozenset(names))
-            queries = _queries(keys, times_ms, current)
             ours.append((table.projection.name_to_use(), ViewQuery(served, queries)))
         if plain:
             beside = self._of(config).plain
@@ -124,18 +171,19 @@ class HeadraceOnlineStore(OnlineStore):
                 join_keys,
                 response,
                 full_feature_names,
-                include_feature_view_version_metadata,
+                version_metadata,
             )
         asked = [query for _, query in ours]
         asked += computed.beside(
             asked,
-            lambda view: _queries(
-                key_values(view.name, view.entity.join_key, join_key_values), times_ms, current
+            lambda view: list(
+                map(Query, key_values(view.name, view.entity.join_key, join_key_values), *moments)
             ),
         )
         answers = self._of(config).server.read(asked) if asked else []
         for (name, query), answered in zip(ours, answers, strict=False):
-            fill(response, f"{name}__" if full_feature_names else "", query, answered)
+            prefix = f"{name}{SEPARATOR}" if full_feature_names else ""
+            fill(response, prefix, query, answered)
         types = self._build_feature_types(grouped)
         others = [view for view in on_demand if not is_ours(view)]
         if others:
@@ -143,7 +191,7 @@ class HeadraceOnlineStore(OnlineStore):
             feast_utils._augment_response_with_on_demand_transforms(  # noqa: SLF001 - no public one
                 response, references, others, full_feature_names, feature_types=types
             )
-        computed.fill(response, asked, answers, rows)
+        computed.fill(response, asked, answers, len(moments[0]))
         feast_utils._drop_unneeded_columns(response, wanted)  # noqa: SLF001 - no public one
         if freshness_wanted(columns.get(FRESHNESS)):
             for (name, query), answered in zip(ours, answers, strict=False):
@@ -163,9 +211,8 @@ class HeadraceOnlineStore(OnlineStore):
             return list(
                 plain.store.online_read(plain.config, table, entity_keys, requested_features)
             )
-        served = self._of(config).served(
-            table, requested_features and frozenset(requested_features)
-        )
+        names = frozenset(requested_features) if requested_features else None
+        served = self._of(config).served(table, names)
         now_ms = self.clock_ms()
         queries = [Query(native(key.entity_values[0]), now_ms) for key in entity_keys]
         (answered,) = self._of(config).server.read([ViewQuery(served, queries)])
@@ -274,8 +321,28 @@ class _Opened:
         self.config = config
         self._settings = settings_for(config.repo_path)
         self._served: dict[tuple[str, str, frozenset[str] | None], ServedView] = {}
+        self._requests: dict[int, tuple[Any, NativeRequest | None]] = {}
         self.server = Server(open_store(self._settings))
         self.on_demand = OnDemandViews(project_for(config.repo_path))
+
+    def native(
+        self,
+        context: Any,
+        feature_types: Callable[[Any], dict[str, Any]],
+        *,
+        full_feature_names: bool,
+    ) -> NativeRequest | None:
+        """A request as Feast has resolved it; None if it needs Feast for more than that."""
+        known = self._requests.get(id(context))
+        if known is not None and known[0] is context:
+            return known[1]
+        made = native_request(
+            context, self.served, feature_types, full_feature_names=full_feature_names
+        )
+        if len(self._requests) >= _REQUESTS:
+            self._requests.clear()
+        self._requests[id(context)] = (context, made)
+        return made
 
     @cached_property
     def plain(self) -> PlainStore:
@@ -305,12 +372,8 @@ class _Opened:
 
 
 _RESERVED = frozenset({AS_OF, CURRENT, FRESHNESS})
-
-
-def _queries(
-    keys: Sequence[str | int], times_ms: Sequence[int], current: Sequence[str | None]
-) -> list[Query]:
-    return [Query(*query) for query in zip(keys, times_ms, current, strict=True)]
+#: Different requests whose meaning is remembered.
+_REQUESTS = 1_000
 
 
 def _wall_clock_ms() -> int:

@@ -9,6 +9,8 @@ from feast.infra.online_stores.sqlite import SqliteOnlineStore
 from feast.repo_config import RepoConfig
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from feast.infra.online_stores.online_store import OnlineStore
 
     from headrace_schemas.settings import Settings
@@ -19,13 +21,7 @@ class PlainStore:
 
     def __init__(self, config: RepoConfig, settings: Settings) -> None:
         """Choose the store; nothing is connected yet."""
-        online: dict[str, Any]
-        if settings.online.type == "redis":
-            online = _redis(settings)
-        else:
-            path = settings.online.path.with_suffix(".feast.db")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            online = {"type": "sqlite", "path": str(path)}
+        online = plain_online(settings, settings.online.path.with_suffix(".feast.db"))
         with warnings.catch_warnings():
             # Feast warns of its own defaults.
             warnings.simplefilter("ignore")
@@ -38,6 +34,19 @@ class PlainStore:
                 repo_path=config.repo_path,
             )
         self.store = _made(settings)
+
+
+def plain_online(settings: Settings, path: Path) -> dict[str, Any]:
+    """What Feast is told of its own store of the kind that the settings name.
+
+    Args:
+        settings: which kind.
+        path: of the file, if it is SQLite.
+    """
+    if settings.online.type == "redis":
+        return _redis(settings)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return {"type": "sqlite", "path": str(path)}
 
 
 def _made(settings: Settings) -> OnlineStore:

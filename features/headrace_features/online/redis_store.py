@@ -2,13 +2,13 @@
 
 Under a prefix, which is the project's:
 
-    <prefix>:<view>             hash: the batch layers of a view version, and the stream layer's span
-    <prefix>:progress           hash: how far the stream layer has come, by partition
-    <prefix>:{<entity>}:<view>:b<generation>    hash: fields of a batch layer
-    <prefix>:{<entity>}:<view>:s                hash: fields of the stream layer
+    <prefix>:<view>                             the layers of a view version
+    <prefix>:progress                           how far the stream layer has come, by partition
+    <prefix>:{<entity>}:<view>:b<generation>    fields of a batch layer
+    <prefix>:{<entity>}:<view>:s                fields of the stream layer
 
-All of an entity is in one slot of a cluster. A field of the stream layer begins with its version.
-Scripts make each step that looks before it writes, so that no two writers get between.
+All are hashes. All of an entity is in one slot of a cluster. A field of the stream layer begins
+with its version. Scripts make each step that looks before it writes: no two writers get between.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ class RedisStateStore:
             calls.append((_APPLY, self._keys.stream(entity, view), arguments))
         refused = sum(self._run(calls))
         # Only when all nodes have what came before it.
-        noted = [
+        noted: list[tuple[str, bytes, Sequence[Any]]] = [
             (_TOUCH, self._keys.view(view), ("event_time_ms", time_ms, "written_ms", now_ms))
             for view, time_ms in newest_times(changes).items()
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from headrace_features.definitions.durations import MINUTE_MS
 from headrace_features.definitions.fingerprint import fingerprint
 from headrace_features.online.store import NO_LAYERS, Found, Layers, Reading, Wanted
 from headrace_features.partials.kinds import Value
@@ -42,6 +43,7 @@ class ServedView:
         self.key = view_key(view)
         self.asked = Asked.of(view, names)
         self._layout: Layout | None = None
+        self._fields: tuple[tuple[int, int], tuple[str, ...] | None] | None = None
 
     def layout(self, layers: Layers) -> Layout | None:
         """How the batch layer is divided; None if there is none."""
@@ -53,6 +55,17 @@ class ServedView:
             # Another thread may do the same; either will do.
             layout = self._layout = layout_of(self.view, boundary_ms)
         return layout
+
+    def fields(self, layout: Layout, time_ms: int) -> tuple[str, ...] | None:
+        """The fields of the batch layer for a time, where no event is left out.
+
+        They are the same for a minute, in which others ask for the present as well.
+        """
+        key = (layout.boundary_ms, time_ms // MINUTE_MS)
+        remembered = self._fields
+        if remembered is None or remembered[0] != key:
+            remembered = self._fields = key, self.asked.fields(layout, key[1])
+        return remembered[1]
 
 
 class ViewQuery(NamedTuple):
@@ -147,20 +160,21 @@ class _AskedOf:
         self._distinct = dict.fromkeys(query.queries)
         fields: dict[tuple[int, bool], tuple[str, ...] | None] = {}
         self.wanted: list[Wanted] = []
-        asked = query.view.asked
         for key, time_ms, current in self._distinct:
             shared = (time_ms, current is None)
             if shared not in fields:
-                fields[shared] = self._fields(asked, time_ms, current)
+                fields[shared] = self._fields(time_ms, current)
             self.wanted.append(Wanted(self.key, entity_key(key), fields[shared]))
 
-    def _fields(self, asked: Asked, time_ms: int, current: str | None) -> tuple[str, ...] | None:
-        spans = self._spans[time_ms] = asked.spans(time_ms)
+    def _fields(self, time_ms: int, current: str | None) -> tuple[str, ...] | None:
+        view = self._query.view
+        self._spans[time_ms] = view.asked.spans(time_ms)
         if self._layout is None:
             return ()
         require_kept(self._layout, time_ms)
-        names = asked.fields(self._layout, spans, current)
-        return None if names is None else tuple(names)
+        if current is not None and view.asked.leaves_out:
+            return None
+        return view.fields(self._layout, time_ms)
 
     def answer(self, layers: Layers, found: Iterator[Found]) -> ViewAnswer:
         """The answers of the query, of what was found for what was wanted."""

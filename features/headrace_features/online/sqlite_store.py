@@ -44,6 +44,7 @@ CREATE TABLE IF NOT EXISTS generation (
     written_ms INTEGER NOT NULL DEFAULT 0,
     state TEXT NOT NULL CHECK (state IN ('building', 'current', 'previous'))
 );
+CREATE INDEX IF NOT EXISTS generation_of_view ON generation (view, state);
 CREATE TABLE IF NOT EXISTS view (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS batch (
     view INTEGER NOT NULL,
@@ -109,9 +110,11 @@ class SqliteStateStore:
             key = (number, wanted.entity, layers.batch.id)
             if wanted.fields is None:
                 batch = dict(db.execute(_BATCH, key).fetchall())
-            else:
-                chosen = _chosen(len(wanted.fields))
-                batch = dict(db.execute(chosen, (*key, *wanted.fields)).fetchall())
+            elif wanted.fields:
+                batch = dict(db.execute(_chosen(1), (*key, *wanted.fields[:1])).fetchall())
+                rest = wanted.fields[1:]
+                if rest and not batch:
+                    batch = dict(db.execute(_chosen(len(rest)), (*key, *rest)).fetchall())
         stream = db.execute(_STREAM, (number, wanted.entity)).fetchall()
         return Found(batch, dict(stream))
 
@@ -225,7 +228,8 @@ class SqliteStateStore:
 
         Some entities at a time, so that others get to write in between.
         """
-        after = b""
+        # Before every key: to SQLite numbers are less than bytes.
+        after: bytes | int = -1
         while True:
             with self._transaction() as db:
                 number = self._made_number(db, view)
@@ -241,7 +245,8 @@ class SqliteStateStore:
                     (*span, kept.id),
                 )
                 fields = db.execute(
-                    "SELECT entity, field FROM stream WHERE view = ? AND entity > ? AND entity <= ?",
+                    "SELECT entity, field FROM stream"
+                    " WHERE view = ? AND entity > ? AND entity <= ?",
                     span,
                 )
                 covered = [
@@ -345,7 +350,12 @@ class SqliteStateStore:
 
 _BATCH = "SELECT field, content FROM batch WHERE view = ? AND entity = ? AND generation = ?"
 _CURRENT = "SELECT id, boundary_ms, written_ms FROM generation WHERE view = ? AND state = 'current'"
-_SPAN = "SELECT epoch, since_ms, event_time_ms, written_ms FROM stream_span WHERE view = ?"
+_LAYERS = """
+SELECT g.id, g.boundary_ms, g.written_ms, s.epoch, s.since_ms, s.event_time_ms, s.written_ms
+FROM (SELECT ? AS key) AS asked
+LEFT JOIN generation AS g ON g.view = asked.key AND g.state = 'current'
+LEFT JOIN stream_span AS s ON s.view = asked.key
+"""
 _STREAM = "SELECT field, content FROM stream WHERE view = ? AND entity = ?"
 _APPLY = """
 INSERT INTO stream (view, entity, field, epoch, sequence, content) VALUES (?, ?, ?, ?, ?, ?)
@@ -379,8 +389,11 @@ def _chosen(count: int) -> str:
 
 
 def _layers(db: sqlite3.Connection, view: str) -> Layers:
-    row = db.execute(_SPAN, (view,)).fetchone()
-    return Layers(_current(db, view), None if row is None else StreamSpan(*row))
+    number, boundary_ms, written_ms, *span = db.execute(_LAYERS, (view,)).fetchone()
+    return Layers(
+        None if number is None else Generation(number, view, boundary_ms, written_ms),
+        None if span[0] is None else StreamSpan(*span),
+    )
 
 
 def _current(db: sqlite3.Connection, view: str) -> Generation | None:

@@ -75,7 +75,8 @@ class Wanted(NamedTuple):
     Attributes:
         view: key of the view version.
         entity: bytes of the entity's key.
-        fields: of the batch layer; None is all there are. All of the stream's are read.
+        fields: of the batch layer; None is all there are. If the first is there, a store needn't
+            look for the others. All of the stream's are read.
     """
 
     view: str

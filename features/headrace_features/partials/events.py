@@ -7,7 +7,8 @@ first be known (its distance to the event's time; null if there is none), and th
 
 from __future__ import annotations
 
-from itertools import accumulate, pairwise
+from collections.abc import Sequence
+from itertools import accumulate, chain, pairwise
 from operator import add
 from typing import TYPE_CHECKING, Any
 
@@ -87,3 +88,19 @@ def in_order(block: EventBlock) -> EventBlock:
     keys = list(zip(block.times, block.dedups, strict=True))
     places = sorted(range(len(keys)), key=keys.__getitem__)
     return block if places == list(range(len(keys))) else block.chosen(places)
+
+
+def joined(blocks: Sequence[EventBlock]) -> EventBlock:
+    """The events of blocks of which each lies before the next."""
+    late = any(block.availables is not None for block in blocks)
+    return EventBlock(
+        list(chain.from_iterable(block.times for block in blocks)),
+        list(chain.from_iterable(block.dedups for block in blocks)),
+        list(chain.from_iterable(block.availables or block.times for block in blocks))
+        if late
+        else None,
+        [
+            list(chain.from_iterable(columns))
+            for columns in zip(*(block.columns for block in blocks), strict=True)
+        ],
+    )

@@ -80,7 +80,7 @@ def joined(plan: PartialPlan, gap_ms: int, chains: Iterable[Chain]) -> tuple[Cha
 
 
 def session(plan: PartialPlan, chains: Sequence[Chain], gap_ms: int, end_ms: int) -> States:
-    """The states of the newest of joined chains; empty if it ended more than a gap before a time."""
+    """The states of the newest of joined chains; empty if it ended over a gap before a time."""
     if not chains or end_ms - chains[-1].last_ms > gap_ms:
         return plan.empty
     return chains[-1].states

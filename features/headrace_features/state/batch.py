@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from headrace_features.definitions.durations import DAY_MS, HOUR_MS
 from headrace_features.definitions.windows import BEGINNING_MS
@@ -22,6 +22,8 @@ Span = tuple[int, int]
 
 def names(layout: Layout, spans: Iterable[Span], *, late: bool) -> set[str] | None:
     """The fields that windows need, where no event is left out of them; None is all there are.
+
+    Of an entity that has `all` the others aren't needed.
 
     Args:
         layout: of the batch layer.
@@ -58,7 +60,9 @@ class BatchLayer:
         self.layout = layout
         self.fields = fields
         self.time_ms = time_ms
-        self._read: dict[str, object] = {}
+        self._read: dict[str, Any] = {}
+        # The days with events that stand beside their tiles.
+        self._late = [(int(name[1:]), name) for name in fields if name[0] == "s"]
 
     def pieces(self, first_ms: int, last_ms: int, left_out: bytes | None) -> Iterator[Piece]:
         """What makes up the known events of a span.
@@ -89,8 +93,9 @@ class BatchLayer:
         start, stop = row.range(after, before)
         if start < stop:
             yield Range(row, start, stop)
-            for day in row.indexes[start:stop]:
-                yield from self._events(f"s{day}", first_ms, last_ms)
+            for day, name in self._late:
+                if after <= day <= before:
+                    yield from self._events(name, first_ms, last_ms)
         if before < after - 1:
             # The span lies inside one day.
             yield from self._hours(after - 1, first_ms, last_ms)
@@ -131,5 +136,5 @@ class BatchLayer:
     def _once(self, name: str, decode: Callable[[bytes], _T]) -> _T:
         if name not in self._read:
             self._read[name] = decode(self.fields[name])
-        found: _T = self._read[name]  # type: ignore[assignment] - what was decoded under that name
+        found: _T = self._read[name]
         return found

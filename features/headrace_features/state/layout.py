@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 #: How far before the boundary a value can still be asked for.
 AS_OF_RETENTION_MS = 7 * DAY_MS
 #: A day with at most this many events is one block of events, without tiles of its hours.
-SPARSE_DAY = 32
+SPARSE_DAY = 128
 #: An entity with at most this many events since the horizon is one block of events, without tiles.
 SPARSE_ENTITY = 128
 

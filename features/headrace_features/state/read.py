@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from headrace_features.definitions.durations import MINUTE_MS
 from headrace_features.definitions.views import Feature, FeatureView
 from headrace_features.definitions.windows import BEGINNING_MS, Session, Window
 from headrace_features.partials import tiles
 from headrace_features.partials.kinds import Value
 from headrace_features.partials.plan import PartialPlan, plan_of
 from headrace_features.state.batch import BatchLayer, Span, names
-from headrace_features.state.layout import Layout
+from headrace_features.state.layout import ALL, Layout
 from headrace_features.state.pieces import Piece, chains_of, combined
 from headrace_features.state.stream import StreamLayer
 from headrace_schemas.errors import UnsupportedError
@@ -81,17 +82,31 @@ class Asked:
         """What the windows look at, at a time."""
         return [span_of(one.window, time_ms) for one in self.windows]
 
-    def fields(self, layout: Layout, spans: Sequence[Span], current: str | None) -> set[str] | None:
-        """The fields of the batch layer that are needed; None is all there are.
+    def fields(self, layout: Layout, minute: int) -> tuple[str, ...] | None:
+        """The fields of the batch layer that are needed in a minute, where no event is left out.
+
+        An edge of a window passes less than a minute in that time: it is in no hour but those in
+        which it is at the minute's beginning and end.
 
         Args:
             layout: of the batch layer.
-            spans: what the windows look at.
-            current: the dedup key of the event being decided, if any.
+            minute: since 1970, UTC.
+
+        Returns:
+            Names, first the field that needs no others where it is; None is all there are.
         """
-        if current is not None and any(one.left_out for one in self.windows):
-            return None
-        return names(layout, spans, late=self.late)
+        found: set[str] = set()
+        for time_ms in (minute * MINUTE_MS, (minute + 1) * MINUTE_MS - 1):
+            needed = names(layout, self.spans(time_ms), late=self.late)
+            if needed is None:
+                return None
+            found |= needed
+        return (ALL, *sorted(found - {ALL}))
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether a feature leaves the event being decided out, so that all fields are needed."""
+        return any(one.left_out for one in self.windows)
 
 
 class EntityState:

@@ -2,51 +2,78 @@
 
 While time goes on the stream adds to an entity's state:
 
-    r<n>    all events of day n (since 1970, UTC), while they are few
-    x<n>    all events of hour n, of a day with more, while they are few
-    y<n>    all events of minute n, of an hour with more, while they are few
-    z<n>    all events of second n, of a minute with more
-    h<n>    the tile of hour n, if it is divided, once it has ended
-    d<n>    the tile of day n, unless it has a handful of events, once it has ended
+    r<n>    the events of day n (since 1970, UTC), while they are few
+    x<n>    the events of hour n of a day with more, while they are few
+    y<n>    the events of minute n of an hour with more, while they are few
+    z<n>    the events of second n of a minute with more
+    h<n>    the tile of hour n, if it has more, once it has ended
+    d<n>    the tile of day n, unless it has next to none, once it has ended
     s<n>    events of day n that became known too late to be in the tile of their hour
-    l<n>    events of minute n that came when others of their time were no longer held, and that
-            are in no other field
+    l<n>    events of minute n that came when others of their time were no longer held
 
-Every event is in a block: r, x, y, z or l. A block with content hides the finer ones, and tiles
-of hours, inside its time; what was divided is empty. Tiles save reading the blocks that they span.
+Every event is in one of the blocks r, x, y, z and l, which begin at x, y or z where a view's
+windows are short. What has come to have too many events is divided: first the finer blocks are
+written, then the coarse one is emptied. One that isn't empty hides all finer ones inside its range,
+and the tiles of hours. Tiles save reading the blocks that they span. What the stream takes in again
+after a failure may be in l the second time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
+from typing import NamedTuple
 
 from headrace_features.definitions.durations import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
+from headrace_features.definitions.windows import BEGINNING_MS
 from headrace_features.partials import tiles
-from headrace_features.partials.events import decode_events
+from headrace_features.partials.events import decode_events, joined
 from headrace_features.partials.kinds import EventBlock
 from headrace_features.partials.plan import PartialPlan
 from headrace_features.state.pieces import Piece, Whole, events_between
 
-_WIDTHS_MS = {
-    "r": DAY_MS,
-    "d": DAY_MS,
-    "s": DAY_MS,
-    "x": HOUR_MS,
-    "h": HOUR_MS,
-    "y": MINUTE_MS,
-    "l": MINUTE_MS,
-    "z": SECOND_MS,
-}
+
+class Widths(NamedTuple):
+    """How long the ranges are that fields are about, ms: each divides the next."""
+
+    second_ms: int = SECOND_MS
+    minute_ms: int = MINUTE_MS
+    hour_ms: int = HOUR_MS
+    day_ms: int = DAY_MS
+
+
+CALENDAR = Widths()
+
+# For each letter of a field its place among the widths.
+_PLACES = {"z": 0, "y": 1, "l": 1, "x": 2, "h": 2, "r": 3, "d": 3, "s": 3}
+# For each letter the coarser blocks that hide it.
+_COARSER = {"x": "r", "h": "rx", "y": "rx", "z": "rxy"}
+
+
+class _Stretch(NamedTuple):
+    """A range of time: its tile, if it has one, the ranges inside, and the blocks of the rest."""
+
+    start_ms: int
+    end_ms: int
+    tile: str | None
+    parts: list[_Stretch]
+    blocks: list[str]
 
 
 class StreamLayer:
     """What the stream has written for one entity, as it is known at one time."""
 
-    def __init__(self, plan: PartialPlan, fields: Mapping[str, bytes], time_ms: int) -> None:
+    def __init__(
+        self,
+        plan: PartialPlan,
+        fields: Mapping[str, bytes],
+        time_ms: int,
+        widths: Widths = CALENDAR,
+    ) -> None:
         self.plan = plan
         self.fields = fields
         self.time_ms = time_ms
+        self._widths_ms = {letter: widths[place] for letter, place in _PLACES.items()}
         self._read: dict[str, EventBlock] = {}
 
     def pieces(self, first_ms: int, last_ms: int, left_out: bytes | None) -> Iterator[Piece]:
@@ -57,87 +84,106 @@ class StreamLayer:
             left_out: the dedup key of an event that doesn't count. It is looked for among the
                 events, so that no tiles are read then.
         """
-        for day, names in self._days.items():
-            start_ms, end_ms = day * DAY_MS, (day + 1) * DAY_MS - 1
-            if end_ms < first_ms or last_ms < start_ms:
-                continue
-            span = max(first_ms, start_ms), min(last_ms, end_ms)
-            whole = span == (start_ms, end_ms) and left_out is None
-            if whole and f"d{day}" in names:
-                yield from self._tile(f"d{day}", span)
-            elif f"r{day}" in names:
-                yield from self._events([f"r{day}"], span, left_out)
-            else:
-                yield from self._hours(names, span, left_out)
-            yield from self._alone(names, span, left_out)
+        yield from self._within(self._whole, first_ms, last_ms, left_out)
+        yield from self._alone((first_ms, last_ms), left_out)
 
-    def _hours(
-        self, names: Iterable[str], span: tuple[int, int], left_out: bytes | None
+    def _within(
+        self, stretch: _Stretch, first_ms: int, last_ms: int, left_out: bytes | None
     ) -> Iterator[Piece]:
-        """The pieces of a part of one day."""
-        hours: dict[int, list[str]] = {}
-        for name in names:
-            if name[0] in "hxyz":
-                hours.setdefault(_start_ms(name) // HOUR_MS, []).append(name)
-        for hour, inside in hours.items():
-            start_ms, end_ms = hour * HOUR_MS, (hour + 1) * HOUR_MS - 1
-            if end_ms < span[0] or span[1] < start_ms:
-                continue
-            part = max(span[0], start_ms), min(span[1], end_ms)
-            if f"x{hour}" in inside:
-                yield from self._events([f"x{hour}"], part, left_out)
-            elif part == (start_ms, end_ms) and left_out is None and f"h{hour}" in inside:
-                yield from self._tile(f"h{hour}", part)
-            else:
-                yield from self._events(_finest(inside), part, left_out)
+        if stretch.end_ms < first_ms or last_ms < stretch.start_ms:
+            return
+        whole = first_ms <= stretch.start_ms and stretch.end_ms <= last_ms
+        if stretch.tile is not None and whole and left_out is None:
+            yield from self._tile(stretch)
+            return
+        for part in stretch.parts:
+            yield from self._within(part, first_ms, last_ms, left_out)
+        if stretch.blocks:
+            block = self._together(stretch.blocks)
+            yield from events_between(block, first_ms, last_ms, self.time_ms, left_out)
 
-    def _tile(self, name: str, span: tuple[int, int]) -> Iterator[Piece]:
+    def _tile(self, stretch: _Stretch) -> Iterator[Piece]:
         """A tile and the events that stand beside it."""
-        yield Whole(tiles.decode(self.plan, self.fields[name]))
-        late = f"s{span[0] // DAY_MS}"
+        yield Whole(tiles.decode(self.plan, self.fields[str(stretch.tile)]))
+        late = f"s{stretch.start_ms // self._widths_ms['s']}"
         if self.fields.get(late):
-            yield from self._events([late], span, None)
+            yield from events_between(
+                self._block(late), stretch.start_ms, stretch.end_ms, self.time_ms
+            )
 
-    def _alone(
-        self, names: Iterable[str], span: tuple[int, int], left_out: bytes | None
-    ) -> Iterator[Piece]:
-        """Events in no other field.
+    def _alone(self, span: tuple[int, int], left_out: bytes | None) -> Iterator[Piece]:
+        """Events that stand alone.
 
         After a failure the stream may take for late what it took in time before: such an event
-        stands in another block of its minute as well, and counts once.
+        stands in another block as well, and counts once.
         """
-        for name in names:
-            if name[0] != "l":
+        for name in self._seen:
+            if name[0] != "l" or not self._overlaps(name, span):
                 continue
-            minute = _start_ms(name)
+            start_ms = self._start_ms(name)
+            same_time = start_ms, start_ms + self._widths_ms["l"] - 1
             elsewhere = {
-                dedup
-                for other in names
-                if other[0] in "rxyz"
-                and _start_ms(other) <= minute + MINUTE_MS - 1
-                and minute < _start_ms(other) + _WIDTHS_MS[other[0]]
-                for dedup in self._block(other).dedups
+                event
+                for other in self._seen
+                if other[0] in "rxyz" and self._overlaps(other, same_time)
+                for event in zip(self._block(other).times, self._block(other).dedups, strict=True)
             }
             block = self._block(name)
-            places = [at for at, dedup in enumerate(block.dedups) if dedup not in elsewhere]
+            events = zip(block.times, block.dedups, strict=True)
+            places = [at for at, event in enumerate(events) if event not in elsewhere]
             yield from events_between(block.chosen(places), *span, self.time_ms, left_out)
 
-    def _events(
-        self, names: Iterable[str], span: tuple[int, int], left_out: bytes | None
-    ) -> Iterator[Piece]:
-        for name in names:
-            start_ms = _start_ms(name)
-            if start_ms <= span[1] and span[0] < start_ms + _WIDTHS_MS[name[0]]:
-                yield from events_between(self._block(name), *span, self.time_ms, left_out)
+    @cached_property
+    def _seen(self) -> list[str]:
+        """The fields that have content and that no coarser one hides."""
+        return [
+            name for name, content in self.fields.items() if content and not self._is_hidden(name)
+        ]
 
     @cached_property
-    def _days(self) -> Mapping[int, list[str]]:
-        """For each day the names of its fields that have content."""
-        days: dict[int, list[str]] = {}
-        for name, content in self.fields.items():
-            if content:
-                days.setdefault(_start_ms(name) // DAY_MS, []).append(name)
-        return days
+    def _whole(self) -> _Stretch:
+        """All time, divided into days and hours where these have tiles."""
+        day_ms, hour_ms = self._widths_ms["d"], self._widths_ms["h"]
+        tiled = [name for name in self._seen if name[0] in "dh"]
+        stretches = {
+            name: _Stretch(self._start_ms(name), self._start_ms(name) + width_ms - 1, name, [], [])
+            for name in tiled
+            for width_ms in [self._widths_ms[name[0]]]
+        }
+        whole = _Stretch(BEGINNING_MS, -BEGINNING_MS, None, [], [])
+        for name in tiled:
+            around = f"d{stretches[name].start_ms // day_ms}" if name[0] == "h" else ""
+            stretches.get(around, whole).parts.append(stretches[name])
+        for name in self._seen:
+            if name[0] in "rxyz":
+                start_ms = self._start_ms(name)
+                hour = stretches.get(f"h{start_ms // hour_ms}") if name[0] != "r" else None
+                inside = hour or stretches.get(f"d{start_ms // day_ms}") or whole
+                inside.blocks.append(name)
+        return whole
+
+    def _is_hidden(self, name: str) -> bool:
+        coarser = _COARSER.get(name[0])
+        if coarser is None:
+            return False
+        start_ms = self._start_ms(name)
+        return any(self.fields.get(f"{one}{start_ms // self._widths_ms[one]}") for one in coarser)
+
+    def _overlaps(self, name: str, span: tuple[int, int]) -> bool:
+        start_ms = self._start_ms(name)
+        return start_ms <= span[1] and span[0] < start_ms + self._widths_ms[name[0]]
+
+    def _start_ms(self, name: str) -> int:
+        return int(name[1:]) * self._widths_ms[name[0]]
+
+    def _together(self, names: list[str]) -> EventBlock:
+        """The events of blocks that lie one after the other in time."""
+        if len(names) == 1:
+            return self._block(names[0])
+        key = " ".join(names)
+        if key not in self._read:
+            self._read[key] = joined(list(map(self._block, sorted(names, key=self._start_ms))))
+        return self._read[key]
 
     def _block(self, name: str) -> EventBlock:
         if name not in self._read:
@@ -147,19 +193,4 @@ class StreamLayer:
 
 def end_ms(name: str) -> int:
     """The time before which all events of a field are."""
-    return _start_ms(name) + _WIDTHS_MS[name[0]]
-
-
-def _start_ms(name: str) -> int:
-    return int(name[1:]) * _WIDTHS_MS[name[0]]
-
-
-def _finest(names: Iterable[str]) -> list[str]:
-    """The blocks of minutes, and those of seconds in minutes that have none."""
-    minutes = {name for name in names if name[0] == "y"}
-    seconds = (
-        name
-        for name in names
-        if name[0] == "z" and f"y{_start_ms(name) // MINUTE_MS}" not in minutes
-    )
-    return [*minutes, *seconds]
+    return (int(name[1:]) + 1) * CALENDAR[_PLACES[name[0]]]

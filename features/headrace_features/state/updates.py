@@ -9,7 +9,7 @@ import msgspec
 from headrace_schemas.errors import UnsupportedError
 
 #: Raised when records have to be read differently.
-UPDATE_ENCODING = 1
+UPDATE_ENCODING = 2
 
 
 class Update(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,7 +24,7 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
         sequence: number of the event, among those of the entity that its view absorbed.
         event_time: of that event, ms UTC.
         field: what changed, named as in `headrace_features.state.stream`.
-        content: its new content.
+        content: its new content; empty if the field is no more.
     """
 
     encoding: int

@@ -36,6 +36,15 @@ Search = Annotated[
     bool, typer.Option("--search", help="Look for the highest rate with a p99 of 100 ms too.")
 ]
 Peer = Annotated[bool, typer.Option(help="Drain it by Quix Streams too.")]
+StoreKinds = Annotated[
+    list[str] | None, typer.Option("--backend", help="sqlite or redis; may be repeated.")
+]
+EventCounts = Annotated[
+    list[int] | None,
+    typer.Option("--events", help="Of an entity in its longest window; may be repeated.", min=1),
+]
+Entities = Annotated[int, typer.Option(help="Cards, and as many terminals.", min=1)]
+Reads = Annotated[int, typer.Option(help="Reads of one row that are measured.", min=1)]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the figures to a file.")]
 
 
@@ -161,6 +170,61 @@ def memory(
             ("backfill, seconds", figures.backfill_s, ""),
             *((f"{name}, GiB", peak, "≤ 4") for name, peak in figures.peak_gib),
             ("all at once, GiB", figures.peak_sum_gib, ""),
+        ],
+    )
+
+
+@app.command("online")
+def online(
+    backend: StoreKinds = None,
+    events: EventCounts = None,
+    entities: Entities = 200,
+    reads: Reads = 2_000,
+    json_file: JsonFile = None,
+) -> None:
+    """How long reads take, beside plain Feast on the same backend."""
+    from headrace_orchestration.benchmarks.online import measure
+
+    with status("bench online") as advance:
+        figures = measure(
+            backend or ["sqlite", "redis"], events or [60, 1_000, 100_000], entities, reads, advance
+        )
+    _write(json_file, [asdict(one) for one in figures])
+    print_table(
+        "12 features, milliseconds, dictionary included",
+        ("backend", "events", "", "1 row p50", "p99", "100 rows p50", "bytes/entity"),
+        [
+            row
+            for one in figures
+            for row in (
+                (
+                    one.backend,
+                    one.events,
+                    "Feast's SDK",
+                    one.rows1_p50_ms,
+                    one.rows1_p99_ms,
+                    one.rows100_p50_ms,
+                    int(one.bytes_per_entity),
+                ),
+                (
+                    "",
+                    "",
+                    "lean reader",
+                    one.reader_rows1_p50_ms,
+                    one.reader_rows1_p99_ms,
+                    one.reader_rows100_p50_ms,
+                    "",
+                ),
+                (
+                    "",
+                    "",
+                    "plain Feast",
+                    one.feast_rows1_p50_ms,
+                    one.feast_rows1_p99_ms,
+                    one.feast_rows100_p50_ms,
+                    "",
+                ),
+            )
         ],
     )
 

@@ -59,9 +59,11 @@ def get(  # noqa: PLR0913, PLR0917 - one for each option
     as_json: JsonOption = False,
 ) -> None:
     """Values from the online store through Feast, now or as of a time it still holds."""
+    from headrace_features.definitions.on_demand import read_for
+
     settings, project = current_project()
     selections = project.select(feature or (), service)
-    read = _read(selections)
+    read = read_for(selections)
     keys = _keys(entity, read)
     brought = _brought(request or (), selections)
     _require_registered(settings, project, {one.view.name for one in (*selections, *read)})
@@ -120,25 +122,11 @@ def history(  # noqa: PLR0913, PLR0917 - one for each option
         console().print("the spine has no rows")
 
 
-def _read(selections: Iterable[AnySelection]) -> list[Selection]:
-    """What is read of entities: what is asked for, and what on-demand features are made of."""
-    from headrace_features.definitions.on_demand import OnDemandSelection
-
-    return [
-        one
-        for selection in selections
-        for one in (selection.reads if isinstance(selection, OnDemandSelection) else (selection,))
-    ]
-
-
 def _brought(given: Iterable[str], selections: Iterable[AnySelection]) -> dict[str, Any]:
     """The value of each column that on-demand features take from a request, in its type."""
-    from headrace_features.definitions.on_demand import OnDemandSelection
+    from headrace_features.definitions.on_demand import request_types
 
-    types: dict[str, ColumnType] = {}
-    for selection in selections:
-        if isinstance(selection, OnDemandSelection):
-            types.update(selection.view.request_types)
+    types = request_types(selections)
     texts: dict[str, str] = {}
     for name, text in (_pair("--request", one, "amount_minor=1234") for one in given):
         if name not in types:

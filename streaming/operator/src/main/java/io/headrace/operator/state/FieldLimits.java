@@ -7,7 +7,7 @@ package io.headrace.operator.state;
  * @param untiledEvents a day with more gets a tile
  */
 public record FieldLimits(int blockEvents, int untiledEvents) {
-    private static final int BLOCK_EVENTS = 32;
+    private static final int BLOCK_EVENTS = 64;
     private static final int UNTILED_EVENTS = 8;
 
     /** Updates of some KB, and no tile where reading the events costs no more. */

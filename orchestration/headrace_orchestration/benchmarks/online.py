@@ -1,0 +1,141 @@
+"""How long reads take, beside plain Feast on the same backend, in turn with it."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from headrace_features.embedded import Service
+from headrace_features.online.stores import open_store
+from headrace_orchestration.benchmarks.online_readers import contenders, in_turn
+from headrace_orchestration.benchmarks.online_state import entity, fill
+from headrace_orchestration.benchmarks.published_features import VIEWS
+from headrace_schemas.settings import Settings, load
+from headrace_streaming.services import control
+
+_MANY = 100
+
+
+@dataclass(frozen=True, slots=True)
+class OnlineFigures:
+    """Milliseconds of reads of 12 features, dictionary included, from one backend.
+
+    Attributes:
+        backend: `sqlite` or `redis`.
+        events: of an entity in its longest window.
+        bytes_per_entity: of the fields of one entity in one view.
+    """
+
+    backend: str
+    events: int
+    bytes_per_entity: float
+    rows1_p50_ms: float
+    rows1_p99_ms: float
+    rows100_p50_ms: float
+    feast_rows1_p50_ms: float
+    feast_rows1_p99_ms: float
+    feast_rows100_p50_ms: float
+    reader_rows1_p50_ms: float
+    reader_rows1_p99_ms: float
+    reader_rows100_p50_ms: float
+
+
+def measure(
+    backends: Sequence[str],
+    events: Sequence[int],
+    entities: int,
+    reads: int,
+    advance: Callable[[str], None],
+) -> list[OnlineFigures]:
+    """Measure each backend with each number of events.
+
+    Args:
+        backends: `sqlite`, `redis`.
+        events: of an entity in its longest window.
+        entities: cards and as many terminals.
+        reads: of one row, each by all contenders; a tenth as many of 100 rows.
+        advance: is told what goes on.
+    """
+    figures = []
+    for backend in backends:
+        for count in events:
+            with _home(backend, advance) as settings:
+                advance(f"{backend}, {count} events: state of {entities} cards and terminals")
+                figures.append(_measured(settings, backend, count, entities, reads, advance))
+    return figures
+
+
+def _measured(  # noqa: PLR0913, PLR0917 - what is measured
+    settings: Settings,
+    backend: str,
+    events: int,
+    entities: int,
+    reads: int,
+    advance: Callable[[str], None],
+) -> OnlineFigures:
+    store = open_store(settings)
+    now_ms = time.time_ns() // 1_000_000
+    written = 0
+    for seed, view in enumerate(VIEWS):
+        written += fill(store, view, entities=entities, events=events, now_ms=now_ms, seed=seed)
+    chance = random.Random(3)  # noqa: S311 - which rows a benchmark reads
+    with contenders(settings, entities) as readers:
+        advance(f"{backend}, {events} events: one row")
+        one = in_turn(readers, reads, lambda: [_row(chance, entities)])
+        advance(f"{backend}, {events} events: {_MANY} rows")
+        many = in_turn(
+            readers, max(reads // 10, 1), lambda: [_row(chance, entities) for _ in range(_MANY)]
+        )
+    return OnlineFigures(
+        backend=backend,
+        events=events,
+        bytes_per_entity=written / entities / len(VIEWS),
+        rows1_p50_ms=_share(one["headrace"], 0.5),
+        rows1_p99_ms=_share(one["headrace"], 0.99),
+        rows100_p50_ms=_share(many["headrace"], 0.5),
+        feast_rows1_p50_ms=_share(one["feast"], 0.5),
+        feast_rows1_p99_ms=_share(one["feast"], 0.99),
+        feast_rows100_p50_ms=_share(many["feast"], 0.5),
+        reader_rows1_p50_ms=_share(one["reader"], 0.5),
+        reader_rows1_p99_ms=_share(one["reader"], 0.99),
+        reader_rows100_p50_ms=_share(many["reader"], 0.5),
+    )
+
+
+def _row(chance: random.Random, entities: int) -> dict[str, Any]:
+    return {view.entity.join_key: entity(chance.randrange(entities)) for view in VIEWS}
+
+
+def _share(milliseconds: Sequence[float], share: float) -> float:
+    ordered = sorted(milliseconds)
+    return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
+
+
+@contextmanager
+def _home(backend: str, advance: Callable[[str], None]) -> Iterator[Settings]:
+    """Settings with an empty store of a kind in a temporary home."""
+    home = Path(tempfile.mkdtemp(prefix="headrace-bench-"))
+    environ = {
+        "HOME": os.environ.get("HOME", ""),
+        "HEADRACE_HOME": str(home),
+        "HEADRACE_ONLINE_TYPE": backend,
+        "HEADRACE_ONLINE_TIMEOUT": "10s",
+        "HEADRACE_PROJECT_DEFINITIONS": "headrace_orchestration.benchmarks.published_features",
+    }
+    redis = {Service.REDIS} if backend == "redis" else set()
+    try:
+        if redis:
+            control.up(home, os.environ, advance, wanted=redis)
+        yield load(home, environ)
+    finally:
+        if redis:
+            control.down(home)
+        shutil.rmtree(home, ignore_errors=True)

@@ -1,0 +1,100 @@
+"""State of entities for the benchmark of reads: as materialization and stream leave it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from itertools import groupby
+
+from headrace_features.definitions.durations import DAY_MS, HOUR_MS, MINUTE_MS
+from headrace_features.definitions.views import FeatureView
+from headrace_features.online.serving import entity_key, view_key
+from headrace_features.online.store import ALWAYS_MS, Change, Progress, Row, StateStore
+from headrace_features.partials.events import encode_events
+from headrace_features.partials.kinds import EventBlock
+from headrace_features.partials.plan import PartialPlan, plan_of
+from headrace_features.state.build import build
+from headrace_features.state.layout import layout_of
+
+#: How far back the windows of the measured features reach, their delay included, and the layer.
+_REACH_DAYS = 44
+_WINDOW_DAYS = 30
+#: The stream divides a block with more events, as its operator does.
+_BLOCK_EVENTS = 64
+_WIDTHS = (("r", DAY_MS), ("x", HOUR_MS), ("y", MINUTE_MS), ("z", 1_000))
+_LABEL_DELAY_MS = 3 * DAY_MS
+
+
+def entity(number: int) -> str:
+    """The key of one of the entities."""
+    return f"entity-{number:06d}"
+
+
+def fill(  # noqa: PLR0913 - what state is made of
+    store: StateStore, view: FeatureView, *, entities: int, events: int, now_ms: int, seed: int
+) -> int:
+    """Give entities the events of a window, the last day and a bit of them by the stream alone.
+
+    Args:
+        store: an empty one.
+        view: whose state it is.
+        entities: how many there are.
+        events: of each in the view's longest window, on average.
+        now_ms: when the last events are, ms UTC.
+        seed: of the events.
+
+    Returns:
+        The bytes of all fields.
+    """
+    boundary_ms = now_ms // DAY_MS * DAY_MS - DAY_MS
+    plan, layout = plan_of(view), layout_of(view, boundary_ms)
+    chance = random.Random(seed)  # noqa: S311 - a benchmark's events
+    generation = store.begin(view_key(view), boundary_ms)
+    written = 0
+    for number in range(entities):
+        key = entity_key(entity(number))
+        since_ms = boundary_ms - _REACH_DAYS * DAY_MS
+        before = _block(chance, view, plan, since_ms, boundary_ms, events)
+        rows = [Row(key, *field) for field in build(plan, layout, before).items()]
+        store.write(generation, rows)
+        after = _block(chance, view, plan, boundary_ms, now_ms, events)
+        changes = [
+            Change(view_key(view), key, name, 1, 1, now_ms, content)
+            for name, content in _stream_fields(after, _WIDTHS)
+        ]
+        progress = store.progress().get(0)
+        held = -1 if progress is None else progress.next_offset
+        store.apply(changes, {0: Progress(held + 1, now_ms)}, {0: held}, now_ms)
+        written += sum(len(row.content) for row in (*rows, *changes))
+    store.publish(generation, now_ms)
+    store.covers(view_key(view), 1, ALWAYS_MS)
+    return written
+
+
+def _block(  # noqa: PLR0913, PLR0917 - what events are made of
+    chance: random.Random,
+    view: FeatureView,
+    plan: PartialPlan,
+    first_ms: int,
+    end_ms: int,
+    events: int,
+) -> EventBlock:
+    count = max(round(events * (end_ms - first_ms) / (_WINDOW_DAYS * DAY_MS)), 1)
+    times = sorted(chance.randrange(first_ms, end_ms) for _ in range(count))
+    known = [time_ms + _LABEL_DELAY_MS for time_ms in times] if view.source.available_at else None
+    dedups = [b"tx-%010d" % chance.randrange(10**10) for _ in range(count)]
+    greatest = 2 if known else 100_000
+    columns = [[chance.randrange(greatest) for _ in range(count)] for _ in plan.columns]
+    return EventBlock(times, dedups, known, columns)
+
+
+def _stream_fields(
+    block: EventBlock, widths: tuple[tuple[str, int], ...]
+) -> Iterator[tuple[str, bytes]]:
+    (letter, width_ms), *finer = widths
+    for index, places in groupby(range(len(block.times)), lambda at: block.times[at] // width_ms):
+        inside = block.chosen(list(places))
+        if len(inside.times) <= _BLOCK_EVENTS or not finer:
+            yield f"{letter}{index}", encode_events(inside)
+        else:
+            yield from _stream_fields(inside, tuple(finer))

@@ -1,0 +1,89 @@
+"""The same features as plain Feast keeps them: final values, one row for each entity."""
+
+from __future__ import annotations
+
+import random
+import warnings
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import feast
+from feast.repo_config import RegistryConfig, RepoConfig
+from feast.types import Float64, Int64, String
+
+from headrace_features.definitions.views import FeatureView
+from headrace_features.feast_plugin.plain_store import plain_online
+from headrace_orchestration.benchmarks.online_state import entity
+from headrace_schemas.columns import ColumnType
+from headrace_schemas.settings import Settings
+
+_TYPES = {ColumnType.INT64: Int64, ColumnType.FLOAT64: Float64}
+
+
+def plain_feast(
+    settings: Settings, folder: Path, views: Sequence[FeatureView], entities: int
+) -> feast.FeatureStore:
+    """Feast's own store on the backend that the settings name, filled with values.
+
+    Args:
+        settings: which backend.
+        folder: for its registry, and its SQLite file.
+        views: whose features are asked for.
+        entities: how many rows each view has.
+    """
+    import pandas as pd
+
+    folder.mkdir(parents=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        store = feast.FeatureStore(
+            config=RepoConfig(
+                project="plain",
+                provider="local",
+                registry=RegistryConfig(path=str(folder / "registry.db")),
+                online_store=plain_online(settings, folder / "plain.db"),
+                offline_store={"type": "dask"},
+                entity_key_serialization_version=3,
+                repo_path=folder,
+            )
+        )
+        chance = random.Random(7)  # noqa: S311 - a benchmark's values
+        for view in views:
+            store.apply(_objects(view, folder))
+            frame: dict[str, list[Any]] = {
+                view.entity.join_key: [entity(number) for number in range(entities)],
+                "event_timestamp": [datetime.now(UTC)] * entities,
+            }
+            for feature in view.features:
+                whole = feature.type is ColumnType.INT64
+                frame[feature.name] = [
+                    chance.randrange(1_000) if whole else chance.random() * 50_000
+                    for _ in range(entities)
+                ]
+            store.write_to_online_store(view.name, df=pd.DataFrame(frame))
+    return store
+
+
+def _objects(view: FeatureView, folder: Path) -> list[Any]:
+    key = feast.Entity(
+        name=view.entity.name,
+        join_keys=[view.entity.join_key],
+        value_type=feast.ValueType.STRING,
+    )
+    source = feast.FileSource(
+        name=view.name, path=str(folder / "none.parquet"), timestamp_field="event_timestamp"
+    )
+    fields = [feast.Field(name=f.name, dtype=_TYPES[f.type]) for f in view.features]
+    return [
+        key,
+        feast.FeatureView(
+            name=view.name,
+            entities=[key],
+            ttl=timedelta(0),
+            schema=[feast.Field(name=view.entity.join_key, dtype=String), *fields],
+            source=source,
+            online=True,
+        ),
+    ]
