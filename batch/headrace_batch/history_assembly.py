@@ -1,4 +1,4 @@
-"""A history put together: the spine as it is and, beside it, the features of each view."""
+"""A history put together: the spine as it is and, beside it, the features that are asked for."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from typing import TypeAlias
 import pyarrow as pa
 
 from headrace_batch.history_files import result_file, spine_file
+from headrace_batch.history_on_demand import check_request, result_columns
 from headrace_batch.history_spine import SpineRows, Survey, result_schema, survey
 from headrace_features.definitions.aggregates import Aggregate, Columns, Count
-from headrace_features.definitions.views import FeatureView, Selection
+from headrace_features.definitions.on_demand import AnySelection, read_for
+from headrace_features.definitions.views import SEPARATOR, FeatureView, Selection
 from headrace_features.definitions.windows import Window
+from headrace_features.kernel.prepare import ARROW_TYPES
 from headrace_schemas.errors import ConfigurationError
 
 #: Computes some features for every row of a surveyed spine; tables in the order of its rows.
@@ -20,21 +23,23 @@ Computation: TypeAlias = Callable[[Selection, SpineRows, Survey], Iterator[pa.Ta
 
 
 def history_table(
-    selections: Sequence[Selection], spine: pa.Table, features: Computation
+    selections: Sequence[AnySelection], spine: pa.Table, features: Computation
 ) -> pa.Table:
     """The columns of a spine in memory, and after them the features."""
     schema = result_schema(selections, spine.schema)
+    check_request(selections, spine.schema)
+    computed = read_for(selections)
     rows = SpineRows(spine.schema, len(spine), lambda columns: iter([spine.select(columns)]))
-    surveyed = survey(selections, rows)
-    columns = spine.columns
-    for selection in selections:
+    surveyed = survey(computed, rows)
+    columns: dict[str, pa.ChunkedArray] = {}
+    for selection in computed:
         tables = features(narrowed(selection), rows, surveyed) if surveyed.rows else ()
-        columns.extend(_gathered(schema, selection, tables).columns)
-    return pa.table(columns, schema=schema)
+        columns.update(_gathered(selection, tables))
+    return pa.table(spine.columns + result_columns(selections, spine, columns), schema=schema)
 
 
 def history_file(
-    selections: Sequence[Selection],
+    selections: Sequence[AnySelection],
     spine: str,
     out: str,
     storage_options: Mapping[str, str],
@@ -47,14 +52,17 @@ def history_file(
         )
     rows = spine_file(spine, storage_options)
     schema = result_schema(selections, rows.schema)
-    surveyed = survey(selections, rows)
-    streams = [_Stream(features(narrowed(selection), rows, surveyed)) for selection in selections]
+    check_request(selections, rows.schema)
+    computed = read_for(selections)
+    surveyed = survey(computed, rows)
+    streams = [_Stream(features(narrowed(selection), rows, surveyed)) for selection in computed]
     with result_file(out, schema, storage_options) as writer:
         for table in rows.read(rows.schema.names):
-            columns = table.columns
-            for stream in streams:
-                columns.extend(stream.take(len(table)).columns)
-            writer.write_table(pa.table(columns, schema=schema))
+            columns: dict[str, pa.ChunkedArray] = {}
+            for selection, stream in zip(computed, streams, strict=True):
+                columns.update(_named(selection, stream.take(len(table))))
+            found = table.columns + result_columns(selections, table, columns)
+            writer.write_table(pa.table(found, schema=schema))
     return surveyed.rows
 
 
@@ -100,11 +108,15 @@ def _columns(aggregate: Aggregate) -> tuple[str | None, ...]:
     return (aggregate.column,)
 
 
-def _gathered(schema: pa.Schema, selection: Selection, tables: Iterable[pa.Table]) -> pa.Table:
-    names = [f"{selection.view.name}__{name}" for name in selection.names]
-    own = pa.schema([schema.field(name) for name in names])
-    renamed = [table.rename_columns(names) for table in tables]
-    return pa.concat_tables([own.empty_table(), *renamed])
+def _gathered(selection: Selection, tables: Iterable[pa.Table]) -> dict[str, pa.ChunkedArray]:
+    features = (selection.view.feature(name) for name in selection.names)
+    own = pa.schema([(feature.name, ARROW_TYPES[feature.type]) for feature in features])
+    return _named(selection, pa.concat_tables([own.empty_table(), *tables]))
+
+
+def _named(selection: Selection, table: pa.Table) -> dict[str, pa.ChunkedArray]:
+    names = (f"{selection.view.name}{SEPARATOR}{name}" for name in selection.names)
+    return dict(zip(names, table.columns, strict=True))
 
 
 class _Stream:

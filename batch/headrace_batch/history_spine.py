@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
+from headrace_features.definitions.on_demand import AnySelection
 from headrace_features.definitions.views import SEPARATOR, FeatureView, Selection
 from headrace_features.kernel.prepare import ARROW_TYPES
 from headrace_schemas.errors import BadRecordError, ConfigurationError
@@ -46,7 +47,7 @@ class Survey:
     last_ms: int
 
 
-def result_schema(selections: Iterable[Selection], spine: pa.Schema) -> pa.Schema:
+def result_schema(selections: Iterable[AnySelection], spine: pa.Schema) -> pa.Schema:
     """The columns of a spine and after them a column `view__feature` for each feature.
 
     Raises:
@@ -144,6 +145,8 @@ def checked_rows(view: FeatureView, spine: pa.Table, first_row: int) -> pa.Table
 def survey(selections: Iterable[Selection], spine: SpineRows) -> Survey:
     """Check every row of a spine for every view, and find out between which times they are."""
     views = [selection.view for selection in selections]
+    if not views:
+        return Survey(spine.count, PLAUSIBLE.earliest_ms, PLAUSIBLE.latest_ms)
     wanted = {name for view in views for name in row_columns(view, spine.schema).values()}
     first_ms, last_ms, row = PLAUSIBLE.latest_ms, PLAUSIBLE.earliest_ms, 0
     for table in spine.read(sorted(wanted)):

@@ -17,7 +17,8 @@ from headrace_schemas.tables import features_table
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from headrace_features.definitions.views import FeatureView, Selection
+    from headrace_features.definitions.on_demand import AnySelection
+    from headrace_features.definitions.views import FeatureView
     from headrace_schemas.settings import Settings
 
 #: Events and rows that are in memory at once, where no single entity has more. With them a process
@@ -33,11 +34,11 @@ class LocalEngine:
         self._workspace = Workspace(PART_ROWS, settings.home / "scratch")
         self._features = partial(history_local.features, self._warehouse, self._workspace)
 
-    def history(self, selections: Sequence[Selection], spine: pa.Table) -> pa.Table:
+    def history(self, selections: Sequence[AnySelection], spine: pa.Table) -> pa.Table:
         """The rows of a spine, in order, with a column `view__feature` for each feature."""
         return history_assembly.history_table(selections, spine, self._features)
 
-    def history_file(self, selections: Sequence[Selection], spine: str, out: str) -> int:
+    def history_file(self, selections: Sequence[AnySelection], spine: str, out: str) -> int:
         """The same from a Parquet file to a Parquet file; returns the number of rows."""
         options = self._warehouse.storage_options
         return history_assembly.history_file(selections, spine, out, options, self._features)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from headrace_batch.history_spine import SpineRows, Survey
+    from headrace_features.definitions.on_demand import AnySelection
     from headrace_features.definitions.views import FeatureView, Selection
     from headrace_schemas.settings import Settings
 
@@ -28,11 +29,11 @@ class SparkEngine:
         self._settings = settings
         self._warehouse = Warehouse.of(settings)
 
-    def history(self, selections: Sequence[Selection], spine: pa.Table) -> pa.Table:
+    def history(self, selections: Sequence[AnySelection], spine: pa.Table) -> pa.Table:
         """The rows of a spine, in order, with a column `view__feature` for each feature."""
         return history_assembly.history_table(selections, spine, self._features)
 
-    def history_file(self, selections: Sequence[Selection], spine: str, out: str) -> int:
+    def history_file(self, selections: Sequence[AnySelection], spine: str, out: str) -> int:
         """The same from a Parquet file to a Parquet file; returns the number of rows."""
         options = self._warehouse.storage_options
         return history_assembly.history_file(selections, spine, out, options, self._features)

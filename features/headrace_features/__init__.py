@@ -19,8 +19,10 @@ from headrace_features.definitions.aggregates import (
     struct,
 )
 from headrace_features.definitions.decisions import Decisions, Rule
+from headrace_features.definitions.on_demand import OnDemandView
+from headrace_features.definitions.services import FeatureService
 from headrace_features.definitions.sources import Entity, EventSource
-from headrace_features.definitions.views import FeatureService, FeatureView
+from headrace_features.definitions.views import FeatureView
 from headrace_features.definitions.windows import Session, Sliding, Tumbling, Unbounded
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ __all__ = [
     "Max",
     "Mean",
     "Min",
+    "OnDemandView",
     "Quantile",
     "Rule",
     "Session",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from headrace_features.definitions.decisions import Decisions
+from headrace_features.definitions.services import FeatureService
 from headrace_features.definitions.sources import EventSource
-from headrace_features.definitions.views import FeatureService, FeatureView
+from headrace_features.definitions.views import FeatureView
 from headrace_features.expressions.rows import evaluate
 from headrace_features.oracle import Row
 from headrace_features.project import Project

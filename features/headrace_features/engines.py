@@ -13,7 +13,8 @@ from headrace_schemas.errors import ConfigurationError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from headrace_features.definitions.views import FeatureView, Selection
+    from headrace_features.definitions.on_demand import AnySelection
+    from headrace_features.definitions.views import FeatureView
     from headrace_schemas.settings import Settings
 
 GROUP = "headrace.engines"
@@ -36,17 +37,17 @@ class Engine(Protocol):
 
     def __init__(self, settings: Settings) -> None: ...
 
-    def history(self, selections: Sequence[Selection], spine: pa.Table) -> pa.Table:
+    def history(self, selections: Sequence[AnySelection], spine: pa.Table) -> pa.Table:
         """The rows of a spine, in order, with a column `view__feature` for each feature.
 
         Args:
             selections: the features wanted.
             spine: the join key of every view, `event_time` (int64 ms UTC, or a timestamp) and
                 whatever else is to be kept. A column named like the dedup key of a view's source
-                names the event that a row decides.
+                names the event that a row decides. For on-demand views also what a request brings.
         """
 
-    def history_file(self, selections: Sequence[Selection], spine: str, out: str) -> int:
+    def history_file(self, selections: Sequence[AnySelection], spine: str, out: str) -> int:
         """The same from a Parquet file to a Parquet file; returns the number of rows."""
 
     def backfill(self, view: FeatureView, first: date, last: date) -> BackfillReport:

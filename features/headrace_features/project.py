@@ -6,25 +6,28 @@ import importlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 from headrace_features.definitions.decisions import Decisions
+from headrace_features.definitions.on_demand import AnySelection, OnDemandSelection, OnDemandView
+from headrace_features.definitions.services import FeatureService
 from headrace_features.definitions.sources import Entity, EventSource
-from headrace_features.definitions.views import FeatureService, FeatureView, Selection
+from headrace_features.definitions.views import FeatureView, Selection
 from headrace_schemas.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from headrace_schemas.columns import ColumnType
     from headrace_schemas.settings import Settings
 
 _Named = TypeVar("_Named", Entity, EventSource, FeatureView, FeatureService, Decisions)
 
-_KINDS = (Entity, EventSource, FeatureView, FeatureService, Decisions)
+_KINDS = (Entity, EventSource, FeatureView, FeatureService, Decisions, OnDemandView)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class Project:
     views: Mapping[str, FeatureView]
     services: Mapping[str, FeatureService]
     decisions: Mapping[str, Decisions]
+    on_demand: Mapping[str, OnDemandView] = field(default_factory=dict)
 
     def source(self, name: str) -> EventSource:
         """The source of that name."""
@@ -56,19 +60,21 @@ class Project:
 
     def select(
         self, references: Iterable[str], service: str | None = None
-    ) -> tuple[Selection, ...]:
+    ) -> tuple[AnySelection, ...]:
         """Features of a service and by reference: "view:feature", or "view" for all of a view.
+
+        Those of on-demand views are among them.
 
         Raises:
             ConfigurationError: an unknown name, or nothing is asked for.
         """
         names: dict[str, list[str]] = {}
         if service is not None:
-            for selection in self.service(service).selections:
+            for selection in self.service(service).asked:
                 names[selection.view.name] = list(selection.names)
         for reference in references:
             view_name, _, feature = reference.partition(":")
-            view = self.view(view_name)
+            view = self._asked(view_name)
             chosen = [view.feature(feature).name] if feature else view.feature_names
             names.setdefault(view_name, []).extend(chosen)
         if not names:
@@ -76,10 +82,19 @@ class Project:
             raise ConfigurationError(
                 "no features are asked for", hint=f"give --service ({services}) or --feature"
             )
-        return tuple(
-            Selection(self.view(view), tuple(dict.fromkeys(features)))
-            for view, features in names.items()
-        )
+        return tuple(self._selection(view, features) for view, features in names.items())
+
+    def _selection(self, name: str, features: Iterable[str]) -> AnySelection:
+        view, distinct = self._asked(name), tuple(dict.fromkeys(features))
+        if isinstance(view, OnDemandView):
+            return OnDemandSelection(view, distinct)
+        return Selection(view, distinct)
+
+    def _asked(self, name: str) -> FeatureView | OnDemandView:
+        known: dict[str, FeatureView | OnDemandView] = {**self.views, **self.on_demand}
+        if name not in known:
+            raise ConfigurationError.unknown("feature view", name, known)
+        return known[name]
 
 
 def _named(kind: str, known: Mapping[str, _Named], name: str) -> _Named:
@@ -141,7 +156,7 @@ def _imported(name: str) -> ModuleType:
         ) from error
 
 
-_Definition = Entity | EventSource | FeatureView | FeatureService | Decisions
+_Definition = Entity | EventSource | FeatureView | FeatureService | Decisions | OnDemandView
 
 
 def _named_by(value: _Definition) -> Iterator[_Definition]:
@@ -150,6 +165,8 @@ def _named_by(value: _Definition) -> Iterator[_Definition]:
         case FeatureView():
             yield from (value.entity, value.source)
         case FeatureService():
+            yield from (selection.view for selection in value.asked)
+        case OnDemandView():
             yield from (selection.view for selection in value.selections)
         case Decisions():
             yield from (value.source, value.service)
@@ -178,10 +195,30 @@ def collect(name: str, modules: Iterable[ModuleType]) -> Project:
     if not found[FeatureView]:
         message = f"no feature view is declared in {', '.join(names) or 'any module'}"
         raise ConfigurationError(message, hint="assign a FeatureView to a module-level name")
-    return Project(
+    project = Project(
         name,
         *(
             MappingProxyType(dict(sorted(found[kind].items())))  # type: ignore[arg-type]
             for kind in _KINDS
         ),
     )
+    _check_on_demand(project)
+    return project
+
+
+def _check_on_demand(project: Project) -> None:
+    """Hold names of on-demand views, and of what requests bring for them, against all others."""
+    keys = {entity.join_key for entity in project.entities.values()}
+    types: dict[str, ColumnType] = {}
+    for view in project.on_demand.values():
+        if view.name in project.views:
+            message = f"a feature view and an on-demand view are both named {view.name}"
+            raise ConfigurationError(message, hint="rename one of them")
+        for name, kind in view.request_types.items():
+            if name in keys:
+                message = f"on-demand view {view.name}: the request column {name!r} is a join key"
+                raise ConfigurationError(message, hint="name it otherwise")
+            # A row has one value under a name, whoever asks for it.
+            if types.setdefault(name, kind) is not kind:
+                message = f"the request column {name!r} is {kind} in {view.name}, and {types[name]}"
+                raise ConfigurationError(f"{message} elsewhere", hint="rename one of them")

@@ -160,6 +160,27 @@ def test_features_get_answers_as_of_a_time_and_now(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("home")
+def test_features_get_computes_on_demand_of_what_the_request_brings(run: Run) -> None:
+    asked = ["features", "get", "--as-of", "2018-05-15", "--entity", "card_id=card-000001"]
+    asked += [f"--request={given}" for given in ("latitude=48", "longitude=null")]
+    on_demand = ["--feature", "transaction_context", "--request", "amount_minor=1234"]
+    done = run(*asked, *on_demand, "--json")
+    assert done.status == 0, done.error
+    answer = json.loads(done.out)
+    mean = run(*asked[:6], "--feature", "card_activity:amount_minor_mean_30d", "--json")
+    (amount_minor_mean,) = json.loads(mean.out)["features"].values()
+    assert answer["request"] == {"amount_minor": 1234, "latitude": 48.0, "longitude": None}
+    assert answer["features"] == {
+        "transaction_context__amount_to_mean": 1234 / amount_minor_mean,
+        "transaction_context__km_since_last": None,
+    }
+    assert answer["statuses"]["transaction_context__km_since_last"] == "NULL_VALUE"
+    assert "transaction_context__amount_to_mean" in run(*asked, *on_demand).out
+    asked[5] = "card_id=nobody"
+    assert "which nothing is held of" in run(*asked, *on_demand).out
+
+
+@pytest.mark.usefixtures("home")
 def test_an_entity_without_events_is_told_apart_from_one_with_none_lately(run: Run) -> None:
     asked = ["features", "get", "--feature", "card_activity:count_30d", "--entity"]
     known = json.loads(run(*asked, "card_id=card-000001", "--json").out)
@@ -256,6 +277,10 @@ def test_an_older_day_is_not_materialized_over_a_newer_one(run: Run) -> None:
     assert then["card_activity__count_30d"] > 0
 
 
+IN_FULL = (
+    "features get --feature transaction_context --entity card_id=1"
+    " --request latitude=1 --request longitude=1"
+)
 MISTAKES = {
     "a missing file": ("ingest --file none.parquet --source transactions", "none.parquet"),
     "an unreadable file": (
@@ -306,9 +331,36 @@ MISTAKES = {
         "features history --service fraud --spine none.parquet --out out.parquet",
         "none.parquet",
     ),
-    "no features": ("features history --spine good.parquet --out out.parquet", "--service (fraud)"),
+    "no features": (
+        "features history --spine good.parquet --out out.parquet",
+        "--service (fraud, fraud_scoring)",
+    ),
     "an entity that is none": ("features get --service fraud --entity card", "join_key=value"),
     "a missing key": ("features get --service fraud --entity card_id=1", "terminal_id"),
+    "a request without a column": (
+        "features get --feature transaction_context --entity card_id=1 --request latitude=1",
+        "no value for the request column 'amount_minor' (add --request amount_minor=",
+    ),
+    "a request of the wrong type": (
+        f"{IN_FULL} --request amount_minor=much",
+        "amount_minor is int64",
+    ),
+    "a request with a fraction for an integer": (
+        f"{IN_FULL} --request amount_minor=1.5",
+        "amount_minor=1.5 of the request is float, expected int64",
+    ),
+    "a request that nobody asks for": (
+        "features get --feature card_activity --entity card_id=1 --request amount_minor=1",
+        "unknown request column 'amount_minor'",
+    ),
+    "a request that is none": (
+        "features get --feature transaction_context --entity card_id=1 --request amount_minor",
+        "--request 'amount_minor' is not column=value",
+    ),
+    "a spine without what requests bring": (
+        "features history --service fraud_scoring --spine good.parquet --out out.parquet",
+        "no column 'amount_minor', which on-demand view transaction_context takes",
+    ),
     "a time that is none": (
         "features get --feature card_activity --entity card_id=1 --as-of soon",
         "no time",

@@ -38,6 +38,7 @@ def test_plan_apply_and_list_work_as_they_are(tmp_path: Path) -> None:
     assert {line.split()[0] for line in listed.stdout.splitlines()[1:]} == {
         "card_activity",
         "terminal_risk",
+        "transaction_context",
     }
     assert "No changes" in feast(tmp_path, "plan").stdout
 

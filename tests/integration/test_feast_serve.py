@@ -115,9 +115,11 @@ def over_http(server: HTTPConnection, entities: Mapping[str, list[Any]], **what:
     return dict(zip(names, results, strict=True))
 
 
-def by_sdk(store: feast.FeatureStore, entities: Mapping[str, list[Any]]) -> Answer:
+def by_sdk(
+    store: feast.FeatureStore, entities: Mapping[str, list[Any]], service: str = "fraud"
+) -> Answer:
     return store.get_online_features(
-        features=store.get_feature_service("fraud"),
+        features=store.get_feature_service(service),
         entity_rows={name: list(values) for name, values in entities.items()},
         full_feature_names=True,
     ).to_dict()
@@ -177,6 +179,28 @@ def test_values_of_this_moment_are_those_of_the_sdk(
     assert any(answer["card_activity__count_30d"][:10])
     assert answer["card_activity__count_30d"][10] == 0
     assert answer["card_activity__amount_minor_mean_30d"][10] is None
+
+
+def test_on_demand_features_are_computed_of_what_the_request_brings(
+    lake: tuple[Settings, pa.Table], server: HTTPConnection
+) -> None:
+    row = lake[1].to_pylist()[-1]
+    entities: dict[str, list[Any]] = {
+        "card_id": [row["card_id"], row["card_id"], "nobody"],
+        "terminal_id": [row["terminal_id"]] * 3,
+        "amount_minor": [row["amount_minor"], None, 0],
+        "latitude": [48, row["latitude"], row["latitude"]],
+        "longitude": [11, row["longitude"], None],
+        "as_of": [LAST_DAY.isoformat()] * 3,
+    }
+    store = repository.feature_store(lake[0])
+    answer = over_http(server, entities, feature_service="fraud_scoring")
+    assert in_bits(answer) == in_bits(by_sdk(store, entities, "fraud_scoring"))
+    assert "amount_minor" not in answer
+    assert answer["transaction_context__amount_to_mean"][0] > 0
+    assert answer["transaction_context__amount_to_mean"][1:] == [None, None]
+    alone = over_http(server, entities, features=["transaction_context:km_since_last"])
+    assert list(alone) == ["card_id", "terminal_id", "transaction_context__km_since_last"]
 
 
 def test_single_features_are_asked_for_by_their_names(

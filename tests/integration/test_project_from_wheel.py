@@ -363,6 +363,7 @@ def test_outside_a_project_there_is_the_built_in_one(machine: Machine, tmp_path:
     assert [change["view"] for change in json.loads(done.stdout)] == [
         "card_activity",
         "terminal_risk",
+        "transaction_context",
     ]
     assert list(tmp_path.iterdir()) == []
 

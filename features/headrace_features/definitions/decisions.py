@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from headrace_features.definitions.services import FeatureService
 from headrace_features.definitions.sources import EventSource, checked_name
-from headrace_features.definitions.views import SEPARATOR, FeatureService, FeatureView
+from headrace_features.definitions.views import SEPARATOR, FeatureView
 from headrace_features.expressions.grammar import Expression, parse
 from headrace_schemas.columns import ColumnType
 from headrace_schemas.errors import ConfigurationError
@@ -58,6 +59,9 @@ class Decisions:
             if names.count(name) > 1:
                 message = f"decisions {self.name} have two rules named {name}"
                 raise ConfigurationError(message, hint="rename one of them")
+        if not self.service.selections:
+            message = f"decisions {self.name}: the service {self.service.name} has no feature view"
+            raise ConfigurationError(message, hint="on-demand views are left out of decisions")
         known = {column.name for column in self.source.columns}
         for view in self.views:
             if view.entity.join_key not in known:

@@ -7,18 +7,28 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from headrace_features.definitions.aggregates import Kind
+from headrace_features.definitions.on_demand import OnDemandView
 from headrace_features.definitions.windows import Session, Sliding, Tumbling, Unbounded, Window
 
 if TYPE_CHECKING:
-    from headrace_features.definitions.views import Feature, FeatureView
+    from headrace_features.definitions.views import Feature, FeatureView, Selection
 
 
-def meaning(view: FeatureView) -> dict[str, Any]:
+def meaning(view: FeatureView | OnDemandView) -> dict[str, Any]:
     """Everything that a value of the view depends on, as JSON-compatible data.
 
     Names, owners and descriptions are no part of it, nor are columns that the view doesn't read;
-    spaces and brackets of expressions aren't either.
+    spaces and brackets of expressions aren't either. What an on-demand view reads is part of it,
+    and nothing else of its inputs.
     """
+    if isinstance(view, OnDemandView):
+        return {
+            "inputs": {
+                selection.view.name: _read(selection) for selection in view.reads(view.features)
+            },
+            "request": {name: str(kind) for name, kind in sorted(view.request_types.items())},
+            "on_demand": {feature.name: repr(feature.expression.node) for feature in view.computed},
+        }
     source = view.source
     condition = view.filter_expression
     return {
@@ -39,10 +49,32 @@ def meaning(view: FeatureView) -> dict[str, Any]:
     }
 
 
-def fingerprint(view: FeatureView) -> str:
+def fingerprint(view: FeatureView | OnDemandView) -> str:
     """A hash of the view's meaning, 32 hexadecimal digits."""
     text = json.dumps(meaning(view), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _read(selection: Selection) -> dict[str, Any]:
+    """The meaning of some features of a view: what only its other features need is no part of it.
+
+    The same features of a view that has got others mean what they meant.
+    """
+    view, full = selection.view, meaning(selection.view)
+    source = view.source
+    columns = {view.entity.join_key, source.event_time, source.dedup_key, source.available_at}
+    columns.update(view.feature(name).column for name in selection.names)
+    if view.filter_expression is not None:
+        columns.update(view.filter_expression.columns)
+    derived = {name: text for name, text in full["derived"].items() if name in columns}
+    columns.update(name for one in derived for name in view.derived_expressions[one].columns)
+    types = {name: kind for name, kind in full["source"]["columns"].items() if name in columns}
+    return {
+        **full,
+        "source": {**full["source"], "columns": types},
+        "derived": derived,
+        "features": {name: full["features"][name] for name in selection.names},
+    }
 
 
 def _feature(feature: Feature) -> dict[str, Any]:

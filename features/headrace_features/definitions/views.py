@@ -1,4 +1,4 @@
-"""Feature views and services: the units that are computed, stored and asked for."""
+"""Feature views: the units that are computed and stored."""
 
 from __future__ import annotations
 
@@ -281,30 +281,3 @@ class Selection:
 
     view: FeatureView
     names: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class FeatureService:
-    """What one model asks for: whole views, or some features of a view by `select`."""
-
-    name: str
-    features: Sequence[FeatureView | Selection]
-    description: str = ""
-    owner: str = ""
-    tags: Mapping[str, str] = field(default_factory=dict, hash=False)
-    selections: tuple[Selection, ...] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        """Check the name and make every entry a selection."""
-        checked_name("feature service", self.name)
-        object.__setattr__(self, "features", tuple(self.features))
-        object.__setattr__(self, "tags", MappingProxyType(dict(self.tags)))
-        selections = tuple(
-            entry.select(*entry.feature_names) if isinstance(entry, FeatureView) else entry
-            for entry in self.features
-        )
-        names = [selection.view.name for selection in selections]
-        if not names or len(set(names)) < len(names):
-            msg = f"feature service {self.name} names {len(names)} views: {', '.join(names)}"
-            raise ConfigurationError(msg, hint="name at least one view, and each once")
-        object.__setattr__(self, "selections", selections)

@@ -23,6 +23,7 @@ _ARITHMETIC = {
     "+": (pc.add_checked, pc.add),
     "-": (pc.subtract_checked, pc.subtract),
     "*": (pc.multiply_checked, pc.multiply),
+    "/": (None, lambda a, b: pc.divide(a, _null_for_zero(b))),
 }
 
 #: Rows that are evaluated one by one, at a time.
@@ -112,6 +113,10 @@ def _evaluate(node: nodes.Node, columns: Columns) -> pa.ChunkedArray | pa.Scalar
         case nodes.GreatCircle():
             # Its steps are those of plain Python, to the last bit.
             raise _RowByRowError
+
+
+def _null_for_zero(divisor: pa.ChunkedArray | pa.Scalar) -> pa.ChunkedArray | pa.Scalar:
+    return pc.if_else(pc.equal(divisor, 0.0), pa.scalar(None, pa.float64()), divisor)
 
 
 def _finite(value: pa.ChunkedArray | pa.Scalar) -> pa.ChunkedArray | pa.Scalar:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ALLOWED = (
     "columns, numbers, 'strings', TRUE, FALSE, NULL, = <> < <= > >=, AND, OR, NOT, IS [NOT] NULL, "
-    "[NOT] IN (constants), [NOT] BETWEEN, + - *, ABS, COALESCE, CASE WHEN, "
+    "[NOT] IN (constants), [NOT] BETWEEN, + - * /, ABS, COALESCE, CASE WHEN, "
     "GREAT_CIRCLE_KM(latitude, longitude, latitude, longitude)"
 )
 _INT64 = range(-(2**63), 2**63)
@@ -141,6 +141,11 @@ class _Reader:
 
     def _mul(self, tree: exp.Mul) -> tuple[nodes.Node, ColumnType]:
         return self._arithmetic("*", tree)
+
+    def _div(self, tree: exp.Div) -> tuple[nodes.Node, ColumnType]:
+        left, _ = self._numeric(tree.this)
+        right, _ = self._numeric(tree.expression)
+        return nodes.Arithmetic("/", left, right, floating=True), ColumnType.FLOAT64
 
     def _eq(self, tree: exp.EQ) -> tuple[nodes.Node, ColumnType]:
         return self._compare("=", tree)

@@ -32,7 +32,10 @@ class Compare:
 
 @dataclass(frozen=True, slots=True)
 class Arithmetic:
-    """`left op right` with op one of + - *; int64 is exact or an error, never a wrap."""
+    """`left op right` with op one of + - * /; int64 is exact or an error, never a wrap.
+
+    Division is always one of doubles, and null where the divisor is 0.
+    """
 
     op: str
     left: Node

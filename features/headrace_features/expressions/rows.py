@@ -24,6 +24,7 @@ _ARITHMETIC: Mapping[str, Callable[..., float]] = {
     "+": operator.add,
     "-": operator.sub,
     "*": operator.mul,
+    "/": operator.truediv,
 }
 
 
@@ -48,7 +49,7 @@ def evaluate(node: nodes.Node, row: Mapping[str, nodes.Value]) -> nodes.Value:  
             return _COMPARE[op](a, b)
         case nodes.Arithmetic(op, left, right, floating):
             x, y = evaluate(left, row), evaluate(right, row)
-            if x is None or y is None:
+            if x is None or y is None or (op == "/" and y == 0):
                 return None
             return _checked(_ARITHMETIC[op](*((float(x), float(y)) if floating else (x, y))))
         case nodes.Negate(operand):

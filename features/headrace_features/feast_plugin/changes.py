@@ -54,8 +54,8 @@ class Registered:
 
 
 def changes(registered: Mapping[str, Registered], project: Project) -> tuple[ViewChange, ...]:
-    """One change for each view of the registry or the project, in order of their names."""
-    names = sorted({*registered, *project.views})
+    """One change for each view of the registry or the project, on-demand ones too, by name."""
+    names = sorted({*registered, *project.views, *project.on_demand})
     return tuple(_change(name, registered.get(name), project) for name in names)
 
 
@@ -78,7 +78,7 @@ def refuse_silent_changes(found: Iterable[ViewChange]) -> None:
 
 
 def _change(name: str, old: Registered | None, project: Project) -> ViewChange:
-    view = project.views.get(name)
+    view = project.views.get(name) or project.on_demand.get(name)
     if view is None:
         return ViewChange(name, ChangeKind.REMOVED, old.version if old else None, None)
     # Through JSON, as the registered meaning has been: tuples are lists there.

@@ -127,6 +127,17 @@ def entity_values(
     return native_keys(view.name, key, column, ValueType.UNKNOWN)
 
 
+def key_values(
+    view: str, key: str, join_key_values: Mapping[str, Sequence[ValueProto]]
+) -> list[str | int]:
+    """The key of each row for a view that is read beside what is asked for.
+
+    Raises:
+        BadRecordError: a key is missing or null.
+    """
+    return native_keys(view, key, join_key_values.get(key), ValueType.UNKNOWN)
+
+
 _PLAIN = {ValueType.STRING: str, ValueType.INT64: int}
 
 
@@ -164,6 +175,11 @@ def native(value: ValueProto) -> Any:
     """What a protobuf value holds; None for null."""
     kind = value.WhichOneof("val")
     return None if kind is None or kind == "null_val" else getattr(value, kind)
+
+
+def plain_values(column: Sequence[Any]) -> list[Any]:
+    """The values of a column, of which Feast may have made messages."""
+    return [_plain(value) for value in column]
 
 
 def _plain(value: Any) -> Any:

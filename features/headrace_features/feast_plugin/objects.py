@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 import feast
 from feast.data_format import DeltaFormat
-from feast.types import Bool, Float64, Int64, String
 
 from headrace_features.definitions.fingerprint import fingerprint, meaning
+from headrace_features.definitions.services import FeatureService
 from headrace_features.definitions.sources import Entity, EventSource
-from headrace_features.definitions.views import FeatureService, FeatureView
+from headrace_features.definitions.views import FeatureView
 from headrace_features.feast_plugin.changes import (
     FINGERPRINT_TAG,
     MANAGED_TAG,
     MEANING_TAG,
     VERSION_TAG,
 )
+from headrace_features.feast_plugin.field_types import FIELD_TYPES
+from headrace_features.feast_plugin.on_demand_objects import on_demand_object
 from headrace_features.project import Project
 from headrace_schemas.columns import ColumnType
 
-_TYPES = {
-    ColumnType.INT64: Int64,
-    ColumnType.FLOAT64: Float64,
-    ColumnType.STRING: String,
-    ColumnType.BOOL: Bool,
-}
 _MANAGED = {MANAGED_TAG: "true"}
 _KEY_TYPES = {
     ColumnType.INT64: feast.ValueType.INT64,
@@ -37,7 +33,7 @@ _KEY_TYPES = {
 
 
 def registry_objects(project: Project, table_path: Any) -> list[Any]:
-    """Every entity, view and service of a project as Feast objects.
+    """Every entity, view, on-demand view and service of a project as Feast objects.
 
     Args:
         project: the definitions.
@@ -50,8 +46,9 @@ def registry_objects(project: Project, table_path: Any) -> list[Any]:
         name: _view(view, entities[view.entity.name], sources[view.source.name])
         for name, view in project.views.items()
     }
-    services = [_service(service, views) for service in project.services.values()]
-    return [*entities.values(), *views.values(), *services]
+    on_demand = {name: on_demand_object(view, views) for name, view in project.on_demand.items()}
+    services = [_service(service, {**views, **on_demand}) for service in project.services.values()]
+    return [*entities.values(), *views.values(), *on_demand.values(), *services]
 
 
 def push_source_name(source: str) -> str:
@@ -104,8 +101,8 @@ def _view(view: FeatureView, entity: feast.Entity, source: feast.PushSource) -> 
         entities=[entity],
         ttl=timedelta(0),
         schema=[
-            feast.Field(name=view.entity.join_key, dtype=_TYPES[key_type]),
-            *(feast.Field(name=f.name, dtype=_TYPES[f.type]) for f in view.features),
+            feast.Field(name=view.entity.join_key, dtype=FIELD_TYPES[key_type]),
+            *(feast.Field(name=f.name, dtype=FIELD_TYPES[f.type]) for f in view.features),
         ],
         source=source,
         online=True,
@@ -121,10 +118,8 @@ def _view(view: FeatureView, entity: feast.Entity, source: feast.PushSource) -> 
     )
 
 
-def _service(service: FeatureService, views: dict[str, feast.FeatureView]) -> feast.FeatureService:
-    chosen: Sequence[Any] = [
-        views[selection.view.name][list(selection.names)] for selection in service.selections
-    ]
+def _service(service: FeatureService, views: Mapping[str, Any]) -> feast.FeatureService:
+    chosen: Sequence[Any] = [views[one.view.name][list(one.names)] for one in service.asked]
     return feast.FeatureService(
         name=service.name,
         features=list(chosen),

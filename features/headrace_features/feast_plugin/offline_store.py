@@ -52,7 +52,9 @@ class HeadraceOfflineStore(DaskOfflineStore):
     ) -> RetrievalJob:
         """Features for the rows of an entity frame, each as of its own timestamp."""
         ours = [view for view in feature_views if is_ours(view)]
-        if not ours:
+        on_demand = OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry)
+        computed = [view for view in on_demand if is_ours(view)]
+        if not ours and not computed:
             return DaskOfflineStore.get_historical_features(
                 config,
                 feature_views,
@@ -73,9 +75,10 @@ class HeadraceOfflineStore(DaskOfflineStore):
             message = f"the entity frame is {found}, expected a pandas DataFrame"
             hint = "values are computed for its rows, not for a range of dates"
             raise BadRecordError(Reason.WRONG_TYPE, message, hint=hint)
-        on_demand = OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry)
-        wanted = [ref for ref in feature_refs if ref.split(":")[0] in {v.name for v in ours}]
-        return HeadraceRetrievalJob(config, entity_df, wanted, on_demand, full_feature_names)
+        names = {view.name for view in (*ours, *computed)}
+        wanted = [ref for ref in feature_refs if ref.split(":")[0] in names]
+        others = [view for view in on_demand if view not in computed]
+        return HeadraceRetrievalJob(config, entity_df, wanted, others, full_feature_names)
 
     def validate_data_source(self, config: RepoConfig, data_source: Any) -> None:
         """Check the files of plain views; our tables come into being with the first ingest."""
@@ -123,7 +126,15 @@ class HeadraceRetrievalJob(RetrievalJob):
         on_demand: list[OnDemandFeatureView],
         full_feature_names: bool,  # noqa: FBT001 - as Feast passes it
     ) -> None:
-        """Keep what is needed; `references` are "view:feature" of our views only."""
+        """Keep what is needed.
+
+        Args:
+            config: of the store.
+            entity_df: the rows.
+            references: "view:feature" of our views only, on-demand ones too.
+            on_demand: views that Feast computes from the result.
+            full_feature_names: whether features are named with their view.
+        """
         self._config = config
         self._entity_df = entity_df
         self._references = references

@@ -28,6 +28,7 @@ from headrace_features.feast_plugin.entity_rows import (
     current_events,
     entity_values,
     freshness_wanted,
+    key_values,
     native,
     query_times,
 )
@@ -38,6 +39,7 @@ from headrace_features.feast_plugin.native import (
     native_request,
 )
 from headrace_features.feast_plugin.objects import is_ours
+from headrace_features.feast_plugin.on_demand_reading import OnDemandViews
 from headrace_features.feast_plugin.plain_store import PlainStore
 from headrace_features.feast_plugin.responses import (
     event_time_ms,
@@ -142,11 +144,18 @@ class HeadraceOnlineStore(OnlineStore):
             registry=registry,
             project=project,
             features=features,
-            entity_values={k: v for k, v in columns.items() if k not in _RESERVED},
+            entity_values={
+                name: values
+                for name, values in self._of(config).on_demand.for_feast(features, columns).items()
+                if name not in _RESERVED
+            },
             full_feature_names=full_feature_names,
             native_entity_values=True,
         )
         moments = self._moments(columns)
+        computed = self._of(config).on_demand.reading(
+            on_demand, references, columns, full_feature_names=full_feature_names
+        )
         ours: list[tuple[str, ViewQuery]] = []
         plain = []
         for table, names in grouped:
@@ -154,7 +163,7 @@ class HeadraceOnlineStore(OnlineStore):
                 plain.append((table, names))
                 continue
             keys = entity_values(table, join_key_values, join_keys)
-            queries = [Query(*query) for query in zip(keys, *moments, strict=True)]
+            queries = list(map(Query, keys, *moments))
             served = self._of(config).served(table, frozenset(names))
             ours.append((table.projection.name_to_use(), ViewQuery(served, queries)))
         if plain:
@@ -168,18 +177,28 @@ class HeadraceOnlineStore(OnlineStore):
                 full_feature_names,
                 version_metadata,
             )
-        answers = self._of(config).server.read([query for _, query in ours]) if ours else []
-        for (name, query), answered in zip(ours, answers, strict=True):
+        asked = [query for _, query in ours]
+        asked += computed.beside(
+            asked,
+            lambda view: list(
+                map(Query, key_values(view.name, view.entity.join_key, join_key_values), *moments)
+            ),
+        )
+        answers = self._of(config).server.read(asked) if asked else []
+        for (name, query), answered in zip(ours, answers, strict=False):
             prefix = f"{name}{SEPARATOR}" if full_feature_names else ""
             fill(response, prefix, query, answered)
         types = self._build_feature_types(grouped)
-        if on_demand:
+        others = [view for view in on_demand if not is_ours(view)]
+        if others:
+            computed.restore(response)
             feast_utils._augment_response_with_on_demand_transforms(  # noqa: SLF001 - no public one
-                response, references, on_demand, full_feature_names, feature_types=types
+                response, references, others, full_feature_names, feature_types=types
             )
+        computed.fill(response, asked, answers, len(moments[0]))
         feast_utils._drop_unneeded_columns(response, wanted)  # noqa: SLF001 - no public one
         if freshness_wanted(columns.get(FRESHNESS)):
-            for (name, query), answered in zip(ours, answers, strict=True):
+            for (name, query), answered in zip(ours, answers, strict=False):
                 fill_freshness(response, name, query, answered)
         return OnlineResponse(response, feature_types=types)
 
@@ -208,7 +227,7 @@ class HeadraceOnlineStore(OnlineStore):
         return [
             (
                 written,
-                {f.name: value_proto(f, v) for f, v in zip(asked, answer.values, strict=True)},
+                {f.name: value_proto(f.type, v) for f, v in zip(asked, answer.values, strict=True)},
             )
             for answer in answered.answers
         ]
@@ -308,6 +327,7 @@ class _Opened:
         self._served: dict[tuple[str, str, frozenset[str] | None], ServedView] = {}
         self._requests: dict[int, tuple[Any, NativeRequest | None]] = {}
         self.server = Server(open_store(self._settings))
+        self.on_demand = OnDemandViews(project_for(config.repo_path))
 
     def native(
         self,

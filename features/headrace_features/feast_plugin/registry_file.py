@@ -1,6 +1,6 @@
 """The views in the file of a Feast registry, read without Feast, which takes seconds to import.
 
-Of the registry's protocol buffers only four fields are looked at; all others are passed over.
+Of the registry's protocol buffers only a few fields are looked at; all others are passed over.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from headrace_features.project import Project
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.settings import Settings
 
-# Field numbers in feast.core: Registry.feature_views, FeatureView.spec, then those of
-# FeatureViewSpec, and of an entry of a map.
-_FEATURE_VIEWS = 6
+# Field numbers in feast.core: of views and on-demand views in Registry, with that of the tags in
+# their specs; of the spec in either; of what both specs have; and of an entry of a map.
+_FEATURE_VIEWS, _FEATURE_VIEW_TAGS = 6, 5
+_ON_DEMAND_VIEWS, _ON_DEMAND_VIEW_TAGS = 8, 7
 _SPEC = 1
-_NAME, _PROJECT, _TAGS = 1, 2, 5
+_NAME, _PROJECT = 1, 2
 _KEY, _VALUE = 1, 2
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -60,12 +61,18 @@ def pending_changes(settings: Settings, project: Project) -> tuple[ViewChange, .
 
 
 def _views(data: bytes, project: str) -> Iterator[tuple[str, Registered]]:
-    for view in _fields(data, _FEATURE_VIEWS):
-        for spec in _fields(view, _SPEC):
-            tags = {_text(tag, _KEY): _text(tag, _VALUE) for tag in _fields(spec, _TAGS)}
-            if MEANING_TAG in tags and _text(spec, _PROJECT) == project:
-                registered = Registered(int(tags[VERSION_TAG]), json.loads(tags[MEANING_TAG]))
-                yield _text(spec, _NAME), registered
+    kinds = ((_FEATURE_VIEWS, _FEATURE_VIEW_TAGS), (_ON_DEMAND_VIEWS, _ON_DEMAND_VIEW_TAGS))
+    specs = (
+        (spec, tags)
+        for views, tags in kinds
+        for view in _fields(data, views)
+        for spec in _fields(view, _SPEC)
+    )
+    for spec, number in specs:
+        tags = {_text(tag, _KEY): _text(tag, _VALUE) for tag in _fields(spec, number)}
+        if MEANING_TAG in tags and _text(spec, _PROJECT) == project:
+            registered = Registered(int(tags[VERSION_TAG]), json.loads(tags[MEANING_TAG]))
+            yield _text(spec, _NAME), registered
 
 
 def _text(message: bytes, number: int) -> str:

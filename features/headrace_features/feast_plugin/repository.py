@@ -108,10 +108,18 @@ def _apply(settings: Settings, project: Project) -> tuple[ViewChange, ...]:
     refuse_silent_changes(pending)
     store = feature_store(settings)
     wanted = _objects(settings, project)
-    kept = {(type(value), value.name) for value in wanted}
+    brought = [
+        source
+        for value in wanted
+        if isinstance(value, feast.OnDemandFeatureView)
+        for source in value.source_request_sources.values()
+    ]
+    kept = {(type(value), value.name) for value in (*wanted, *brought)}
     registered: list[Any] = [
         *store.list_feature_services(),
+        *store.list_on_demand_feature_views(),
         *store.list_feature_views(),
+        *store.list_data_sources(),
         *store.list_entities(),
     ]
     dropped = [
@@ -119,7 +127,10 @@ def _apply(settings: Settings, project: Project) -> tuple[ViewChange, ...]:
         for value in registered
         if (type(value), value.name) not in kept and MANAGED_TAG in value.tags
     ]
-    store.apply(wanted, objects_to_delete=dropped, partial=False)
+    with warnings.catch_warnings():
+        # Feast warns that it evaluates on-demand views slowly; ours are evaluated by our stores.
+        warnings.filterwarnings("ignore", "On demand feature view", RuntimeWarning)
+        store.apply(wanted, objects_to_delete=dropped, partial=False)
     return pending
 
 

@@ -9,7 +9,7 @@ from feast.protos.feast.serving.ServingService_pb2 import FieldStatus, GetOnline
 from feast.protos.feast.types.Value_pb2 import Value as ValueProto
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from headrace_features.definitions.views import SEPARATOR, Feature
+from headrace_features.definitions.views import SEPARATOR
 from headrace_features.online.freshness import freshness_of
 from headrace_features.online.serving import Answer, ViewAnswer, ViewQuery
 from headrace_features.online.store import NO_LAYERS, Layers
@@ -49,7 +49,7 @@ def fill(
         vector = response.results.add()
         for answer in answered.answers:
             value = None if nothing else answer.values[at]
-            vector.values.append(value_proto(feature, value))
+            vector.values.append(value_proto(feature.type, value))
             vector.statuses.append(_status(answer, at, value))
         vector.event_timestamps.extend([written] * len(answered.answers))
 
@@ -73,11 +73,11 @@ def event_time_ms(layers: Layers) -> int:
     return batch if layers.stream is None else max(batch, layers.stream.event_time_ms)
 
 
-def value_proto(feature: Feature, value: Value) -> ValueProto:
-    """A value of a feature; null is an empty message."""
+def value_proto(kind: ColumnType, value: Value) -> ValueProto:
+    """A value of some type; null is an empty message."""
     if value is None:
         return ValueProto()
-    fields: dict[str, Any] = {_FIELDS[feature.type]: value}
+    fields: dict[str, Any] = {_FIELDS[kind]: value}
     return ValueProto(**fields)
 
 

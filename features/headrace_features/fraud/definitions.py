@@ -10,6 +10,7 @@ from headrace_features import (
     FeatureView,
     Last,
     Mean,
+    OnDemandView,
     Rule,
     Sliding,
     StdDev,
@@ -73,10 +74,30 @@ terminal_risk = FeatureView(
     owner="fraud",
 )
 
+transaction_context = OnDemandView(
+    name="transaction_context",
+    version=1,
+    inputs=[card_activity],
+    request={"amount_minor": int, "latitude": float, "longitude": float},
+    features={
+        "amount_to_mean": "amount_minor / card_activity__amount_minor_mean_30d",
+        "km_since_last": _KM_SINCE_LAST,
+    },
+    description="How a transaction compares with how its card was used lately.",
+    owner="fraud",
+)
+
 fraud = FeatureService(
     name="fraud",
     features=[card_activity, terminal_risk],
     description="What the fraud model asks for when it decides on a transaction.",
+    owner="fraud",
+)
+
+fraud_scoring = FeatureService(
+    name="fraud_scoring",
+    features=[card_activity, terminal_risk, transaction_context],
+    description="The same and what depends on the transaction itself, which the request brings.",
     owner="fraud",
 )
 

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headrace_features.definitions.on_demand import OnDemandSelection, read_for, request_types
 from headrace_features.definitions.views import SEPARATOR
+from headrace_features.on_demand import request_value, value_of
 from headrace_features.online.freshness import Freshness, freshness_of
 from headrace_features.online.serving import Query, ServedView, Server, ViewAnswer, ViewQuery
 from headrace_features.online.store import NO_LAYERS
@@ -21,7 +23,7 @@ from headrace_schemas.reasons import Reason
 from headrace_schemas.settings import load
 
 if TYPE_CHECKING:
-    from headrace_features.definitions.views import Selection
+    from headrace_features.definitions.on_demand import AnySelection
     from headrace_features.online.store import StateStore
 
 _KEY_TYPES: Mapping[ColumnType, type] = {ColumnType.STRING: str, ColumnType.INT64: int}
@@ -30,16 +32,18 @@ _KEY_TYPES: Mapping[ColumnType, type] = {ColumnType.STRING: str, ColumnType.INT6
 class FeatureRow(Mapping[str, Value]):
     """The features of one row, by `view__feature`, and how far they can be trusted."""
 
-    __slots__ = ("_answers", "_at", "_queries", "_values")
+    __slots__ = ("_answers", "_at", "_made_of", "_queries", "_values")
 
     def __init__(
         self,
         values: dict[str, Value],
+        made_of: Mapping[str, frozenset[str]],
         queries: Sequence[ViewQuery],
         answers: Sequence[ViewAnswer],
         at: int,
     ) -> None:
         self._values = values
+        self._made_of = made_of
         self._queries = queries
         self._answers = answers
         self._at = at
@@ -59,12 +63,15 @@ class FeatureRow(Mapping[str, Value]):
 
     @property
     def incomplete(self) -> frozenset[str]:
-        """The features whose windows may have events that are in no layer."""
-        return frozenset(
+        """The features whose windows, or those of what they are made of, may lack events."""
+        missing = frozenset(
             f"{query.view.view.name}{SEPARATOR}{feature.name}"
             for query, missing in self._missing()
             for feature, lacks in zip(query.view.asked.features, missing, strict=True)
             if lacks
+        )
+        return frozenset(
+            name for name, read in self._made_of.items() if not missing.isdisjoint(read)
         )
 
     @property
@@ -107,29 +114,44 @@ class FeatureReader:
     def __init__(
         self,
         store: StateStore,
-        selections: Sequence[Selection],
+        selections: Sequence[AnySelection],
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         """Choose features.
 
         Args:
             store: where the state is.
-            selections: features by view.
+            selections: features by view, on-demand ones too.
             clock_ms: what the time is for rows that don't say, ms UTC.
         """
         self._server = Server(store)
         self._clock_ms = clock_ms
-        self._views = [ServedView(one.view, one.names) for one in selections]
+        read = read_for(selections)
+        self._views = [ServedView(one.view, one.names) for one in read]
         self._keys = [
             (
                 one.view.entity.join_key,
                 _KEY_TYPES[one.view.source.column(one.view.entity.join_key).type],
             )
-            for one in selections
+            for one in read
         ]
         self._names = [
-            tuple(f"{one.view.name}{SEPARATOR}{name}" for name in one.names) for one in selections
+            tuple(f"{one.view.name}{SEPARATOR}{name}" for name in one.names) for one in read
         ]
+        self._request_types = request_types(selections)
+        self._computed = {
+            f"{one.view.name}{SEPARATOR}{name}": one.view.feature(name)
+            for one in selections
+            if isinstance(one, OnDemandSelection)
+            for name in one.names
+        }
+        asked = [f"{one.view.name}{SEPARATOR}{name}" for one in selections for name in one.names]
+        self._made_of = {
+            name: frozenset(self._computed[name].expression.columns)
+            if name in self._computed
+            else frozenset((name,))
+            for name in asked
+        }
 
     @classmethod
     def open(
@@ -155,10 +177,10 @@ class FeatureReader:
         Args:
             rows: the join keys, by name; `as_of`, the time asked for in ms UTC, if it is not now;
                 `current_event`, the dedup key of the event being decided, for features that leave
-                it out.
+                it out; and what on-demand features take from the request.
 
         Raises:
-            BadRecordError: a key is missing or of another type than the entity's.
+            BadRecordError: a key, or what the request has to bring, is missing or of another type.
             UnsupportedError: a time is before the earliest that the store can answer for.
             RetryableError: the store doesn't answer.
         """
@@ -173,7 +195,7 @@ class FeatureReader:
             )
             for view, (name, kind) in zip(self._views, self._keys, strict=True)
         ]
-        answers = self._server.read(queries)
+        answers = self._server.read(queries) if queries else []
         found = []
         for at in range(len(rows)):
             values: dict[str, Value] = {}
@@ -182,8 +204,27 @@ class FeatureReader:
                     values.update(dict.fromkeys(names))
                 else:
                     values.update(zip(names, answered.answers[at].values, strict=True))
-            found.append(FeatureRow(values, queries, answers, at))
+            if self._computed:
+                values = self._with_computed(values, rows[at])
+            found.append(FeatureRow(values, self._made_of, queries, answers, at))
         return found
+
+    def _with_computed(self, values: dict[str, Value], row: Mapping[str, Any]) -> dict[str, Value]:
+        """What is asked for, of what was read and what a row brings."""
+        known = dict(values)
+        for name, kind in self._request_types.items():
+            if name not in row:
+                raise BadRecordError(
+                    Reason.MISSING_FIELD,
+                    f"a row brings no {name}, which on-demand features take from the request",
+                    field=name,
+                    hint="give every row one, or null",
+                )
+            known[name] = request_value(name, kind, row[name])
+        return {
+            name: value_of(self._computed[name], known) if name in self._computed else values[name]
+            for name in self._made_of
+        }
 
 
 def _key(row: Mapping[str, Any], name: str, kind: type) -> Any:

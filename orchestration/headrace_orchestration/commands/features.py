@@ -13,13 +13,16 @@ from headrace_schemas.columns import ColumnType
 from headrace_schemas.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from feast.online_response import OnlineResponse
 
+    from headrace_features.definitions.on_demand import AnySelection
     from headrace_features.definitions.views import Selection
     from headrace_features.project import Project
     from headrace_schemas.settings import Settings
+
+_FORMS = {"--entity": "join_key=value", "--request": "column=value"}
 
 app = typer.Typer(help="What an entity's features are, or were.", no_args_is_help=True)
 
@@ -30,6 +33,10 @@ References = Annotated[
 ]
 Entities = Annotated[
     list[str], typer.Option("--entity", help="join_key=value, such as card_id=card-000001.")
+]
+Request = Annotated[
+    list[str] | None,
+    typer.Option(help="column=value that on-demand features take, such as amount_minor=1234."),
 ]
 AsOf = Annotated[
     str | None, typer.Option(help="The time asked for, ISO text or ms UTC. Default: now.")
@@ -46,20 +53,25 @@ def get(  # noqa: PLR0913, PLR0917 - one for each option
     entity: Entities,
     service: Service = None,
     feature: References = None,
+    request: Request = None,
     as_of: AsOf = None,
     current: Current = None,
     as_json: JsonOption = False,
 ) -> None:
     """Values from the online store through Feast, now or as of a time it still holds."""
+    from headrace_features.definitions.on_demand import read_for
+
     settings, project = current_project()
     selections = project.select(feature or (), service)
-    keys = _keys(entity, selections)
-    _require_registered(settings, project, selections)
+    read = read_for(selections)
+    keys = _keys(entity, read)
+    brought = _brought(request or (), selections)
+    _require_registered(settings, project, {one.view.name for one in (*selections, *read)})
     # What was asked wrongly has been told by now: Feast takes seconds to import.
     from headrace_features.feast_plugin.entity_rows import AS_OF, CURRENT, as_of_ms
     from headrace_features.feast_plugin.repository import feature_store
 
-    row = dict(keys)
+    row = {**keys, **brought}
     if as_of is not None:
         row[AS_OF] = as_of_ms(int(as_of) if as_of.lstrip("-").isdigit() else as_of)
     if current is not None:
@@ -72,7 +84,8 @@ def get(  # noqa: PLR0913, PLR0917 - one for each option
     values = {n: column[0] for n, column in response.to_dict().items() if n not in keys}
     statuses = {n: status for n, status in _statuses(response).items() if n in values}
     if as_json:
-        print_json({"entity": keys, "features": values, "statuses": statuses})
+        given = {"entity": keys, "request": brought} if brought else {"entity": keys}
+        print_json({**given, "features": values, "statuses": statuses})
         return
     print_table(None, ("feature", "value"), list(values.items()))
     for selection in selections:
@@ -109,10 +122,49 @@ def history(  # noqa: PLR0913, PLR0917 - one for each option
         console().print("the spine has no rows")
 
 
+def _brought(given: Iterable[str], selections: Iterable[AnySelection]) -> dict[str, Any]:
+    """The value of each column that on-demand features take from a request, in its type."""
+    from headrace_features.definitions.on_demand import request_types
+
+    types = request_types(selections)
+    texts: dict[str, str] = {}
+    for name, text in (_pair("--request", one, "amount_minor=1234") for one in given):
+        if name not in types:
+            raise ConfigurationError.unknown("request column", name, types)
+        if texts.setdefault(name, text) != text:
+            raise ConfigurationError(
+                f"two values for the request column {name!r}: {texts[name]}, {text}",
+                hint="ask with one at a time",
+            )
+    for name in types:
+        if name not in texts:
+            raise ConfigurationError(
+                f"no value for the request column {name!r}", hint=f"add --request {name}=…"
+            )
+    return {name: _typed(name, texts[name], kind) for name, kind in types.items()}
+
+
+def _typed(name: str, text: str, kind: ColumnType) -> Any:
+    """A value as it is written in JSON; a text is as it is."""
+    if kind is ColumnType.STRING:
+        return text
+    import json
+
+    from headrace_features.on_demand import request_value
+
+    try:
+        return request_value(name, kind, json.loads(text))
+    except ValueError:
+        raise ConfigurationError(
+            f"--request {name}={text}: {name} is {kind}",
+            hint={ColumnType.BOOL: "true, false or null"}.get(kind, "a number or null"),
+        ) from None
+
+
 def _keys(entities: Iterable[str], selections: Iterable[Selection]) -> dict[str, Any]:
     """The value of each join key that some features need, in the type of its column."""
     given: dict[str, Any] = {}
-    for key, value in map(_pair, entities):
+    for key, value in (_pair("--entity", one, "card_id=card-000001") for one in entities):
         if given.setdefault(key, value) != value:
             raise ConfigurationError(
                 f"two values for the join key {key!r}: {given[key]}, {value}",
@@ -136,17 +188,25 @@ def _keys(entities: Iterable[str], selections: Iterable[Selection]) -> dict[str,
 
 
 def _tell_if_not_found(
-    selection: Selection,
+    selection: AnySelection,
     keys: Mapping[str, Any],
     values: Mapping[str, Any],
     statuses: Mapping[str, str],
 ) -> None:
+    from headrace_features.definitions.on_demand import OnDemandSelection
     from headrace_features.definitions.views import SEPARATOR
 
-    view, key = selection.view, selection.view.entity.join_key
-    columns = [f"{view.name}{SEPARATOR}{name}" for name in selection.names]
+    columns = [f"{selection.view.name}{SEPARATOR}{name}" for name in selection.names]
     if any(statuses[column] != "NOT_FOUND" for column in columns):
         return
+    if isinstance(selection, OnDemandSelection):
+        views = ", ".join(one.view.name for one in selection.reads)
+        console().print(
+            f"{selection.view.name} is computed from {views}, which nothing is held of",
+            soft_wrap=True,
+        )
+        return
+    view, key = selection.view, selection.view.entity.join_key
     if all(values[column] is None for column in columns):
         console().print(f"{view.name} is not materialized: run headrace materialize")
     else:
@@ -167,12 +227,9 @@ def _statuses(response: OnlineResponse) -> dict[str, str]:
     }
 
 
-def _require_registered(
-    settings: Settings, project: Project, selections: Iterable[Selection]
-) -> None:
+def _require_registered(settings: Settings, project: Project, asked: Collection[str]) -> None:
     from headrace_features.feast_plugin.registry_file import pending_changes
 
-    asked = {selection.view.name for selection in selections}
     for change in pending_changes(settings, project):
         if change.view in asked and change.kind != "unchanged":
             raise ConfigurationError(
@@ -190,10 +247,10 @@ def _integer(key: str, value: Any) -> int:
         ) from None
 
 
-def _pair(text: str) -> tuple[str, str]:
+def _pair(option: str, text: str, example: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals or not key or not value:
         raise ConfigurationError(
-            f"--entity {text!r} is not join_key=value", hint="such as card_id=card-000001"
+            f"{option} {text!r} is not {_FORMS[option]}", hint=f"such as {example}"
         )
     return key, value

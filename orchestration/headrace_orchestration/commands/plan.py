@@ -44,7 +44,12 @@ def apply(as_json: JsonOption = False) -> None:
     _show(found)
     services = ", ".join(project.services) or "none"
     console().print(f"registered in {settings.feast.registry}; services: {services}")
-    fresh = [f"--view {change.view}" for change in found if change.kind in {"added", "changed"}]
+    fresh = [
+        f"--view {change.view}"
+        for change in found
+        # What is computed on demand has no values to be put anywhere.
+        if change.kind in {"added", "changed"} and change.view in project.views
+    ]
     if fresh:
         told = "their values online are missing until: headrace materialize"
         console().print(f"{told} {' '.join(fresh)}", soft_wrap=True)

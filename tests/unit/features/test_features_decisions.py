@@ -17,6 +17,7 @@ from headrace_features import (
     FeatureService,
     FeatureView,
     Max,
+    OnDemandView,
     Rule,
     Sliding,
     Sum,
@@ -54,6 +55,7 @@ def view(name: str, source: EventSource = PROMPT, entity: Entity = SENSOR) -> Fe
 LATELY, KNOWN = view("lately"), view("known", LATE)
 REGIONAL = view("regional", PLACES, Entity("region", join_key="region"))
 SERVICE = FeatureService("watch", [KNOWN, LATELY])
+ON_DEMAND = OnDemandView("share", 1, [LATELY], {"of_all": "lately__count_1h / 9"})
 
 
 def decisions(*rules: Rule, **changes: Any) -> Decisions:
@@ -97,8 +99,18 @@ REFUSED: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
         ("'known__count_1h'",),
     ),
     "a rule outside the grammar": (
-        lambda: decisions(Rule("busy", "amount / 2 > 1")),
+        lambda: decisions(Rule("busy", "amount % 2 > 1")),
         ("rule busy", "allowed: columns"),
+    ),
+    "a service of nothing that is kept": (
+        lambda: decisions(service=FeatureService("s", [ON_DEMAND])),
+        ("decisions watch: the service s has no feature view", "left out"),
+    ),
+    "a rule over what is computed on demand": (
+        lambda: decisions(
+            Rule("busy", "share__of_all > 1"), service=FeatureService("s", [LATELY, ON_DEMAND])
+        ),
+        ("'share__of_all'", "lately__count_1h"),
     ),
     "a view about what the event does not name": (
         lambda: decisions(service=FeatureService("s", [LATELY, REGIONAL])),

@@ -71,6 +71,7 @@ def test_the_truth_table_covers_every_node_every_type_and_every_operator() -> No
         " + ",
         " - ",
         " * ",
+        " / ",
         "NOT IN",
         "NOT BETWEEN",
     )
@@ -168,6 +169,8 @@ def expressions(kind: ColumnType, depth: int) -> st.SearchStrategy[str]:
         ]
         if kind is ColumnType.FLOAT64:
             whole = expressions(ColumnType.INT64, depth - 1)
+            grown.append(st.builds("({} / {})".format, same_kind, st.one_of(whole, same_kind)))
+            grown.append(st.builds("({} / {})".format, whole, st.one_of(whole, same_kind)))
             grown.append(st.builds("({} {} {})".format, whole, operator, same_kind))
     return st.one_of(grown)
 
@@ -282,7 +285,9 @@ REFUSED = {
     "place ILIKE 'a%'": ("place ILIKE 'a%'", ALLOWED),
     "place || home = 'ab'": ("place || home", ALLOWED),
     "'a' 'b' = place": ("'a'", ALLOWED),
-    "amount / 2 > 1": ("amount / 2", ALLOWED),
+    "amount // 2 > 1": ("can't be parsed",),
+    "amount DIV 2 > 1": ("DIV", ALLOWED),
+    "amount / place > 1": ("'place'", "is string, expected a number"),
     "amount % 2 = 0": ("amount % 2", ALLOWED),
     "amount & 1 = 0": ("amount & 1", ALLOWED),
     "SUM(amount) > 1": ("SUM(amount)", ALLOWED),

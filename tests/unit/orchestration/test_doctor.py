@@ -258,12 +258,13 @@ def test_views_are_read_from_a_registry_as_feast_has_written_them(
     repository.apply(settings, load_project(settings))
     assert looked_at(tmp_path)["registry"].status is Status.OK
     views = registered_views(settings.feast.registry, "fraud")
+    store = repository.feature_store(settings)
     by_feast = {
         view.name: Registered(int(view.tags[VERSION_TAG]), json.loads(view.tags[MEANING_TAG]))
-        for view in repository.feature_store(settings).list_feature_views()
+        for view in (*store.list_feature_views(), *store.list_on_demand_feature_views())
     }
     assert views == by_feast
-    assert set(views) == {"card_activity", "terminal_risk"}
+    assert set(views) == {"card_activity", "terminal_risk", "transaction_context"}
     assert registered_views(settings.feast.registry, "another") == {}
     cut = tmp_path / "cut.db"
     cut.write_bytes(settings.feast.registry.read_bytes()[:-10])

@@ -3,17 +3,22 @@ package io.headrace.operator.expression;
 import io.headrace.operator.BadRecord;
 import java.math.BigInteger;
 
-/** Adds, subtracts and multiplies: exact in int64 and finite in doubles, or not at all. */
+/**
+ * Adds, subtracts and multiplies: exact in int64 and finite in doubles, or not at all. Divides
+ * doubles alone.
+ */
 enum Arithmetic {
     ADD,
     SUBTRACT,
-    MULTIPLY;
+    MULTIPLY,
+    DIVIDE;
 
     static Arithmetic of(String sign) {
         return switch (sign) {
             case "+" -> ADD;
             case "-" -> SUBTRACT;
             case "*" -> MULTIPLY;
+            case "/" -> DIVIDE;
             default -> throw new IllegalArgumentException("the plan has an operation " + sign);
         };
     }
@@ -24,6 +29,7 @@ enum Arithmetic {
                 case ADD -> Math.addExact(left, right);
                 case SUBTRACT -> Math.subtractExact(left, right);
                 case MULTIPLY -> Math.multiplyExact(left, right);
+                case DIVIDE -> throw new IllegalArgumentException("integers are not divided");
             };
         } catch (ArithmeticException error) {
             throw new BadRecord(
@@ -38,6 +44,7 @@ enum Arithmetic {
                     case ADD -> left + right;
                     case SUBTRACT -> left - right;
                     case MULTIPLY -> left * right;
+                    case DIVIDE -> left / right;
                 };
         return finite(result);
     }
@@ -60,6 +67,7 @@ enum Arithmetic {
             case ADD -> a.add(b);
             case SUBTRACT -> a.subtract(b);
             case MULTIPLY -> a.multiply(b);
+            case DIVIDE -> throw new IllegalArgumentException("integers are not divided");
         };
     }
 }

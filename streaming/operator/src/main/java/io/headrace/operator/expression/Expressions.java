@@ -93,7 +93,7 @@ public final class Expressions {
         return row -> {
             Object a = left.evaluate(row);
             Object b = right.evaluate(row);
-            if (a == null || b == null) {
+            if (a == null || b == null || operation == Arithmetic.DIVIDE && real(b) == 0.0) {
                 return null;
             }
             return floating

@@ -85,6 +85,15 @@ class ExpressionsTest {
     }
 
     @Test
+    void aQuotientIsADoubleAndNullByZero() throws IOException, BadRecord {
+        assertEquals(3.5, value(arithmetic("/", true), 7L, 2L));
+        assertNull(value(arithmetic("/", true), 7L, 0L));
+        assertNull(value(arithmetic("/", true), 0.0, -0.0));
+        assertNull(value(arithmetic("/", true), 1L, null));
+        assertThrows(BadRecord.class, () -> value(arithmetic("/", true), 1e308, 0.1));
+    }
+
+    @Test
     void aCaseLooksNoFurtherThanItsFirstTrueCondition() throws IOException, BadRecord {
         String overflowing = arithmetic("*", false);
         String node =
