@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import NoReturn
 
+from headrace_features.embedded import STREAM_SERVICES, wanted_services
 from headrace_features.project import Project, load_project
 from headrace_schemas.settings import Settings, load
 from headrace_streaming.job import deployment
@@ -29,13 +30,15 @@ class Stage:
 
     Attributes:
         settings: with a home of their own.
-        project: the built-in one.
+        project: the built-in one, unless the settings name another.
         kafka: the configuration of any client.
+        environ: the variables for what is started.
     """
 
     settings: Settings
     project: Project
     kafka: Mapping[str, str]
+    environ: Mapping[str, str]
 
     @property
     def cluster(self) -> Cluster:
@@ -51,8 +54,7 @@ class Stage:
     ) -> Job:
         """The project's job, as `headrace stream deploy` deploys it, without any state."""
         environ = {
-            **os.environ,
-            "HEADRACE_HOME": str(self.settings.home),
+            **self.environ,
             "HEADRACE_STREAM_STATE_CHANGELOG": "on" if changelog else "off",
         }
         return deployment.deploy(
@@ -70,12 +72,20 @@ class Stage:
 
 
 @contextmanager
-def stage(home: Path, told: Callable[[str], None]) -> Iterator[Stage]:
+def stage(
+    home: Path,
+    told: Callable[[str], None],
+    given: Mapping[str, str] = MappingProxyType({}),
+    *,
+    serving: bool = False,
+) -> Iterator[Stage]:
     """Start services, and take them and their data away at the end, after an error too.
 
     Args:
         home: the folder for all data; the benchmark's lies below it.
         told: is told what is going on.
+        given: settings, as variables.
+        serving: whether the online store and its writer run as well.
     """
     # A process that is told to end would leave the services running.
     before = signal.signal(signal.SIGTERM, _interrupt)
@@ -83,13 +93,15 @@ def stage(home: Path, told: Callable[[str], None]) -> Iterator[Stage]:
     folder = Path(tempfile.mkdtemp(prefix="bench-", dir=home))
     try:
         # The built-in project, wherever the command was called.
-        settings = load(folder, {"HEADRACE_HOME": str(folder)})
+        own = {"HEADRACE_HOME": str(folder), **given}
+        settings, environ = load(folder, own), {**os.environ, **own}
         project = load_project(settings)
+        wanted = wanted_services(settings) if serving else STREAM_SERVICES
         try:
-            control.up(folder, os.environ, told)
+            control.up(folder, environ, told, wanted=wanted)
             kafka = kafka_config(settings)
             create_topics(kafka, topics_of(project))
-            yield Stage(settings, project, kafka)
+            yield Stage(settings, project, kafka, environ)
         finally:
             told("stopping the services")
             control.down(folder)

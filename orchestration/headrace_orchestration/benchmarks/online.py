@@ -15,6 +15,7 @@ from typing import Any
 
 from headrace_features.embedded import Service
 from headrace_features.online.stores import open_store
+from headrace_orchestration.benchmarks.latency import percentile
 from headrace_orchestration.benchmarks.online_readers import contenders, in_turn
 from headrace_orchestration.benchmarks.online_state import entity, fill
 from headrace_orchestration.benchmarks.published_features import VIEWS
@@ -98,25 +99,20 @@ def _measured(  # noqa: PLR0913, PLR0917 - what is measured
         backend=backend,
         events=events,
         bytes_per_entity=written / entities / len(VIEWS),
-        rows1_p50_ms=_share(one["headrace"], 0.5),
-        rows1_p99_ms=_share(one["headrace"], 0.99),
-        rows100_p50_ms=_share(many["headrace"], 0.5),
-        feast_rows1_p50_ms=_share(one["feast"], 0.5),
-        feast_rows1_p99_ms=_share(one["feast"], 0.99),
-        feast_rows100_p50_ms=_share(many["feast"], 0.5),
-        reader_rows1_p50_ms=_share(one["reader"], 0.5),
-        reader_rows1_p99_ms=_share(one["reader"], 0.99),
-        reader_rows100_p50_ms=_share(many["reader"], 0.5),
+        rows1_p50_ms=percentile(sorted(one["headrace"]), 0.5),
+        rows1_p99_ms=percentile(sorted(one["headrace"]), 0.99),
+        rows100_p50_ms=percentile(sorted(many["headrace"]), 0.5),
+        feast_rows1_p50_ms=percentile(sorted(one["feast"]), 0.5),
+        feast_rows1_p99_ms=percentile(sorted(one["feast"]), 0.99),
+        feast_rows100_p50_ms=percentile(sorted(many["feast"]), 0.5),
+        reader_rows1_p50_ms=percentile(sorted(one["reader"]), 0.5),
+        reader_rows1_p99_ms=percentile(sorted(one["reader"]), 0.99),
+        reader_rows100_p50_ms=percentile(sorted(many["reader"]), 0.5),
     )
 
 
 def _row(chance: random.Random, entities: int) -> dict[str, Any]:
     return {view.entity.join_key: entity(chance.randrange(entities)) for view in VIEWS}
-
-
-def _share(milliseconds: Sequence[float], share: float) -> float:
-    ordered = sorted(milliseconds)
-    return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
 
 
 @contextmanager

@@ -45,6 +45,7 @@ EventCounts = Annotated[
 ]
 Entities = Annotated[int, typer.Option(help="Cards, and as many terminals.", min=1)]
 Reads = Annotated[int, typer.Option(help="Reads of one row that are measured.", min=1)]
+Rate = Annotated[float, typer.Option(help="Events a second.", min=1)]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the figures to a file.")]
 
 
@@ -225,6 +226,43 @@ def online(
                     "",
                 ),
             )
+        ],
+    )
+
+
+@app.command("freshness")
+def freshness(
+    backend: StoreKinds = None,
+    rate: Rate = 1_000,
+    cards: Cards = 5_000,
+    seconds: Seconds = 30,
+    json_file: JsonFile = None,
+) -> None:
+    """How long after an event is sent a value that counts it is read through Feast's SDK."""
+    from headrace_orchestration.benchmarks.freshness import measure
+
+    home = current_settings().home
+    with status("bench freshness") as advance:
+        figures = [
+            measure(home, one, rate, cards, seconds, advance)
+            for one in backend or ["sqlite", "redis"]
+        ]
+    _write(json_file, [asdict(one) for one in figures])
+    print_table(
+        f"{int(rate):,} events a second, a tenth of them of one card; milliseconds",
+        ("backend", "p50", "p99", "target", "that card", "p99", "seen", "bytes/event"),
+        [
+            (
+                one.backend,
+                one.p50_ms,
+                one.p99_ms,
+                "≤ 250",
+                one.hot_p50_ms,
+                one.hot_p99_ms,
+                f"{one.seen_share:.1%}",
+                int(one.bytes_per_event),
+            )
+            for one in figures
         ],
     )
 
