@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from headrace_features.online.store import Progress
@@ -156,7 +157,9 @@ class Membership:
             self._came_back()
             if not place.ended_at(oldest, end, at_ms):
                 self._told(f"{FEATURE_UPDATES}/{place.partition} was made anew, and is read whole")
-                self._consumer.seek(_partition(place.partition, place.upto))
+                # Where it isn't read yet, the broker says itself that there is no such offset.
+                with suppress(KafkaException):
+                    self._consumer.seek(_partition(place.partition, place.upto))
 
     def commit(self, *, wait: bool = False) -> None:
         """Tell the broker how far the store is, for those who look at lags; errors don't matter."""

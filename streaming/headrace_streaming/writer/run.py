@@ -148,7 +148,8 @@ def _attend(  # noqa: PLR0913, PLR0917 - a thread's
     before = time.monotonic(), 0
     while True:
         try:
-            watch.look(store)
+            # What was announced before is waited for once.
+            watch.look(store, patience_s=_LOOK_S)
             patience.succeeded("since when views are complete is known again")
             if upto is not None and watch.done and _has(store(), upto):
                 stop.set()
