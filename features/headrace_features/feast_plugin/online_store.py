@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from typing import Any, Final, Literal
 from feast import FeatureService, FeatureView
 from feast import utils as feast_utils
 from feast.infra.online_stores.online_store import OnlineStore
+from feast.infra.supported_async_methods import SupportedAsyncMethods
 from feast.online_response import OnlineResponse
 from feast.protos.feast.types.Value_pb2 import Value as ValueProto
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
@@ -48,7 +50,7 @@ from headrace_features.feast_plugin.responses import (
     value_proto,
 )
 from headrace_features.online.serving import Query, ServedView, Server, ViewQuery
-from headrace_features.online.store import NO_LAYERS
+from headrace_features.online.store import NO_LAYERS, AsyncReads
 from headrace_features.online.stores import open_store
 from headrace_schemas.errors import ConfigurationError, UnsupportedError
 
@@ -77,6 +79,7 @@ class HeadraceOnlineStore(OnlineStore):
         super().__init__()
         self.clock_ms: Callable[[], int] = _wall_clock_ms
         self._opened: _Opened | None = None
+        self._asynchronous = False
 
     def get_online_features(  # noqa: PLR0913, PLR0917 - Feast's signature
         self,
@@ -107,13 +110,69 @@ class HeadraceOnlineStore(OnlineStore):
                 full_feature_names,
                 include_feature_view_version_metadata,
             )
-        moments = self._moments(columns)
-        keys = keys_of(request, columns)
-        rows = {key: list(map(Query, column, *moments)) for key, column in keys.items()}
-        queries = [ViewQuery(one.view, rows[one.join_key]) for one in request.views]
+        keys, queries = self._queries(request, columns)
         answers = opened.server.read(queries)
         freshness = freshness_wanted(columns.get(FRESHNESS))
         return NativeResponse(request, keys, queries, answers, freshness=freshness)
+
+    async def get_online_features_async(  # noqa: PLR0913, PLR0917 - Feast's signature
+        self,
+        config: RepoConfig,
+        features: list[str] | FeatureService,
+        entity_rows: list[dict[str, Any]] | Mapping[str, Any],
+        registry: Any,
+        project: str,
+        full_feature_names: bool = False,  # noqa: FBT001, FBT002 - Feast's signature
+        include_feature_view_version_metadata: bool = False,  # noqa: FBT001, FBT002 - Feast's
+    ) -> OnlineResponse:
+        """The same without a thread that waits, if the store can; else in one."""
+        columns = columnar(entity_rows)
+        context = feast_utils._get_cached_request_context(  # noqa: SLF001 - no public one
+            registry, project, features, full_feature_names
+        )
+        opened = self._of(config)
+        request = opened.native(
+            context, self._build_feature_types, full_feature_names=full_feature_names
+        )
+        store = opened.server.store
+        if request is None or not isinstance(store, AsyncReads):
+            return await asyncio.to_thread(
+                self.get_online_features,
+                config,
+                features,
+                columns,
+                registry,
+                project,
+                full_feature_names,
+                include_feature_view_version_metadata,
+            )
+        keys, queries = self._queries(request, columns)
+        answers = await opened.server.read_async(store, queries)
+        freshness = freshness_wanted(columns.get(FRESHNESS))
+        return NativeResponse(request, keys, queries, answers, freshness=freshness)
+
+    @property
+    def async_supported(self) -> SupportedAsyncMethods:
+        """Whether servers are to read without threads: known once Feast has initialized us."""
+        return SupportedAsyncMethods(read=self._asynchronous)
+
+    async def initialize(self, config: RepoConfig) -> None:
+        """Look which kind of store there is; nothing is connected."""
+        self._asynchronous = settings_for(config.repo_path).online.type == "redis"
+
+    async def close(self) -> None:
+        """End the connections of the running event loop."""
+        if self._opened is not None and isinstance(self._opened.server.store, AsyncReads):
+            await self._opened.server.store.aclose()
+
+    def _queries(
+        self, request: NativeRequest, columns: Mapping[str, Sequence[Any]]
+    ) -> tuple[Any, list[ViewQuery]]:
+        """The keys of a request, and what it asks of each view."""
+        moments = self._moments(columns)
+        keys = keys_of(request, columns)
+        rows = {key: list(map(Query, column, *moments)) for key, column in keys.items()}
+        return keys, [ViewQuery(one.view, rows[one.join_key]) for one in request.views]
 
     def _moments(self, columns: Mapping[str, Sequence[Any]]) -> tuple[list[int], list[str | None]]:
         """Of each row the query time, and the event being decided."""

@@ -13,6 +13,7 @@ with its version. Scripts make each step that looks before it writes: no two wri
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from redis.exceptions import NoScriptError
 
+from headrace_features.online.redis_connection import AsyncRedisConnection
 from headrace_features.online.store import (
     ALWAYS_MS,
     NEVER_MS,
@@ -105,6 +107,7 @@ class RedisStateStore:
         """Name where Redis is and what the keys begin with; nothing is sent yet."""
         self.connection = connection
         self._keys = Keys(prefix)
+        self._by_loop: dict[asyncio.AbstractEventLoop, AsyncRedisConnection] = {}
 
     def read(self, known: Mapping[str, Layers], wanted: Sequence[Wanted]) -> Reading:
         """The layers of some views and the fields of some entities, in one round trip."""
@@ -113,6 +116,29 @@ class RedisStateStore:
             for command in self._keys.reading(known, wanted):
                 pipe.execute_command(*command)
             return self._keys.read(known, wanted, pipe.execute())
+
+    async def read_async(self, known: Mapping[str, Layers], wanted: Sequence[Wanted]) -> Reading:
+        """The same for the tasks of an event loop, each of which has connections of its own."""
+        async with self._of_this_loop().commands() as client:
+            pipe = client.pipeline(transaction=False)
+            for command in self._keys.reading(known, wanted):
+                pipe.execute_command(*command)
+            return self._keys.read(known, wanted, await pipe.execute())
+
+    async def aclose(self) -> None:
+        """End the connections of the running event loop; the next read makes new ones."""
+        connection = self._by_loop.pop(asyncio.get_running_loop(), None)
+        if connection is not None:
+            await connection.aclose()
+
+    def _of_this_loop(self) -> AsyncRedisConnection:
+        loop = asyncio.get_running_loop()
+        if loop not in self._by_loop:
+            # What loops that have ended left open can't be ended any more.
+            for ended in [one for one in self._by_loop if one.is_closed()]:
+                self._by_loop.pop(ended, None)
+            self._by_loop[loop] = AsyncRedisConnection(self.connection.access)
+        return self._by_loop[loop]
 
     def begin(self, view: str, boundary_ms: int) -> Generation:
         """Start a generation of a view's batch layer; one that was being built is given up.

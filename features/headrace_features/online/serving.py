@@ -15,7 +15,7 @@ from headrace_schemas.errors import RetryableError
 
 if TYPE_CHECKING:
     from headrace_features.definitions.views import FeatureView
-    from headrace_features.online.store import StateStore
+    from headrace_features.online.store import AsyncReads, StateStore
     from headrace_features.state.batch import Span
 
 #: A boundary moves once a day: one that moves at each of so many reads is none.
@@ -126,6 +126,18 @@ class Server:
         for _ in range(_ATTEMPTS):
             asked = [_AskedOf(one, self._layers(one)) for one in queries]
             reading = self.store.read(
+                self._known_of(asked), [w for one in asked for w in one.wanted]
+            )
+            answers = self._answers(asked, reading)
+            if answers is not None:
+                return answers
+        raise _restless()
+
+    async def read_async(self, store: AsyncReads, queries: Sequence[ViewQuery]) -> list[ViewAnswer]:
+        """The same as `read`, from a store that no thread has to wait for."""
+        for _ in range(_ATTEMPTS):
+            asked = [_AskedOf(one, self._layers(one)) for one in queries]
+            reading = await store.read_async(
                 self._known_of(asked), [w for one in asked for w in one.wanted]
             )
             answers = self._answers(asked, reading)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from headrace_features.definitions.windows import BEGINNING_MS
 from headrace_schemas.errors import ConfigurationError, RetryableError
@@ -227,6 +227,17 @@ class StateStore(Protocol):
 
     def remove(self) -> None:
         """Delete everything that is kept."""
+
+
+@runtime_checkable
+class AsyncReads(Protocol):
+    """A store that can be read without a thread that waits."""
+
+    async def read_async(self, known: Mapping[str, Layers], wanted: Sequence[Wanted]) -> Reading:
+        """What `StateStore.read` gives, for the tasks of one event loop."""
+
+    async def aclose(self) -> None:
+        """End what the running event loop has open."""
 
 
 def overtaken(view: str) -> RetryableError:

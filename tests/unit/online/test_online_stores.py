@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,16 @@ import pytest
 from headrace_features.online.redis_connection import RedisConnection
 from headrace_features.online.redis_store import RedisStateStore
 from headrace_features.online.sqlite_store import SqliteStateStore
-from headrace_features.online.store import ALWAYS_MS, NEVER_MS, NO_LAYERS, Row, StateStore, Wanted
+from headrace_features.online.store import (
+    ALWAYS_MS,
+    NEVER_MS,
+    NO_LAYERS,
+    AsyncReads,
+    Reading,
+    Row,
+    StateStore,
+    Wanted,
+)
 from headrace_schemas.errors import ConfigurationError, RetryableError
 from online_stores import apply, batch_of, change, found_of, layers_of, publish, stream_of
 from redis_servers import RedisCluster, RedisServer, redis_cluster, redis_server
@@ -61,6 +71,27 @@ def test_a_generation_is_invisible_until_it_is_published(store: StateStore) -> N
     assert (after.boundary_ms, after.written_ms) == (2, 5)
     assert batch_of(store, "view", b"card") == {"r1": b"new"}
     assert batch_of(store, "view", b"nobody") == {}
+
+
+def test_tasks_of_any_event_loop_read_what_threads_read(store: StateStore) -> None:
+    if not isinstance(store, AsyncReads):
+        return
+    publish(store, "view", {b"card": {"r1": b"1", "r2": b"2"}, b"other": {"r1": b"3"}}, 1)
+    apply(store, change("s1", 1, 1, b"4"))
+    wanted = [Wanted("view", b"card", None), Wanted("view", b"other", ["r1", "r9"])]
+    before = store.read({"view": NO_LAYERS}, wanted)
+    reading = store.read(before.layers, wanted)
+
+    async def found(reads: AsyncReads) -> tuple[Reading, Reading]:
+        first = await reads.read_async({"view": NO_LAYERS}, wanted)
+        second = await reads.read_async(first.layers, wanted)
+        await reads.aclose()
+        return first, second
+
+    for _ in range(2):
+        assert asyncio.run(found(store)) == (before, reading)
+    assert reading.found is not None
+    assert reading.found[0].batch == {"r1": b"1", "r2": b"2"}
 
 
 def test_a_read_under_a_former_boundary_says_what_there_is_now(store: StateStore) -> None:
