@@ -28,6 +28,7 @@ class Service(StrEnum):
     KAFKA = "kafka"
     JOBMANAGER = "flink-jobmanager"
     TASKMANAGER = "flink-taskmanager"
+    WRITER = "writer"
 
 
 #: What a stream needs, whatever the online store is.
@@ -35,9 +36,13 @@ STREAM_SERVICES = (Service.KAFKA, Service.JOBMANAGER, Service.TASKMANAGER)
 
 
 def wanted_services(settings: Settings) -> tuple[Service, ...]:
-    """The services that a project is to have: those of a stream, and Redis if it stands for one."""
+    """The services that a project is to have.
+
+    Those of a stream, the writer of its updates, and Redis where that is the online store.
+    """
     redis = settings.online.type == "redis" and settings.online.redis_url == EMBEDDED
-    return (Service.REDIS, *STREAM_SERVICES) if redis else STREAM_SERVICES
+    stream = (*STREAM_SERVICES, Service.WRITER)
+    return (Service.REDIS, *stream) if redis else stream
 
 
 class Entry(msgspec.Struct, frozen=True):

@@ -32,6 +32,20 @@ class RecordReader:
                 far ahead of when it was sent.
         """
         event = self._codec.decode(value or b"")
+        self.require_not_ahead(event, sent_at_ms)
+        return event
+
+    def known_at_ms(self, event: Any) -> int:
+        """When an event could first be known, ms UTC."""
+        found: int = getattr(event, self._known_at)
+        return found
+
+    def require_not_ahead(self, event: Any, sent_at_ms: int) -> None:
+        """Refuse an event that lies too far ahead of when it was, or would be, sent.
+
+        Raises:
+            BadRecordError: it does.
+        """
         latest = max(self._times(event))
         if latest - sent_at_ms > MOST_AHEAD_MS:
             raise BadRecordError(
@@ -40,4 +54,3 @@ class RecordReader:
                 f" was sent, expected at most {MOST_AHEAD_MS}",
                 field=self._known_at,
             )
-        return event

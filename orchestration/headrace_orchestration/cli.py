@@ -18,12 +18,15 @@ from headrace_orchestration.commands import (
     ingest,
     init,
     materialize,
+    online,
     parity,
     plan,
     send,
+    serve,
     services,
     simulate,
     stream,
+    writer,
 )
 from headrace_schemas.errors import ConfigurationError, HeadraceError
 
@@ -66,10 +69,13 @@ app.command("apply")(plan.apply)
 app.command("backfill")(backfill.backfill)
 app.command("materialize")(materialize.materialize)
 app.add_typer(features.app, name="features")
+app.command("serve")(serve.serve)
 app.command("up")(services.up)
 app.command("down")(services.down)
 app.command("status")(services.show)
 app.add_typer(stream.app, name="stream")
+app.add_typer(writer.app, name="writer")
+app.add_typer(online.app, name="online")
 app.command("send")(send.send)
 app.add_typer(deadletters.app, name="deadletters")
 app.command("parity")(parity.parity)
@@ -78,6 +84,7 @@ app.add_typer(bench.app, name="bench")
 #: The extra that brings a package which a command needs.
 _EXTRAS = {
     "feast": "serving",
+    "uvicorn": "serving",
     "pyspark": "batch",
     "delta": "batch",
     "jgo": "batch",

@@ -101,6 +101,34 @@ STATES_EXPIRED = Metric(
     meaning="states emptied by a timer, because no window reaches their events any more",
     labels=(),
 )
+UPDATES_WRITTEN = Metric(
+    name="headrace_updates_written_total",
+    kind=MetricKind.COUNTER,
+    unit="updates",
+    meaning="changed fields that the online writer has put into the store",
+    labels=(),
+)
+UPDATES_REFUSED = Metric(
+    name="headrace_updates_refused_total",
+    kind=MetricKind.COUNTER,
+    unit="updates",
+    meaning="of those, the ones for which the store had newer content",
+    labels=(),
+)
+UPDATES_UNDECLARED = Metric(
+    name="headrace_updates_undeclared_total",
+    kind=MetricKind.COUNTER,
+    unit="updates",
+    meaning="changed fields that were passed over, as the project declares no such view",
+    labels=(),
+)
+UPDATES_UNREADABLE = Metric(
+    name="headrace_updates_unreadable_total",
+    kind=MetricKind.COUNTER,
+    unit="updates",
+    meaning="records of changed fields that were passed over, as they can't be read",
+    labels=(),
+)
 
 METRICS = (
     ROWS_READ,
@@ -114,4 +142,8 @@ METRICS = (
     ALERTS_RETRACTED,
     EVENTS_LEDGERED,
     STATES_EXPIRED,
+    UPDATES_WRITTEN,
+    UPDATES_REFUSED,
+    UPDATES_UNDECLARED,
+    UPDATES_UNREADABLE,
 )

@@ -22,6 +22,17 @@ REDIS_OPTIONS = (
     "ssl_keyfile",
     "username",
 )
+#: Feast's names for who issues tokens.
+OIDC_OPTIONS = (
+    "audience",
+    "auth_discovery_url",
+    "ca_cert_path",
+    "client_id",
+    "issuer",
+    "jwks_cache_lifespan_seconds",
+    "jwks_request_timeout_seconds",
+    "verify_ssl",
+)
 
 
 class SettingKind(StrEnum):
@@ -271,6 +282,100 @@ SETTINGS = (
         default="14m",
         meaning="after so long the broker aborts decisions that are not committed; at most its"
         " transaction.max.timeout.ms",
+    ),
+    Setting(
+        section="serving",
+        key="host",
+        kind=SettingKind.TEXT,
+        default="127.0.0.1",
+        meaning="where headrace serve listens: an address of this machine",
+    ),
+    Setting(
+        section="serving",
+        key="port",
+        kind=SettingKind.NUMBER,
+        default="6566",
+        meaning="the port of headrace serve",
+    ),
+    Setting(
+        section="serving",
+        key="workers",
+        kind=SettingKind.NUMBER,
+        default="1",
+        meaning="how many processes answer",
+    ),
+    Setting(
+        section="serving",
+        key="timeout",
+        kind=SettingKind.DURATION,
+        default="5s",
+        meaning="how long a request may take",
+    ),
+    Setting(
+        section="serving",
+        key="concurrency",
+        kind=SettingKind.NUMBER,
+        default="64",
+        meaning="how many requests may be at work at once in a process; more are turned away",
+    ),
+    Setting(
+        section="serving",
+        key="max_kib",
+        kind=SettingKind.NUMBER,
+        default="1024",
+        meaning="how large a request may be, in units of 1024 bytes",
+    ),
+    Setting(
+        section="serving",
+        key="max_rows",
+        kind=SettingKind.NUMBER,
+        default="1000",
+        meaning="how many rows a request may have",
+    ),
+    Setting(
+        section="serving",
+        key="max_features",
+        kind=SettingKind.NUMBER,
+        default="500",
+        meaning="how many features a request may name",
+    ),
+    Setting(
+        section="serving",
+        key="auth",
+        kind=SettingKind.TEXT,
+        default="none",
+        choices=("none", "keys", "oidc"),
+        meaning="who may ask: all, who has an API key, or who has a token of an issuer",
+    ),
+    Setting(
+        section="serving",
+        key="keys",
+        kind=SettingKind.OPTIONS,
+        default="",
+        meaning="API keys by names of your own; never shown",
+    ),
+    Setting(
+        section="serving",
+        key="keys_file",
+        kind=SettingKind.PATH,
+        default="{home}/api-keys",
+        meaning="the file of further API keys, one a line",
+    ),
+    Setting(
+        section="serving",
+        key="oidc",
+        kind=SettingKind.OPTIONS,
+        default="",
+        choices=OIDC_OPTIONS,
+        meaning="the issuer of tokens by Feast's names, such as auth_discovery_url and audience",
+    ),
+    Setting(
+        section="serving",
+        key="tls",
+        kind=SettingKind.OPTIONS,
+        default="",
+        choices=("ca_certs", "certfile", "keyfile", "keyfile_password"),
+        meaning="files of the server's certificate and key, and of the authority of its clients",
     ),
     Setting(
         section="feast",

@@ -116,6 +116,25 @@ class StreamSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ServingSettings:
+    """How `headrace serve` listens, what it takes on, and whom it answers."""
+
+    host: str
+    port: int
+    workers: int
+    timeout: timedelta
+    concurrency: int
+    max_kib: int
+    max_rows: int
+    max_features: int
+    auth: str
+    keys: Options
+    keys_file: Path
+    oidc: Options
+    tls: Options
+
+
+@dataclass(frozen=True, slots=True)
 class FeastSettings:
     """Where Feast keeps its registry."""
 
@@ -140,6 +159,7 @@ class Settings:
     kafka: KafkaSettings
     flink: FlinkSettings
     stream: StreamSettings
+    serving: ServingSettings
     feast: FeastSettings
     _sources: Mapping[str, str] = field(repr=False)
 
@@ -196,6 +216,21 @@ def load(start: Path, environ: Mapping[str, str]) -> Settings:
             state_changelog=values["stream.state_changelog"],
             parallelism=values["stream.parallelism"],
             transaction_timeout=values["stream.transaction_timeout"],
+        ),
+        serving=ServingSettings(
+            host=values["serving.host"],
+            port=values["serving.port"],
+            workers=values["serving.workers"],
+            timeout=values["serving.timeout"],
+            concurrency=values["serving.concurrency"],
+            max_kib=values["serving.max_kib"],
+            max_rows=values["serving.max_rows"],
+            max_features=values["serving.max_features"],
+            auth=values["serving.auth"],
+            keys=Options(values["serving.keys"]),
+            keys_file=values["serving.keys_file"],
+            oidc=Options(values["serving.oidc"]),
+            tls=Options(values["serving.tls"]),
         ),
         feast=FeastSettings(values["feast.registry"]),
         _sources={name: one.source for name, one in found.items()},

@@ -50,12 +50,12 @@ def told(home: Path, *arguments: str) -> Any:
 
 
 def test_services_outlive_the_command_and_come_back_with_their_data(home: Path) -> None:
-    assert [one["state"] for one in told(home, "status")] == ["stopped"] * 3
+    assert [one["state"] for one in told(home, "status")] == ["stopped"] * 4
 
     broker_pid = broker_of_a_killed_up(home)
     started = told(home, "up")
     assert started[0]["pid"] == broker_pid
-    assert [one["state"] for one in started] == ["running"] * 3
+    assert [one["state"] for one in started] == ["running"] * 4
     assert all(one["address"].startswith("127.0.0.1:") for one in started if one["address"])
     assert [one["pid"] for one in told(home, "up")] == [one["pid"] for one in started]
 
@@ -64,7 +64,10 @@ def test_services_outlive_the_command_and_come_back_with_their_data(home: Path) 
     os.kill(started[0]["pid"], signal.SIGKILL)
     while is_alive(broker := process(home, 0)):
         assert broker.pid == started[0]["pid"]
-    assert [one["state"] for one in told(home, "status")] == ["stopped", "running", "running"]
+    assert [one["state"] for one in told(home, "status")] == [
+        "stopped",
+        *["running"] * 3,
+    ]
 
     again = told(home, "up")
     assert again[0]["pid"] != started[0]["pid"]
@@ -73,7 +76,13 @@ def test_services_outlive_the_command_and_come_back_with_their_data(home: Path) 
     assert [message.value() for message in received(config, "transactions", 1)] == [b"kept"]
 
     os.kill(again[2]["pid"], signal.SIGKILL)
-    told(home, "up")
+    os.kill(again[3]["pid"], signal.SIGKILL)
+    last = told(home, "up")
+    assert [one["state"] for one in last] == ["running"] * 4
+    assert last[3]["pid"] != again[3]["pid"]
+    report = told(home, "writer", "status")
+    assert report["running"]
+    assert report["embedded"]["pid"] == last[3]["pid"]
     with urllib.request.urlopen(f"http://{again[1]['address']}/taskmanagers") as answer:
         known = [one["id"] for one in json.load(answer)["taskmanagers"]]
     assert read_book(home).services[Service.TASKMANAGER].run in known
@@ -83,8 +92,8 @@ def test_services_outlive_the_command_and_come_back_with_their_data(home: Path) 
     with pytest.raises(ConfigurationError, match="topic new has 4 partitions, expected 5"):
         create_topics(config, [Topic("new", "card_id", partitions=5)])
 
-    processes = [process(home, place) for place in range(3)]
-    assert [one["state"] for one in told(home, "down")] == ["stopped"] * 3
+    processes = [process(home, place) for place in range(4)]
+    assert [one["state"] for one in told(home, "down")] == ["stopped"] * 4
     assert not any(is_alive(one) for one in processes)
 
 

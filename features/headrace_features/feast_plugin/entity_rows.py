@@ -105,6 +105,11 @@ def _moment_ms(value: object) -> int:
             f"as_of={value!r} is no time",
             hint="give ms since 1970 UTC, or ISO text such as 2024-05-31",
         )
+    return datetime_ms(moment)
+
+
+def datetime_ms(moment: datetime) -> int:
+    """A moment in ms UTC; without a zone it is UTC."""
     since = (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment) - _EPOCH
     return (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000
 

@@ -51,6 +51,11 @@ def registry_objects(project: Project, table_path: Any) -> list[Any]:
     return [*entities.values(), *views.values(), *on_demand.values(), *services]
 
 
+def push_source_name(source: str) -> str:
+    """What the push source of an event source is called."""
+    return f"{source}_push"
+
+
 def is_ours(view: Any) -> bool:
     """Whether a Feast view was generated from our definitions."""
     return FINGERPRINT_TAG in view.tags
@@ -72,17 +77,24 @@ def _entity(entity: Entity, project: Project) -> feast.Entity:
     )
 
 
-def _source(source: EventSource, table_path: Any) -> feast.FileSource:
-    return feast.FileSource(
+def _source(source: EventSource, table_path: Any) -> feast.PushSource:
+    """Where a view's events come from: pushed to the stream, and in history from the lake."""
+    table = feast.FileSource(
         name=source.name,
         path=table_path(source.table),
         timestamp_field=source.event_time,
         file_format=DeltaFormat(),
         description=source.description,
     )
+    return feast.PushSource(
+        name=push_source_name(source.name),
+        batch_source=table,
+        description=source.description,
+        tags=_MANAGED,
+    )
 
 
-def _view(view: FeatureView, entity: feast.Entity, source: feast.FileSource) -> feast.FeatureView:
+def _view(view: FeatureView, entity: feast.Entity, source: feast.PushSource) -> feast.FeatureView:
     key_type = view.source.column(view.entity.join_key).type
     return feast.FeatureView(
         name=view.name,

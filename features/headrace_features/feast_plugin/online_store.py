@@ -17,6 +17,7 @@ from feast.repo_config import FeastConfigBaseModel, RepoConfig
 
 from headrace_features.definitions.fingerprint import fingerprint
 from headrace_features.definitions.views import SEPARATOR
+from headrace_features.feast_plugin import pushes
 from headrace_features.feast_plugin.changes import FINGERPRINT_TAG
 from headrace_features.feast_plugin.context import project_for, settings_for
 from headrace_features.feast_plugin.entity_rows import (
@@ -52,6 +53,9 @@ from headrace_features.online.stores import open_store
 from headrace_schemas.errors import ConfigurationError, UnsupportedError
 
 _NAME: Final = "headrace_features.feast_plugin.online_store.HeadraceOnlineStore"
+
+# Every configuration that names this store imports it, before Feast makes a store of its own.
+pushes.install()
 
 
 class HeadraceOnlineStoreConfig(FeastConfigBaseModel):

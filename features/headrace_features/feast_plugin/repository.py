@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -33,8 +34,13 @@ ONLINE_STORE = f"{_PLUGIN}.online_store.HeadraceOnlineStore"
 OFFLINE_STORE = f"{_PLUGIN}.offline_store.HeadraceOfflineStore"
 
 
-def feature_store(settings: Settings) -> feast.FeatureStore:
-    """Feast's store for a project; the same as from its feature_store.yaml."""
+def feature_store(settings: Settings, auth: Mapping[str, Any] | None = None) -> feast.FeatureStore:
+    """Feast's store for a project; the same as from its feature_store.yaml.
+
+    Args:
+        settings: of the project.
+        auth: Feast's configuration of authentication, for a server; None is none.
+    """
     remember(settings.home, settings)
     settings.feast.registry.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
@@ -50,6 +56,7 @@ def feature_store(settings: Settings) -> feast.FeatureStore:
             offline_store={"type": OFFLINE_STORE},
             entity_key_serialization_version=3,
             repo_path=settings.home,
+            auth={"type": "no_auth"} if auth is None else dict(auth),
         )
         return feast.FeatureStore(config=config)
 

@@ -43,7 +43,7 @@ class ServedView:
         self.key = view_key(view)
         self.asked = Asked.of(view, names)
         self._layout: Layout | None = None
-        self._fields: tuple[tuple[int, int], tuple[str, ...] | None] | None = None
+        self._fields: tuple[tuple[int, int], tuple[str, ...]] | None = None
 
     def layout(self, layers: Layers) -> Layout | None:
         """How the batch layer is divided; None if there is none."""
@@ -56,7 +56,7 @@ class ServedView:
             layout = self._layout = layout_of(self.view, boundary_ms)
         return layout
 
-    def fields(self, layout: Layout, time_ms: int) -> tuple[str, ...] | None:
+    def fields(self, layout: Layout, time_ms: int) -> tuple[str, ...]:
         """The fields of the batch layer for a time, where no event is left out.
 
         They are the same for a minute, in which others ask for the present as well.

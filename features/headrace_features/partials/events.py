@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from headrace_features.definitions.views import FeatureView
 
 _DECODER = msgspec.msgpack.Decoder(
-    tuple[int, tuple[list[int], list[bytes], list[int] | None, list[list[Any]]]]
+    tuple[int, tuple[list[int], msgspec.Raw, list[int] | None, list[list[Any]]]]
 )
 
 

@@ -19,6 +19,9 @@ from itertools import accumulate
 from operator import mul
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+import msgspec
+from msgspec import Raw
+
 from headrace_features.definitions.aggregates import Kind, Scalar
 from headrace_features.definitions.views import Feature
 from headrace_features.numbers import checked_int64, to_double
@@ -30,21 +33,44 @@ Value = Scalar | None
 State = TypeVar("State")
 
 
-@dataclass(frozen=True, slots=True)
 class EventBlock:
     """Events of one entity by columns, in the order of (time, bytes of the dedup key).
 
     Attributes:
         times: event times, ms UTC.
-        dedups: bytes of the dedup keys.
         availables: when each event could first be known, ms UTC; None if at its own time.
         columns: for each column of the plan the value of each event.
     """
 
-    times: list[int]
-    dedups: list[bytes]
-    availables: list[int] | None
-    columns: Sequence[list[Any]]
+    __slots__ = ("_dedups", "availables", "columns", "times")
+
+    def __init__(
+        self,
+        times: list[int],
+        dedups: list[bytes] | Raw,
+        availables: list[int] | None,
+        columns: Sequence[list[Any]],
+    ) -> None:
+        """Take columns; dedup keys may still be encoded, since few reads look at them."""
+        self.times = times
+        self._dedups = dedups
+        self.availables = availables
+        self.columns = columns
+
+    @property
+    def dedups(self) -> list[bytes]:
+        """Bytes of the dedup keys."""
+        if isinstance(self._dedups, Raw):
+            self._dedups = _DEDUPS.decode(self._dedups)
+        return self._dedups
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, EventBlock):
+            return NotImplemented
+        ours = self.times, self.dedups, self.availables, list(self.columns)
+        return ours == (other.times, other.dedups, other.availables, list(other.columns))
+
+    __hash__ = None  # type: ignore[assignment] # lists can change
 
     def chosen(self, places: Sequence[int]) -> EventBlock:
         """Those events at some places, which ascend."""
@@ -54,6 +80,9 @@ class EventBlock:
             None if self.availables is None else [self.availables[i] for i in places],
             [[column[i] for i in places] for column in self.columns],
         )
+
+
+_DEDUPS = msgspec.msgpack.Decoder(list[bytes])
 
 
 class Partial(Protocol[State]):

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from headrace_features.definitions.durations import DAY_MS, HOUR_MS
-from headrace_features.definitions.windows import BEGINNING_MS
 from headrace_features.partials import tiles
 from headrace_features.partials.events import decode_events
 from headrace_features.partials.kinds import EventBlock
 from headrace_features.partials.plan import PartialPlan
-from headrace_features.state.layout import ALL, BASE, DAYS, LATE, Layout
+from headrace_features.state.layout import ALL, BASE, BESIDE, DAYS, Layout
 from headrace_features.state.pieces import Piece, Range, Whole, events_between
 
 _T = TypeVar("_T")
@@ -20,21 +19,18 @@ _T = TypeVar("_T")
 Span = tuple[int, int]
 
 
-def names(layout: Layout, spans: Iterable[Span], *, late: bool) -> set[str] | None:
-    """The fields that windows need, where no event is left out of them; None is all there are.
+def names(layout: Layout, spans: Iterable[Span]) -> set[str]:
+    """The fields that windows need, where no event is left out of them.
 
-    Of an entity that has `all` the others aren't needed.
+    Of an entity that has `all` the tiles aren't needed.
 
     Args:
         layout: of the batch layer.
         spans: what the windows reach over.
-        late: whether events may become known after their own time.
     """
-    if layout.horizon_ms <= BEGINNING_MS:
-        return None
-    found = {ALL, DAYS}
+    found = {ALL, DAYS, BESIDE}
     if layout.unbounded:
-        found |= {BASE, LATE}
+        found.add(BASE)
     for span in spans:
         first_ms, last_ms = max(span[0], layout.horizon_ms), min(span[1], layout.boundary_ms - 1)
         if first_ms > last_ms:
@@ -42,11 +38,9 @@ def names(layout: Layout, spans: Iterable[Span], *, late: bool) -> set[str] | No
         for edge_ms in (first_ms, last_ms + 1):
             if edge_ms % DAY_MS:
                 day = edge_ms // DAY_MS
-                found |= {f"r{day}", f"h{day}", f"s{day}"}
+                found |= {f"r{day}", f"h{day}"}
                 if edge_ms % HOUR_MS:
                     found.add(f"x{edge_ms // HOUR_MS}")
-        if late:
-            found.update(f"s{day}" for day in range(first_ms // DAY_MS, last_ms // DAY_MS + 1))
     return found
 
 
@@ -61,8 +55,6 @@ class BatchLayer:
         self.fields = fields
         self.time_ms = time_ms
         self._read: dict[str, Any] = {}
-        # The days with events that stand beside their tiles.
-        self._late = [(int(name[1:]), name) for name in fields if name[0] == "s"]
 
     def pieces(self, first_ms: int, last_ms: int, left_out: bytes | None) -> Iterator[Piece]:
         """What makes up the known events of a span.
@@ -76,7 +68,7 @@ class BatchLayer:
         if first_ms < layout.horizon_ms:
             if BASE in self.fields:
                 yield Whole(self._once(BASE, lambda data: tiles.decode(self.plan, data)))
-            yield from self._events(LATE, first_ms, last_ms, left_out)
+            yield from self._events(BESIDE, first_ms, min(last_ms, layout.horizon_ms - 1), left_out)
             first_ms = layout.horizon_ms
         if ALL in self.fields:
             yield from self._events(ALL, first_ms, last_ms, left_out)
@@ -93,9 +85,7 @@ class BatchLayer:
         start, stop = row.range(after, before)
         if start < stop:
             yield Range(row, start, stop)
-            for day, name in self._late:
-                if after <= day <= before:
-                    yield from self._events(name, first_ms, last_ms)
+            yield from self._events(BESIDE, after * DAY_MS, (before + 1) * DAY_MS - 1)
         if before < after - 1:
             # The span lies inside one day.
             yield from self._hours(after - 1, first_ms, last_ms)
@@ -116,8 +106,7 @@ class BatchLayer:
         start, stop = row.range(after, before)
         if start < stop:
             yield Range(row, start, stop)
-            inside_ms = after * HOUR_MS, (before + 1) * HOUR_MS - 1
-            yield from self._events(f"s{day}", *inside_ms)
+            yield from self._events(BESIDE, after * HOUR_MS, (before + 1) * HOUR_MS - 1)
         for hour in sorted({first_ms // HOUR_MS, last_ms // HOUR_MS}):
             if not after <= hour <= before:
                 yield from self._events(f"x{hour}", first_ms, last_ms)

@@ -15,8 +15,8 @@ from headrace_features.partials.tiles import Tile
 from headrace_features.state.layout import (
     ALL,
     BASE,
+    BESIDE,
     DAYS,
-    LATE,
     SPARSE_DAY,
     SPARSE_ENTITY,
     Layout,
@@ -33,36 +33,40 @@ def build(plan: PartialPlan, layout: Layout, block: EventBlock) -> Mapping[str, 
             those before the horizon may be left out.
     """
     fields: dict[str, bytes] = {}
+    beside: list[int] = []
     since = bisect_left(block.times, layout.horizon_ms)
     if layout.unbounded:
-        _add_base(plan, layout, fields, block, since)
+        beside += _add_base(plan, layout, fields, block, since)
     if since < len(block.times):
         if len(block.times) - since <= SPARSE_ENTITY:
             fields[ALL] = encode_events(part(block, since, len(block.times)))
         else:
-            _add_days(plan, layout, fields, block, since)
+            beside += _add_days(plan, layout, fields, block, since)
+    if beside:
+        fields[BESIDE] = encode_events(block.chosen(beside))
     return fields
 
 
 def _add_base(
     plan: PartialPlan, layout: Layout, fields: dict[str, bytes], block: EventBlock, stop: int
-) -> None:
+) -> list[int]:
+    """Add the base; the places of events that are not in it."""
     prompt, late = _divided(layout, block, range(stop), layout.horizon_ms)
     base = tiles.fold(plan, block, 0, stop) if not late else tiles.fold(plan, block.chosen(prompt))
-    if late:
-        fields[LATE] = encode_events(block.chosen(late))
     # An event that is not in the base yet may still join its chains; else only the newest can
     # ever go on.
     fields[BASE] = tiles.encode(plan, base if late else tiles.newest_chains(base))
+    return late
 
 
 def _add_days(
     plan: PartialPlan, layout: Layout, fields: dict[str, bytes], block: EventBlock, start: int
-) -> None:
+) -> list[int]:
+    """Add tiles and blocks of days and hours; the places of events that are in no tile."""
     whole: dict[int, Tile] = {}
+    beside: list[int] = []
     for day, first, stop in _runs(block, start, len(block.times), DAY_MS):
         hours: dict[int, Tile] = {}
-        beside: list[int] = []
         for hour, at, end in _runs(block, first, stop, HOUR_MS):
             prompt, late = _divided(layout, block, range(at, end), (hour + 1) * HOUR_MS)
             beside.extend(late)
@@ -70,8 +74,6 @@ def _add_days(
                 tiles.fold(plan, block.chosen(prompt)) if late else tiles.fold(plan, block, at, end)
             )
         whole[day] = tiles.merge(plan, list(hours.values()))
-        if beside:
-            fields[f"s{day}"] = encode_events(block.chosen(beside))
         raw = day * DAY_MS >= layout.raw_from_ms
         if raw and stop - first <= SPARSE_DAY:
             fields[f"r{day}"] = encode_events(part(block, first, stop))
@@ -81,6 +83,7 @@ def _add_days(
             for hour, at, end in _runs(block, first, stop, HOUR_MS):
                 fields[f"x{hour}"] = encode_events(part(block, at, end))
     fields[DAYS] = tiles.encode_row(plan, list(whole), list(whole.values()))
+    return beside
 
 
 def _runs(

@@ -3,13 +3,12 @@
 An entity's state is a set of named fields:
 
     base    the tile of everything before the horizon, where a window has no bound
-    late    events before the horizon that became known too late to be in the base
-    all     all events since the horizon, of an entity with few; it has none of the following then
+    all     all events since the horizon, of an entity with few; it has no tiles then
     days    the tiles of all days since the horizon
     r<n>    the events of day n (days since 1970, UTC), if they are few
     h<n>    the tiles of the hours of day n, if its events are many or not kept
     x<n>    the events of hour n of such a day
-    s<n>    events of day n that became known too late to be in the tiles of their hour and day
+    beside  events that became known too late to be in the tiles of their time, or in the base
 
 Events give the exact edges of a window, tiles its inside. Names can be told from a window's edges
 alone, so that a read asks for few of them.
@@ -40,7 +39,7 @@ SPARSE_DAY = 128
 #: An entity with at most this many events since the horizon is one block of events, without tiles.
 SPARSE_ENTITY = 128
 
-BASE, LATE, ALL, DAYS = "base", "late", "all", "days"
+BASE, ALL, DAYS, BESIDE = "base", "all", "days", "beside"
 
 
 @dataclass(frozen=True, slots=True)

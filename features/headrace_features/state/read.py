@@ -46,12 +46,10 @@ class Asked:
     Attributes:
         plan: the partials of the view.
         features: what is asked for, in the order of the values.
-        late: whether events may become known after their own time.
     """
 
     plan: PartialPlan
     features: tuple[Feature, ...]
-    late: bool
     windows: tuple[_Window, ...]
 
     @staticmethod
@@ -76,13 +74,13 @@ class Asked:
             )
             for (window, left_out), partials in groups.items()
         )
-        return Asked(plan, features, view.source.available_at is not None, windows)
+        return Asked(plan, features, windows)
 
     def spans(self, time_ms: int) -> list[Span]:
         """What the windows look at, at a time."""
         return [span_of(one.window, time_ms) for one in self.windows]
 
-    def fields(self, layout: Layout, minute: int) -> tuple[str, ...] | None:
+    def fields(self, layout: Layout, minute: int) -> tuple[str, ...]:
         """The fields of the batch layer that are needed in a minute, where no event is left out.
 
         An edge of a window passes less than a minute in that time: it is in no hour but those in
@@ -93,14 +91,11 @@ class Asked:
             minute: since 1970, UTC.
 
         Returns:
-            Names, first the field that needs no others where it is; None is all there are.
+            Names, first that of the field with which no others are needed.
         """
         found: set[str] = set()
         for time_ms in (minute * MINUTE_MS, (minute + 1) * MINUTE_MS - 1):
-            needed = names(layout, self.spans(time_ms), late=self.late)
-            if needed is None:
-                return None
-            found |= needed
+            found |= names(layout, self.spans(time_ms))
         return (ALL, *sorted(found - {ALL}))
 
     @property

@@ -65,7 +65,8 @@ def fill(  # noqa: PLR0913 - what state is made of
         progress = store.progress().get(0)
         held = -1 if progress is None else progress.next_offset
         store.apply(changes, {0: Progress(held + 1, now_ms)}, {0: held}, now_ms)
-        written += sum(len(row.content) for row in (*rows, *changes))
+        written += sum(len(row.content) for row in rows)
+        written += sum(len(change.content) for change in changes)
     store.publish(generation, now_ms)
     store.covers(view_key(view), 1, ALWAYS_MS)
     return written

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,12 @@ from headrace_orchestration.commands.backfill import Views
 from headrace_orchestration.days import parse_day
 from headrace_orchestration.output import JsonOption, console, print_json, print_table, progress
 from headrace_orchestration.session import current_project
+
+if TYPE_CHECKING:
+    from headrace_batch.materialize import MaterializeReport
+    from headrace_features.definitions.views import FeatureView
+    from headrace_features.project import Project
+    from headrace_schemas.settings import Settings
 
 Day = Annotated[
     str | None,
@@ -25,26 +31,18 @@ def materialize(view: Views = None, date: Day = None, as_json: JsonOption = Fals
     """
     from headrace_batch.days import days_with_events
     from headrace_batch.materialize import materialize_view
-    from headrace_features.feast_plugin.changes import refuse_silent_changes
-    from headrace_features.feast_plugin.registry_file import pending_changes
 
     settings, project = current_project()
-    pending = pending_changes(settings, project)
-    refuse_silent_changes(pending)
-    registered = {change.view for change in pending if change.kind == "unchanged"}
+    registered = registered_views(settings, project)
     day = None if date is None else parse_day(date, "--date")
     views = [project.view(name) for name in view] if view else list(project.views.values())
     reports = []
     for declared in views:
         with progress(f"materialize {declared.name}", quiet=as_json) as advance:
-            first, last = days_with_events(settings, declared.source)
+            _, last = days_with_events(settings, declared.source)
             reports.append(materialize_view(settings, declared, day or last, advance))
         if declared.name in registered:
-            # Only now: Feast takes seconds to import.
-            from headrace_features.feast_plugin.repository import record_materialization
-
-            start = datetime.combine(first, time(), UTC)
-            record_materialization(settings, declared.name, start, reports[-1].boundary)
+            record(settings, declared, reports[-1])
     if as_json:
         print_json(reports)
         return
@@ -61,3 +59,29 @@ def materialize(view: Views = None, date: Day = None, as_json: JsonOption = Fals
             console().print(
                 f"there are no events of {report.view} before {report.boundary:%Y-%m-%d}"
             )
+
+
+def registered_views(settings: Settings, project: Project) -> frozenset[str]:
+    """The views that are registered in Feast as they are declared.
+
+    Raises:
+        ConfigurationError: one of them means something else without having a new version.
+    """
+    from headrace_features.feast_plugin.changes import refuse_silent_changes
+    from headrace_features.feast_plugin.registry_file import pending_changes
+
+    pending = pending_changes(settings, project)
+    refuse_silent_changes(pending)
+    return frozenset(change.view for change in pending if change.kind == "unchanged")
+
+
+def record(settings: Settings, view: FeatureView, report: MaterializeReport) -> None:
+    """Note in the registry what the online store has of a registered view."""
+    from headrace_batch.days import days_with_events
+
+    # Only now: Feast takes seconds to import.
+    from headrace_features.feast_plugin.repository import record_materialization
+
+    first, _ = days_with_events(settings, view.source)
+    start = datetime.combine(first, time(), UTC)
+    record_materialization(settings, view.name, start, report.boundary)

@@ -1,4 +1,4 @@
-"""`headrace up`, `down` and `status`: the embedded Kafka broker, Flink cluster and Redis."""
+"""`headrace up`, `down` and `status`: the embedded services."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def up(as_json: JsonOption = False) -> None:
     """Start a Kafka broker and a Flink cluster on loopback, and create the project's topics.
 
-    Where the online store is an embedded Redis, that is started too.
+    The writer of the online store is started too, and Redis where that is an embedded one.
     """
     from headrace_features.embedded import wanted_services
     from headrace_streaming.job.options import job_options

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from headrace_features.decisions import decisions_of
+from headrace_features.online.serving import view_key
 from headrace_schemas.compatibility import Breaks, check
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.json_schema import document
@@ -32,6 +33,7 @@ def announcement_of(
         restored_from: the state that it goes on from, if any.
         oldest: by source and partition, the offset of the oldest record.
     """
+    views = [view for one in decisions_of(project) for view in one.views]
     announced = Announcement(
         project=project.name,
         mode=config.mode,
@@ -39,11 +41,8 @@ def announcement_of(
         bootstrapped=restored_from is not None and bool(config.starts),
         lateness_ms=config.lateness_ms,
         out_of_orderness_ms=config.out_of_orderness_ms,
-        features={
-            view.name: list(view.feature_names)
-            for one in decisions_of(project)
-            for view in one.views
-        },
+        features={view.name: list(view.feature_names) for view in views},
+        views=list(dict.fromkeys(map(view_key, views))),
         contracts={name: document(source.schema) for name, source in project.sources.items()},
     )
     if not announced.anew:

@@ -27,6 +27,7 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
         lateness_ms: how late an event may be and still count in full.
         out_of_orderness_ms: how far the watermark is behind the newest event of a partition.
         features: by view, the features that it declares.
+        views: the keys under which it writes state for the online store, one for each view.
         contracts: by source, the JSON Schema of the contract that its events are held to.
     """
 
@@ -38,6 +39,7 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
     lateness_ms: int | None = None
     out_of_orderness_ms: int | None = None
     features: dict[str, list[str]] | None = None
+    views: list[str] | None = None
     contracts: dict[str, dict[str, Any]] | None = None
 
     @property

@@ -51,12 +51,9 @@ def create_topics(config: Mapping[str, str], topics: Collection[Topic]) -> list[
             let the client in.
     """
     from confluent_kafka import KafkaError, KafkaException
-    from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # it is
+    from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined] # it is
 
-    said: list[KafkaError] = []
-    options: dict[str, Any] = {**config, "socket.timeout.ms": "10000", "log_level": "0"}
-    options["error_cb"] = said.append
-    admin = AdminClient(options)
+    admin, said = _admin(config)
     existing = _partitions(admin, config, said)
     missing = [topic for topic in topics if topic.name not in existing]
     for topic in topics:
@@ -82,6 +79,17 @@ def create_topics(config: Mapping[str, str], topics: Collection[Topic]) -> list[
     return created
 
 
+def existing_topics(config: Mapping[str, str]) -> dict[str, int]:
+    """The topics that there are, each with how many partitions it has.
+
+    Raises:
+        RetryableError: the broker can't be reached.
+        ConfigurationError: it doesn't let the client in.
+    """
+    admin, said = _admin(config)
+    return _partitions(admin, config, said)
+
+
 def delete_topics(config: Mapping[str, str], topics: Collection[Topic]) -> None:
     """Delete topics and all they hold; one that isn't there is no error.
 
@@ -98,6 +106,16 @@ def delete_topics(config: Mapping[str, str], topics: Collection[Topic]) -> None:
         except KafkaException as error:
             if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise unreachable(config["bootstrap.servers"]) from error
+
+
+def _admin(config: Mapping[str, str]) -> tuple[AdminClient, list[KafkaError]]:
+    """A client, and what it says of its trouble."""
+    from confluent_kafka.admin import AdminClient
+
+    said: list[KafkaError] = []
+    options: dict[str, Any] = {**config, "socket.timeout.ms": "10000", "log_level": "0"}
+    options["error_cb"] = said.append
+    return AdminClient(options), said
 
 
 def _partitions(

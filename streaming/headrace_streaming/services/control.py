@@ -14,8 +14,9 @@ from headrace_features.processes import Started, is_alive
 from headrace_schemas.errors import ConfigurationError, RetryableError
 from headrace_streaming.services import broker, flink, redis
 from headrace_streaming.services.embedded import free_ports, is_free, locked, write_book
-from headrace_streaming.services.health import answers
+from headrace_streaming.services.health import answers, speaks
 from headrace_streaming.services.processes import start, stop
+from headrace_streaming.writer import service as writer
 
 _START_TIMEOUT_S = 60.0
 _POLL_S = 0.1
@@ -25,6 +26,7 @@ _PORTS = {
     Service.KAFKA: ("client", "controller"),
     Service.JOBMANAGER: ("client", "rpc", "blob"),
     Service.TASKMANAGER: (),
+    Service.WRITER: (),
 }
 
 
@@ -103,6 +105,18 @@ def down(home: Path, wanted: Collection[Service] = STREAM_SERVICES) -> list[Stat
         return status(home, wanted)
 
 
+def halt(home: Path, service: Service) -> bool:
+    """Stop one service; whether it ran."""
+    with locked(home):
+        book = read_book(home)
+        entry = book.services.get(service)
+        if entry is None or entry.process is None or not is_alive(entry.process):
+            return False
+        stop(entry.process)
+        write_book(home, book.with_entry(service, Entry(entry.ports)))
+        return True
+
+
 def status(home: Path, wanted: Collection[Service] = STREAM_SERVICES) -> list[State]:
     """What every service that is wanted, or ever ran, is up to; nothing is started or changed."""
     book = read_book(home)
@@ -115,7 +129,7 @@ def _state(home: Path, book: Book, service: Service) -> State:
     data = _folder(home, service)
     if entry is None or entry.process is None or not is_alive(entry.process):
         return State(service, "stopped", None, None, data)
-    healthy = answers(service, book)
+    healthy = answers(service, home)
     client = entry.ports.get("client")
     return State(
         service,
@@ -144,6 +158,8 @@ def _start(
         command, variables = redis.prepare(folder, entry.ports, environ), dict(environ)
     elif service is Service.KAFKA:
         command, variables = broker.prepare(folder, entry.ports), dict(environ)
+    elif service is Service.WRITER:
+        command, variables = writer.command(), dict(environ)
     else:
         flink.prepare(folder, entry.ports or book.services[Service.JOBMANAGER].ports, conf)
         command = flink.jobmanager() if service is Service.JOBMANAGER else flink.taskmanager(run)
@@ -161,11 +177,11 @@ def _start(
 
 def _comes(home: Path, service: Service) -> bool:
     """Wait until a service answers; whether its process lives to do so."""
-    book = read_book(home)
     deadline = time.monotonic() + _START_TIMEOUT_S
     while _runs(home, service):
         # One that has just been killed may seem to answer.
-        if answers(service, book) and _runs(home, service):
+        came = speaks(home) if service is Service.WRITER else answers(service, home)
+        if came and _runs(home, service):
             return True
         if time.monotonic() > deadline:
             raise RetryableError(

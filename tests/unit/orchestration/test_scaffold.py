@@ -90,7 +90,7 @@ def test_the_settings_that_are_commented_out_are_the_defaults(
     with_all = load(tmp_path, {})
     (tmp_path / "headrace.toml").write_text((project / "headrace.toml").read_text())
     with_few = load(tmp_path, {})
-    for name in ("home", "warehouse", "engine", "spark", "online", "feast"):
+    for name in ("home", "warehouse", "engine", "spark", "online", "serving", "feast"):
         chosen, default = getattr(with_all, name), getattr(with_few, name)
         if name == "warehouse":
             chosen, default = chosen.path, default.path

@@ -43,6 +43,9 @@ def test_without_a_file_the_built_in_project_is_used(tmp_path: Path) -> None:
     assert settings.online.redis_url == "embedded"
     assert settings.online.timeout == timedelta(milliseconds=500)
     assert settings.online.pool == 16
+    assert settings.serving.host == "127.0.0.1"
+    assert settings.serving.auth == "none"
+    assert settings.serving.keys_file == tmp_path / ".headrace" / "api-keys"
     assert settings.feast.registry == tmp_path / ".headrace" / "registry.db"
     assert {settings.source_of(setting.name) for setting in SETTINGS} == {"default"}
 

@@ -5,6 +5,7 @@ import json
 import msgspec
 
 from headrace_features.fraud import definitions as fraud
+from headrace_features.online.serving import view_key
 from headrace_features.project import load_project
 from headrace_schemas.settings import Settings
 from headrace_streaming.job.announcement import announcement_of
@@ -22,6 +23,7 @@ def test_a_deployment_without_state_tells_what_it_works_under_and_where_it_begin
     assert (told.mode, told.lateness_ms, told.out_of_orderness_ms) == ("ordered", 7, 11)
     assert (told.anew, told.bootstrapped, told.starts) == (True, False, OLDEST)
     assert told.features is not None
+    assert told.views == [view_key(fraud.card_activity), view_key(fraud.terminal_risk)]
     assert told.features["terminal_risk"] == list(fraud.terminal_risk.feature_names)
     assert announced(msgspec.json.encode(told)) == told
 

@@ -84,14 +84,15 @@ def test_redis_is_wanted_where_it_is_the_online_store_and_nobody_names_another(
 ) -> None:
     services = wanted_services(load(tmp_path, environ))
     assert (Service.REDIS in services) is wanted
-    assert set(STREAM_SERVICES) <= set(services)
+    assert {*STREAM_SERVICES, Service.WRITER} <= set(services)
 
 
 def test_a_service_that_nobody_wants_is_shown_only_if_it_ever_ran(tmp_path: Path) -> None:
     assert [one.service for one in control.status(tmp_path)] == list(STREAM_SERVICES)
-    wanted = control.status(tmp_path, (Service.REDIS, *STREAM_SERVICES))
+    wanted = control.status(tmp_path, (Service.REDIS, *STREAM_SERVICES, Service.WRITER))
     assert [one.service for one in wanted] == list(Service)
-    write_book(tmp_path, Book({Service.REDIS: Entry({"client": 9})}))
+    ran = {service: Entry({}) for service in (Service.REDIS, Service.WRITER)}
+    write_book(tmp_path, Book(ran))
     shown = {one.service: one.state for one in control.status(tmp_path)}
     assert shown == dict.fromkeys(Service, "stopped")
 

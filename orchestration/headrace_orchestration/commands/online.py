@@ -1,0 +1,142 @@
+"""`headrace online`: what the online store holds, and making it anew."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from headrace_orchestration.commands.materialize import Day, record, registered_views
+from headrace_orchestration.days import parse_day
+from headrace_orchestration.output import JsonOption, console, print_json, print_table, progress
+from headrace_orchestration.session import current_project
+
+if TYPE_CHECKING:
+    from headrace_features.online.store import Layers
+
+app = typer.Typer(no_args_is_help=True, help="Look at the online store, and make it anew.")
+
+Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
+
+
+@dataclass(frozen=True, slots=True)
+class ViewStatus:
+    """The layers of one view in the store; times are UTC.
+
+    Attributes:
+        view: its name.
+        version: its version.
+        batch_boundary: the batch layer has the events before it; None if there is no such layer.
+        batch_written: when that was published.
+        stream_epoch: the deployment whose coverage is known; None if none is.
+        stream_since: the stream layer has all events from then on; `always`, or None if unknown.
+        stream_event_time: the greatest event time in it.
+        stream_written: when it was last changed.
+    """
+
+    view: str
+    version: int
+    batch_boundary: str | None
+    batch_written: str | None
+    stream_epoch: int | None
+    stream_since: str | None
+    stream_event_time: str | None
+    stream_written: str | None
+
+
+@app.command("status")
+def show(as_json: JsonOption = False) -> None:
+    """Tell what the store has of each view: up to when by batch, since when by the stream."""
+    from headrace_features.online.serving import view_key
+    from headrace_features.online.store import NO_LAYERS
+    from headrace_features.online.stores import open_store
+
+    settings, project = current_project()
+    keys = {view.name: view_key(view) for view in project.views.values()}
+    reading = open_store(settings).read(dict.fromkeys(keys.values(), NO_LAYERS), ())
+    found = [
+        _status(name, project.view(name).version, reading.layers[key]) for name, key in keys.items()
+    ]
+    if as_json:
+        print_json(found)
+        return
+    columns = ("view", "batch up to", "written", "stream since", "newest event", "written")
+    print_table(
+        None,
+        columns,
+        [
+            (
+                f"{one.view} v{one.version}",
+                one.batch_boundary,
+                one.batch_written,
+                one.stream_since,
+                one.stream_event_time,
+                one.stream_written,
+            )
+            for one in found
+        ],
+    )
+
+
+@app.command()
+def rebuild(date: Day = None, yes: Yes = False, as_json: JsonOption = False) -> None:
+    """Empty the online store and fill it from the lake and the topic of updates.
+
+    While that goes on, readers find less than there was. Repeat it if it was interrupted.
+    """
+    from headrace_orchestration.rebuilding import rebuild as make_anew
+
+    settings, project = current_project()
+    if not yes:
+        typer.confirm(f"empty the online store of {project.name} and fill it again?", abort=True)
+    registered = registered_views(settings, project)
+    day = None if date is None else parse_day(date, "--date")
+    report = make_anew(settings, project, day, _say, partial(progress, quiet=as_json))
+    for one in report.views:
+        if one.view in registered:
+            record(settings, project.view(one.view), one)
+    if as_json:
+        print_json(report)
+        return
+    console().print(
+        f"{report.entities:,} entities with {report.fields:,} fields from the lake and"
+        f" {report.updates:,} updates from the topic, in {report.seconds:.1f} s"
+    )
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+def _status(name: str, version: int, layers: Layers) -> ViewStatus:
+    from headrace_features.online.store import ALWAYS_MS, NEVER_MS
+
+    batch, stream = layers
+    since = None
+    if stream is not None and stream.since_ms < NEVER_MS:
+        since = "always" if stream.since_ms <= ALWAYS_MS else _text(stream.since_ms)
+    return ViewStatus(
+        view=name,
+        version=version,
+        batch_boundary=None if batch is None else _text(batch.boundary_ms),
+        batch_written=None if batch is None else _text(batch.written_ms),
+        stream_epoch=None if stream is None or since is None else stream.epoch,
+        stream_since=since,
+        stream_event_time=(
+            None
+            if stream is None or stream.event_time_ms <= ALWAYS_MS
+            else _text(stream.event_time_ms)
+        ),
+        stream_written=None
+        if stream is None or not stream.written_ms
+        else _text(stream.written_ms),
+    )
+
+
+def _text(ms: int) -> str:
+    return f"{datetime.fromtimestamp(ms // 1000, UTC):%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,121 @@
+"""The deployments of a project as they are announced, and when records about offsets were sent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from headrace_schemas.errors import RetryableError
+from headrace_schemas.kafka_clients import unreachable
+from headrace_schemas.topics import DEPLOYMENTS
+from headrace_streaming.kafka.epochs import Deployed, announced
+from headrace_streaming.kafka.reading import ends, reader, record_of
+from headrace_streaming.writer.coverage import SentAround
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer, Message
+
+_PATIENCE_S = 10.0
+_POLL_S = 0.2
+
+
+class Announcements:
+    """Follows the topic of deployments; for one thread."""
+
+    def __init__(self, config: Mapping[str, str], project: str) -> None:
+        from confluent_kafka import TopicPartition
+
+        self._project = project
+        self.deployed: list[Deployed] = []
+        #: Whether all that was there at first is among them.
+        self.whole = False
+        self._consumer = reader(config)
+        # It has one partition. While there is no such topic, nothing comes.
+        self._consumer.assign([TopicPartition(DEPLOYMENTS, 0, 0)])
+
+    def look(self, patience_s: float = 0.0) -> bool:
+        """Take in what was announced since the last look; whether there was something new.
+
+        Args:
+            patience_s: how long to wait for all that is there already.
+        """
+        before = len(self.deployed)
+        deadline = time.monotonic() + patience_s
+        while True:
+            left_s = 0.0 if self.whole else max(deadline - time.monotonic(), 0.0)
+            message = self._consumer.poll(left_s)
+            if message is None:
+                return len(self.deployed) > before
+            if message.error() is not None:
+                self.whole = self.whole or _is_end(message)
+            elif (one := self._read(message)) is not None:
+                self.deployed.append(one)
+
+    def close(self) -> None:
+        """End its connections."""
+        self._consumer.close()
+
+    def _read(self, message: Message) -> Deployed | None:
+        try:
+            told = announced(message.value() or b"")
+        except msgspec.DecodeError:
+            # Somebody else's.
+            return None
+        if told is None or told.project != self._project:
+            return None
+        return Deployed(record_of(message)[1] + 1, message.timestamp()[1], told)
+
+
+def sent_around(
+    config: Mapping[str, str], topic: str, offsets: Mapping[int, int]
+) -> dict[int, SentAround]:
+    """By partition, when the records about an offset were sent.
+
+    Raises:
+        ConfigurationError: there is no such topic.
+        RetryableError: the broker doesn't answer.
+    """
+    held = ends(config, topic)
+    found = {}
+    with closing(reader(config)) as consumer:
+        for partition, offset in offsets.items():
+            oldest, end = held.get(partition, (0, 0))
+            first = before = None
+            if max(oldest, offset) < end:
+                first = _first_from(consumer, config, topic, (partition, max(oldest, offset)))
+            elif oldest < offset <= end:
+                before = _first_from(consumer, config, topic, (partition, offset - 1))
+            found[partition] = SentAround(first, before)
+    return found
+
+
+def _first_from(
+    consumer: Consumer, config: Mapping[str, str], topic: str, place: tuple[int, int]
+) -> int | None:
+    """When the first record from a place on was sent; None where there is none."""
+    from confluent_kafka import TopicPartition
+
+    consumer.assign([TopicPartition(topic, *place)])
+    deadline = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < deadline:
+        message = consumer.poll(_POLL_S)
+        if message is None:
+            continue
+        if message.error() is not None:
+            if _is_end(message):
+                return None
+            raise unreachable(config["bootstrap.servers"])
+        kind, sent_ms = message.timestamp()
+        return sent_ms if kind else None
+    raise RetryableError(f"the broker gives no record of {topic}/{place[0]} within {_PATIENCE_S} s")
+
+
+def _is_end(message: Message) -> bool:
+    from confluent_kafka import KafkaError
+
+    error = message.error()
+    return error is not None and error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001 - its public name

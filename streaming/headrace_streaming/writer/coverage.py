@@ -1,0 +1,125 @@
+"""Since when the stream layer has every event of a view, from what deployments have announced.
+
+What a deployment that began anew has not read was sent before the first record that it read, and
+before it was announced. So it lacks no event whose time is later than that, by more than how late
+an event may be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from headrace_features.online.serving import view_key
+from headrace_features.online.store import ALWAYS_MS, NEVER_MS
+
+if TYPE_CHECKING:
+    from headrace_features.definitions.views import FeatureView
+    from headrace_streaming.kafka.epochs import Announcement, Deployed
+
+    #: For a topic and offsets by partition, when records there were sent.
+    Sent = Callable[[str, Mapping[int, int]], Mapping[int, "SentAround"]]
+
+
+class SentAround(NamedTuple):
+    """When records about an offset were sent, ms UTC; None for one that isn't there.
+
+    Attributes:
+        first_ms: the first one from the offset on.
+        before_ms: the last one before it.
+    """
+
+    first_ms: int | None
+    before_ms: int | None
+
+
+class Coverage(NamedTuple):
+    """Since when a deployment, and those that go on from it, have all events of a view."""
+
+    epoch: int
+    since_ms: int
+
+
+def coverage_of(
+    deployed: Sequence[Deployed], views: Iterable[FeatureView], sent: Sent
+) -> dict[str, Coverage]:
+    """By the key of a view what its newest deployment says of it; nothing where none is known.
+
+    Args:
+        deployed: the deployments of the project, in their order.
+        views: those that are declared.
+        sent: tells when records of a topic were sent.
+    """
+    found: dict[str, Coverage] = {}
+    around: dict[tuple[int, str], Mapping[int, SentAround]] = {}
+    for view in views:
+        key = view_key(view)
+        newest = _newest(deployed, view)
+        if newest is None:
+            continue
+        told = newest.told
+        lateness_ms = told.lateness_ms or 0
+        if not _writes(told, view):
+            found[key] = Coverage(newest.epoch, NEVER_MS)
+        elif not told.anew:
+            # It writes a view that the one before it didn't: all that was sent since.
+            found[key] = Coverage(newest.epoch, newest.at_ms + lateness_ms)
+        elif told.starts is not None:
+            starts = told.starts.get(view.source.name, {})
+            missing = {partition: offset for partition, offset in starts.items() if offset > 0}
+            place = (newest.epoch, view.source.topic)
+            if place not in around:
+                around[place] = sent(view.source.topic, missing) if missing else {}
+            since_ms = complete_since(
+                missing, around[place], announced_ms=newest.at_ms, lateness_ms=lateness_ms
+            )
+            found[key] = Coverage(newest.epoch, since_ms)
+    return found
+
+
+def complete_since(
+    missing: Iterable[int],
+    around: Mapping[int, SentAround],
+    *,
+    announced_ms: int,
+    lateness_ms: int,
+) -> int:
+    """Since which event time all events were read, ms UTC.
+
+    Args:
+        missing: the partitions that were not read from their very beginning.
+        around: by partition, when records about its start were sent.
+        announced_ms: when the deployment was announced.
+        lateness_ms: how late an event may be.
+    """
+    times = []
+    for partition in missing:
+        first_ms, before_ms = around.get(partition, SentAround(None, None))
+        known_ms = before_ms if first_ms is None else first_ms
+        times.append(announced_ms if known_ms is None else min(known_ms, announced_ms))
+    return max(times) + lateness_ms if times else ALWAYS_MS
+
+
+def _newest(deployed: Sequence[Deployed], view: FeatureView) -> Deployed | None:
+    """The deployment from which on a view is written without a gap, or no longer."""
+    found = None
+    for one in deployed:
+        writes = _writes(one.told, view)
+        if writes is None:
+            # One that goes on says nothing new.
+            found = None if one.told.anew else found
+        elif one.told.anew or found is None or writes != _writes(found.told, view):
+            found = one
+    return found
+
+
+def _writes(told: Announcement, view: FeatureView) -> bool | None:
+    """Whether a deployment writes a view with just this meaning; None if it doesn't tell.
+
+    Older ones tell the names of features alone.
+    """
+    if told.views is not None:
+        return view_key(view) in told.views
+    if told.features is not None:
+        return told.features.get(view.name) == list(view.feature_names)
+    return None

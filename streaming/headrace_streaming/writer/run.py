@@ -1,0 +1,190 @@
+"""One writer from its beginning to its end: it waits for what it needs, writes, and tells."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from threading import Event, Thread
+from typing import TYPE_CHECKING
+
+from headrace_features.online.stores import open_store
+from headrace_schemas.errors import HeadraceError, RetryableError
+from headrace_schemas.topics import FEATURE_UPDATES
+from headrace_streaming.kafka.clients import kafka_config
+from headrace_streaming.kafka.topics import existing_topics
+from headrace_streaming.writer.changes import DeclaredViews
+from headrace_streaming.writer.loop import WriterLoop, now_ms
+from headrace_streaming.writer.patience import Patience
+from headrace_streaming.writer.status import WriterStatus
+from headrace_streaming.writer.watch import CoverageWatch
+
+if TYPE_CHECKING:
+    from headrace_features.online.store import StateStore
+    from headrace_features.project import Project
+    from headrace_schemas.settings import Settings
+
+_LOOK_S = 1.0
+_LOOK_SOON_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class WriterReport:
+    """What a writer has done.
+
+    Attributes:
+        updates: how many it has written.
+        refused: of those, for how many the store had newer content.
+        undeclared: how many it has passed over, as the project has no such view.
+        unreadable: how many it couldn't read.
+        seconds: how long it ran.
+    """
+
+    updates: int
+    refused: int
+    undeclared: int
+    unreadable: int
+    seconds: float
+
+
+def run_writer(  # noqa: PLR0913 - what differs between its callers
+    settings: Settings,
+    project: Project,
+    stop: Event,
+    told: Callable[[str], None],
+    *,
+    shown: Callable[[WriterStatus], None] = lambda _: None,
+    upto: Mapping[int, int] | None = None,
+) -> WriterReport:
+    """Write the updates of a project into its online store until it is told to end.
+
+    Args:
+        settings: which broker, which store.
+        project: whose views.
+        stop: ends it.
+        told: takes news, a line each.
+        shown: takes how it is doing, about once a second.
+        upto: by partition the offset at which it ends by itself, once the store has all before it
+            and knows since when it is complete.
+
+    Raises:
+        ConfigurationError: broker or store can't be used at all.
+    """
+    began = time.monotonic()
+    config = _awaited(settings, stop, told, shown)
+    if config is None:
+        return WriterReport(0, 0, 0, 0, time.monotonic() - began)
+    store = cache(lambda: open_store(settings))
+    views = project.views.values()
+    watch = CoverageWatch(config, project.name, views)
+    loop = WriterLoop(
+        config,
+        project.name,
+        DeclaredViews(views),
+        store,
+        told,
+        stop,
+        emptied=watch.again,
+    )
+    ended = Event()
+    beside = Thread(
+        target=_attend, args=(loop, watch, store, stop, ended, told, shown, upto), name="attend"
+    )
+    beside.start()
+    try:
+        loop.run()
+    finally:
+        ended.set()
+        beside.join()
+        watch.close()
+    counts = loop.counts
+    return WriterReport(
+        counts.updates,
+        counts.refused,
+        counts.undeclared,
+        counts.unreadable,
+        time.monotonic() - began,
+    )
+
+
+def _awaited(
+    settings: Settings,
+    stop: Event,
+    told: Callable[[str], None],
+    shown: Callable[[WriterStatus], None],
+) -> dict[str, str] | None:
+    """How the broker is reached, once it has the topic; None if it is told to end before."""
+    patience = Patience(told)
+    while not stop.is_set():
+        try:
+            config = kafka_config(settings)
+            if FEATURE_UPDATES in existing_topics(config):
+                patience.succeeded(f"{config['bootstrap.servers']} has {FEATURE_UPDATES} now")
+                return config
+            # That is no trouble: the topics of a project are made after its services run.
+            shown(WriterStatus(pid=os.getpid(), at_ms=now_ms()))
+            problem = f"there is no topic {FEATURE_UPDATES} yet"
+        except RetryableError as error:
+            problem = str(error)
+            shown(WriterStatus(pid=os.getpid(), at_ms=now_ms(), problem=problem))
+        stop.wait(patience.failed(problem))
+    return None
+
+
+def _attend(  # noqa: PLR0913, PLR0917 - a thread's
+    loop: WriterLoop,
+    watch: CoverageWatch,
+    store: Callable[[], StateStore],
+    stop: Event,
+    ended: Event,
+    told: Callable[[str], None],
+    shown: Callable[[WriterStatus], None],
+    upto: Mapping[int, int] | None,
+) -> None:
+    """Keep coverage up to date and show how the writing goes, until it has ended."""
+    patience = Patience(told)
+    before = time.monotonic(), 0
+    while True:
+        try:
+            watch.look(store)
+            patience.succeeded("since when views are complete is known again")
+            if upto is not None and watch.done and _has(store(), upto):
+                stop.set()
+        except HeadraceError as error:
+            # Also what would end the writing: that has the same trouble, or can go on without.
+            patience.failed(f"since when views are complete can't be told: {error}")
+        now = time.monotonic(), loop.counts.updates
+        try:
+            shown(_status(loop, (now[1] - before[1]) / max(now[0] - before[0], _LOOK_SOON_S)))
+        except OSError as error:
+            # A disk that is full keeps nobody from writing to a store elsewhere.
+            patience.failed(f"how the writing goes can't be shown: {error}")
+        before = now
+        if ended.wait(_LOOK_S if upto is None else _LOOK_SOON_S):
+            return
+
+
+def _has(store: StateStore, upto: Mapping[int, int]) -> bool:
+    held = store.progress()
+    return all(
+        end == 0 or (partition in held and held[partition].next_offset >= end)
+        for partition, end in upto.items()
+    )
+
+
+def _status(loop: WriterLoop, rate: float) -> WriterStatus:
+    counts = loop.counts
+    return WriterStatus(
+        pid=os.getpid(),
+        at_ms=loop.beaten_ms,
+        problem=loop.problem,
+        partitions=loop.partitions,
+        updates=counts.updates,
+        refused=counts.refused,
+        undeclared=counts.undeclared,
+        unreadable=counts.unreadable,
+        lag=loop.lag,
+        rate=rate,
+    )

@@ -1,0 +1,64 @@
+"""What a writer tells of itself while it runs, and leaves in a file for others to find."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import msgspec
+
+from headrace_streaming.whole_file import write_whole
+
+#: After so long without a word a writer hangs. It is as long in one transaction of a database.
+_SILENCE_MS = 10_000
+
+
+class WriterStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One writer.
+
+    Attributes:
+        pid: of its process.
+        at_ms: when it was last seen at work, ms UTC.
+        problem: what keeps it from writing.
+        partitions: those that it writes.
+        updates: how many it has written since it began.
+        refused: of those, for how many the store had newer content.
+        undeclared: how many it has passed over, as the project has no such view.
+        unreadable: how many it couldn't read.
+        lag: how many records are left to write; None while that isn't known.
+        rate: how many updates it has written in the last second.
+    """
+
+    pid: int
+    at_ms: int
+    problem: str | None = None
+    partitions: tuple[int, ...] = ()
+    updates: int = 0
+    refused: int = 0
+    undeclared: int = 0
+    unreadable: int = 0
+    lag: int | None = None
+    rate: float = 0.0
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the writer was at work just now."""
+        return time.time_ns() // 1_000_000 - self.at_ms < _SILENCE_MS
+
+
+def status_file(home: Path) -> Path:
+    """Where the embedded writer of a home tells of itself."""
+    return home / "writer" / "status.json"
+
+
+def write_status(home: Path, status: WriterStatus) -> None:
+    """Leave word."""
+    write_whole(status_file(home), msgspec.json.encode(status))
+
+
+def read_status(home: Path) -> WriterStatus | None:
+    """What the embedded writer has last told of itself; None if nothing."""
+    try:
+        return msgspec.json.decode(status_file(home).read_bytes(), type=WriterStatus)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None

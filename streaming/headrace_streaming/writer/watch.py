@@ -1,0 +1,103 @@
+"""Keeps the store's knowledge of what the stream layer has up to date, beside the writing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from threading import Event
+from typing import TYPE_CHECKING
+
+from headrace_features.online.serving import view_key
+from headrace_features.online.store import NEVER_MS, NO_LAYERS
+from headrace_schemas.topics import FEATURE_UPDATES
+from headrace_streaming.kafka.reading import ends
+from headrace_streaming.writer.announcements import Announcements, sent_around
+from headrace_streaming.writer.coverage import Coverage, coverage_of
+
+if TYPE_CHECKING:
+    from headrace_features.definitions.views import FeatureView
+    from headrace_features.online.store import StateStore
+
+
+class CoverageWatch:
+    """Notes in the store since when views are complete, as deployments are announced.
+
+    A store that knows of a view is told at once. One that is new, or was emptied, is told when it
+    has everything that was there when it was looked at: it isn't complete before.
+    """
+
+    def __init__(
+        self, config: Mapping[str, str], project: str, views: Iterable[FeatureView]
+    ) -> None:
+        self._config = config
+        self._views = {view_key(view): view for view in views}
+        self._announcements = Announcements(config, project)
+        self._known: dict[str, Coverage] = {}
+        self._untold: dict[str, Coverage] = {}
+        self._ends: dict[int, int] = {}
+        self._computed = True
+        self._anew = Event()
+
+    def look(self, store: Callable[[], StateStore], *, patience_s: float = 0.0) -> None:
+        """Look for new deployments, and tell the store what it is to know by now.
+
+        Raises:
+            RetryableError: the broker or the store doesn't answer; the next look makes up for it.
+            ConfigurationError: the topic of a source isn't there.
+        """
+        if self._anew.is_set():
+            self._anew.clear()
+            self._untold, self._ends = dict(self._known), {}
+        if self._announcements.look(patience_s):
+            self._computed = False
+        if not self._computed:
+            known = coverage_of(
+                self._announcements.deployed,
+                self._views.values(),
+                partial(sent_around, self._config),
+            )
+            self._computed = True
+            self._untold |= {key: one for key, one in known.items() if self._known.get(key) != one}
+            self._known = known
+        if self._untold:
+            self._tell(store())
+
+    def again(self) -> None:
+        """Have everything told once more by the next look: the store was emptied or put back."""
+        self._anew.set()
+
+    @property
+    def done(self) -> bool:
+        """Whether the store knows all there is to tell."""
+        whole = self._announcements.whole and self._computed
+        return whole and not self._untold and not self._anew.is_set()
+
+    def close(self) -> None:
+        """End its connections."""
+        self._announcements.close()
+
+    def _tell(self, store: StateStore) -> None:
+        layers = store.read(dict.fromkeys(self._untold, NO_LAYERS), ()).layers
+        waiting: dict[str, Coverage] = {}
+        for key, one in self._untold.items():
+            span = layers[key].stream
+            if span is None or span.since_ms == NEVER_MS:
+                waiting[key] = one
+            else:
+                store.covers(key, *one)
+        self._untold = waiting
+        if waiting and self._has_come_far_enough(store):
+            for key, one in waiting.items():
+                store.covers(key, *one)
+            self._untold = {}
+        if not self._untold:
+            self._ends = {}
+
+    def _has_come_far_enough(self, store: StateStore) -> bool:
+        if not self._ends:
+            self._ends = {p: end for p, (_, end) in ends(self._config, FEATURE_UPDATES).items()}
+        held = store.progress()
+        return all(
+            end == 0 or (number in held and held[number].next_offset >= end)
+            for number, end in self._ends.items()
+        )

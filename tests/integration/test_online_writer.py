@@ -1,0 +1,249 @@
+"""The online writer between a real broker and real stores."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import msgspec
+import pytest
+from confluent_kafka import Producer
+
+from headrace_features.fraud.definitions import card_activity, terminal_risk
+from headrace_features.online.serving import view_key
+from headrace_features.online.store import ALWAYS_MS, NEVER_MS, StateStore
+from headrace_features.online.stores import open_store
+from headrace_features.project import load_project
+from headrace_features.state.updates import UPDATE_ENCODING
+from headrace_schemas.errors import ConfigurationError
+from headrace_schemas.settings import Settings, load
+from headrace_schemas.topics import FEATURE_UPDATES
+from headrace_streaming.kafka.epochs import Announcement, claim_epoch
+from headrace_streaming.kafka.reading import ends, reached
+from headrace_streaming.kafka.topics import create_topics, delete_topics, topics_of
+from headrace_streaming.writer.membership import writer_group
+from live_run import until
+from online_stores import layers_of
+from online_updates import Traffic, Writing, until_written, writing
+from redis_servers import redis_cluster, redis_server
+from streams import broker_in
+
+VIEWS = {view_key(view): view for view in (card_activity, terminal_risk)}
+HOUR_MS = 3_600_000
+KINDS = ("sqlite", "redis", "cluster")
+
+Opened = Callable[[str], tuple[Settings, StateStore]]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("writer")
+
+
+@pytest.fixture(scope="module")
+def traffic(home: Path) -> Iterator[Traffic]:
+    """What all tests of the file send, to one broker; each has a store of its own."""
+    with broker_in(home) as config:
+        create_topics(config, topics_of(load_project(load(home, {"HEADRACE_HOME": str(home)}))))
+        traffic = Traffic(config)
+        traffic.send(3_000)
+        yield traffic
+
+
+@pytest.fixture
+def opened(home: Path, tmp_path: Path) -> Iterator[Opened]:
+    """Makes an empty store of a kind."""
+    with ExitStack() as stack:
+
+        def made(kind: str) -> tuple[Settings, StateStore]:
+            environ = {"HEADRACE_HOME": str(home), "HEADRACE_ONLINE_TIMEOUT": "5s"}
+            if kind == "sqlite":
+                environ["HEADRACE_ONLINE_PATH"] = str(tmp_path / "online.db")
+            elif kind == "redis":
+                environ |= stack.enter_context(redis_server()).environ()
+            else:
+                environ |= stack.enter_context(redis_cluster()).environ()
+            settings = load(home, environ)
+            return settings, open_store(settings)
+
+        yield made
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_store_comes_to_have_the_newest_content_of_every_field(
+    kind: str, traffic: Traffic, opened: Opened
+) -> None:
+    settings, store = opened(kind)
+    with writing(settings) as writer:
+        traffic.require_in(store)
+        traffic.send(500)
+        traffic.require_in(store)
+        assert writer.partitions() == 4
+    assert writer.told == []
+    assert writer.report is not None
+    assert writer.report.updates == len(traffic.sent)
+    assert writer.report.refused > 0
+    # For those who look at lags.
+    told = reached(traffic.config, writer_group("fraud"), FEATURE_UPDATES)
+    assert told == {number: one.next_offset for number, one in store.progress().items()}
+
+
+def test_a_single_update_is_in_the_store_at_once(traffic: Traffic, opened: Opened) -> None:
+    settings, store = opened("sqlite")
+    with writing(settings):
+        traffic.require_in(store)
+        waited = []
+        for _ in range(5):
+            before = sum(one.next_offset for one in store.progress().values())
+            began = time.monotonic()
+            traffic.send(1)
+            while sum(one.next_offset for one in store.progress().values()) == before:
+                assert time.monotonic() - began < 10
+            waited.append(time.monotonic() - began)
+    # Of several, as the machine is shared.
+    assert min(waited) < 0.25
+
+
+def test_a_writer_goes_on_where_the_store_is(traffic: Traffic, opened: Opened) -> None:
+    settings, store = opened("redis")
+    with writing(settings):
+        traffic.require_in(store)
+    traffic.send(100)
+    with writing(settings) as second:
+        traffic.require_in(store)
+    assert second.report is not None
+    assert second.report.updates == 100
+
+
+def test_two_writers_share_the_partitions_and_one_takes_all_when_the_other_ends(
+    traffic: Traffic, opened: Opened
+) -> None:
+    settings, store = opened("sqlite")
+    with writing(settings) as first:
+        until(lambda: first.partitions() == 4, "one has all")
+        with writing(settings) as second:
+            traffic.send(300)
+            until(lambda: first.partitions() == second.partitions() == 2, "they share")
+            traffic.send(300)
+            traffic.require_in(store)
+        traffic.send(300)
+        traffic.require_in(store)
+        until(lambda: first.partitions() == 4, "one has all again")
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+def test_a_store_that_is_emptied_while_nothing_comes_is_filled_again(
+    kind: str, traffic: Traffic, opened: Opened
+) -> None:
+    settings, store = opened(kind)
+    with writing(settings):
+        traffic.require_in(store)
+        store.remove()
+        traffic.require_in(store)
+        store.remove()
+        traffic.send(50)
+        traffic.require_in(store)
+
+
+def test_what_the_project_does_not_declare_and_what_can_not_be_read_is_passed_over(
+    traffic: Traffic, opened: Opened
+) -> None:
+    settings, store = opened("sqlite")
+    one = msgspec.structs.asdict(traffic.sent[0])
+    strange: list[dict[str, object]] = [
+        {"view": "other"},
+        {"version": 9},
+        {"fingerprint": "of another meaning"},
+    ]
+    for other in strange:
+        traffic.put(msgspec.msgpack.encode(one | other), "strange")
+    for value in (None, b"", b"\xff", msgspec.msgpack.encode(one | {"encoding": 0})):
+        traffic.put(value, "spoilt")
+    traffic.flush()
+    with writing(settings) as writer:
+        traffic.require_in(store)
+    assert writer.report is not None
+    assert (writer.report.undeclared, writer.report.unreadable) == (3, 4)
+    assert any("updates can't be read and are passed over" in line for line in writer.told)
+
+
+def test_deployments_tell_since_when_views_are_complete(traffic: Traffic, opened: Opened) -> None:
+    settings, store = opened("redis")
+    config = traffic.config
+    producer = Producer({**config, "log_level": 0})
+    # Not so long ago that the broker would delete them.
+    sent_ms = time.time_ns() // 1_000_000 - HOUR_MS
+    for place in range(3):
+        producer.produce("transactions", b"{}", partition=1, timestamp=sent_ms + place)
+    assert producer.flush(30) == 0
+    told = Announcement(
+        project="fraud",
+        mode="immediate",
+        starts={"transactions": {0: 0, 1: 0}, "transaction_labels": {0: 0}},
+        lateness_ms=500,
+        views=list(VIEWS),
+    )
+    card, terminal = VIEWS
+    claim_epoch(config, msgspec.structs.replace(told, project="other", views=[card, terminal]))
+    with writing(settings):
+        until_written(store, config)
+        assert layers_of(store, card).stream is not None
+        assert since(store, card) == NEVER_MS
+        first = claim_epoch(config, told)
+        until(lambda: since(store, card) == since(store, terminal) == ALWAYS_MS, "both are whole")
+        later = {"transactions": {0: 0, 1: 1}, "transaction_labels": {0: 0}}
+        second = claim_epoch(config, msgspec.structs.replace(told, starts=later))
+        assert second > first
+        until(lambda: since(store, card) == sent_ms + 1 + 500, "the first record was not read")
+        assert since(store, terminal) == ALWAYS_MS
+        # Whoever goes on from it changes nothing.
+        claim_epoch(config, Announcement(project="fraud", mode="immediate", restored_from="s"))
+        # A store that was emptied is told again, when it is whole.
+        store.remove()
+        until(lambda: since(store, card) == sent_ms + 1 + 500, "it is known again")
+        traffic.require_in(store)
+    span = layers_of(store, card).stream
+    assert span is not None
+    assert span.epoch == second
+
+
+def since(store: StateStore, view: str) -> int | None:
+    span = layers_of(store, view).stream
+    return None if span is None else span.since_ms
+
+
+def test_updates_of_a_newer_release_end_it_in_one_line(traffic: Traffic, opened: Opened) -> None:
+    settings, _ = opened("sqlite")
+    one = msgspec.structs.asdict(traffic.sent[0])
+    newer = msgspec.msgpack.encode(one | {"encoding": UPDATE_ENCODING + 1})
+    traffic.put(newer, "newer")
+    traffic.flush()
+    writer = Writing(settings)
+    try:
+        until(writer.ended, "it ends by itself")
+    finally:
+        writer.end()
+    assert isinstance(writer.error, ConfigurationError)
+    assert "upgrade the online writer" in str(writer.error)
+
+
+def test_a_topic_that_was_made_anew_is_read_whole(traffic: Traffic, opened: Opened) -> None:
+    settings, store = opened("sqlite")
+    (topic,) = [one for one in topics_of(load_project(settings)) if one.name == FEATURE_UPDATES]
+    config = traffic.config
+    delete_topics(config, [topic])
+    until(lambda: bool(create_topics(config, [topic])), "it is made anew")
+    with writing(settings):
+        anew = Traffic(config, seed=2)
+        anew.send(400)
+        anew.require_in(store)
+        delete_topics(config, [topic])
+        until(lambda: bool(create_topics(config, [topic])), "it is made anew")
+        third = Traffic(config, seed=3)
+        third.send(100)
+        assert all(end < 400 for _, end in ends(config, FEATURE_UPDATES).values())
+        until_written(store, config)
+    anew.sent += third.sent
+    anew.require_same(store)

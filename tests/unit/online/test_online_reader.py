@@ -1,0 +1,166 @@
+"""The lean reader: values, what they lack, and how fresh they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from headrace_features import Count, FeatureReader, Sliding, Sum
+from headrace_features.definitions.durations import DAY_MS, HOUR_MS
+from headrace_features.definitions.views import FeatureView
+from headrace_features.online.serving import entity_key, view_key
+from headrace_features.online.sqlite_store import SqliteStateStore
+from headrace_features.online.store import ALWAYS_MS, Row
+from headrace_features.partials.events import block_of, encode_events, in_order
+from headrace_features.partials.plan import plan_of
+from headrace_features.state.build import build
+from headrace_features.state.layout import layout_of
+from headrace_schemas.errors import BadRecordError, UnsupportedError
+from histories import as_table, reading, view_with
+from online_stores import apply, change
+
+BOUNDARY_MS = 100 * DAY_MS
+NOW_MS = BOUNDARY_MS + 6 * HOUR_MS
+VIEW = view_with(
+    Count(windows=[Sliding("1h"), Sliding("2d")]), Sum("amount", windows=[Sliding("2d")])
+)
+HOUR, DAYS, SUM = (f"{VIEW.name}__{name}" for name in VIEW.feature_names)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> SqliteStateStore:
+    """An empty store."""
+    return SqliteStateStore(tmp_path / "online.db")
+
+
+def reader(store: SqliteStateStore, view: FeatureView = VIEW) -> FeatureReader:
+    return FeatureReader(store, [view.select(*view.feature_names)], clock_ms=lambda: NOW_MS)
+
+
+def materialize(store: SqliteStateStore, *times_ms: int, boundary_ms: int = BOUNDARY_MS) -> None:
+    plan = plan_of(VIEW)
+    events = [reading(f"e{ms}", ms, amount=5) for ms in times_ms]
+    block = in_order(block_of(VIEW, plan, as_table(VIEW, events)))
+    generation = store.begin(view_key(VIEW), boundary_ms)
+    fields = build(plan, layout_of(VIEW, boundary_ms), block)
+    store.write(generation, [Row(entity_key("a"), *field) for field in fields.items()])
+    store.publish(generation, now_ms=boundary_ms + 7)
+
+
+def stream(store: SqliteStateStore, *times_ms: int, since_ms: int | None = None) -> None:
+    plan = plan_of(VIEW)
+    events = [reading(f"s{ms}", ms, amount=7) for ms in times_ms]
+    block = in_order(block_of(VIEW, plan, as_table(VIEW, events)))
+    day = times_ms[0] // DAY_MS
+    apply(
+        store,
+        change(f"r{day}", 1, 9, encode_events(block), view=view_key(VIEW), entity="a"),
+        now_ms=NOW_MS - 3,
+    )
+    if since_ms is not None:
+        store.covers(view_key(VIEW), 1, since_ms)
+
+
+def test_values_of_both_layers_are_merged_at_the_time_asked_for(store: SqliteStateStore) -> None:
+    materialize(store, BOUNDARY_MS - DAY_MS, BOUNDARY_MS - 1)
+    stream(store, NOW_MS - HOUR_MS, NOW_MS - 1, since_ms=ALWAYS_MS)
+    (row,) = reader(store).read([{"sensor": "a"}])
+    assert row.to_dict() == {HOUR: 1, DAYS: 4, SUM: 24}
+    assert row[HOUR] == 1
+    assert not row.incomplete
+    assert not row.not_found
+    later, before = reader(store).read(
+        [
+            {"sensor": "a", "as_of": NOW_MS + HOUR_MS},
+            {"sensor": "a", "as_of": BOUNDARY_MS - 1},
+        ]
+    )
+    assert (later[HOUR], before[DAYS]) == (0, 2)
+
+
+def test_an_entity_without_state_has_empty_windows(store: SqliteStateStore) -> None:
+    materialize(store, BOUNDARY_MS - 1)
+    (row,) = reader(store).read([{"sensor": "nobody"}])
+    assert row.to_dict() == {HOUR: 0, DAYS: 0, SUM: 0}
+    assert row.not_found == {VIEW.name}
+
+
+def test_a_view_of_which_there_is_nothing_has_no_values(store: SqliteStateStore) -> None:
+    (row,) = reader(store).read([{"sensor": "a"}])
+    assert row.to_dict() == {HOUR: None, DAYS: None, SUM: None}
+    assert row.incomplete == {HOUR, DAYS, SUM}
+    assert row.freshness[VIEW.name].batch is None
+
+
+def test_without_a_stream_layer_what_ends_after_the_boundary_is_incomplete(
+    store: SqliteStateStore,
+) -> None:
+    materialize(store, BOUNDARY_MS - 1)
+    now, then = reader(store).read([{"sensor": "a"}, {"sensor": "a", "as_of": BOUNDARY_MS - 1}])
+    assert now.incomplete == {HOUR, DAYS, SUM}
+    assert not then.incomplete
+
+
+def test_a_gap_between_the_layers_makes_those_windows_incomplete_that_reach_into_it(
+    store: SqliteStateStore,
+) -> None:
+    materialize(store, BOUNDARY_MS - 1)
+    stream(store, NOW_MS - 1, since_ms=BOUNDARY_MS + HOUR_MS)
+    (row,) = reader(store).read([{"sensor": "a"}])
+    assert row.incomplete == {DAYS, SUM}
+    # The values are those of what there is.
+    assert row.to_dict() == {HOUR: 1, DAYS: 2, SUM: 12}
+
+
+def test_a_stream_layer_alone_answers_as_far_back_as_it_goes(store: SqliteStateStore) -> None:
+    stream(store, NOW_MS - 1, since_ms=NOW_MS - 3 * HOUR_MS)
+    (row,) = reader(store).read([{"sensor": "a"}])
+    assert row.incomplete == {DAYS, SUM}
+    store.covers(view_key(VIEW), 2, ALWAYS_MS)
+    (row,) = reader(store).read([{"sensor": "a"}])
+    assert not row.incomplete
+
+
+def test_an_answer_says_how_fresh_it_is(store: SqliteStateStore) -> None:
+    materialize(store, BOUNDARY_MS - 1)
+    stream(store, NOW_MS - 5, since_ms=BOUNDARY_MS - HOUR_MS)
+    (row,) = reader(store).read([{"sensor": "a"}])
+    fresh = row.freshness[VIEW.name]
+    assert fresh.as_of == NOW_MS
+    assert fresh.batch is not None
+    assert (fresh.batch.event_time, fresh.batch.written) == (BOUNDARY_MS, BOUNDARY_MS + 7)
+    assert fresh.stream is not None
+    assert (fresh.stream.since, fresh.stream.written) == (BOUNDARY_MS - HOUR_MS, NOW_MS - 3)
+    hour = fresh.features["count_1h"]
+    assert (hour.first, hour.last, hour.complete) == (NOW_MS - HOUR_MS + 1, NOW_MS, True)
+
+
+def test_a_moved_boundary_is_followed_by_readers_that_are_at_work(store: SqliteStateStore) -> None:
+    materialize(store, BOUNDARY_MS - DAY_MS - 1, boundary_ms=BOUNDARY_MS - DAY_MS)
+    stream(store, BOUNDARY_MS - 9, BOUNDARY_MS - 2, since_ms=ALWAYS_MS)
+    working = reader(store)
+    asked = [{"sensor": "a", "as_of": BOUNDARY_MS - 1}]
+    assert working.read(asked)[0][DAYS] == 3
+    # The batch layer knows of one that the stream has missed.
+    times = (BOUNDARY_MS - DAY_MS - 1, BOUNDARY_MS - 9, BOUNDARY_MS - 5, BOUNDARY_MS - 2)
+    materialize(store, *times)
+    assert working.read(asked)[0][DAYS] == 4
+
+
+@pytest.mark.parametrize("key", [None, 5, "missing"])
+def test_a_key_of_another_type_is_an_error(store: SqliteStateStore, key: object) -> None:
+    row = {} if key == "missing" else {"sensor": key}
+    with pytest.raises(BadRecordError, match=r"the join key sensor is .*, expected str"):
+        reader(store).read([row])
+
+
+def test_a_time_that_is_no_longer_held_is_refused(store: SqliteStateStore) -> None:
+    materialize(store, BOUNDARY_MS - 1)
+    with pytest.raises(UnsupportedError, match="headrace features history"):
+        reader(store).read([{"sensor": "a", "as_of": BOUNDARY_MS - 8 * DAY_MS}])
+
+
+def test_no_rows_are_no_answers(store: SqliteStateStore) -> None:
+    materialize(store, BOUNDARY_MS - 1)
+    assert reader(store).read([]) == []
