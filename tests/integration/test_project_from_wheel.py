@@ -298,6 +298,7 @@ def test_feast_finds_registered_what_headrace_has_applied(steps: Mapping[str, St
     assert "No changes" in steps["feast --chdir feature_repo plan"].output
     listed = steps["feast --chdir feature_repo feature-views list"].output
     assert {line.split()[0] for line in listed.splitlines()[1:]} == {
+        "basket",
         "user_activity",
         "user_purchases",
     }

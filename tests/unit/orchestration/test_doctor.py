@@ -279,7 +279,7 @@ def test_another_project_in_the_same_registry_is_told_from_this_one(tmp_path: Pa
     assert check == Check(
         "registry",
         Status.WARNING,
-        "not as declared: user_activity (added), user_purchases (added)",
+        "not as declared: basket (added), user_activity (added), user_purchases (added)",
         "headrace plan, then headrace apply",
     )
 

@@ -73,6 +73,7 @@ def test_the_settings_and_definitions_of_a_new_project_are_valid(
     assert (settings.root, settings.project.name) == (project, "seedling")
     declared = load_project(settings)
     assert list(declared.views) == ["user_activity", "user_purchases"]
+    assert list(declared.on_demand) == ["basket"]
     assert list(declared.services) == ["recommender"]
 
 
