@@ -20,7 +20,7 @@ from headrace_features.definitions.aggregates import (
 )
 from headrace_features.definitions.decisions import Decisions, Rule
 from headrace_features.definitions.on_demand import OnDemandView
-from headrace_features.definitions.services import FeatureService
+from headrace_features.definitions.services import FeatureService, Terms
 from headrace_features.definitions.sources import Entity, EventSource
 from headrace_features.definitions.views import FeatureView
 from headrace_features.definitions.windows import Session, Sliding, Tumbling, Unbounded
@@ -51,6 +51,7 @@ __all__ = [
     "Sliding",
     "StdDev",
     "Sum",
+    "Terms",
     "Tumbling",
     "Unbounded",
     "Variance",

@@ -11,6 +11,33 @@ from headrace_features.definitions.sources import checked_name
 from headrace_features.definitions.views import FeatureView, Selection
 from headrace_schemas.errors import ConfigurationError
 
+_INCOMPLETE = ("flag", "refuse")
+_UNAVAILABLE = ("fail", "empty")
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What becomes of a request that can't be answered as it should be.
+
+    Attributes:
+        incomplete: if a window may have events that are in no layer of the online store: `flag`
+            gives the value of what there is with a status that says so, `refuse` an error.
+        unavailable: if the online store doesn't answer in time: `fail` is an error, `empty` gives
+            the values of empty windows with a status that says so.
+    """
+
+    incomplete: str = "flag"
+    unavailable: str = "fail"
+
+    def __post_init__(self) -> None:
+        """Refuse what isn't offered."""
+        for name, value, allowed in (
+            ("incomplete", self.incomplete, _INCOMPLETE),
+            ("unavailable", self.unavailable, _UNAVAILABLE),
+        ):
+            if value not in allowed:
+                raise ConfigurationError.unknown(f"choice for {name}", value, allowed)
+
 
 @dataclass(frozen=True, slots=True)
 class FeatureService:
@@ -25,6 +52,7 @@ class FeatureService:
     description: str = ""
     owner: str = ""
     tags: Mapping[str, str] = field(default_factory=dict, hash=False)
+    terms: Terms = Terms()
     selections: tuple[Selection, ...] = field(init=False, repr=False, compare=False)
     on_demand: tuple[OnDemandSelection, ...] = field(init=False, repr=False, compare=False)
 

@@ -11,7 +11,7 @@ import feast
 from feast.data_format import DeltaFormat
 
 from headrace_features.definitions.fingerprint import fingerprint, meaning
-from headrace_features.definitions.services import FeatureService
+from headrace_features.definitions.services import FeatureService, Terms
 from headrace_features.definitions.sources import Entity, EventSource
 from headrace_features.definitions.views import FeatureView
 from headrace_features.feast_plugin.changes import (
@@ -25,6 +25,9 @@ from headrace_features.feast_plugin.on_demand_objects import on_demand_object
 from headrace_features.project import Project
 from headrace_schemas.columns import ColumnType
 
+_USUAL = Terms()
+#: Tags of a service that say on what terms it is answered.
+_TERM_TAGS = {"incomplete": "headrace.incomplete", "unavailable": "headrace.unavailable"}
 _MANAGED = {MANAGED_TAG: "true"}
 _KEY_TYPES = {
     ColumnType.INT64: feast.ValueType.INT64,
@@ -125,5 +128,22 @@ def _service(service: FeatureService, views: Mapping[str, Any]) -> feast.Feature
         features=list(chosen),
         description=service.description,
         owner=service.owner,
-        tags={**service.tags, **_MANAGED},
+        tags={**service.tags, **_MANAGED, **_terms(service.terms)},
     )
+
+
+def terms_of(asked: Any) -> Terms:
+    """On what terms a Feast feature service is answered; features by name are on the usual ones."""
+    if not isinstance(asked, feast.FeatureService):
+        return _USUAL
+    given = {name: asked.tags[tag] for name, tag in _TERM_TAGS.items() if tag in asked.tags}
+    return Terms(**given) if given else _USUAL
+
+
+def _terms(terms: Terms) -> dict[str, str]:
+    """The tags of terms that aren't the usual ones."""
+    return {
+        tag: getattr(terms, name)
+        for name, tag in _TERM_TAGS.items()
+        if getattr(terms, name) != getattr(_USUAL, name)
+    }

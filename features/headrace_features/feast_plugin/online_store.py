@@ -40,7 +40,7 @@ from headrace_features.feast_plugin.native import (
     keys_of,
     native_request,
 )
-from headrace_features.feast_plugin.objects import is_ours
+from headrace_features.feast_plugin.objects import is_ours, terms_of
 from headrace_features.feast_plugin.on_demand_reading import OnDemandViews
 from headrace_features.feast_plugin.plain_store import PlainStore
 from headrace_features.feast_plugin.responses import (
@@ -111,7 +111,7 @@ class HeadraceOnlineStore(OnlineStore):
                 include_feature_view_version_metadata,
             )
         keys, queries = self._queries(request, columns)
-        answers = opened.server.read(queries)
+        answers = opened.server.read(queries, terms_of(features))
         freshness = freshness_wanted(columns.get(FRESHNESS))
         return NativeResponse(request, keys, queries, answers, freshness=freshness)
 
@@ -147,7 +147,7 @@ class HeadraceOnlineStore(OnlineStore):
                 include_feature_view_version_metadata,
             )
         keys, queries = self._queries(request, columns)
-        answers = await opened.server.read_async(store, queries)
+        answers = await opened.server.read_async(store, queries, terms_of(features))
         freshness = freshness_wanted(columns.get(FRESHNESS))
         return NativeResponse(request, keys, queries, answers, freshness=freshness)
 
@@ -243,7 +243,8 @@ class HeadraceOnlineStore(OnlineStore):
                 map(Query, key_values(view.name, view.entity.join_key, join_key_values), *moments)
             ),
         )
-        answers = self._of(config).server.read(asked) if asked else []
+        terms = terms_of(features)
+        answers = self._of(config).server.read(asked, terms) if asked else []
         for (name, query), answered in zip(ours, answers, strict=False):
             prefix = f"{name}{SEPARATOR}" if full_feature_names else ""
             fill(response, prefix, query, answered)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headrace_features.definitions.on_demand import OnDemandSelection, read_for, request_types
+from headrace_features.definitions.services import Terms
 from headrace_features.definitions.views import SEPARATOR
 from headrace_features.on_demand import request_value, value_of
 from headrace_features.online.freshness import Freshness, freshness_of
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from headrace_features.definitions.on_demand import AnySelection
     from headrace_features.online.store import StateStore
 
+_USUAL = Terms()
 _KEY_TYPES: Mapping[ColumnType, type] = {ColumnType.STRING: str, ColumnType.INT64: int}
 
 
@@ -116,6 +118,7 @@ class FeatureReader:
         store: StateStore,
         selections: Sequence[AnySelection],
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        terms: Terms = _USUAL,
     ) -> None:
         """Choose features.
 
@@ -123,7 +126,9 @@ class FeatureReader:
             store: where the state is.
             selections: features by view, on-demand ones too.
             clock_ms: what the time is for rows that don't say, ms UTC.
+            terms: what becomes of a request that can't be answered as it should be.
         """
+        self._terms = terms
         self._server = Server(store)
         self._clock_ms = clock_ms
         read = read_for(selections)
@@ -168,8 +173,10 @@ class FeatureReader:
             ConfigurationError: there is no such feature, or settings are wrong.
         """
         settings = load(start or Path.cwd(), os.environ)
-        selections = load_project(settings).select(features, service)
-        return cls(open_store(settings), selections)
+        project = load_project(settings)
+        selections = project.select(features, service)
+        terms = _USUAL if service is None else project.services[service].terms
+        return cls(open_store(settings), selections, terms=terms)
 
     def read(self, rows: Sequence[Mapping[str, Any]]) -> list[FeatureRow]:
         """The features of each row.
@@ -182,7 +189,8 @@ class FeatureReader:
         Raises:
             BadRecordError: a key, or what the request has to bring, is missing or of another type.
             UnsupportedError: a time is before the earliest that the store can answer for.
-            RetryableError: the store doesn't answer.
+            RetryableError: the store doesn't answer, or values are incomplete and the service
+                refuses such.
         """
         now_ms = self._clock_ms()
         queries = [
@@ -195,7 +203,7 @@ class FeatureReader:
             )
             for view, (name, kind) in zip(self._views, self._keys, strict=True)
         ]
-        answers = self._server.read(queries) if queries else []
+        answers = self._server.read(queries, self._terms) if queries else []
         found = []
         for at in range(len(rows)):
             values: dict[str, Value] = {}

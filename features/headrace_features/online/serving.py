@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from headrace_features.definitions.durations import MINUTE_MS
 from headrace_features.definitions.fingerprint import fingerprint
-from headrace_features.online.store import NO_LAYERS, Found, Layers, Reading, Wanted
+from headrace_features.definitions.services import Terms
+from headrace_features.online.store import (
+    ALWAYS_MS,
+    NEVER_MS,
+    NO_LAYERS,
+    Found,
+    Layers,
+    Reading,
+    StreamSpan,
+    Wanted,
+)
 from headrace_features.partials.kinds import Value
 from headrace_features.state.layout import Layout, layout_of
 from headrace_features.state.read import Asked, EntityState, require_kept
@@ -18,6 +28,9 @@ if TYPE_CHECKING:
     from headrace_features.online.store import AsyncReads, StateStore
     from headrace_features.state.batch import Span
 
+_USUAL = Terms()
+#: The layers of a store that doesn't answer: there may be some.
+_UNKNOWN = Layers(None, StreamSpan(-1, NEVER_MS, ALWAYS_MS, 0))
 #: A boundary moves once a day: one that moves at each of so many reads is none.
 _ATTEMPTS = 5
 
@@ -116,13 +129,35 @@ class Server:
         self.store = store
         self._known: dict[str, Layers] = {}
 
-    def read(self, queries: Sequence[ViewQuery]) -> list[ViewAnswer]:
+    def read(self, queries: Sequence[ViewQuery], terms: Terms = _USUAL) -> list[ViewAnswer]:
         """The values of all views, each from one generation.
 
         Raises:
             UnsupportedError: a time is before the earliest that the batch layer can answer for.
-            RetryableError: the store doesn't answer, or its boundaries move too fast.
+            RetryableError: the store doesn't answer, its boundaries move too fast, or values are
+                incomplete and the terms refuse such.
         """
+        try:
+            answers = self._read(queries)
+        except RetryableError:
+            if terms.unavailable == "fail":
+                raise
+            return [_empty(query) for query in queries]
+        return _accepted(queries, answers, terms)
+
+    async def read_async(
+        self, store: AsyncReads, queries: Sequence[ViewQuery], terms: Terms = _USUAL
+    ) -> list[ViewAnswer]:
+        """The same as `read`, from a store that no thread has to wait for."""
+        try:
+            answers = await self._read_async(store, queries)
+        except RetryableError:
+            if terms.unavailable == "fail":
+                raise
+            return [_empty(query) for query in queries]
+        return _accepted(queries, answers, terms)
+
+    def _read(self, queries: Sequence[ViewQuery]) -> list[ViewAnswer]:
         for _ in range(_ATTEMPTS):
             asked = [_AskedOf(one, self._layers(one)) for one in queries]
             reading = self.store.read(
@@ -133,8 +168,9 @@ class Server:
                 return answers
         raise _restless()
 
-    async def read_async(self, store: AsyncReads, queries: Sequence[ViewQuery]) -> list[ViewAnswer]:
-        """The same as `read`, from a store that no thread has to wait for."""
+    async def _read_async(
+        self, store: AsyncReads, queries: Sequence[ViewQuery]
+    ) -> list[ViewAnswer]:
         for _ in range(_ATTEMPTS):
             asked = [_AskedOf(one, self._layers(one)) for one in queries]
             reading = await store.read_async(
@@ -203,6 +239,35 @@ class _AskedOf:
             values = state.values(spans, query.current)
             answers[query] = Answer(values, missing[time_ms], spans, bool(batch or stream))
         return ViewAnswer(layers, [answers[query] for query in self._query.queries])
+
+
+def _accepted(
+    queries: Sequence[ViewQuery], answers: list[ViewAnswer], terms: Terms
+) -> list[ViewAnswer]:
+    """Answers, unless they are incomplete and that is refused."""
+    if terms.incomplete == "flag":
+        return answers
+    for query, answered in zip(queries, answers, strict=True):
+        for answer in answered.answers:
+            if answer.incomplete is not None:
+                feature = query.view.asked.features[answer.incomplete.index(True)]
+                raise RetryableError(
+                    f"{query.view.view.name} is incomplete: the window of {feature.name} may have"
+                    " events that are in no layer of the online store",
+                    hint="see: headrace online status",
+                )
+    return answers
+
+
+def _empty(query: ViewQuery) -> ViewAnswer:
+    """The values of empty windows, all of them incomplete."""
+    asked = query.view.asked
+    answers = []
+    for _, time_ms, _ in query.queries:
+        spans = asked.spans(time_ms)
+        values = EntityState(asked, time_ms).values(spans)
+        answers.append(Answer(values, [True] * len(values), spans, found=False))
+    return ViewAnswer(_UNKNOWN, answers)
 
 
 def _missing(asked: Asked, spans: Sequence[Span], layers: Layers) -> list[bool] | None:

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from headrace_features import Count, FeatureReader, Sliding, Sum
+from headrace_features import Count, FeatureReader, Sliding, Sum, Terms
 from headrace_features.definitions.durations import DAY_MS, HOUR_MS
-from headrace_features.definitions.views import FeatureView
+from headrace_features.online.redis_connection import RedisConnection
+from headrace_features.online.redis_store import RedisStateStore
 from headrace_features.online.serving import entity_key, view_key
 from headrace_features.online.sqlite_store import SqliteStateStore
-from headrace_features.online.store import ALWAYS_MS, Row
+from headrace_features.online.store import ALWAYS_MS, Row, StateStore
 from headrace_features.partials.events import block_of, encode_events, in_order
 from headrace_features.partials.plan import plan_of
 from headrace_features.state.build import build
 from headrace_features.state.layout import layout_of
-from headrace_schemas.errors import BadRecordError, UnsupportedError
+from headrace_schemas.errors import (
+    BadRecordError,
+    ConfigurationError,
+    RetryableError,
+    UnsupportedError,
+)
 from histories import as_table, reading, view_with
 from online_stores import apply, change
+from redis_servers import redis_server
 
+USUAL = Terms()
 BOUNDARY_MS = 100 * DAY_MS
 NOW_MS = BOUNDARY_MS + 6 * HOUR_MS
 VIEW = view_with(
@@ -34,11 +43,12 @@ def store(tmp_path: Path) -> SqliteStateStore:
     return SqliteStateStore(tmp_path / "online.db")
 
 
-def reader(store: SqliteStateStore, view: FeatureView = VIEW) -> FeatureReader:
-    return FeatureReader(store, [view.select(*view.feature_names)], clock_ms=lambda: NOW_MS)
+def reader(store: StateStore, terms: Terms = USUAL) -> FeatureReader:
+    chosen = [VIEW.select(*VIEW.feature_names)]
+    return FeatureReader(store, chosen, clock_ms=lambda: NOW_MS, terms=terms)
 
 
-def materialize(store: SqliteStateStore, *times_ms: int, boundary_ms: int = BOUNDARY_MS) -> None:
+def materialize(store: StateStore, *times_ms: int, boundary_ms: int = BOUNDARY_MS) -> None:
     plan = plan_of(VIEW)
     events = [reading(f"e{ms}", ms, amount=5) for ms in times_ms]
     block = in_order(block_of(VIEW, plan, as_table(VIEW, events)))
@@ -48,7 +58,7 @@ def materialize(store: SqliteStateStore, *times_ms: int, boundary_ms: int = BOUN
     store.publish(generation, now_ms=boundary_ms + 7)
 
 
-def stream(store: SqliteStateStore, *times_ms: int, since_ms: int | None = None) -> None:
+def stream(store: StateStore, *times_ms: int, since_ms: int | None = None) -> None:
     plan = plan_of(VIEW)
     events = [reading(f"s{ms}", ms, amount=7) for ms in times_ms]
     block = in_order(block_of(VIEW, plan, as_table(VIEW, events)))
@@ -164,3 +174,40 @@ def test_a_time_that_is_no_longer_held_is_refused(store: SqliteStateStore) -> No
 def test_no_rows_are_no_answers(store: SqliteStateStore) -> None:
     materialize(store, BOUNDARY_MS - 1)
     assert reader(store).read([]) == []
+
+
+def test_a_service_may_refuse_what_is_incomplete(store: SqliteStateStore) -> None:
+    strict = reader(store, Terms(incomplete="refuse"))
+    materialize(store, BOUNDARY_MS - 1)
+    stream(store, NOW_MS - 1, since_ms=BOUNDARY_MS + HOUR_MS)
+    with pytest.raises(RetryableError, match=r"readings_lately is incomplete: .* count_2d "):
+        strict.read([{"sensor": "a"}])
+    assert strict.read([{"sensor": "a", "as_of": BOUNDARY_MS - 1}])[0][DAYS] == 1
+    store.covers(view_key(VIEW), 2, ALWAYS_MS)
+    assert strict.read([{"sensor": "a"}])[0][DAYS] == 2
+
+
+def test_a_service_may_have_empty_windows_while_the_store_is_away() -> None:
+    with redis_server(appendonly="yes") as server:
+        connection = RedisConnection(server.access(timeout=timedelta(seconds=2)))
+        store = RedisStateStore(connection, "project")
+        materialize(store, BOUNDARY_MS - 1)
+        stream(store, NOW_MS - 1, since_ms=ALWAYS_MS)
+        usual, lenient = reader(store), reader(store, Terms(unavailable="empty"))
+        server.kill()
+        with pytest.raises(RetryableError):
+            usual.read([{"sensor": "a"}])
+        (row,) = lenient.read([{"sensor": "a"}])
+        assert row.to_dict() == {HOUR: 0, DAYS: 0, SUM: 0}
+        assert row.incomplete == {HOUR, DAYS, SUM}
+        assert row.not_found == {VIEW.name}
+        server.start()
+        # The same readers, without anything done to them.
+        for one in (usual, lenient):
+            assert one.read([{"sensor": "a"}])[0].to_dict() == {HOUR: 1, DAYS: 2, SUM: 12}
+        connection.close()
+
+
+def test_terms_that_are_not_offered_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="incomplete"):
+        Terms(incomplete="hide")
