@@ -11,7 +11,14 @@ from headrace_features.project import Project
 
 
 def registered(service: FeatureService) -> feast.FeatureService:
-    project = Project("fraud", {card_activity.name: card_activity}, {service.name: service})
+    project = Project(
+        "fraud",
+        entities={"card": card_activity.entity},
+        sources={card_activity.source.name: card_activity.source},
+        views={card_activity.name: card_activity},
+        services={service.name: service},
+        decisions={},
+    )
     (found,) = (
         one
         for one in registry_objects(project, lambda table: table)
