@@ -77,7 +77,9 @@ class WriterLoop:
         self._emptied = emptied
         self._limits = limits or Limits()
         self._patience = Patience(told)
-        self._unread: list[str] = []
+        # Of those since the last beat how many, and the first.
+        self._unread = 0
+        self._unread_first = ""
         self._member = Membership(config, project, self._known, told)
 
     @property
@@ -142,7 +144,8 @@ class WriterLoop:
             except UnsupportedError as error:
                 self.counts.unreadable += 1
                 place = f"{FEATURE_UPDATES}/{read.place.partition}/{read.offset}"
-                self._unread.append(f"{place}: {error}")
+                self._unread_first = self._unread_first or f"{place}: {error}"
+                self._unread += 1
                 change = None
             else:
                 self.counts.undeclared += change is None
@@ -170,9 +173,9 @@ class WriterLoop:
             self._patiently(self._attempt_beat)
             self._member.commit()
         if self._unread:
-            told = f"{len(self._unread):,} updates can't be read and are passed over, the first"
-            self._told(f"{told} {self._unread[0]}")
-            self._unread.clear()
+            told = f"{self._unread:,} updates can't be read and are passed over, the first"
+            self._told(f"{told} {self._unread_first}")
+            self._unread, self._unread_first = 0, ""
 
     def _attempt_beat(self) -> None:
         places = self._member.places.values()
