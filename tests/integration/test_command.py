@@ -182,13 +182,23 @@ def test_features_get_computes_on_demand_of_what_the_request_brings(run: Run) ->
 
 @pytest.mark.usefixtures("home")
 def test_an_entity_without_events_is_told_apart_from_one_with_none_lately(run: Run) -> None:
-    asked = ["features", "get", "--feature", "card_activity:count_30d", "--entity"]
-    known = json.loads(run(*asked, "card_id=card-000001", "--json").out)
-    unknown = json.loads(run(*asked, "card_id=nobody", "--json").out)
-    assert known["features"] == unknown["features"] == {"card_activity__count_30d": 0}
-    assert known["statuses"] == {"card_activity__count_30d": "PRESENT"}
-    assert unknown["statuses"] == {"card_activity__count_30d": "NOT_FOUND"}
+    asked = ["features", "get", "--feature", "card_activity:count_1m", "--entity"]
+    then = ["--as-of", "2018-05-15", "--json"]
+    known = json.loads(run(*asked, "card_id=card-000001", *then).out)
+    unknown = json.loads(run(*asked, "card_id=nobody", *then).out)
+    assert known["features"] == unknown["features"] == {"card_activity__count_1m": 0}
+    assert known["statuses"] == {"card_activity__count_1m": "PRESENT"}
+    assert unknown["statuses"] == {"card_activity__count_1m": "NOT_FOUND"}
     assert "no event of card_id=nobody" in run(*asked, "card_id=nobody").out
+
+
+def test_a_value_that_may_lack_events_is_told_as_such(run: Run) -> None:
+    asked = ["features", "get", "--feature", "card_activity:count_30d", "--entity"]
+    # No stream writes what came after the batch boundary.
+    now = json.loads(run(*asked, "card_id=card-000001", "--json").out)
+    assert now["statuses"] == {"card_activity__count_30d": "OUTSIDE_MAX_AGE"}
+    told = run(*asked, "card_id=card-000001").out
+    assert "card_activity__count_30d may lack events that are in no layer" in told
 
 
 def test_feast_knows_what_was_materialized(home: Path) -> None:

@@ -89,7 +89,7 @@ def get(  # noqa: PLR0913, PLR0917 - one for each option
         return
     print_table(None, ("feature", "value"), list(values.items()))
     for selection in selections:
-        _tell_if_not_found(selection, keys, values, statuses)
+        _tell_what_lacks(selection, keys, values, statuses)
 
 
 @app.command("history")
@@ -187,7 +187,7 @@ def _keys(entities: Iterable[str], selections: Iterable[Selection]) -> dict[str,
     }
 
 
-def _tell_if_not_found(
+def _tell_what_lacks(
     selection: AnySelection,
     keys: Mapping[str, Any],
     values: Mapping[str, Any],
@@ -197,6 +197,13 @@ def _tell_if_not_found(
     from headrace_features.definitions.views import SEPARATOR
 
     columns = [f"{selection.view.name}{SEPARATOR}{name}" for name in selection.names]
+    lacking = [column for column in columns if statuses[column] == "OUTSIDE_MAX_AGE"]
+    if lacking:
+        console().print(
+            f"{lacking[0]}{f' and {len(lacking) - 1} more' if lacking[1:] else ''} may lack events"
+            " that are in no layer; see headrace online status",
+            soft_wrap=True,
+        )
     if any(statuses[column] != "NOT_FOUND" for column in columns):
         return
     if isinstance(selection, OnDemandSelection):
