@@ -359,7 +359,23 @@ def test_a_changed_meaning_is_refused_and_what_is_no_longer_declared_leaves_the_
     repository.apply(settings, replace(project, on_demand={}, services=services))
     store = repository.feature_store(settings)
     assert store.list_on_demand_feature_views() == []
-    assert {source.name for source in store.list_data_sources()} == set(project.sources)
+    left = {source.name for source in store.list_data_sources()}
+    assert set(project.sources) <= left
+    assert "transaction_context_request" not in left
+
+
+def test_applying_again_keeps_every_source_of_what_is_declared(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+
+    def sources() -> set[tuple[type, str]]:
+        repository.apply(settings, load_project(settings))
+        store = repository.feature_store(settings)
+        return {(type(source), source.name) for source in store.list_data_sources()}
+
+    first = sources()
+    assert (feast.RequestSource, "transaction_context_request") in first
+    assert (feast.PushSource, "transactions_push") in first
+    assert sources() == first
 
 
 def test_an_on_demand_view_of_feasts_own_reads_our_features_beside_ours(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -108,13 +108,7 @@ def _apply(settings: Settings, project: Project) -> tuple[ViewChange, ...]:
     refuse_silent_changes(pending)
     store = feature_store(settings)
     wanted = _objects(settings, project)
-    brought = [
-        source
-        for value in wanted
-        if isinstance(value, feast.OnDemandFeatureView)
-        for source in value.source_request_sources.values()
-    ]
-    kept = {(type(value), value.name) for value in (*wanted, *brought)}
+    kept = {(type(value), value.name) for value in (*wanted, *_sources(wanted))}
     registered: list[Any] = [
         *store.list_feature_services(),
         *store.list_on_demand_feature_views(),
@@ -132,6 +126,15 @@ def _apply(settings: Settings, project: Project) -> tuple[ViewChange, ...]:
         warnings.filterwarnings("ignore", "On demand feature view", RuntimeWarning)
         store.apply(wanted, objects_to_delete=dropped, partial=False)
     return pending
+
+
+def _sources(wanted: Iterable[Any]) -> Iterator[Any]:
+    """The sources of what is declared, which Feast registers along with it."""
+    for value in wanted:
+        if isinstance(value, feast.OnDemandFeatureView):
+            yield from value.source_request_sources.values()
+        elif isinstance(value, feast.FeatureView):
+            yield from filter(None, (value.batch_source, value.stream_source))
 
 
 def _only_writer(registry: Path) -> AbstractContextManager[None]:
