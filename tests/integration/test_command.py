@@ -192,6 +192,7 @@ def test_an_entity_without_events_is_told_apart_from_one_with_none_lately(run: R
     assert "no event of card_id=nobody" in run(*asked, "card_id=nobody").out
 
 
+@pytest.mark.usefixtures("home")
 def test_a_value_that_may_lack_events_is_told_as_such(run: Run) -> None:
     asked = ["features", "get", "--feature", "card_activity:count_30d", "--entity"]
     # No stream writes what came after the batch boundary.
