@@ -429,6 +429,26 @@ def test_what_takes_too_long_and_what_is_too_much_at_once_is_turned_away(
         assert {answer.status for answer in answers} == {200}
 
 
+def test_pushes_to_a_broker_that_is_away_leave_room_for_reads(
+    lake: tuple[Settings, list[dict[str, Any]]],
+) -> None:
+    columns = ("transaction_id", "card_id", "terminal_id", "amount_minor", "event_time")
+    pushed = {name: [lake[1][0][name]] for name in columns}
+    body = {"push_source_name": "transactions_push", "df": pushed}
+    limits = {"HEADRACE_SERVING_TIMEOUT": "2s", "HEADRACE_SERVING_CONCURRENCY": "8"}
+    away = {"HEADRACE_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+    with (
+        headrace_server(lake[0].home, **away, **limits) as server,
+        ThreadPoolExecutor(7) as clients,
+    ):
+        pushes = [clients.submit(server.ask, "/push", body) for _ in range(7)]
+        reads = [server.ask(READ, one()).status for _ in range(5)]
+        answers = [push.result() for push in pushes]
+        assert reads == [200] * 5
+        assert sorted(answer.status for answer in answers) == [503] * 5 + [504] * 2
+        assert any("2 pushes are at work" in a.detail for a in answers if a.status == 503)
+
+
 def test_on_sigterm_what_is_at_work_is_answered_before_it_ends(
     redis: tuple[Settings, RedisServer],
 ) -> None:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: After so long the producer gives a record up, and says so.
 _TIMEOUT_MS = 20_000
+#: How long one waits for another that connects.
+_PATIENCE_S = 5.0
 #: Any thread's turn may bring what another waits for: it looks again so soon.
 _TURN_S = 0.005
 _MOST_BYTES = "message.max.bytes"
@@ -81,13 +83,18 @@ class KafkaSender:
     def _producer(self) -> tuple[Producer, str]:
         from confluent_kafka import Producer
 
-        with self._lock:
+        # Not for ever behind others that find no broker.
+        if not self._lock.acquire(timeout=_PATIENCE_S):
+            raise unreachable(self._settings.kafka.bootstrap_servers)
+        try:
             if self._made is None or self._made[0] != os.getpid():
                 config = kafka_config(self._settings)
                 create_topics(config, self._topics)
                 options = {**producer_config(config), "message.timeout.ms": _TIMEOUT_MS}
                 self._made = (os.getpid(), Producer(options), config["bootstrap.servers"])
             return self._made[1], self._made[2]
+        finally:
+            self._lock.release()
 
     def _forget(self, producer: Producer) -> None:
         with self._lock:

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from headrace_features.feast_plugin.server.asgi import App
     from headrace_schemas.settings import ServingSettings, Settings
 
+_PUSHES = frozenset({"/push", "/write-to-online-store"})
+#: Of all that may be at work one in so many may be a push.
+_PUSHES_SHARE = 4
+
 
 def create() -> App:
     """The application of the project in the current directory, as uvicorn asks for it."""
@@ -51,6 +55,8 @@ def application(settings: Settings) -> App:
     project = load_project(settings)
     app: App = Refusals(feasts, project.views.__contains__)
     app = Bodies(app, serving.max_kib << 10, Requests(serving, project))
+    # A broker that is away holds threads up, which others read with.
+    app = AtWork(app, max(1, serving.concurrency // _PUSHES_SHARE), _PUSHES)
     # What is late still is at work: its thread can't be broken off.
     app = Deadline(AtWork(app, serving.concurrency), serving.timeout.total_seconds())
     if serving.auth == "keys":

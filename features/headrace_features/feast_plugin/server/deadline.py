@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Collection
 
 from headrace_features.feast_plugin.server.asgi import App, Message, Receive, Scope, Send, answer
 from headrace_features.feast_plugin.server.errors import RETRY_AFTER
@@ -55,20 +56,23 @@ def _noted(work: asyncio.Future[None]) -> None:
 
 
 class AtWork:
-    """Answers 503 while as many requests are at work as may be."""
+    """Answers 503 while as many requests are at work as may be, of all or of some paths."""
 
-    def __init__(self, app: App, most: int) -> None:
+    def __init__(self, app: App, most: int, paths: Collection[str] | None = None) -> None:
         self._app = app
         self._most = most
+        self._paths = paths
         self._now = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Go on if there is room."""
-        if scope["type"] != "http":
+        counted = self._paths is None or scope.get("path") in self._paths
+        if scope["type"] != "http" or not counted:
             await self._app(scope, receive, send)
             return
         if self._now >= self._most:
-            told = f"{self._most} requests are at work, as many as may be; try again shortly"
+            kind = "requests" if self._paths is None else "pushes"
+            told = f"{self._most} {kind} are at work, as many as may be; try again shortly"
             await answer(send, 503, told, RETRY_AFTER)
             return
         self._now += 1

@@ -43,6 +43,7 @@ class Requests:
     def __init__(self, serving: ServingSettings, project: Project) -> None:
         self._serving = serving
         self._project = project
+        self._declared: Mapping[str, Any] = {**project.views, **project.on_demand}
         self._decoder = msgspec.json.Decoder(_Asked)
 
     def refusal(self, path: str, body: bytes) -> Refusal | None:
@@ -89,9 +90,10 @@ class Requests:
             if not colon:
                 told = f"{reference!r} names no feature, expected view:feature"
                 return Refusal(_INVALID, told)
-            if view in self._project.views:
+            declared = self._declared.get(view)
+            if declared is not None:
                 try:
-                    self._project.views[view].feature(feature)
+                    declared.feature(feature)
                 except ConfigurationError as error:
                     return Refusal(_UNKNOWN, str(error))
         return None
