@@ -94,7 +94,8 @@ def test_the_editable_install_leads_to_the_checkout(package: str) -> None:
 
 def test_every_entry_point_leads_to_something() -> None:
     ours = importlib.metadata.distribution("headrace").entry_points
-    assert {entry.name for entry in ours if entry.load()} == {"headrace", "local", "spark"}
+    found = {entry.name for entry in ours if entry.load()}
+    assert found == {"headrace", "local", "spark", "kafka"}
 
 
 def test_no_top_level_folder_is_a_package() -> None:

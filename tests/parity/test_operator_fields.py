@@ -282,7 +282,7 @@ def test_a_day_with_more_events_has_a_tile_and_one_block(engine: Jvm) -> None:
 
 def test_busy_hours_are_divided_and_have_tiles_once_they_have_ended(engine: Jvm) -> None:
     view = CASES["prompt, coarse"].view
-    times = [hour * HOUR_MS + n * MINUTE_MS for hour in range(50) for n in range(40)]
+    times = [hour * HOUR_MS + n * MINUTE_MS // 2 for hour in range(50) for n in range(80)]
     requests = [planned(view, lateness=HOUR_MS, widths=CALENDAR)]
     requests += [absorbing(view, event) for event in at_times(times)]
 
@@ -297,7 +297,7 @@ def test_busy_hours_are_divided_and_have_tiles_once_they_have_ended(engine: Jvm)
         | {f"d{day}" for day in range(ended * HOUR_MS // DAY_MS)}
     )
     # What is older than the windows' reach is dropped or folded, an hour to a tile.
-    assert absorbed["raw"] < 40 * 50
+    assert absorbed["raw"] < 80 * 50
     assert absorbed["tiles"] < 60
 
 
@@ -305,7 +305,7 @@ def test_a_day_that_passes_a_limit_after_its_end_gets_what_it_lacks(engine: Jvm)
     hour = 5 * HOUR_MS
     few = [hour + number for number in range(8)]
     end = [3 * DAY_MS]
-    ninth, rest = [hour + 8], [hour + number for number in range(9, 33)]
+    ninth, rest = [hour + 8], [hour + number for number in range(9, 65)]
 
     told, _ = taken_in(
         engine, OPEN, at_times([*few, *end, *ninth, *rest]), lateness=DAY_MS, widths=CALENDAR
@@ -313,7 +313,7 @@ def test_a_day_that_passes_a_limit_after_its_end_gets_what_it_lacks(engine: Jvm)
 
     names = [[field for field, _ in one.puts] for one in told]
     assert names[: 8 + 1] == [["r0"]] * 8 + [["r3"]]
-    assert names[9:-1] == [["r0", "d0"]] * 24
+    assert names[9:-1] == [["r0", "d0"]] * 56
     # All of them are of one second.
     assert names[-1] == ["z18000", "r0", "h5", "d0"]
     assert dict(told[-1].puts)["r0"] == b""

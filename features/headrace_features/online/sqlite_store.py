@@ -325,15 +325,7 @@ class SqliteStateStore:
             db = sqlite3.connect(self.path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = NORMAL")
-            held = db.execute("PRAGMA user_version").fetchone()[0]
-            tables = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-            if tables and held != _SCHEMA_VERSION:
-                db.close()
-                raise ConfigurationError(
-                    f"the online store {self.path} has the layout of another release",
-                    hint="remove it and run: headrace online rebuild",
-                )
-            db.executescript(f"{_SCHEMA}PRAGMA user_version = {_SCHEMA_VERSION};")
+            _lay_out(db, self.path)
         except (sqlite3.DatabaseError, OSError) as error:
             message = f"the online store {self.path} can't be opened: {error}"
             raise ConfigurationError(
@@ -381,6 +373,30 @@ SELECT entity FROM (
     UNION SELECT entity FROM stream WHERE view = ? AND entity > ?
 ) ORDER BY entity LIMIT ?
 """
+
+
+def _lay_out(db: sqlite3.Connection, path: Path) -> None:
+    """Make the tables where there are none, in one step: others may open the file meanwhile.
+
+    Raises:
+        ConfigurationError: there are those of another release.
+    """
+    if db.execute("PRAGMA user_version").fetchone()[0] == _SCHEMA_VERSION:
+        return
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        (held,) = db.execute("PRAGMA user_version").fetchone()
+        (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        if tables and held != _SCHEMA_VERSION:
+            raise ConfigurationError(
+                f"the online store {path} has the layout of another release",
+                hint="remove it and run: headrace online rebuild",
+            )
+        for statement in _SCHEMA.split(";"):
+            db.execute(statement)
+        db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+    finally:
+        db.execute("COMMIT")
 
 
 def _chosen(count: int) -> str:
