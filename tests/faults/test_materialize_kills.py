@@ -42,9 +42,12 @@ def published(settings: Settings) -> list[tuple[bytes, str, bytes]]:
     """The fields that readers see."""
     db = sqlite3.connect(settings.online.path)
     try:
+        if not db.execute("SELECT 1 FROM sqlite_schema").fetchone():
+            # Killed before it had made the tables.
+            return []
         return db.execute(
-            "SELECT entity, name, value FROM field JOIN generation ON generation = id "
-            "WHERE state = 'current' ORDER BY entity, name"
+            "SELECT entity, field, content FROM batch JOIN generation AS g ON generation = g.id "
+            "WHERE state = 'current' ORDER BY entity, field"
         ).fetchall()
     finally:
         db.close()
