@@ -93,13 +93,8 @@ class HeadraceOnlineStore(OnlineStore):
     ) -> OnlineResponse:
         """Values for entity rows, each at its own `as_of` or now; ours in one round trip."""
         columns = columnar(entity_rows)
-        context = feast_utils._get_cached_request_context(  # noqa: SLF001 - no public one
-            registry, project, features, full_feature_names
-        )
         opened = self._of(config)
-        request = opened.native(
-            context, self._build_feature_types, full_feature_names=full_feature_names
-        )
+        request = self._resolved(opened, features, registry, project, full_feature_names)
         if request is None:
             return self._through_feast(
                 config,
@@ -127,13 +122,8 @@ class HeadraceOnlineStore(OnlineStore):
     ) -> OnlineResponse:
         """The same without a thread that waits, if the store can; else in one."""
         columns = columnar(entity_rows)
-        context = feast_utils._get_cached_request_context(  # noqa: SLF001 - no public one
-            registry, project, features, full_feature_names
-        )
         opened = self._of(config)
-        request = opened.native(
-            context, self._build_feature_types, full_feature_names=full_feature_names
-        )
+        request = self._resolved(opened, features, registry, project, full_feature_names)
         store = opened.server.store
         if request is None or not isinstance(store, AsyncReads):
             return await asyncio.to_thread(
@@ -150,6 +140,22 @@ class HeadraceOnlineStore(OnlineStore):
         answers = await opened.server.read_async(store, queries, terms_of(features))
         freshness = freshness_wanted(columns.get(FRESHNESS))
         return NativeResponse(request, keys, queries, answers, freshness=freshness)
+
+    def _resolved(
+        self,
+        opened: _Opened,
+        features: list[str] | FeatureService,
+        registry: Any,
+        project: str,
+        full_feature_names: bool,  # noqa: FBT001 - as Feast passes it
+    ) -> NativeRequest | None:
+        """What a request asks for; None if it needs Feast for more than that."""
+        context = feast_utils._get_cached_request_context(  # noqa: SLF001 - no public one
+            registry, project, features, full_feature_names
+        )
+        return opened.native(
+            context, self._build_feature_types, full_feature_names=full_feature_names
+        )
 
     @property
     def async_supported(self) -> SupportedAsyncMethods:

@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _VERSION = struct.Struct(">IQ")
 _SPAN_FIELDS = ("current", "epoch", "since_ms", "event_time_ms", "written_ms")
+#: What makes a store begin anew.
+_ANEW = "headrace online rebuild"
 #: Commands in one round trip of a writer.
 _AT_ONCE = 1_000
 
@@ -146,7 +148,7 @@ class RedisStateStore:
         Raises:
             ConfigurationError: readers have a generation with a later boundary already.
         """
-        require_no_later(self._current(view), view, boundary_ms, self._anew)
+        require_no_later(self._current(view), view, boundary_ms, _ANEW)
         with self.connection.commands() as client:
             number = int(client.incr(self._keys.generations))
             client.hset(self._keys.view(view), "building", number)
@@ -185,7 +187,7 @@ class RedisStateStore:
         """
         view = generation.view
         current = self._current(view)
-        require_no_later(current, view, generation.boundary_ms, self._anew)
+        require_no_later(current, view, generation.boundary_ms, _ANEW)
         pointer = f"{generation.id}:{generation.boundary_ms}:{now_ms}"
         key = self._keys.view(view)
         (done,) = self._run([(_PUBLISH, key, (generation.id, pointer))])
@@ -246,10 +248,6 @@ class RedisStateStore:
                     pipe.unlink(key)
                 pipe.execute()
 
-    @property
-    def _anew(self) -> str:
-        return "headrace online rebuild"
-
     def _current(self, view: str) -> Generation | None:
         with self.connection.commands() as client:
             return generation_of(view, client.hget(self._keys.view(view), "current"))
@@ -298,6 +296,7 @@ class Keys:
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
+        self._encoded = prefix.encode()
         self.progress = f"{prefix}:progress".encode()
         self.generations = f"{prefix}:generations".encode()
         self.all = f"{prefix}:*"
@@ -308,11 +307,11 @@ class Keys:
 
     def batch(self, entity: bytes, view: str, generation: int) -> bytes:
         """The key of an entity's batch layer."""
-        return b"%b:{%b}:%b:b%d" % (self.prefix.encode(), entity, view.encode(), generation)
+        return b"%b:{%b}:%b:b%d" % (self._encoded, entity, view.encode(), generation)
 
     def stream(self, entity: bytes, view: str) -> bytes:
         """The key of an entity's stream layer."""
-        return b"%b:{%b}:%b:s" % (self.prefix.encode(), entity, view.encode())
+        return b"%b:{%b}:%b:s" % (self._encoded, entity, view.encode())
 
     def of(self, view: str) -> str:
         """A pattern for the keys of all entities of a view."""
@@ -331,7 +330,7 @@ class Keys:
             yield ("HMGET", self.view(view), *_SPAN_FIELDS)
         for view, entity, fields in wanted:
             batch = known[view].batch
-            if batch is not None and (fields is None or fields):
+            if batch is not None and _some(fields):
                 key = self.batch(entity, view, batch.id)
                 yield ("HGETALL", key) if fields is None else ("HMGET", key, *fields)
             yield ("HGETALL", self.stream(entity, view))
@@ -347,7 +346,7 @@ class Keys:
         found = []
         for view, _, fields in wanted:
             batch: dict[str, bytes] = {}
-            if layers[view].batch is not None and (fields is None or fields):
+            if layers[view].batch is not None and _some(fields):
                 answer = next(given)
                 if fields is None:
                     batch = {name.decode(): content for name, content in answer.items()}
@@ -359,6 +358,11 @@ class Keys:
             }
             found.append(Found(batch, stream))
         return Reading(layers, found)
+
+
+def _some(fields: Sequence[str] | None) -> bool:
+    """Whether any field of a batch layer is wanted; None is all there are."""
+    return fields is None or bool(fields)
 
 
 def generation_of(view: str, pointer: bytes | None) -> Generation | None:

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from headrace_features.online.store import (
     ALWAYS_MS,
@@ -82,6 +83,15 @@ _BUSY_TIMEOUT_S = 30.0
 _SWEPT = 5_000
 
 
+class _Opened(NamedTuple):
+    """A thread's connection: whose it is, to which file, and the short names of views there."""
+
+    pid: int
+    file: tuple[int, int] | None
+    db: sqlite3.Connection
+    numbers: dict[str, int]
+
+
 class SqliteStateStore:
     """The state of entities in a database file; safe for threads, processes and forks."""
 
@@ -89,7 +99,6 @@ class SqliteStateStore:
         """Name the database file; it is made when something is first written."""
         self.path = path
         self._local = threading.local()
-        self._numbers: dict[str, int] = {}
 
     def read(self, known: Mapping[str, Layers], wanted: Sequence[Wanted]) -> Reading:
         """The layers of some views and the fields of some entities, from one snapshot."""
@@ -181,17 +190,17 @@ class SqliteStateStore:
     ) -> Written:
         """Put changes into the stream layer and note how far that goes, in one transaction."""
         resume: dict[int, int] = {}
+        last_words = [change for fields in newest(changes).values() for change in fields.values()]
+        times_ms = newest_times(changes)
         with self._transaction() as db:
             set_to = 0
-            last_words = [
-                change for fields in newest(changes).values() for change in fields.values()
-            ]
+            numbers = {view: self._made_number(db, view) for view in times_ms}
             for change in last_words:
-                view = self._made_number(db, change.view)
-                cursor = db.execute(_APPLY, (view, change.entity, *change[2:5], change.content))
+                key = (numbers[change.view], change.entity)
+                cursor = db.execute(_APPLY, (*key, *change[2:5], change.content))
                 set_to += cursor.rowcount
-            for view_key, event_time_ms in newest_times(changes).items():
-                db.execute(_TOUCH, (view_key, NEVER_MS, event_time_ms, now_ms))
+            for view, event_time_ms in times_ms.items():
+                db.execute(_TOUCH, (view, NEVER_MS, event_time_ms, now_ms))
             for partition, one in progress.items():
                 row = db.execute(
                     "SELECT next_offset FROM progress WHERE partition = ?", (partition,)
@@ -219,7 +228,6 @@ class SqliteStateStore:
     def remove(self) -> None:
         """Delete the database and everything in it."""
         self._close()
-        self._numbers.clear()
         for suffix in ("", "-wal", "-shm"):
             Path(f"{self.path}{suffix}").unlink(missing_ok=True)
 
@@ -260,20 +268,25 @@ class SqliteStateStore:
                 after = rows[-1][0]
 
     def _number(self, db: sqlite3.Connection, view: str) -> int | None:
-        """The short name of a view in the tables; None where nothing was written of it."""
-        if view not in self._numbers:
-            row = db.execute("SELECT id FROM view WHERE key = ?", (view,)).fetchone()
-            if row is None:
-                return None
-            self._numbers[view] = row[0]
-        return self._numbers[view]
+        """The short name of a view in the tables; None where nothing was written of it.
 
-    def _made_number(self, db: sqlite3.Connection, view: str) -> int:
-        number = self._number(db, view)
-        if number is None:
-            # Not remembered before the transaction is committed.
-            return int(db.execute("INSERT INTO view (key) VALUES (?)", (view,)).lastrowid or 0)
-        return number
+        For reads, which see nothing that may yet be rolled back: it is remembered.
+        """
+        numbers = self._local.opened.numbers
+        if view not in numbers:
+            number = _number_of(db, view)
+            if number is None:
+                return None
+            numbers[view] = number
+        found: int = numbers[view]
+        return found
+
+    @staticmethod
+    def _made_number(db: sqlite3.Connection, view: str) -> int:
+        number = _number_of(db, view)
+        if number is not None:
+            return number
+        return int(db.execute("INSERT INTO view (key) VALUES (?)", (view,)).lastrowid or 0)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -310,14 +323,12 @@ class SqliteStateStore:
     def _connection(self) -> sqlite3.Connection:
         """This thread's connection; one from before a fork, or to a removed file, is never used."""
         file = _identity(self.path)
-        opened = getattr(self._local, "opened", None)
-        if opened is None or opened[0] != os.getpid() or opened[1] != file or file is None:
-            self._numbers.clear()
+        opened: _Opened | None = getattr(self._local, "opened", None)
+        if opened is None or file is None or opened[:2] != (os.getpid(), file):
             connection = self._open()
-            opened = (os.getpid(), _identity(self.path), connection)
+            opened = _Opened(os.getpid(), _identity(self.path), connection, {})
             self._local.opened = opened
-        found: sqlite3.Connection = opened[2]
-        return found
+        return opened.db
 
     def _open(self) -> sqlite3.Connection:
         try:
@@ -334,9 +345,9 @@ class SqliteStateStore:
         return db
 
     def _close(self) -> None:
-        opened = getattr(self._local, "opened", None)
-        if opened is not None and opened[0] == os.getpid():
-            opened[2].close()
+        opened: _Opened | None = getattr(self._local, "opened", None)
+        if opened is not None and opened.pid == os.getpid():
+            opened.db.close()
         self._local.opened = None
 
 
@@ -415,6 +426,11 @@ def _layers(db: sqlite3.Connection, view: str) -> Layers:
 def _current(db: sqlite3.Connection, view: str) -> Generation | None:
     row = db.execute(_CURRENT, (view,)).fetchone()
     return None if row is None else Generation(row[0], view, row[1], row[2])
+
+
+def _number_of(db: sqlite3.Connection, view: str) -> int | None:
+    row = db.execute("SELECT id FROM view WHERE key = ?", (view,)).fetchone()
+    return None if row is None else int(row[0])
 
 
 def _require_building(db: sqlite3.Connection, generation: Generation) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from headrace_features.online.sqlite_store import SqliteStateStore
-from headrace_features.online.store import NO_LAYERS
+from headrace_features.online.store import NO_LAYERS, Progress
 from headrace_schemas.errors import ConfigurationError
-from online_stores import batch_of, publish
+from online_stores import apply, batch_of, change, publish, stream_of
 
 
 @pytest.fixture
@@ -65,6 +65,19 @@ def test_a_file_that_is_removed_and_made_anew_is_noticed(tmp_path: Path) -> None
     assert batch_of(reader, "view", b"card") == {}
     publish(other, "view", {b"card": {"r1": b"new"}}, 1)
     assert batch_of(reader, "view", b"card") == {"r1": b"new"}
+
+
+def test_a_view_whose_first_changes_are_rolled_back_takes_no_other_s_place(
+    store: SqliteStateStore,
+) -> None:
+    first = [change("r1", 1, 1, b"a", view="one"), change("r2", 1, 2, b"b", view="one")]
+    with pytest.raises(KeyError):
+        store.apply(first, {0: Progress(2, 7)}, {}, 7)
+    apply(store, change("r1", 1, 1, b"c", view="two"))
+    assert stream_of(store, "one", b"card") == {}
+    apply(store, *first)
+    assert stream_of(store, "one", b"card") == {"r1": b"a", "r2": b"b"}
+    assert stream_of(store, "two", b"card") == {"r1": b"c"}
 
 
 def _read_in_child(store: SqliteStateStore, answers: multiprocessing.Queue[object]) -> None:
