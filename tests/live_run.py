@@ -123,6 +123,16 @@ def until_checkpoints(settings: Settings, more: int) -> None:
     until(lambda: completed(settings) >= wanted, f"{more} more checkpoints")
 
 
+def until_told(config: Mapping[str, str], topic: str) -> None:
+    """Wait until the newest job has told that all of a topic is in a checkpoint."""
+    group = f"{JOB}-{deployments(config, 'fraud')[-1].epoch}"
+    wanted = {p: end for p, (_, end) in ends(config, topic).items() if end}
+    until(
+        lambda: wanted.items() <= reached(config, group, topic).items(),
+        f"all of {topic} is in a checkpoint",
+    )
+
+
 def require_right(settings: Settings, rows: int) -> list[dict[str, Any]]:
     """See that there is one right decision for each transaction, and the alerts that belong to it.
 
@@ -191,12 +201,7 @@ def _require_every_label(
     Each terminal is asked once more, after all of its labels were read.
     """
     config = kafka_config(settings)
-    group = f"{JOB}-{deployments(config, 'fraud')[-1].epoch}"
-    wanted = {p: end for p, (_, end) in ends(config, "transaction_labels").items() if end}
-    until(
-        lambda: wanted.items() <= reached(config, group, "transaction_labels").items(),
-        "all labels are in a checkpoint",
-    )
+    until_told(config, "transaction_labels")
     newest_ms = max(one["event"]["event_time"] for one in decided)
     asking = [
         {

@@ -17,7 +17,17 @@ from headrace_streaming.job.config import Mode, StateBackend
 from headrace_streaming.job.options import checkpoint_directory
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.services import control
-from live_run import ask_flink, kill, newest_job, process, records, require_right, sending, until
+from live_run import (
+    ask_flink,
+    kill,
+    newest_job,
+    process,
+    records,
+    require_right,
+    sending,
+    until,
+    until_told,
+)
 from stream_cases import HOUR_MS
 from streams import decisions, deploy, headrace
 
@@ -115,8 +125,10 @@ def test_in_ordered_mode_on_rocksdb_a_task_manager_is_killed(stream: Settings) -
         kill(stream.home, Service.TASKMANAGER)
         control.up(stream.home, os.environ)
     thread.join()
-    decided = decisions(kafka_config(stream), ROWS)
+    config = kafka_config(stream)
+    decided = decisions(config, ROWS)
     assert len({one["id"] for one in decided}) == len(decided) == ROWS
+    until_told(config, "transactions")
     assert Cluster.of(stream).checkpoints(newest_job(stream))["counts"]["restored"] >= 1
     told = json.loads(headrace(stream.home, "parity", "--json").stdout)
     assert told["decided"] == {"fraud": ROWS}

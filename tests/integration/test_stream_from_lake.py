@@ -23,7 +23,7 @@ from headrace_streaming.job.cluster import Cluster
 from headrace_streaming.job.last_state import recall
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.kafka.topics import create_topics
-from live_run import records
+from live_run import records, until_told
 from stream_cases import DAY_MS, as_row, complete, labels_of, require_the_oracle_s, transactions
 from streams import decisions, deploy, headrace, send_events
 
@@ -69,6 +69,7 @@ def test_a_job_that_begins_with_the_lake_goes_on_where_the_lake_ends(
         for row in rows
     }
     require_the_oracle_s(decided, seen, known)
+    until_told(config, "transactions")
     compared = json.loads(headrace(stream.home, "parity", "--json").stdout)
     assert (compared["unexplained"], compared["findings"]) == (0, [])
     assert compared["from_lake"]

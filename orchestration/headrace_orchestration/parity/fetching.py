@@ -87,8 +87,13 @@ def fetch(
     everyone = deployments(config, project.name)
     # Before the topics: what they hold then is never less than what these positions led to.
     positions = positions_of(config, project, everyone, sources)
-    decided_sources = {one.source.name for one in wanted}
-    while tells_soon(everyone, positions, decided_sources, time.time() * 1_000):
+    held = {
+        one.source.name: [
+            n for n, (first, end) in ends(config, one.source.topic).items() if first < end
+        ]
+        for one in wanted
+    }
+    while tells_soon(everyone, positions, held, time.time() * 1_000):
         time.sleep(_POLL_S)
         positions = positions_of(config, project, everyone, sources)
     logs = {name: _source_log(config, source, told) for name, source in sources.items()}

@@ -45,23 +45,25 @@ def positions_of(
 def tells_soon(
     known: list[Deployed],
     positions: Mapping[int, Positions],
-    decided: Collection[str],
+    decided: Mapping[str, Collection[int]],
     now_ms: float,
 ) -> bool:
     """Whether the newest deployment is so young that its first positions may be on their way.
 
     A broker takes decisions at once, but a moment to make room for the first positions of all.
+    Each reader of a job tells those of its own partitions.
 
     Args:
         known: all deployments.
         positions: what they have told, by epoch.
-        decided: the sources whose events are decided on: their positions matter.
+        decided: by source whose events are decided on, since their positions matter, the
+            partitions that hold some.
         now_ms: the time, as the broker's records have it.
     """
     if not known or now_ms > known[-1].at_ms + _FIRST_POSITIONS_MS:
         return False
     told = positions.get(known[-1].epoch, {})
-    return not all(told.get(name) for name in decided)
+    return any(not set(held) <= set(told.get(name, ())) for name, held in decided.items())
 
 
 def newest_run(known: list[Deployed], epochs: Collection[int]) -> list[Deployed]:

@@ -288,10 +288,11 @@ def test_a_recording_begins_where_records_and_what_was_told_of_them_are_left() -
 
 def test_positions_are_waited_for_only_of_a_young_deployment_and_of_what_is_decided_on() -> None:
     known = [announced(1), announced(2)]
-    decided = {"transactions"}
+    decided = {"transactions": [0, 1]}
     labels_alone = {2: {"transaction_labels": {0: 5}, "transactions": {}}}
-    told = {2: {"transactions": {0: 5}}}
+    told = {2: {"transactions": {0: 5, 1: 7}}}
     assert tells_soon(known, {}, decided, 3_000)
+    assert tells_soon(known, {2: {"transactions": {0: 5}}}, decided, 3_000)
     assert tells_soon(known, labels_alone, decided, 3_000)
     assert not tells_soon(known, told, decided, 3_000)
     assert not tells_soon(known, labels_alone, decided, 2_000 + 60_001)
