@@ -120,7 +120,7 @@ def test_one_that_was_stopped_and_replaced_goes_on_later(
             traffic.send(500)
             # After it was missed for some seconds.
             traffic.require_in(store)
-            assert other.partitions() == 4
+            until(lambda: other.partitions() == 4, "the other one has all partitions")
             stopped.signal(signal.SIGCONT)
             traffic.send(500)
             until(lambda: other.partitions() == 2, "they share")
