@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from headrace_features.online.store import (
     NO_LAYERS,
     Change,
-    Found,
     Layers,
     Progress,
     Row,
@@ -15,6 +14,7 @@ from headrace_features.online.store import (
     Wanted,
     Written,
 )
+from headrace_features.state.read import Found
 
 Fields = Mapping[str, bytes]
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import groupby
 
+from headrace_features.definitions.durations import DAY_MS, HOUR_MS
 from headrace_features.definitions.views import FeatureView
+from headrace_features.partials.blocks import EventBlock
+from headrace_features.partials.events import encode_events
 from headrace_features.partials.kinds import Value
 from headrace_features.state.read import Asked, EntityState
 from headrace_features.state.stream import CALENDAR, StreamLayer, Widths
+
+_WIDTHS_MS = {"r": DAY_MS, "x": HOUR_MS, "y": 60_000, "z": 1_000}
 
 
 def values_of(
@@ -19,6 +25,17 @@ def values_of(
 ) -> dict[str, Value]:
     """Every feature of a view for an entity of which there is a stream layer alone."""
     asked = Asked.of(view, view.feature_names)
-    state = EntityState(asked, time_ms)
+    state = EntityState(asked, time_ms, asked.reaches(time_ms))
     state._stream = StreamLayer(asked.plan, fields, time_ms, widths)
-    return dict(zip(view.feature_names, state.values(asked.spans(time_ms), current), strict=True))
+    return dict(zip(view.feature_names, state.values(current), strict=True))
+
+
+def stream_fields(block: EventBlock, kinds: Mapping[int, str]) -> dict[str, bytes]:
+    """Blocks of events, of a width that is chosen for each day."""
+    fields = {}
+    for day, inside in groupby(range(len(block.times)), key=lambda at: block.times[at] // DAY_MS):
+        kind = kinds.get(day, "r")
+        width_ms = _WIDTHS_MS[kind]
+        for index, places in groupby(inside, key=lambda at: block.times[at] // width_ms):
+            fields[f"{kind}{index}"] = encode_events(block.chosen(list(places)))
+    return fields

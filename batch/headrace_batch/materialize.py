@@ -23,7 +23,6 @@ from headrace_features.online.serving import entity_key, view_key
 from headrace_features.online.store import Row
 from headrace_features.online.stores import open_store
 from headrace_features.partials.events import block_of, in_order
-from headrace_features.partials.events import part as part_of
 from headrace_features.partials.plan import plan_of
 from headrace_features.state.build import build
 from headrace_features.state.layout import Layout, layout_of
@@ -128,7 +127,7 @@ def _batches(
         block = block_of(view, plan, table)
         inside = (starts[(starts >= first) & (starts < last)] - first).tolist()
         for start, stop in zip(inside, [*inside[1:], last - first], strict=True):
-            state = build(plan, layout, in_order(part_of(block, start, stop)))
+            state = build(plan, layout, in_order(block.part(start, stop)))
             key = entity_key(keys[start])
             rows.extend(Row(key, name, value) for name, value in state.items())
             entities += 1

@@ -80,7 +80,7 @@ def test_the_store_comes_to_have_the_newest_content_of_every_field(
         traffic.require_in(store)
         traffic.send(500)
         traffic.require_in(store)
-        assert writer.partitions() == 4
+        until(lambda: writer.partitions() == 4, "it has all partitions")
     assert writer.told == []
     assert writer.report is not None
     assert writer.report.updates == len(traffic.sent)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace_features import FeatureView, oracle
-from headrace_features.definitions.durations import DAY_MS, HOUR_MS
+from headrace_features.definitions.durations import HOUR_MS
 from headrace_features.online.serving import (
     Query,
     ServedView,
@@ -24,8 +23,7 @@ from headrace_features.online.sqlite_store import SqliteStateStore
 from headrace_features.online.store import ALWAYS_MS, Row, StateStore
 from headrace_features.oracle import Row as Event
 from headrace_features.oracle import SpineRow
-from headrace_features.partials.events import block_of, encode_events, in_order
-from headrace_features.partials.kinds import EventBlock
+from headrace_features.partials.events import block_of, in_order
 from headrace_features.partials.plan import plan_of
 from headrace_features.state.build import build
 from headrace_features.state.layout import layout_of
@@ -33,19 +31,7 @@ from headrace_schemas.errors import BadRecordError
 from histories import VIEWS_OF_DAYS as VIEWS
 from histories import as_table, bits, weeks
 from online_stores import apply, change
-
-WIDTHS_MS = {"r": DAY_MS, "x": HOUR_MS, "y": 60_000, "z": 1_000}
-
-
-def stream_fields(block: EventBlock, kinds: dict[int, str]) -> dict[str, bytes]:
-    """Blocks of events, of a width that is chosen for each day."""
-    fields = {}
-    for day, inside in groupby(range(len(block.times)), key=lambda at: block.times[at] // DAY_MS):
-        kind = kinds.get(day, "r")
-        width_ms = WIDTHS_MS[kind]
-        for index, places in groupby(inside, key=lambda at: block.times[at] // width_ms):
-            fields[f"{kind}{index}"] = encode_events(block.chosen(list(places)))
-    return fields
+from stream_state import stream_fields
 
 
 def fill(

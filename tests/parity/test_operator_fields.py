@@ -25,8 +25,8 @@ from headrace_features import (
 from headrace_features.definitions.durations import DAY_MS, HOUR_MS, MINUTE_MS
 from headrace_features.oracle import Row, SpineRow
 from headrace_features.partials import tiles
+from headrace_features.partials.blocks import EventBlock
 from headrace_features.partials.events import decode_events, encode_events, in_order
-from headrace_features.partials.kinds import EventBlock
 from headrace_features.partials.plan import plan_of
 from headrace_features.state.stream import Widths
 from headrace_schemas.errors import BadRecordError
@@ -345,7 +345,7 @@ def test_of_events_that_stand_alone_in_a_minute_none_is_lost(engine: Jvm) -> Non
     told, fields = taken_in(engine, view, at_times(times), lateness=0, widths=CALENDAR)
 
     assert [one.absorbed for one in told] == [True] * 9 + [False]
-    assert decode_events(fields["l0"]).times == [1, 10, 20]
+    assert [*decode_events(fields["l0"]).times] == [1, 10, 20]
     for time_ms in (30, 100_000, 599_999 + 15):
         expected = sum(time_ms - 600_000 < other <= time_ms for other in times[:-1])
         assert [*values_of(view, fields, time_ms).values()] == [expected]

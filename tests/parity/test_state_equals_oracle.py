@@ -16,7 +16,7 @@ from headrace_features.partials.plan import plan_of
 from headrace_features.state import build as build_module
 from headrace_features.state.build import build
 from headrace_features.state.layout import layout_of
-from headrace_features.state.read import Asked, EntityState
+from headrace_features.state.read import Asked, EntityState, Found
 from headrace_schemas.errors import BadRecordError, UnsupportedError
 from histories import VIEWS_OF_DAYS as VIEWS
 from histories import as_table, bits, time_of, weeks
@@ -45,10 +45,10 @@ def test_state_read_at_any_time_equals_the_oracle(name: str, data: st.DataObject
             expected = oracle.values(view, history, [SpineRow("a", time_ms, current)])[0]
         except BadRecordError:
             continue
-        spans = asked.spans(time_ms)
+        reaches = asked.reaches(time_ms, layout)
         wanted = None if current is not None else asked.fields(layout, time_ms // 60_000)
         held = {n: content for n, content in fields.items() if wanted is None or n in wanted}
-        found = EntityState(asked, time_ms, layout, held).values(spans, current)
+        found = EntityState(asked, time_ms, reaches, Found(held)).values(current)
         assert list(map(bits, found)) == list(map(bits, expected.values()))
 
 
@@ -56,4 +56,4 @@ def test_a_time_before_what_is_kept_is_refused() -> None:
     view = VIEWS["prompt, exact"]
     layout = layout_of(view, 100 * DAY_MS)
     with pytest.raises(UnsupportedError, match="can answer from 1970-04-04T00:00:00"):
-        EntityState(Asked.of(view, ()), layout.earliest_ms - 1, layout)
+        Asked.of(view, ()).reaches(layout.earliest_ms - 1, layout)

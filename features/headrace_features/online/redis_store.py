@@ -28,7 +28,6 @@ from headrace_features.online.store import (
     ALWAYS_MS,
     NEVER_MS,
     Change,
-    Found,
     Generation,
     Layers,
     Progress,
@@ -42,6 +41,7 @@ from headrace_features.online.store import (
     overtaken,
     require_no_later,
 )
+from headrace_features.state.read import Found
 from headrace_features.state.stream import end_ms
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from headrace_features.definitions.durations import MINUTE_MS
@@ -12,7 +13,6 @@ from headrace_features.online.store import (
     ALWAYS_MS,
     NEVER_MS,
     NO_LAYERS,
-    Found,
     Layers,
     Reading,
     StreamSpan,
@@ -20,7 +20,8 @@ from headrace_features.online.store import (
 )
 from headrace_features.partials.kinds import Value
 from headrace_features.state.layout import Layout, layout_of
-from headrace_features.state.read import Asked, EntityState, require_kept
+from headrace_features.state.read import Asked, EntityState, Found, Reach
+from headrace_features.state.together import Together
 from headrace_schemas.errors import RetryableError
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ _USUAL = Terms()
 _UNKNOWN = Layers(None, StreamSpan(-1, NEVER_MS, ALWAYS_MS, 0))
 #: A boundary moves once a day: one that moves at each of so many reads is none.
 _ATTEMPTS = 5
+#: So many entities are read faster together than one after the other.
+_TOGETHER = 8
 
 
 class Query(NamedTuple):
@@ -55,6 +58,7 @@ class ServedView:
         self.view = view
         self.key = view_key(view)
         self.asked = Asked.of(view, names)
+        self.together = Together(self.asked)
         self._layout: Layout | None = None
         self._fields: tuple[tuple[int, int], tuple[str, ...]] | None = None
 
@@ -204,41 +208,58 @@ class _AskedOf:
         self.layers = layers
         self._query = query
         self._layout = query.view.layout(layers)
-        self._spans: dict[int, list[Span]] = {}
-        self._distinct = dict.fromkeys(query.queries)
-        fields: dict[tuple[int, bool], tuple[str, ...] | None] = {}
+        self._distinct = list(dict.fromkeys(query.queries))
+        leaves_out = query.view.asked.leaves_out
+        self._alike: dict[tuple[int, bool], _Alike] = {}
         self.wanted: list[Wanted] = []
-        for key, time_ms, current in self._distinct:
-            shared = (time_ms, current is None)
-            if shared not in fields:
-                fields[shared] = self._fields(time_ms, current)
-            self.wanted.append(Wanted(self.key, entity_key(key), fields[shared]))
+        for number, (key, time_ms, current) in enumerate(self._distinct):
+            shared = (time_ms, current is not None and leaves_out)
+            alike = self._alike.get(shared)
+            if alike is None:
+                alike = self._alike[shared] = self._read_alike(*shared)
+            alike.places.append(number)
+            self.wanted.append(Wanted(self.key, entity_key(key), alike.fields))
 
-    def _fields(self, time_ms: int, current: str | None) -> tuple[str, ...] | None:
+    def _read_alike(self, time_ms: int, leaves_out: bool) -> _Alike:  # noqa: FBT001 - what is shared
         view = self._query.view
-        self._spans[time_ms] = view.asked.spans(time_ms)
+        reaches = view.asked.reaches(time_ms, self._layout)
         if self._layout is None:
-            return ()
-        require_kept(self._layout, time_ms)
-        if current is not None and view.asked.leaves_out:
-            return None
-        return view.fields(self._layout, time_ms)
+            return _Alike(time_ms, reaches, (), [])
+        fields = None if leaves_out else view.fields(self._layout, time_ms)
+        return _Alike(time_ms, reaches, fields, [])
 
     def answer(self, layers: Layers, found: Iterator[Found]) -> ViewAnswer:
         """The answers of the query, of what was found for what was wanted."""
-        asked = self._query.view.asked
-        missing = {
-            time_ms: _missing(asked, spans, layers) for time_ms, spans in self._spans.items()
-        }
-        answers = {}
-        for query in self._distinct:
-            time_ms = query.time_ms
-            batch, stream = next(found)
-            state = EntityState(asked, time_ms, self._layout, batch, stream)
-            spans = self._spans[time_ms]
-            values = state.values(spans, query.current)
-            answers[query] = Answer(values, missing[time_ms], spans, bool(batch or stream))
+        entities = list(islice(found, len(self._distinct)))
+        answers: dict[Query, Answer] = {}
+        for (time_ms, leaves_out), alike in self._alike.items():
+            queries = [self._distinct[place] for place in alike.places]
+            there = [entities[place] for place in alike.places]
+            spans = [reach.span for reach in alike.reaches]
+            missing = _missing(self._query.view.asked, spans, layers)
+            if leaves_out or len(there) < _TOGETHER:
+                rows = [
+                    self._alone(query, alike, one)
+                    for query, one in zip(queries, there, strict=True)
+                ]
+            else:
+                rows = self._query.view.together.values(time_ms, alike.reaches, there)
+            for query, values, one in zip(queries, rows, there, strict=True):
+                answers[query] = Answer(values, missing, spans, bool(one.batch or one.stream))
         return ViewAnswer(layers, [answers[query] for query in self._query.queries])
+
+    def _alone(self, query: Query, alike: _Alike, found: Found) -> Sequence[Value]:
+        asked = self._query.view.asked
+        return EntityState(asked, query.time_ms, alike.reaches, found).values(query.current)
+
+
+class _Alike(NamedTuple):
+    """Queries of one time: what the windows look at, and which fields have that."""
+
+    time_ms: int
+    reaches: Sequence[Reach]
+    fields: tuple[str, ...] | None
+    places: list[int]
 
 
 def _accepted(
@@ -264,8 +285,9 @@ def _empty(query: ViewQuery) -> ViewAnswer:
     asked = query.view.asked
     answers = []
     for _, time_ms, _ in query.queries:
-        spans = asked.spans(time_ms)
-        values = EntityState(asked, time_ms).values(spans)
+        reaches = asked.reaches(time_ms)
+        values = EntityState(asked, time_ms, reaches).values()
+        spans = [reach.span for reach in reaches]
         answers.append(Answer(values, [True] * len(values), spans, found=False))
     return ViewAnswer(_UNKNOWN, answers)
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from headrace_features.definitions.windows import BEGINNING_MS
+from headrace_features.state.read import Found
 from headrace_schemas.errors import ConfigurationError, RetryableError
 
 #: Since when a stream layer is complete that has never missed anything.
@@ -82,13 +83,6 @@ class Wanted(NamedTuple):
     view: str
     entity: bytes
     fields: Sequence[str] | None
-
-
-class Found(NamedTuple):
-    """The fields of an entity by layer."""
-
-    batch: Mapping[str, bytes]
-    stream: Mapping[str, bytes]
 
 
 class Reading(NamedTuple):

@@ -9,7 +9,7 @@ import msgspec
 from headrace_schemas.errors import UnsupportedError
 
 #: First number of everything encoded; raised when the layout of tiles or raw events changes.
-ENCODING_VERSION = 2
+ENCODING_VERSION = 3
 
 _DECODER = msgspec.msgpack.Decoder(tuple[int, Any])
 

@@ -1,21 +1,21 @@
 """Blocks of events: from Arrow tables, and their encoding.
 
-A block is written by columns, since that is read several times faster than rows are: the times
-(the first, then the distance of each to the one before it), the dedup keys, when each event could
-first be known (its distance to the event's time; null if there is none), and the columns of values.
+A block is written by columns, since that is read many times faster than rows are: the first time,
+how much later each event was, the dedup keys, how much later each could be known than it was (null
+if none was), and the columns of values. Numbers are packed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate, chain, pairwise
-from operator import add
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from headrace_features.partials.blocks import EventBlock
 from headrace_features.partials.encoding import ENCODING_VERSION, pack, unpack
-from headrace_features.partials.kinds import EventBlock
+from headrace_features.partials.packed import pack_column, pack_integers, unpack_column
 from headrace_features.partials.plan import PartialPlan
 from headrace_schemas.errors import UnsupportedError
 
@@ -24,19 +24,46 @@ if TYPE_CHECKING:
 
     from headrace_features.definitions.views import FeatureView
 
-_DECODER = msgspec.msgpack.Decoder(
-    tuple[int, tuple[list[int], msgspec.Raw, list[int] | None, list[list[Any]]]]
-)
+
+class EncodedEvents(NamedTuple):
+    """A block as it is written: numbers packed, or columns as they are."""
+
+    base_ms: int
+    offsets_ms: bytes
+    dedups: msgspec.Raw
+    delays_ms: bytes | None
+    columns: list[Any]
+
+
+_DECODER = msgspec.msgpack.Decoder(tuple[int, EncodedEvents])
 
 
 def encode_events(block: EventBlock) -> bytes:
     """A block of events as versioned msgpack."""
     times = block.times
-    distances = [times[0], *(after - before for before, after in pairwise(times))] if times else []
+    base_ms = times[0] if times else 0
     delays = None
-    if block.availables is not None and block.availables != times:
-        delays = [known - time for known, time in zip(block.availables, times, strict=True)]
-    return pack([distances, block.dedups, delays, block.columns])
+    if block.delays_ms is not None and any(block.delays_ms):
+        delays = pack_integers(block.delays_ms)
+    offsets = pack_integers([time_ms - base_ms for time_ms in times])
+    return pack([base_ms, offsets, block.dedups, delays, list(map(pack_column, block.columns))])
+
+
+def read_events(data: bytes) -> EncodedEvents:
+    """What a block is made of.
+
+    Raises:
+        UnsupportedError: it was written in another version of the encoding.
+    """
+    try:
+        version, events = _DECODER.decode(data)
+    except msgspec.ValidationError as error:
+        # Another version may have another form.
+        unpack(data)
+        raise UnsupportedError(f"a block of events can't be read: {error}") from error
+    if version != ENCODING_VERSION:
+        unpack(data)
+    return events
 
 
 def decode_events(data: bytes) -> EventBlock:
@@ -45,16 +72,14 @@ def decode_events(data: bytes) -> EventBlock:
     Raises:
         UnsupportedError: it was written in another version of the encoding.
     """
-    try:
-        version, (distances, dedups, delays, columns) = _DECODER.decode(data)
-    except msgspec.ValidationError as error:
-        # Another version may have another form.
-        unpack(data)
-        raise UnsupportedError(f"a block of events can't be read: {error}") from error
-    if version != ENCODING_VERSION:
-        unpack(data)
-    times = list(accumulate(distances))
-    return EventBlock(times, dedups, delays and list(map(add, times, delays)), columns)
+    base_ms, offsets, dedups, delays, columns = read_events(data)
+    return EventBlock(
+        unpack_column(offsets),
+        dedups,
+        None if delays is None else unpack_column(delays),
+        list(map(unpack_column, columns)),
+        base_ms,
+    )
 
 
 def block_of(view: FeatureView, plan: PartialPlan, table: pa.Table) -> EventBlock:
@@ -68,19 +93,12 @@ def block_of(view: FeatureView, plan: PartialPlan, table: pa.Table) -> EventBloc
     source = view.source
     times = table[source.event_time].to_pylist()
     dedups = [key.encode() for key in table[source.dedup_key].to_pylist()]
-    availables = table[source.available_at].to_pylist() if source.available_at else None
+    delays_ms = None
+    if source.available_at:
+        known = table[source.available_at].to_pylist()
+        delays_ms = [known_ms - time_ms for known_ms, time_ms in zip(known, times, strict=True)]
     columns = [table[name].to_pylist() for name in plan.columns]
-    return EventBlock(times, dedups, availables, columns)
-
-
-def part(block: EventBlock, start: int, stop: int) -> EventBlock:
-    """The events at the places from `start` to before `stop`."""
-    return EventBlock(
-        block.times[start:stop],
-        block.dedups[start:stop],
-        None if block.availables is None else block.availables[start:stop],
-        [column[start:stop] for column in block.columns],
-    )
+    return EventBlock(times, dedups, delays_ms, columns)
 
 
 def in_order(block: EventBlock) -> EventBlock:
@@ -92,11 +110,11 @@ def in_order(block: EventBlock) -> EventBlock:
 
 def joined(blocks: Sequence[EventBlock]) -> EventBlock:
     """The events of blocks of which each lies before the next."""
-    late = any(block.availables is not None for block in blocks)
+    late = any(block.delays_ms is not None for block in blocks)
     return EventBlock(
         list(chain.from_iterable(block.times for block in blocks)),
         list(chain.from_iterable(block.dedups for block in blocks)),
-        list(chain.from_iterable(block.availables or block.times for block in blocks))
+        list(chain.from_iterable(block.delays_ms or [0] * len(block) for block in blocks))
         if late
         else None,
         [

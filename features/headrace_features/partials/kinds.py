@@ -15,74 +15,21 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import accumulate
+from itertools import accumulate, repeat
 from operator import mul
-from typing import Any, NamedTuple, Protocol, TypeVar
-
-import msgspec
-from msgspec import Raw
+from typing import Any, NamedTuple, Protocol, TypeGuard, TypeVar
 
 from headrace_features.definitions.aggregates import Kind, Scalar
 from headrace_features.definitions.views import Feature
 from headrace_features.numbers import checked_int64, to_double
+from headrace_features.partials.blocks import EventBlock
+from headrace_features.partials.packed import Numbers, pack_column, unpack_column
 from headrace_features.sketches.quantiles import bucket_middle, bucket_of, rank_of
 from headrace_features.sketches.theta import MAX_THETA, K, hash_of
 from headrace_schemas.columns import INT64_MAX, INT64_MIN, ColumnType
 
 Value = Scalar | None
 State = TypeVar("State")
-
-
-class EventBlock:
-    """Events of one entity by columns, in the order of (time, bytes of the dedup key).
-
-    Attributes:
-        times: event times, ms UTC.
-        availables: when each event could first be known, ms UTC; None if at its own time.
-        columns: for each column of the plan the value of each event.
-    """
-
-    __slots__ = ("_dedups", "availables", "columns", "times")
-
-    def __init__(
-        self,
-        times: list[int],
-        dedups: list[bytes] | Raw,
-        availables: list[int] | None,
-        columns: Sequence[list[Any]],
-    ) -> None:
-        """Take columns; dedup keys may still be encoded, since few reads look at them."""
-        self.times = times
-        self._dedups = dedups
-        self.availables = availables
-        self.columns = columns
-
-    @property
-    def dedups(self) -> list[bytes]:
-        """Bytes of the dedup keys."""
-        if isinstance(self._dedups, Raw):
-            self._dedups = _DEDUPS.decode(self._dedups)
-        return self._dedups
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, EventBlock):
-            return NotImplemented
-        ours = self.times, self.dedups, self.availables, list(self.columns)
-        return ours == (other.times, other.dedups, other.availables, list(other.columns))
-
-    __hash__ = None  # type: ignore[assignment] # lists can change
-
-    def chosen(self, places: Sequence[int]) -> EventBlock:
-        """Those events at some places, which ascend."""
-        return EventBlock(
-            [self.times[i] for i in places],
-            [self.dedups[i] for i in places],
-            None if self.availables is None else [self.availables[i] for i in places],
-            [[column[i] for i in places] for column in self.columns],
-        )
-
-
-_DEDUPS = msgspec.msgpack.Decoder(list[bytes])
 
 
 class Partial(Protocol[State]):
@@ -110,8 +57,48 @@ class Partial(Protocol[State]):
     def encode_all(self, states: Sequence[State]) -> Any:
         """Several states as msgpack-compatible data."""
 
-    def decode_range(self, data: Any, start: int, stop: int) -> State:
-        """Those of several encoded states at the places from `start` to before `stop`, combined."""
+    def opened(self, data: Any) -> Any:
+        """Several encoded states as they are read in ranges."""
+
+    def range(self, states: Any, start: int, stop: int) -> State:
+        """Those of several opened states at the places from `start` to before `stop`, combined."""
+
+
+class Part(NamedTuple):
+    """A number of each event of which a partial keeps the sum.
+
+    Attributes:
+        position: of the column whose value it is, to a power; null counts for nothing. None is one
+            for each event.
+        power: 0, 1 or 2.
+    """
+
+    position: int | None
+    power: int
+
+
+class IntegerSums(Partial[Any], Protocol):
+    """A partial that is sums of integers, so that those of many entities are made at once.
+
+    Attributes:
+        parts: what is summed.
+    """
+
+    @property
+    def parts(self) -> tuple[Part, ...]: ...
+
+    def encoded_parts(self, data: Any) -> Sequence[Any]:
+        """For each part the numbers of several encoded states."""
+
+    def of_sums(self, sums: Sequence[list[int]]) -> Sequence[Any]:
+        """States: those with the first sum of each part, with the second of each, and so on."""
+
+
+def is_sum(partial: Partial[Any]) -> TypeGuard[IntegerSums]:
+    """Whether a partial is sums of integers."""
+    return isinstance(partial, CountPartial) or (
+        isinstance(partial, MomentsPartial) and not partial.floating
+    )
 
 
 class _Plain:
@@ -126,8 +113,11 @@ class _Plain:
     def encode_all(self, states: Sequence[Any]) -> Any:
         return [self.encode(state) for state in states]
 
-    def decode_range(self, data: Any, start: int, stop: int) -> Any:
-        return self.combine([self.decode(one) for one in data[start:stop]])
+    def opened(self, data: Any) -> Any:
+        return data
+
+    def range(self, states: Any, start: int, stop: int) -> Any:
+        return self.combine([self.decode(one) for one in states[start:stop]])
 
     def combine(self, states: Sequence[Any]) -> Any:
         raise NotImplementedError
@@ -139,6 +129,16 @@ class CountPartial(_Plain):
 
     empty: int = 0
 
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        return (Part(None, 0),)
+
+    def encoded_parts(self, data: Any) -> Sequence[Any]:
+        return [data]
+
+    def of_sums(self, sums: Sequence[list[int]]) -> list[int]:
+        return sums[0]
+
     def fold(self, block: EventBlock, start: int, stop: int) -> int:
         del block
         return stop - start
@@ -146,8 +146,14 @@ class CountPartial(_Plain):
     def combine(self, states: Sequence[int]) -> int:
         return sum(states)
 
-    def decode_range(self, data: Any, start: int, stop: int) -> int:
-        return sum(data[start:stop])
+    def encode_all(self, states: Sequence[int]) -> Any:
+        return pack_column(states)
+
+    def opened(self, data: Any) -> Numbers:
+        return unpack_column(data)
+
+    def range(self, states: Numbers, start: int, stop: int) -> int:
+        return sum(states[start:stop])
 
     def finalize(self, state: int, feature: Feature) -> Value:
         del feature
@@ -174,9 +180,23 @@ class MomentsPartial(_Plain):
     with_squares: bool
     empty: Moments = _NO_MOMENTS
 
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        powers = (0, 1, 2) if self.with_squares else (0, 1)
+        return tuple(Part(self.position, power) for power in powers)
+
+    def encoded_parts(self, data: Any) -> Sequence[Any]:
+        return data  # type: ignore[no-any-return]
+
+    def of_sums(self, sums: Sequence[list[int]]) -> list[Moments]:
+        counts, totals = sums[:2]
+        squares = sums[2] if self.with_squares else repeat(0)
+        return list(map(Moments, counts, totals, squares))
+
     def fold(self, block: EventBlock, start: int, stop: int) -> Moments:
         values = block.columns[self.position][start:stop]
-        if None in values:
+        # What is packed has no nulls.
+        if isinstance(values, list) and None in values:
             values = [value for value in values if value is not None]
         if self.floating:
             values = list(map(Fraction, values))
@@ -210,16 +230,19 @@ class MomentsPartial(_Plain):
         return Moments(n, _decode_exact(total), _decode_exact(squares))
 
     def encode_all(self, states: Sequence[Moments]) -> Any:
-        counts, totals, squares = zip(*map(self.encode, states), strict=True)
-        plain = all(isinstance(number, int) for number in (*totals, *squares))
-        return [plain, counts, totals, squares]
+        encoded = [self.encode(state) for state in states]
+        kept = 3 if self.with_squares else 2
+        return [pack_column([numbers[at] for numbers in encoded]) for at in range(kept)]
 
-    def decode_range(self, data: Any, start: int, stop: int) -> Moments:
-        plain, counts, totals, squares = data
-        chosen = totals[start:stop], squares[start:stop]
-        if not plain:
-            chosen = list(map(_decode_exact, chosen[0])), list(map(_decode_exact, chosen[1]))
-        return Moments(sum(counts[start:stop]), sum(chosen[0]), sum(chosen[1]))
+    def opened(self, data: Any) -> list[Numbers]:
+        return [
+            unpack_column(one) if isinstance(one, bytes) else list(map(_decode_exact, one))
+            for one in data
+        ]
+
+    def range(self, states: list[Numbers], start: int, stop: int) -> Moments:
+        n, total, *squares = [sum(one[start:stop]) for one in states]
+        return Moments(n, total, squares[0] if squares else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,8 +266,8 @@ class ExtremePartial(_Plain):
         least: Value = (max if self.greatest else min)(found, key=key)
         return least
 
-    def decode_range(self, data: Any, start: int, stop: int) -> Value:
-        return self.combine(data[start:stop])
+    def range(self, states: Any, start: int, stop: int) -> Value:
+        return self.combine(states[start:stop])
 
     def finalize(self, state: Value, feature: Feature) -> Value:
         return feature.default if state is None else state
@@ -275,7 +298,8 @@ class EdgePartial(_Plain):
             return None
         place = stop - 1 if self.last else start
         values = tuple(block.columns[position][place] for position in self.positions.values())
-        return Chosen(block.times[place], block.dedups[place], values)
+        time_ms = block.base_ms + block.offsets_ms[place]
+        return Chosen(time_ms, block.dedups[place], values)
 
     def combine(self, states: Sequence[Chosen | None]) -> Chosen | None:
         found = [state for state in states if state is not None]

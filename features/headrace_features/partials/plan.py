@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from headrace_features.definitions.aggregates import Kind
 from headrace_features.definitions.windows import Session
+from headrace_features.partials.blocks import EventBlock
 from headrace_features.partials.kinds import (
     CountPartial,
     DistinctPartial,
     EdgePartial,
-    EventBlock,
     ExtremePartial,
     HistogramPartial,
     MomentsPartial,

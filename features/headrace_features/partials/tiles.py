@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from headrace_features.partials.blocks import EventBlock
 from headrace_features.partials.encoding import pack, unpack
-from headrace_features.partials.kinds import EventBlock
+from headrace_features.partials.kinds import Partial
+from headrace_features.partials.packed import pack_integers, unpack_column
 from headrace_features.partials.plan import PartialPlan, States
 
 
@@ -29,7 +31,7 @@ class Tile(NamedTuple):
 
 def fold(plan: PartialPlan, block: EventBlock, start: int = 0, stop: int | None = None) -> Tile:
     """The tile of the events at the places from `start` to before `stop`."""
-    end = len(block.times) if stop is None else stop
+    end = len(block) if stop is None else stop
     chains = tuple(tuple(chains_of(plan, block, start, end, gap_ms)) for gap_ms in plan.gaps_ms)
     return Tile(plan.fold(block, start, end), chains)
 
@@ -109,15 +111,23 @@ class TileRow:
         indexes: which days or hours they are of, ascending.
         partials: for each partial the encoded states of all tiles.
         chains: of each tile, encoded.
+        opened: by place in the plan, states that were read already.
     """
 
     indexes: Sequence[int]
     partials: Sequence[Any]
     chains: Sequence[Any]
+    opened: dict[int, Any] = field(default_factory=dict)
 
     def range(self, first: int, last: int) -> tuple[int, int]:
         """The places of the tiles with indexes from `first` to `last`."""
         return bisect_left(self.indexes, first), bisect_left(self.indexes, last + 1)
+
+    def state(self, partial: Partial[Any], place: int, start: int, stop: int) -> Any:
+        """The state of one partial in the tiles at the places from `start` to before `stop`."""
+        if place not in self.opened:
+            self.opened[place] = partial.opened(self.partials[place])
+        return partial.range(self.opened[place], start, stop)
 
     def chains_at(self, plan: PartialPlan, place: int) -> tuple[tuple[Chain, ...], ...]:
         """The chains of one tile."""
@@ -131,7 +141,7 @@ def encode_row(plan: PartialPlan, indexes: Sequence[int], tiles: Sequence[Tile])
         for place, partial in enumerate(plan.partials)
     ]
     chains = [_encode_chains(plan, tile) for tile in tiles] if plan.gaps_ms else []
-    return pack([indexes, partials, chains])
+    return pack([pack_integers(indexes), partials, chains])
 
 
 def decode_row(data: bytes) -> TileRow:
@@ -140,7 +150,8 @@ def decode_row(data: bytes) -> TileRow:
     Raises:
         UnsupportedError: they were written in another version of the encoding.
     """
-    return TileRow(*unpack(data))
+    indexes, partials, chains = unpack(data)
+    return TileRow(unpack_column(indexes), partials, chains)
 
 
 def _encode_chains(plan: PartialPlan, tile: Tile) -> list[Any]:

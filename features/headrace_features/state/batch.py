@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 from headrace_features.definitions.durations import DAY_MS, HOUR_MS
 from headrace_features.partials import tiles
+from headrace_features.partials.blocks import EventBlock
 from headrace_features.partials.events import decode_events
-from headrace_features.partials.kinds import EventBlock
 from headrace_features.partials.plan import PartialPlan
 from headrace_features.state.layout import ALL, BASE, BESIDE, DAYS, Layout
 from headrace_features.state.pieces import Piece, Range, Whole, events_between
@@ -44,76 +44,141 @@ def names(layout: Layout, spans: Iterable[Span]) -> set[str]:
     return found
 
 
+class Step(NamedTuple):
+    """A part of a span, and the field that has it, if an entity has that field.
+
+    Attributes:
+        field: its name.
+        first_ms, last_ms: the part, closed on both sides.
+        width_ms: of the tiles that are read; None where events are.
+        beside: the field without which an entity has the part's events elsewhere.
+    """
+
+    field: str
+    first_ms: int
+    last_ms: int
+    width_ms: int | None = None
+    beside: str | None = None
+
+
+class BatchReach(NamedTuple):
+    """What a window looks at before the batch boundary.
+
+    Attributes:
+        layout: of the batch layer.
+        span: what it looks at.
+    """
+
+    layout: Layout
+    span: Span
+
+    def steps(self, has: Container[str]) -> Iterator[Step]:
+        """Where the events of the span are.
+
+        Of the fields of one part an entity has one: few events are in blocks of longer ranges.
+
+        Args:
+            has: the fields that an entity has, or that some entities have.
+        """
+        first_ms, last_ms = self.span
+        horizon_ms = self.layout.horizon_ms
+        if first_ms < horizon_ms:
+            if BASE in has:
+                yield Step(BASE, first_ms, last_ms)
+            if BESIDE in has:
+                yield Step(BESIDE, first_ms, min(last_ms, horizon_ms - 1))
+            first_ms = horizon_ms
+        if first_ms > last_ms:
+            return
+        if ALL in has:
+            yield Step(ALL, first_ms, last_ms)
+        if DAYS in has:
+            yield from _days(first_ms, last_ms, has)
+
+
+def _days(first_ms: int, last_ms: int, has: Container[str]) -> Iterator[Step]:
+    start_ms, end_ms = -(-first_ms // DAY_MS) * DAY_MS, (last_ms + 1) // DAY_MS * DAY_MS
+    if start_ms < end_ms:
+        yield Step(DAYS, start_ms, end_ms - 1, DAY_MS)
+        if BESIDE in has:
+            yield Step(BESIDE, start_ms, end_ms - 1, beside=DAYS)
+    elif end_ms < start_ms:
+        # The span lies inside one day.
+        yield from _hours(first_ms, last_ms, has)
+        return
+    if first_ms < start_ms:
+        yield from _hours(first_ms, start_ms - 1, has)
+    if end_ms <= last_ms:
+        yield from _hours(end_ms, last_ms, has)
+
+
+def _hours(first_ms: int, last_ms: int, has: Container[str]) -> Iterator[Step]:
+    """Where the events of a part of one day are."""
+    day = first_ms // DAY_MS
+    events, hours = f"r{day}", f"h{day}"
+    if events in has:
+        yield Step(events, first_ms, last_ms)
+    if hours not in has:
+        return
+    start_ms, end_ms = -(-first_ms // HOUR_MS) * HOUR_MS, (last_ms + 1) // HOUR_MS * HOUR_MS
+    if start_ms < end_ms:
+        yield Step(hours, start_ms, end_ms - 1, HOUR_MS)
+        if BESIDE in has:
+            yield Step(BESIDE, start_ms, end_ms - 1, beside=hours)
+    elif end_ms < start_ms:
+        yield Step(f"x{first_ms // HOUR_MS}", first_ms, last_ms)
+        return
+    if first_ms < start_ms:
+        yield Step(f"x{first_ms // HOUR_MS}", first_ms, start_ms - 1)
+    if end_ms <= last_ms:
+        yield Step(f"x{last_ms // HOUR_MS}", end_ms, last_ms)
+
+
 class BatchLayer:
     """What the batch layer has of one entity, as it is known at one time."""
 
-    def __init__(
-        self, plan: PartialPlan, layout: Layout, fields: Mapping[str, bytes], time_ms: int
-    ) -> None:
+    def __init__(self, plan: PartialPlan, fields: Mapping[str, bytes], time_ms: int) -> None:
         self.plan = plan
-        self.layout = layout
         self.fields = fields
         self.time_ms = time_ms
         self._read: dict[str, Any] = {}
 
-    def pieces(self, first_ms: int, last_ms: int, left_out: bytes | None) -> Iterator[Piece]:
-        """What makes up the known events of a span.
+    def pieces(self, reach: BatchReach) -> Iterator[Piece]:
+        """What makes up the known events of what a window looks at."""
+        for field, first_ms, last_ms, width_ms, _ in reach.steps(self.fields):
+            if width_ms is not None:
+                row = self._once(field, tiles.decode_row)
+                start, stop = row.range(first_ms // width_ms, last_ms // width_ms)
+                if start < stop:
+                    yield Range(row, start, stop)
+            elif field == BASE:
+                yield self._base()
+            else:
+                yield from self._events(field, first_ms, last_ms)
+
+    def pieces_without(self, left_out: bytes, reach: BatchReach) -> Iterator[Piece]:
+        """What makes up the known events of what a window looks at but for one.
+
+        It is looked for among the events, so that no tiles are read.
 
         Args:
-            first_ms, last_ms: the span, which ends before the boundary.
-            left_out: the dedup key of an event that doesn't count. It is looked for among the
-                events, so that no tiles are read then.
+            left_out: the dedup key of the event that doesn't count.
+            reach: what the window looks at.
         """
-        layout = self.layout
+        layout, (first_ms, last_ms) = reach.layout, reach.span
         if first_ms < layout.horizon_ms:
             if BASE in self.fields:
-                yield Whole(self._once(BASE, lambda data: tiles.decode(self.plan, data)))
+                yield self._base()
             yield from self._events(BESIDE, first_ms, min(last_ms, layout.horizon_ms - 1), left_out)
             first_ms = layout.horizon_ms
-        if ALL in self.fields:
-            yield from self._events(ALL, first_ms, last_ms, left_out)
-        elif DAYS in self.fields:
-            if left_out is None:
-                yield from self._days(first_ms, last_ms)
-            else:
-                for day in self._once(DAYS, tiles.decode_row).indexes:
-                    yield from self._raw(day, first_ms, last_ms, left_out)
+        yield from self._events(ALL, first_ms, last_ms, left_out)
+        days = self._once(DAYS, tiles.decode_row).indexes if DAYS in self.fields else ()
+        for day in days:
+            for name in (f"r{day}", *(f"x{hour}" for hour in range(day * 24, day * 24 + 24))):
+                yield from self._events(name, first_ms, last_ms, left_out)
 
-    def _days(self, first_ms: int, last_ms: int) -> Iterator[Piece]:
-        row = self._once(DAYS, tiles.decode_row)
-        after, before = -(-first_ms // DAY_MS), (last_ms + 1) // DAY_MS - 1
-        start, stop = row.range(after, before)
-        if start < stop:
-            yield Range(row, start, stop)
-            yield from self._events(BESIDE, after * DAY_MS, (before + 1) * DAY_MS - 1)
-        if before < after - 1:
-            # The span lies inside one day.
-            yield from self._hours(after - 1, first_ms, last_ms)
-            return
-        if first_ms % DAY_MS:
-            yield from self._hours(after - 1, first_ms, after * DAY_MS - 1)
-        if (last_ms + 1) % DAY_MS:
-            yield from self._hours(before + 1, (before + 1) * DAY_MS, last_ms)
-
-    def _hours(self, day: int, first_ms: int, last_ms: int) -> Iterator[Piece]:
-        """The pieces of a part of one day."""
-        if f"r{day}" in self.fields:
-            yield from self._events(f"r{day}", first_ms, last_ms)
-        if f"h{day}" not in self.fields:
-            return
-        row = self._once(f"h{day}", tiles.decode_row)
-        after, before = -(-first_ms // HOUR_MS), (last_ms + 1) // HOUR_MS - 1
-        start, stop = row.range(after, before)
-        if start < stop:
-            yield Range(row, start, stop)
-            yield from self._events(BESIDE, after * HOUR_MS, (before + 1) * HOUR_MS - 1)
-        for hour in sorted({first_ms // HOUR_MS, last_ms // HOUR_MS}):
-            if not after <= hour <= before:
-                yield from self._events(f"x{hour}", first_ms, last_ms)
-
-    def _raw(self, day: int, first_ms: int, last_ms: int, left_out: bytes) -> Iterator[Piece]:
-        for name in (f"r{day}", *(f"x{hour}" for hour in range(day * 24, day * 24 + 24))):
-            yield from self._events(name, first_ms, last_ms, left_out)
+    def _base(self) -> Piece:
+        return Whole(self._once(BASE, lambda data: tiles.decode(self.plan, data)))
 
     def _events(
         self, name: str, first_ms: int, last_ms: int, left_out: bytes | None = None

@@ -8,8 +8,8 @@ from itertools import groupby
 
 from headrace_features.definitions.durations import DAY_MS, HOUR_MS
 from headrace_features.partials import tiles
-from headrace_features.partials.events import encode_events, part
-from headrace_features.partials.kinds import EventBlock
+from headrace_features.partials.blocks import EventBlock
+from headrace_features.partials.events import encode_events
 from headrace_features.partials.plan import PartialPlan
 from headrace_features.partials.tiles import Tile
 from headrace_features.state.layout import (
@@ -37,9 +37,9 @@ def build(plan: PartialPlan, layout: Layout, block: EventBlock) -> Mapping[str, 
     since = bisect_left(block.times, layout.horizon_ms)
     if layout.unbounded:
         beside += _add_base(plan, layout, fields, block, since)
-    if since < len(block.times):
-        if len(block.times) - since <= SPARSE_ENTITY:
-            fields[ALL] = encode_events(part(block, since, len(block.times)))
+    if since < len(block):
+        if len(block) - since <= SPARSE_ENTITY:
+            fields[ALL] = encode_events(block.part(since, len(block)))
         else:
             beside += _add_days(plan, layout, fields, block, since)
     if beside:
@@ -65,7 +65,7 @@ def _add_days(
     """Add tiles and blocks of days and hours; the places of events that are in no tile."""
     whole: dict[int, Tile] = {}
     beside: list[int] = []
-    for day, first, stop in _runs(block, start, len(block.times), DAY_MS):
+    for day, first, stop in _runs(block, start, len(block), DAY_MS):
         hours: dict[int, Tile] = {}
         for hour, at, end in _runs(block, first, stop, HOUR_MS):
             prompt, late = _divided(layout, block, range(at, end), (hour + 1) * HOUR_MS)
@@ -76,12 +76,12 @@ def _add_days(
         whole[day] = tiles.merge(plan, list(hours.values()))
         raw = day * DAY_MS >= layout.raw_from_ms
         if raw and stop - first <= SPARSE_DAY:
-            fields[f"r{day}"] = encode_events(part(block, first, stop))
+            fields[f"r{day}"] = encode_events(block.part(first, stop))
             continue
         fields[f"h{day}"] = tiles.encode_row(plan, list(hours), list(hours.values()))
         if raw:
             for hour, at, end in _runs(block, first, stop, HOUR_MS):
-                fields[f"x{hour}"] = encode_events(part(block, at, end))
+                fields[f"x{hour}"] = encode_events(block.part(at, end))
     fields[DAYS] = tiles.encode_row(plan, list(whole), list(whole.values()))
     return beside
 
@@ -101,11 +101,11 @@ def _divided(
     layout: Layout, block: EventBlock, places: range, tile_end_ms: int
 ) -> tuple[list[int], list[int]]:
     """Events that are known whenever their tile is read whole, and the others."""
-    if block.availables is None:
+    if block.delays_ms is None:
         return list(places), []
     prompt: list[int] = []
     late: list[int] = []
     for place in places:
-        known = layout.foldable(block.availables[place], tile_end_ms)
+        known = layout.foldable(block.available_ms(place), tile_end_ms)
         (prompt if known else late).append(place)
     return prompt, late

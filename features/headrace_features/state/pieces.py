@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from headrace_features.partials import tiles
-from headrace_features.partials.kinds import EventBlock, Partial
+from headrace_features.partials.blocks import EventBlock
+from headrace_features.partials.kinds import Partial
 from headrace_features.partials.plan import PartialPlan
 from headrace_features.partials.tiles import Chain, Tile, TileRow
 
@@ -54,7 +54,7 @@ class Range(NamedTuple):
 
     def state(self, place: int, partial: Partial[Any]) -> Any:
         """The state of one partial."""
-        return partial.decode_range(self.row.partials[place], self.start, self.stop)
+        return self.row.state(partial, place, self.start, self.stop)
 
     def chains(self, plan: PartialPlan, place: int) -> Iterable[Chain]:
         """The chains of one gap."""
@@ -76,16 +76,16 @@ def events_between(
         known_ms: the time at which they have to be known.
         left_out: the dedup key of an event that doesn't count.
     """
-    start, stop = bisect_left(block.times, first_ms), bisect_right(block.times, last_ms)
+    start, stop = block.between(first_ms, last_ms)
     if start == stop:
         return
-    availables = block.availables
-    late = availables is not None and max(availables[start:stop]) > known_ms
-    if late or (left_out is not None and left_out in block.dedups):
+    left_out_here = left_out is not None and left_out in block.dedups
+    if left_out_here or not block.are_known(start, stop, known_ms):
         places = [
             at
             for at in range(start, stop)
-            if block.dedups[at] != left_out and (availables is None or availables[at] <= known_ms)
+            if block.available_ms(at) <= known_ms
+            and not (left_out_here and block.dedups[at] == left_out)
         ]
         block, start, stop = block.chosen(places), 0, len(places)
     yield Events(block, start, stop)

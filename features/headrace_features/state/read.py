@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from headrace_features.definitions.durations import MINUTE_MS
 from headrace_features.definitions.views import Feature, FeatureView
@@ -12,7 +13,7 @@ from headrace_features.definitions.windows import BEGINNING_MS, Session, Window
 from headrace_features.partials import tiles
 from headrace_features.partials.kinds import Value
 from headrace_features.partials.plan import PartialPlan, plan_of
-from headrace_features.state.batch import BatchLayer, Span, names
+from headrace_features.state.batch import BatchLayer, BatchReach, Span, names
 from headrace_features.state.layout import ALL, Layout
 from headrace_features.state.pieces import Piece, chains_of, combined
 from headrace_features.state.stream import StreamLayer
@@ -22,7 +23,7 @@ _NO_FIELDS: Mapping[str, bytes] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class _Window:
+class AskedWindow:
     """Features of one window that leave the event being decided in, or all that leave it out.
 
     Attributes:
@@ -39,6 +40,21 @@ class _Window:
     partials: tuple[tuple[int, tuple[tuple[int, Feature], ...]], ...]
 
 
+class Found(NamedTuple):
+    """The fields of an entity by layer."""
+
+    batch: Mapping[str, bytes] = _NO_FIELDS
+    stream: Mapping[str, bytes] = _NO_FIELDS
+
+
+class Reach(NamedTuple):
+    """What a window looks at, and which part of it is in each layer; None is nothing."""
+
+    span: Span
+    batch: BatchReach | None
+    stream: Span | None
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """Features of a view that are read together, prepared for reading them often.
@@ -50,7 +66,7 @@ class Asked:
 
     plan: PartialPlan
     features: tuple[Feature, ...]
-    windows: tuple[_Window, ...]
+    windows: tuple[AskedWindow, ...]
 
     @staticmethod
     def of(view: FeatureView, names: Sequence[str]) -> Asked:
@@ -66,7 +82,7 @@ class Asked:
             group = groups.setdefault((feature.window, feature.exclude_current), {})
             group.setdefault(plan.position[feature.name], []).append((at, feature))
         windows = tuple(
-            _Window(
+            AskedWindow(
                 window,
                 left_out,
                 plan.gaps_ms.index(window.gap_ms) if isinstance(window, Session) else None,
@@ -76,9 +92,25 @@ class Asked:
         )
         return Asked(plan, features, windows)
 
-    def spans(self, time_ms: int) -> list[Span]:
-        """What the windows look at, at a time."""
-        return [span_of(one.window, time_ms) for one in self.windows]
+    def reaches(self, time_ms: int, layout: Layout | None = None) -> list[Reach]:
+        """What the windows look at, at a time.
+
+        Args:
+            time_ms: the query time.
+            layout: of the batch layer; None if there is none.
+
+        Raises:
+            UnsupportedError: the time is before the earliest that the batch layer keeps.
+        """
+        if layout is not None and time_ms < layout.earliest_ms:
+            message = (
+                f"values as of {_utc(time_ms)} are asked for, "
+                f"the online store can answer from {_utc(layout.earliest_ms)} on"
+            )
+            raise UnsupportedError(
+                message, hint="headrace features history answers for any time in the past"
+            )
+        return [_reach(span, layout) for span in self._spans(time_ms)]
 
     def fields(self, layout: Layout, minute: int) -> tuple[str, ...]:
         """The fields of the batch layer that are needed in a minute, where no event is left out.
@@ -95,13 +127,25 @@ class Asked:
         """
         found: set[str] = set()
         for time_ms in (minute * MINUTE_MS, (minute + 1) * MINUTE_MS - 1):
-            found |= names(layout, self.spans(time_ms))
+            found |= names(layout, self._spans(time_ms))
         return (ALL, *sorted(found - {ALL}))
+
+    def _spans(self, time_ms: int) -> Iterator[Span]:
+        for one in self.windows:
+            window = one.window
+            if isinstance(window, Session):
+                # Its span begins with its chain.
+                yield BEGINNING_MS, time_ms - window.delay_ms
+            else:
+                yield window.span(time_ms)
 
     @property
     def leaves_out(self) -> bool:
         """Whether a feature leaves the event being decided out, so that all fields are needed."""
         return any(one.left_out for one in self.windows)
+
+
+_NOTHING = Found()
 
 
 class EntityState:
@@ -116,47 +160,39 @@ class EntityState:
         self,
         asked: Asked,
         time_ms: int,
-        layout: Layout | None = None,
-        batch: Mapping[str, bytes] = _NO_FIELDS,
-        stream: Mapping[str, bytes] = _NO_FIELDS,
+        reaches: Sequence[Reach],
+        found: Found = _NOTHING,
     ) -> None:
-        """Check that the layers can answer for the time.
+        """Take the layers.
 
         Args:
             asked: what is wanted.
             time_ms: the query time.
-            layout: of the batch layer; None if there is none.
-            batch: fields of the batch layer, those at least that the windows need.
-            stream: all fields of the stream layer.
-
-        Raises:
-            UnsupportedError: the time is before the earliest that the batch layer keeps.
+            reaches: what the windows look at, at the query time.
+            found: of the batch layer those fields at least that the windows need, of the stream
+                layer all.
         """
-        if layout is not None:
-            require_kept(layout, time_ms)
         self._asked = asked
-        self._time_ms = time_ms
-        self._boundary_ms = BEGINNING_MS if layout is None else layout.boundary_ms
+        self._reaches = reaches
         plan = asked.plan
-        self._batch = BatchLayer(plan, layout, batch, time_ms) if layout and batch else None
-        self._stream = StreamLayer(plan, stream, time_ms) if stream else None
+        self._batch = BatchLayer(plan, found.batch, time_ms) if found.batch else None
+        self._stream = StreamLayer(plan, found.stream, time_ms) if found.stream else None
 
-    def values(self, spans: Sequence[Span], current: str | None = None) -> list[Value]:
+    def values(self, current: str | None = None) -> list[Value]:
         """The value of each feature, without the event that is being decided where it says so.
 
         Args:
-            spans: what the windows look at, at the query time.
             current: the dedup key of the event being decided, if any.
         """
         plan = self._asked.plan
         values: list[Value] = [None] * len(self._asked.features)
         dedup = None if current is None else current.encode()
-        for one, span in zip(self._asked.windows, spans, strict=True):
-            pieces = self._pieces(span, dedup if one.left_out else None)
+        for one, reach in zip(self._asked.windows, self._reaches, strict=True):
+            pieces = self._pieces(reach, dedup if one.left_out else None)
             session = None
             if one.gap is not None:
                 chains = chains_of(plan, pieces, one.gap)
-                session = tiles.session(plan, chains, plan.gaps_ms[one.gap], span[1])
+                session = tiles.session(plan, chains, plan.gaps_ms[one.gap], reach.span[1])
             for place, features in one.partials:
                 state = combined(plan, pieces, place) if session is None else session[place]
                 finalize = plan.partials[place].finalize
@@ -164,39 +200,30 @@ class EntityState:
                     values[at] = finalize(state, feature)
         return values
 
-    def _pieces(self, span: Span, left_out: bytes | None) -> list[Piece]:
+    def _pieces(self, reach: Reach, left_out: bytes | None) -> list[Piece]:
         found: list[Piece] = []
-        first_ms, last_ms = span
-        if self._batch is not None and first_ms < self._boundary_ms:
-            end_ms = min(last_ms, self._boundary_ms - 1)
-            found.extend(self._batch.pieces(first_ms, end_ms, left_out))
-        if self._stream is not None and last_ms >= self._boundary_ms:
-            start_ms = max(first_ms, self._boundary_ms)
-            found.extend(self._stream.pieces(start_ms, last_ms, left_out))
+        if self._batch is not None and reach.batch is not None:
+            if left_out is None:
+                found.extend(self._batch.pieces(reach.batch))
+            else:
+                found.extend(self._batch.pieces_without(left_out, reach.batch))
+        if self._stream is not None and reach.stream is not None:
+            found.extend(self._stream.pieces(*reach.stream, left_out))
         return found
 
 
-def span_of(window: Window, time_ms: int) -> Span:
-    """First and last event time that a window looks at; a session's begins with its chain."""
-    if isinstance(window, Session):
-        return BEGINNING_MS, time_ms - window.delay_ms
-    return window.span(time_ms)
-
-
-def require_kept(layout: Layout, time_ms: int) -> None:
-    """See that a batch layer answers for a time.
-
-    Raises:
-        UnsupportedError: the time is before the earliest that it keeps.
-    """
-    if time_ms < layout.earliest_ms:
-        message = (
-            f"values as of {_utc(time_ms)} are asked for, "
-            f"the online store can answer from {_utc(layout.earliest_ms)} on"
-        )
-        raise UnsupportedError(
-            message, hint="headrace features history answers for any time in the past"
-        )
+def _reach(span: Span, layout: Layout | None) -> Reach:
+    if layout is None:
+        return Reach(span, None, span)
+    first_ms, last_ms = span
+    boundary_ms = layout.boundary_ms
+    batch = None
+    if first_ms < boundary_ms:
+        inside = first_ms, min(last_ms, boundary_ms - 1)
+        batch = BatchReach(layout, inside)
+    return Reach(
+        span, batch, (max(first_ms, boundary_ms), last_ms) if last_ms >= boundary_ms else None
+    )
 
 
 def _utc(time_ms: int) -> str:

@@ -27,8 +27,8 @@ from typing import NamedTuple
 from headrace_features.definitions.durations import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from headrace_features.definitions.windows import BEGINNING_MS
 from headrace_features.partials import tiles
+from headrace_features.partials.blocks import EventBlock
 from headrace_features.partials.events import decode_events, joined
-from headrace_features.partials.kinds import EventBlock
 from headrace_features.partials.plan import PartialPlan
 from headrace_features.state.pieces import Piece, Whole, events_between
 
@@ -46,8 +46,16 @@ CALENDAR = Widths()
 
 # For each letter of a field its place among the widths.
 _PLACES = {"z": 0, "y": 1, "l": 1, "x": 2, "h": 2, "r": 3, "d": 3, "s": 3}
+_BLOCKS = frozenset("rxyz")
 # For each letter the coarser blocks that hide it.
 _COARSER = {"x": "r", "h": "rx", "y": "rx", "z": "rxy"}
+
+
+def _by_letter(widths: Widths) -> dict[str, int]:
+    return {letter: widths[place] for letter, place in _PLACES.items()}
+
+
+_CALENDAR_MS = _by_letter(CALENDAR)
 
 
 class _Stretch(NamedTuple):
@@ -73,7 +81,7 @@ class StreamLayer:
         self.plan = plan
         self.fields = fields
         self.time_ms = time_ms
-        self._widths_ms = {letter: widths[place] for letter, place in _PLACES.items()}
+        self._widths_ms = _CALENDAR_MS if widths is CALENDAR else _by_letter(widths)
         self._read: dict[str, EventBlock] = {}
 
     def pieces(self, first_ms: int, last_ms: int, left_out: bytes | None) -> Iterator[Piece]:
@@ -136,9 +144,7 @@ class StreamLayer:
     @cached_property
     def _seen(self) -> list[str]:
         """The fields that have content and that no coarser one hides."""
-        return [
-            name for name, content in self.fields.items() if content and not self._is_hidden(name)
-        ]
+        return _seen(self.fields, self._widths_ms)
 
     @cached_property
     def _whole(self) -> _Stretch:
@@ -161,13 +167,6 @@ class StreamLayer:
                 inside = hour or stretches.get(f"d{start_ms // day_ms}") or whole
                 inside.blocks.append(name)
         return whole
-
-    def _is_hidden(self, name: str) -> bool:
-        coarser = _COARSER.get(name[0])
-        if coarser is None:
-            return False
-        start_ms = self._start_ms(name)
-        return any(self.fields.get(f"{one}{start_ms // self._widths_ms[one]}") for one in coarser)
 
     def _overlaps(self, name: str, span: tuple[int, int]) -> bool:
         start_ms = self._start_ms(name)
@@ -194,3 +193,25 @@ class StreamLayer:
 def end_ms(name: str) -> int:
     """The time before which all events of a field are."""
     return (int(name[1:]) + 1) * CALENDAR[_PLACES[name[0]]]
+
+
+def blocks_only(fields: Mapping[str, bytes]) -> list[str] | None:
+    """The fields that have the events of a layer that is made of blocks; None if it has more."""
+    letters = {name[0] for name, content in fields.items() if content}
+    return _seen(fields, _CALENDAR_MS) if letters <= _BLOCKS else None
+
+
+def _seen(fields: Mapping[str, bytes], widths_ms: Mapping[str, int]) -> list[str]:
+    """The fields that have content and that no coarser one hides."""
+    return [
+        name
+        for name, content in fields.items()
+        if content and not (name[0] in _COARSER and _is_hidden(name, fields, widths_ms))
+    ]
+
+
+def _is_hidden(name: str, fields: Mapping[str, bytes], widths_ms: Mapping[str, int]) -> bool:
+    start_ms = int(name[1:]) * widths_ms[name[0]]
+    return any(
+        fields.get(f"{letter}{start_ms // widths_ms[letter]}") for letter in _COARSER[name[0]]
+    )

@@ -10,8 +10,8 @@ from headrace_features.definitions.durations import DAY_MS, HOUR_MS, MINUTE_MS
 from headrace_features.definitions.views import FeatureView
 from headrace_features.online.serving import entity_key, view_key
 from headrace_features.online.store import ALWAYS_MS, Change, Progress, Row, StateStore
+from headrace_features.partials.blocks import EventBlock
 from headrace_features.partials.events import encode_events
-from headrace_features.partials.kinds import EventBlock
 from headrace_features.partials.plan import PartialPlan, plan_of
 from headrace_features.state.build import build
 from headrace_features.state.layout import layout_of
@@ -82,11 +82,11 @@ def _block(  # noqa: PLR0913, PLR0917 - what events are made of
 ) -> EventBlock:
     count = max(round(events * (end_ms - first_ms) / (_WINDOW_DAYS * DAY_MS)), 1)
     times = sorted(chance.randrange(first_ms, end_ms) for _ in range(count))
-    known = [time_ms + _LABEL_DELAY_MS for time_ms in times] if view.source.available_at else None
+    delays_ms = [_LABEL_DELAY_MS] * count if view.source.available_at else None
     dedups = [b"tx-%010d" % chance.randrange(10**10) for _ in range(count)]
-    greatest = 2 if known else 100_000
+    greatest = 2 if delays_ms else 100_000
     columns = [[chance.randrange(greatest) for _ in range(count)] for _ in plan.columns]
-    return EventBlock(times, dedups, known, columns)
+    return EventBlock(times, dedups, delays_ms, columns)
 
 
 def _stream_fields(

@@ -28,7 +28,7 @@ from headrace_features.partials.tiles import decode_row
 from headrace_features.state import build as build_module
 from headrace_features.state.build import build
 from headrace_features.state.layout import layout_of
-from headrace_features.state.read import Asked, EntityState
+from headrace_features.state.read import Asked, EntityState, Found
 from headrace_schemas.errors import UnsupportedError
 from histories import LATE, PROMPT, as_table, bits, reading, view_of, view_with
 
@@ -53,8 +53,8 @@ def read(
 ) -> dict[str, object]:
     """All features of a state as of a time."""
     asked = Asked.of(view, view.feature_names)
-    state = EntityState(asked, time_ms, layout_of(view, BOUNDARY_MS), fields)
-    values = state.values(asked.spans(time_ms), current)
+    reaches = asked.reaches(time_ms, layout_of(view, BOUNDARY_MS))
+    values = EntityState(asked, time_ms, reaches, Found(fields)).values(current)
     return dict(zip(view.feature_names, map(bits, values), strict=True))
 
 

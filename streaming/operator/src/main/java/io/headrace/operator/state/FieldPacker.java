@@ -8,11 +8,13 @@ import io.headrace.operator.plan.WindowPlan;
 import java.io.IOException;
 import java.util.Arrays;
 import java.util.function.IntPredicate;
+import java.util.function.IntToLongFunction;
 import java.util.stream.IntStream;
+import java.util.stream.LongStream;
 
 /** Packs events and tiles of a view as the online store keeps them. */
 final class FieldPacker {
-    private static final int ENCODING_VERSION = 2;
+    private static final int ENCODING_VERSION = 3;
 
     private final ViewPlan view;
     private final TileWidths widths;
@@ -143,46 +145,53 @@ final class FieldPacker {
         }
     }
 
-    /** Times by their distance, keys, how much later each was known if any was, and columns. */
+    /**
+     * The first time, how much later each event was, keys, how much later than it was each could be
+     * known if any was, and columns.
+     */
     private byte[] block(RawEvents raw, int[] rows) throws IOException {
         order(raw, rows);
         out.array(2);
         out.integer(ENCODING_VERSION);
-        out.array(4);
-        out.array(rows.length);
-        long before = 0;
-        for (int row : rows) {
-            out.integer(raw.time(row) - before);
-            before = raw.time(row);
-        }
+        out.array(5);
+        long base = rows.length == 0 ? 0 : raw.time(rows[0]);
+        out.integer(base);
+        out.binary(PackedNumbers.integers(numbers(rows, row -> raw.time(row) - base)));
         out.array(rows.length);
         for (int row : rows) {
             out.binary(raw.dedup(row));
         }
-        knownLater(raw, rows);
+        long[] delays = numbers(rows, row -> raw.available(row) - raw.time(row));
+        if (LongStream.of(delays).allMatch(delay -> delay == 0)) {
+            out.value(null);
+        } else {
+            out.binary(PackedNumbers.integers(delays));
+        }
         out.array(columns);
         for (int column = 0; column < columns; column++) {
-            out.array(rows.length);
-            for (int row : rows) {
-                out.value(raw.value(column, row));
-            }
+            column(raw, rows, column);
         }
         return out.bytes();
     }
 
-    private void knownLater(RawEvents raw, int[] rows) throws IOException {
-        boolean any = false;
-        for (int row : rows) {
-            any |= raw.available(row) != raw.time(row);
+    private void column(RawEvents raw, int[] rows, int column) throws IOException {
+        Object[] values = new Object[rows.length];
+        for (int at = 0; at < rows.length; at++) {
+            values[at] = raw.value(column, rows[at]);
         }
-        if (!any) {
-            out.value(null);
+        byte[] packed = PackedNumbers.column(values);
+        if (packed != null) {
+            out.binary(packed);
             return;
         }
-        out.array(rows.length);
-        for (int row : rows) {
-            out.integer(raw.available(row) - raw.time(row));
+        out.array(values.length);
+        for (Object value : values) {
+            out.value(value);
         }
+    }
+
+    private static long[] numbers(int[] rows, IntToLongFunction number) {
+        return IntStream.of(rows).mapToLong(number).toArray();
     }
 
     /** Puts rows of the same time in the order of their keys: among chunks they may be in another. */

@@ -1,0 +1,317 @@
+"""Values of many entities at one time, where features are sums of integers.
+
+What one entity's pieces give one after the other, sums along sorted columns give of all entities at
+once: a few operations on arrays for each field, however many entities have it. An entity whose
+state can't be read that way is read by itself, as are features that are no such sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from headrace_features.definitions.views import Feature
+from headrace_features.definitions.windows import Session, Unbounded
+from headrace_features.partials.events import read_events
+from headrace_features.partials.kinds import IntegerSums, Part, Value, is_sum
+from headrace_features.partials.packed import are_integers, how_many, joined_integers
+from headrace_features.partials.tiles import decode_row
+from headrace_features.state.read import Asked, EntityState, Found
+from headrace_features.state.stream import blocks_only
+
+if TYPE_CHECKING:
+    from headrace_features.kernel.arrays import Ints
+    from headrace_features.state.batch import Step
+    from headrace_features.state.read import Reach
+
+_T = TypeVar("_T")
+
+#: Sums of one field stay below it, so that those of all fields of a window have 64 bits.
+_MOST = 1 << 55
+
+
+class Together:
+    """Features of a view, prepared for reading them of many entities at once."""
+
+    def __init__(self, asked: Asked) -> None:
+        """Tell those that are sums of integers from the others."""
+        self._asked = asked
+        self._sums = _Sums()
+        self._features: list[tuple[int, int, tuple[tuple[int, Feature], ...]]] = []
+        rest = []
+        for number, window in enumerate(asked.windows):
+            others = []
+            for place, features in window.partials:
+                partial = asked.plan.partials[place]
+                # The base is one tile, and chains are joined: neither is a sum along a column.
+                if is_sum(partial) and not isinstance(window.window, Session | Unbounded):
+                    self._sums.add(place, partial)
+                    self._features.append((number, place, features))
+                else:
+                    others.append((place, features))
+            if others:
+                rest.append((number, replace(window, partials=tuple(others))))
+        self._rest = Asked(asked.plan, asked.features, tuple(window for _, window in rest))
+        self._rest_windows = [number for number, _ in rest]
+
+    def values(
+        self, time_ms: int, reaches: Sequence[Reach], entities: Sequence[Found]
+    ) -> list[Sequence[Value]]:
+        """The value of each feature of each entity, with no event left out.
+
+        Args:
+            time_ms: the query time.
+            reaches: what the windows look at, at the query time.
+            entities: what was found of each.
+        """
+
+        def alone(found: Found) -> list[Value]:
+            return EntityState(self._asked, time_ms, reaches, found).values()
+
+        if not self._features:
+            return list(map(alone, entities))
+        columns = _Columns(self._sums, time_ms, entities)
+        wanted = {number for number, *_ in self._features}
+        try:
+            sums = {number: columns.over(reaches[number]) for number in wanted}
+        except _TooGreatError:
+            return list(map(alone, entities))
+        values: list[Sequence[Value]] = [[None] * len(entities)] * len(self._asked.features)
+        for number, place, features in self._features:
+            partial = self._sums.partials[place]
+            states = partial.of_sums(sums[number][self._sums.places[place]].tolist())
+            for at, feature in features:
+                values[at] = [partial.finalize(state, feature) for state in states]
+        rows: list[Sequence[Value]] = list(zip(*values, strict=True))
+        for row in columns.alone:
+            rows[row] = alone(entities[row])
+        if self._rest.windows:
+            self._add_rest(time_ms, reaches, entities, rows, columns.alone)
+        return rows
+
+    def _add_rest(
+        self,
+        time_ms: int,
+        reaches: Sequence[Reach],
+        entities: Sequence[Found],
+        rows: list[Sequence[Value]],
+        done: set[int],
+    ) -> None:
+        """Put in the values of the features that are no sums."""
+        chosen = [reaches[number] for number in self._rest_windows]
+        places = [
+            at
+            for window in self._rest.windows
+            for _, features in window.partials
+            for at, _ in features
+        ]
+        for row, found in enumerate(entities):
+            if row in done:
+                continue
+            others = EntityState(self._rest, time_ms, chosen, found).values()
+            values = list(rows[row])
+            for at in places:
+                values[at] = others[at]
+            rows[row] = values
+
+
+class _TooGreatError(Exception):
+    """A sum may leave 64 bits."""
+
+
+class _Sums:
+    """The sums of a view's partials, part after part.
+
+    Attributes:
+        parts: what each is a sum of.
+        positions: the columns of events that are summed.
+        places: by place in the plan, where the parts of a partial are.
+        partials: by place in the plan.
+    """
+
+    def __init__(self) -> None:
+        self.parts: list[Part] = []
+        self.positions: list[int] = []
+        self.places: dict[int, slice] = {}
+        self.partials: dict[int, IntegerSums] = {}
+
+    def add(self, place: int, partial: IntegerSums) -> None:
+        """Sum a partial too."""
+        if place in self.places:
+            return
+        self.places[place] = slice(len(self.parts), len(self.parts) + len(partial.parts))
+        self.parts += partial.parts
+        self.partials[place] = partial
+        used = {part.position for part in self.parts if part.position is not None}
+        self.positions = sorted(used)
+
+    def of_tiles(self, partials: Sequence[Any]) -> list[Any]:
+        """For each part the numbers of a row of tiles, as they are encoded."""
+        return [
+            numbers
+            for place, partial in self.partials.items()
+            for numbers in partial.encoded_parts(partials[place])
+        ]
+
+
+class _Columns:
+    """The fields of many entities by columns.
+
+    Attributes:
+        alone: the entities whose sums are not right, since not all of their state is packed.
+    """
+
+    def __init__(self, sums: _Sums, time_ms: int, entities: Sequence[Found]) -> None:
+        self._sums = sums
+        self._time_ms = time_ms
+        self._entities = entities
+        self._there = frozenset().union(*(one.batch for one in entities))
+        self._read: dict[tuple[str, str | None], _Sorted | None] = {}
+        self.alone: set[int] = set()
+
+    def over(self, reach: Reach) -> Ints:
+        """For each part and entity the sum over what a window looks at."""
+        found = np.zeros((len(self._sums.parts), len(self._entities)), np.int64)
+        if reach.batch is not None:
+            for step in reach.batch.steps(self._there):
+                columns = self._batch(step)
+                if columns is not None:
+                    width_ms = step.width_ms or 1
+                    found += columns.sums(step.first_ms // width_ms, step.last_ms // width_ms)
+        if reach.stream is not None:
+            columns = self._stream()
+            if columns is not None:
+                found += columns.sums(*reach.stream)
+        return found
+
+    def _batch(self, step: Step) -> _Sorted | None:
+        field, beside = key = step.field, step.beside
+        if key not in self._read:
+            contents = [
+                (row, one.batch[field])
+                for row, one in enumerate(self._entities)
+                if field in one.batch and (beside is None or beside in one.batch)
+            ]
+            read = self._events if step.width_ms is None else self._tiles
+            self._read[key] = read(contents) if contents else None
+        return self._read[key]
+
+    def _stream(self) -> _Sorted | None:
+        if _STREAM not in self._read:
+            contents: list[tuple[int, bytes]] = []
+            for row, one in enumerate(self._entities):
+                names = blocks_only(one.stream) if one.stream else ()
+                if names is None:
+                    self.alone.add(row)
+                else:
+                    contents += [(row, one.stream[name]) for name in names]
+            self._read[_STREAM] = self._events(contents) if contents else None
+        return self._read[_STREAM]
+
+    def _events(self, contents: Sequence[tuple[int, bytes]]) -> _Sorted | None:
+        """Blocks of events."""
+        blocks = [(row, read_events(content)) for row, content in contents]
+        positions = self._sums.positions
+        kept = self._kept(blocks, lambda block: [block.columns[at] for at in positions])
+        if not kept:
+            return None
+        read = [block for _, block in kept]
+        lengths = how_many([block.offsets_ms for block in read])
+        times = joined_integers([block.offsets_ms for block in read])
+        times += np.repeat([block.base_ms for block in read], lengths)
+        columns = {at: joined_integers([block.columns[at] for block in read]) for at in positions}
+        numbers = np.ones((len(self._sums.parts), len(times)), np.int64)
+        for number, (position, power) in zip(numbers, self._sums.parts, strict=True):
+            if position is not None and power:
+                _require_small(columns[position], power)
+                number[:] = columns[position] ** power
+        late = [at for at, block in enumerate(read) if block.delays_ms is not None]
+        if late:
+            delays = joined_integers(
+                [block.delays_ms for block in read if block.delays_ms is not None]
+            )
+            has = np.zeros(len(read), np.bool_)
+            has[late] = True
+            of_event = np.repeat(has, lengths)
+            numbers[:, of_event] *= times[of_event] + delays <= self._time_ms
+        rows = np.repeat([row for row, _ in kept], lengths)
+        return _Sorted(rows, times, numbers, len(self._entities))
+
+    def _tiles(self, contents: Sequence[tuple[int, bytes]]) -> _Sorted | None:
+        """Rows of tiles, sorted by the number of their hour or day."""
+        tiles = [(row, decode_row(content)) for row, content in contents]
+        kept = self._kept(tiles, lambda tile: self._sums.of_tiles(tile.partials))
+        if not kept:
+            return None
+        parts = zip(*(self._sums.of_tiles(row.partials) for _, row in kept), strict=True)
+        numbers = np.stack([joined_integers(part) for part in parts])
+        for number in numbers:
+            _require_small(number, 1)
+        lengths = [len(row.indexes) for _, row in kept]
+        indexes = np.concatenate([np.asarray(row.indexes) for _, row in kept], dtype=np.int64)
+        rows = np.repeat([row for row, _ in kept], lengths)
+        return _Sorted(rows, indexes, numbers, len(self._entities))
+
+    def _kept(
+        self, read: Sequence[tuple[int, _T]], numbers: Callable[[_T], Iterable[Any]]
+    ) -> list[tuple[int, _T]]:
+        """Those whose numbers are packed integers; the others' entities are read alone."""
+        kept = []
+        for row, one in read:
+            if all(map(are_integers, numbers(one))):
+                kept.append((row, one))
+            else:
+                self.alone.add(row)
+        return kept
+
+
+_STREAM = ("stream", None)
+
+
+class _Sorted:
+    """Numbers of several entities in the order of time, which are summed over any span of it."""
+
+    def __init__(self, rows: Ints, times: Ints, numbers: Ints, entities: int) -> None:
+        """Put numbers in order.
+
+        Args:
+            rows: for each number which entity it is of.
+            times: of each.
+            numbers: by part.
+            entities: how many there are.
+        """
+        self._first = int(times.min())
+        self._width = int(times.max()) - self._first + 1
+        keys = rows * self._width + (times - self._first)
+        if (keys[1:] < keys[:-1]).any():
+            order = np.argsort(keys, kind="stable")
+            keys, numbers = keys[order], numbers[:, order]
+        self._keys = keys
+        self._starts = np.arange(entities) * self._width
+        self._before = np.zeros((len(numbers), len(keys) + 1), np.int64)
+        np.cumsum(numbers, axis=1, out=self._before[:, 1:])
+
+    def sums(self, first: int, last: int) -> Ints:
+        """For each part and entity the sum over a span, closed on both sides."""
+        start = np.searchsorted(self._keys, self._starts + self._inside(first))
+        stop = np.searchsorted(self._keys, self._starts + self._inside(last + 1))
+        found: Ints = self._before[:, stop] - self._before[:, start]
+        return found
+
+    def _inside(self, time: int) -> int:
+        return min(max(time - self._first, 0), self._width)
+
+
+def _require_small(values: Ints, power: int) -> None:
+    """See that no sum of numbers to a power leaves 64 bits.
+
+    Raises:
+        _TooGreatError: one may.
+    """
+    if len(values):
+        greatest = max(int(values.max()), -int(values.min()))
+        if greatest**power * len(values) >= _MOST:
+            raise _TooGreatError
