@@ -11,15 +11,16 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
+from headrace_features.online.sqlite_reading import fields_of
 from headrace_features.online.store import (
     ALWAYS_MS,
     NEVER_MS,
     NO_LAYERS,
     Change,
-    Found,
     Generation,
     Layers,
     Progress,
@@ -33,6 +34,7 @@ from headrace_features.online.store import (
     overtaken,
     require_no_later,
 )
+from headrace_features.state.read import Found
 from headrace_features.state.stream import end_ms
 from headrace_schemas.errors import ConfigurationError, RetryableError
 
@@ -79,6 +81,8 @@ CREATE TABLE IF NOT EXISTS progress (
 """
 #: How long a writer waits for another one's transaction.
 _BUSY_TIMEOUT_S = 30.0
+#: Memory of a connection for pages of the file, as SQLite has it: in KiB, less than 0.
+_CACHE = -16_384
 #: Entities that are swept in one transaction, between which others get to write.
 _SWEPT = 5_000
 
@@ -108,24 +112,20 @@ class SqliteStateStore:
             layers = {view: _layers(db, view) for view in known}
             if any(layers[view].batch != before.batch for view, before in known.items()):
                 return Reading(layers, None)
-            return Reading(layers, [self._fields(db, layers[one.view], one) for one in wanted])
+            return Reading(layers, self._found(db, layers, wanted))
 
-    def _fields(self, db: sqlite3.Connection, layers: Layers, wanted: Wanted) -> Found:
-        number = self._number(db, wanted.view)
-        if number is None:
-            return Found({}, {})
-        batch: dict[str, bytes] = {}
-        if layers.batch is not None:
-            key = (number, wanted.entity, layers.batch.id)
-            if wanted.fields is None:
-                batch = dict(db.execute(_BATCH, key).fetchall())
-            elif wanted.fields:
-                batch = dict(db.execute(_chosen(1), (*key, *wanted.fields[:1])).fetchall())
-                rest = wanted.fields[1:]
-                if rest and not batch:
-                    batch = dict(db.execute(_chosen(len(rest)), (*key, *rest)).fetchall())
-        stream = db.execute(_STREAM, (number, wanted.entity)).fetchall()
-        return Found(batch, dict(stream))
+    def _found(
+        self, db: sqlite3.Connection, layers: Mapping[str, Layers], wanted: Sequence[Wanted]
+    ) -> list[Found]:
+        found: list[Found] = []
+        for view, some in groupby(wanted, lambda one: one.view):
+            number, batch = self._number(db, view), layers[view].batch
+            entities = list(some)
+            if number is None:
+                found += [Found()] * len(entities)
+            else:
+                found += fields_of(db, number, None if batch is None else batch.id, entities)
+        return found
 
     def begin(self, view: str, boundary_ms: int) -> Generation:
         """Start a generation of a view's batch layer; one that was being built is given up.
@@ -336,6 +336,7 @@ class SqliteStateStore:
             db = sqlite3.connect(self.path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = NORMAL")
+            db.execute(f"PRAGMA cache_size = {_CACHE}")
             _lay_out(db, self.path)
         except (sqlite3.DatabaseError, OSError) as error:
             message = f"the online store {self.path} can't be opened: {error}"
@@ -351,7 +352,6 @@ class SqliteStateStore:
         self._local.opened = None
 
 
-_BATCH = "SELECT field, content FROM batch WHERE view = ? AND entity = ? AND generation = ?"
 _CURRENT = "SELECT id, boundary_ms, written_ms FROM generation WHERE view = ? AND state = 'current'"
 _LAYERS = """
 SELECT g.id, g.boundary_ms, g.written_ms, s.epoch, s.since_ms, s.event_time_ms, s.written_ms
@@ -359,7 +359,6 @@ FROM (SELECT ? AS key) AS asked
 LEFT JOIN generation AS g ON g.view = asked.key AND g.state = 'current'
 LEFT JOIN stream_span AS s ON s.view = asked.key
 """
-_STREAM = "SELECT field, content FROM stream WHERE view = ? AND entity = ?"
 _APPLY = """
 INSERT INTO stream (view, entity, field, epoch, sequence, content) VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE
@@ -408,11 +407,6 @@ def _lay_out(db: sqlite3.Connection, path: Path) -> None:
         db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
     finally:
         db.execute("COMMIT")
-
-
-def _chosen(count: int) -> str:
-    """The query for so many fields; prepared statements are kept by their text."""
-    return f"{_BATCH} AND field IN ({','.join('?' * count)})"
 
 
 def _layers(db: sqlite3.Connection, view: str) -> Layers:

@@ -1,0 +1,95 @@
+"""Reads of entities' fields from SQLite, those of many with one statement."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from functools import cache
+
+from headrace_features.online.store import Wanted
+from headrace_features.state.read import Found
+
+#: Entities of one statement; each number of them is a statement of its own, which is prepared once.
+_AT_ONCE = 64
+
+
+def fields_of(
+    db: sqlite3.Connection, view: int, generation: int | None, wanted: Sequence[Wanted]
+) -> list[Found]:
+    """What there is of some entities of one view.
+
+    Args:
+        db: a connection inside a transaction.
+        view: its short name.
+        generation: of the batch layer; None if there is none.
+        wanted: the entities, and of each which fields.
+    """
+    keys = [one.entity for one in wanted]
+    stream = _read(db, "stream", (view,), keys)
+    if generation is None:
+        return [Found({}, fields) for fields in stream]
+    batch: list[dict[str, bytes]] = [{} for _ in wanted]
+    where = (view, generation)
+    for fields, places in _alike(wanted).items():
+        if fields is None:
+            found = _read(db, "batch", where, [keys[at] for at in places])
+        else:
+            # Most entities have the first, and then no other.
+            found = _read(db, "batch", where, [keys[at] for at in places], fields[:1])
+            rest = [number for number, one in enumerate(found) if not one]
+            if fields[1:] and rest:
+                others = [keys[places[number]] for number in rest]
+                more = _read(db, "batch", where, others, fields[1:])
+                for number, one in zip(rest, more, strict=True):
+                    found[number] = one
+        for at, one in zip(places, found, strict=True):
+            batch[at] = one
+    return list(map(Found, batch, stream))
+
+
+def _alike(wanted: Sequence[Wanted]) -> Mapping[tuple[str, ...] | None, list[int]]:
+    """The places of the entities by what is wanted of them."""
+    places: dict[tuple[str, ...] | None, list[int]] = {}
+    for at, one in enumerate(wanted):
+        if one.fields is None or one.fields:
+            fields = None if one.fields is None else tuple(one.fields)
+            places.setdefault(fields, []).append(at)
+    return places
+
+
+def _read(
+    db: sqlite3.Connection,
+    table: str,
+    where: tuple[int, ...],
+    keys: Sequence[bytes],
+    fields: Sequence[str] = (),
+) -> list[dict[str, bytes]]:
+    """The fields of some entities in a table; all that there are, or chosen ones."""
+    found: list[dict[str, bytes]] = [{} for _ in keys]
+    for start in range(0, len(keys), _AT_ONCE):
+        some = keys[start : start + _AT_ONCE]
+        # Few statements are worth keeping: some keys are none.
+        size = 1 << (len(some) - 1).bit_length()
+        padded = [*some, *[None] * (size - len(some))]
+        statement = _statement(table, size, len(fields))
+        for at, field, content in db.execute(statement, (*padded, *where, *fields)):
+            found[start + at][field] = content
+    return found
+
+
+@cache
+def _statement(table: str, keys: int, fields: int) -> str:
+    """A query for the fields of so many entities, in the order of the tables' primary keys."""
+    conditions = ["view = ?"]
+    if table == "batch":
+        conditions.append("generation = ?")
+    if fields:
+        conditions.append(f"field IN ({', '.join('?' * fields)})")
+    chosen = " AND ".join(conditions)
+    if keys == 1:
+        return f"SELECT 0, field, content FROM {table} WHERE entity = ? AND {chosen}"  # noqa: S608 - nothing of it is given
+    rows = ", ".join(f"({at}, ?)" for at in range(keys))
+    return (
+        f"WITH wanted (place, key) AS (VALUES {rows})"  # noqa: S608
+        f" SELECT place, field, content FROM wanted CROSS JOIN {table} ON entity = key AND {chosen}"
+    )
