@@ -68,11 +68,13 @@ WINDOWS: tuple[Window, ...] = (
 )
 
 
-def every_aggregate(windows: Sequence[Window]) -> list[Any]:
+def every_aggregate(
+    windows: Sequence[Window], excludes: Sequence[bool] = (False, True)
+) -> list[Any]:
     """Each aggregate over each window, with and without the event being decided."""
     return [
         aggregate
-        for exclude in (False, True)
+        for exclude in excludes
         for aggregate in (
             Count(windows=windows, exclude_current=exclude),
             Sum("amount", windows=windows, exclude_current=exclude),
@@ -97,7 +99,10 @@ def every_aggregate(windows: Sequence[Window]) -> list[Any]:
 
 
 def view_of(
-    source: EventSource, windows: Sequence[Window] = WINDOWS, **options: Any
+    source: EventSource,
+    windows: Sequence[Window] = WINDOWS,
+    excludes: Sequence[bool] = (False, True),
+    **options: Any,
 ) -> FeatureView:
     """A view with every aggregate over some windows."""
     return FeatureView(
@@ -105,7 +110,7 @@ def view_of(
         version=1,
         entity=SENSOR,
         source=source,
-        aggregates=every_aggregate(windows),
+        aggregates=every_aggregate(windows, excludes),
         **options,
     )
 
@@ -261,4 +266,7 @@ VIEWS_OF_DAYS = {
     "late, exact": view_of(LATE, _EXACT),
     "late, coarse": view_of(LATE, _COARSE),
     "late, both": view_of(LATE, _EXACT[1:3] + _COARSE[:1] + _COARSE[3:]),
+    # Where no event may be left out, old ones are folded for good.
+    "prompt, folded": view_of(PROMPT, _EXACT[2:5] + _COARSE[3:4], [False]),
+    "late, folded": view_of(LATE, _EXACT[5:] + _COARSE[1:], [False]),
 }

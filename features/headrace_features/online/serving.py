@@ -19,7 +19,7 @@ from headrace_features.online.store import (
     Wanted,
 )
 from headrace_features.partials.kinds import Value
-from headrace_features.state.layout import Layout, layout_of
+from headrace_features.state.layout import ALL, BASE, BESIDE, Layout, layout_of
 from headrace_features.state.read import Asked, EntityState, require_kept
 from headrace_schemas.errors import RetryableError
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _USUAL = Terms()
 #: The layers of a store that doesn't answer: there may be some.
 _UNKNOWN = Layers(None, StreamSpan(-1, NEVER_MS, ALWAYS_MS, 0))
+#: Fields of an entity with few events: all since the horizon, and what was before it.
+_ENOUGH = (ALL, BASE, BESIDE)
 #: A boundary moves once a day: one that moves at each of so many reads is none.
 _ATTEMPTS = 5
 
@@ -77,8 +79,19 @@ class ServedView:
         key = (layout.boundary_ms, time_ms // MINUTE_MS)
         remembered = self._fields
         if remembered is None or remembered[0] != key:
-            remembered = self._fields = key, self.asked.fields(layout, key[1])
+            first = _ENOUGH[: self.enough(layout)]
+            names = self.asked.fields(layout, key[1])
+            fields = (*first, *(name for name in names if name not in first))
+            remembered = self._fields = key, fields
         return remembered[1]
+
+    @staticmethod
+    def enough(layout: Layout | None) -> int:
+        """How many of the first fields are all that is needed of an entity with few events.
+
+        Where a window has no bound, those of long ago are in others.
+        """
+        return len(_ENOUGH) if layout is not None and layout.unbounded else 1
 
 
 class ViewQuery(NamedTuple):
@@ -207,12 +220,13 @@ class _AskedOf:
         self._spans: dict[int, list[Span]] = {}
         self._distinct = dict.fromkeys(query.queries)
         fields: dict[tuple[int, bool], tuple[str, ...] | None] = {}
+        enough = query.view.enough(self._layout)
         self.wanted: list[Wanted] = []
         for key, time_ms, current in self._distinct:
             shared = (time_ms, current is None)
             if shared not in fields:
                 fields[shared] = self._fields(time_ms, current)
-            self.wanted.append(Wanted(self.key, entity_key(key), fields[shared]))
+            self.wanted.append(Wanted(self.key, entity_key(key), fields[shared], enough))
 
     def _fields(self, time_ms: int, current: str | None) -> tuple[str, ...] | None:
         view = self._query.view

@@ -120,10 +120,10 @@ class SqliteStateStore:
             if wanted.fields is None:
                 batch = dict(db.execute(_BATCH, key).fetchall())
             elif wanted.fields:
-                batch = dict(db.execute(_chosen(1), (*key, *wanted.fields[:1])).fetchall())
-                rest = wanted.fields[1:]
-                if rest and not batch:
-                    batch = dict(db.execute(_chosen(len(rest)), (*key, *rest)).fetchall())
+                first, rest = wanted.fields[: wanted.enough], wanted.fields[wanted.enough :]
+                batch = dict(db.execute(_chosen(len(first)), (*key, *first)).fetchall())
+                if rest and first[0] not in batch:
+                    batch.update(db.execute(_chosen(len(rest)), (*key, *rest)).fetchall())
         stream = db.execute(_STREAM, (number, wanted.entity)).fetchall()
         return Found(batch, dict(stream))
 
