@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,7 +34,7 @@ from headrace_features import (
 from headrace_features.definitions.durations import DAY_MS, HOUR_MS
 from headrace_features.definitions.windows import Window
 from headrace_features.kernel.prepare import ARROW_TYPES, Spine
-from headrace_features.oracle import Row, SpineRow
+from headrace_features.oracle import Row, SpineRow, Value
 from headrace_schemas.events import Event
 
 
@@ -242,6 +243,11 @@ def as_spine(rows: Sequence[SpineRow]) -> Spine:
 def bits(value: object) -> object:
     """A value in a form where equal means the same bits: -0.0 is not 0.0, NaN is NaN."""
     return (type(value).__name__, value.hex() if isinstance(value, float) else value)
+
+
+def finite(value: Value) -> Value:
+    """A value of an on-demand feature: a double that isn't finite is null."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 _EXACT = (
