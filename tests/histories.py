@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,7 +34,7 @@ from headrace_features import (
 from headrace_features.definitions.durations import DAY_MS, HOUR_MS
 from headrace_features.definitions.windows import Window
 from headrace_features.kernel.prepare import ARROW_TYPES, Spine
-from headrace_features.oracle import Row, SpineRow
+from headrace_features.oracle import Row, SpineRow, Value
 from headrace_schemas.events import Event
 
 
@@ -68,11 +69,13 @@ WINDOWS: tuple[Window, ...] = (
 )
 
 
-def every_aggregate(windows: Sequence[Window]) -> list[Any]:
+def every_aggregate(
+    windows: Sequence[Window], excludes: Sequence[bool] = (False, True)
+) -> list[Any]:
     """Each aggregate over each window, with and without the event being decided."""
     return [
         aggregate
-        for exclude in (False, True)
+        for exclude in excludes
         for aggregate in (
             Count(windows=windows, exclude_current=exclude),
             Sum("amount", windows=windows, exclude_current=exclude),
@@ -97,7 +100,10 @@ def every_aggregate(windows: Sequence[Window]) -> list[Any]:
 
 
 def view_of(
-    source: EventSource, windows: Sequence[Window] = WINDOWS, **options: Any
+    source: EventSource,
+    windows: Sequence[Window] = WINDOWS,
+    excludes: Sequence[bool] = (False, True),
+    **options: Any,
 ) -> FeatureView:
     """A view with every aggregate over some windows."""
     return FeatureView(
@@ -105,7 +111,7 @@ def view_of(
         version=1,
         entity=SENSOR,
         source=source,
-        aggregates=every_aggregate(windows),
+        aggregates=every_aggregate(windows, excludes),
         **options,
     )
 
@@ -239,6 +245,11 @@ def bits(value: object) -> object:
     return (type(value).__name__, value.hex() if isinstance(value, float) else value)
 
 
+def finite(value: Value) -> Value:
+    """A value of an on-demand feature: a double that isn't finite is null."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 _EXACT = (
     Sliding("3h"),
     Sliding("2d", hop="5m"),
@@ -261,4 +272,7 @@ VIEWS_OF_DAYS = {
     "late, exact": view_of(LATE, _EXACT),
     "late, coarse": view_of(LATE, _COARSE),
     "late, both": view_of(LATE, _EXACT[1:3] + _COARSE[:1] + _COARSE[3:]),
+    # Where no event may be left out, old ones are folded for good.
+    "prompt, folded": view_of(PROMPT, _EXACT[2:5] + _COARSE[3:4], [False]),
+    "late, folded": view_of(LATE, _EXACT[5:] + _COARSE[1:], [False]),
 }

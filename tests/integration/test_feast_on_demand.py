@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -42,7 +41,7 @@ from headrace_features.oracle import SpineRow
 from headrace_features.project import load_project
 from headrace_schemas.errors import BadRecordError, ConfigurationError
 from headrace_schemas.settings import Settings
-from histories import bits
+from histories import bits, finite
 from lakes import settings_in, unwatched, write_simulated
 
 if TYPE_CHECKING:
@@ -94,10 +93,6 @@ def asked(rows: ROWS, seed: int) -> list[dict[str, Any]]:
         )
         found.append({**row, **odd, "event_time": row["event_time"] + later_ms})
     return [*found, {**found[0], "card_id": "nobody", "transaction_id": "none"}]
-
-
-def finite(value: object) -> object:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def expected(rows: ROWS, spine: list[dict[str, Any]], context: OnDemandView) -> list[list[object]]:

@@ -168,6 +168,31 @@ def test_online_features_equal_the_oracle_at_each_rows_own_time(
         assert [bits(v) for v in found[name]] == [bits(row[name]) for row in wanted], name
 
 
+def test_integers_stay_integers_beside_nulls_in_frames(
+    lake: tuple[Settings, ROWS], store: feast.FeatureStore
+) -> None:
+    at_ms = BOUNDARY_MS - 1
+    known = [row for row in lake[1]["transactions"] if row["event_time"] <= at_ms]
+    last = max(known, key=lambda row: row["event_time"])
+    cards = [last["card_id"], "nobody"]
+    features = ["card_activity:event_time_last_30d_excluding_current", "card_activity:count_1d"]
+    spine = pd.DataFrame(
+        {"card_id": cards, "event_timestamp": pd.to_datetime([at_ms] * 2, unit="ms", utc=True)}
+    )
+    brings: dict[str, list[Any]] = {"amount_minor": [1, 1], "latitude": [1, 1], "longitude": [1, 1]}
+    rows: dict[str, list[Any]] = {"card_id": cards, "as_of": [at_ms] * 2}
+    native = store.get_online_features(features, rows)
+    through_feast = store.get_online_features(
+        [*features, "transaction_context:km_since_last"], rows | brings
+    )
+    history = store.get_historical_features(spine, features=features)
+    for frame in (native.to_df(), through_feast.to_df(), history.to_df()):
+        newest, count = frame["event_time_last_30d_excluding_current"], frame["count_1d"]
+        assert (newest.dtype, count.dtype) == ("Int64", "int64")
+        assert newest.tolist() == [last["event_time"], pd.NA]
+        assert count.iloc[1] == 0
+
+
 def test_values_decay_with_no_new_event(
     lake: tuple[Settings, ROWS], store: feast.FeatureStore
 ) -> None:

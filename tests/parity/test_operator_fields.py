@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -32,11 +31,8 @@ from headrace_features.state.stream import Widths
 from headrace_schemas.errors import BadRecordError
 from histories import LATE, PROMPT, bits, histories, reading, time_of, view_of, view_with, weeks
 from operator_jvm import Jvm
-from operator_requests import CALENDAR, FINE, USUAL, absorbing, planned
+from operator_requests import CALENDAR, FINE, LOW, USUAL, absorbing, planned, taken_in
 from stream_state import values_of
-
-# With these every range is divided, and every day has a tile, after an event or two.
-LOW = (2, 1)
 
 
 @dataclass(frozen=True)
@@ -88,48 +84,6 @@ CASES = {
     "narrow, sessions": narrow(view_of(LATE, (Session("3ms"), Session("6ms", delay="2ms")))),
     "narrow, open": narrow(view_of(LATE, (Sliding("7ms"), Unbounded(), Unbounded(delay="4ms")))),
 }
-
-
-@dataclass(frozen=True)
-class Told:
-    """One event and what the operator said of it."""
-
-    event: Row
-    absorbed: bool
-    puts: Sequence[tuple[str, bytes]]
-
-
-def taken_in(
-    engine: Jvm,
-    view: FeatureView,
-    events: Iterable[Row],
-    *,
-    limits: Sequence[int] = USUAL,
-    expired_after: int | None = None,
-    **plan: Any,
-) -> tuple[list[Told], Mapping[str, bytes]]:
-    """What the operator says of each event, and the fields that are left in the end.
-
-    A state is emptied, if no window reaches it any more, so long after the newest event.
-    """
-    events = list(events)
-    requests = [planned(view, **plan) | {"limits": list(limits)}]
-    newest = min((time_of(event) for event in events), default=0)
-    for event in events:
-        if expired_after is not None:
-            requests.append({"op": "expire", "key": "a", "time": newest + expired_after})
-        requests.append(absorbing(view, event))
-        newest = max(newest, time_of(event))
-    answers = [answer for answer in engine.ask(requests) if "became" in answer]
-    told = [
-        Told(
-            event,
-            answer["became"] == "ABSORBED",
-            [(field, b64decode(content)) for field, content in answer["puts"]],
-        )
-        for event, answer in zip(events, answers, strict=True)
-    ]
-    return told, dict(put for one in told for put in one.puts)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -12,14 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 from feast import ValueType
 from feast import utils as feast_utils
-from feast.online_response import TIMESTAMP_POSTFIX, OnlineResponse
+from feast.online_response import TIMESTAMP_POSTFIX
 from feast.protos.feast.serving.ServingService_pb2 import GetOnlineFeaturesResponse
 from feast.type_map import python_values_to_proto_values
 
 from headrace_features.definitions.views import SEPARATOR
 from headrace_features.feast_plugin.entity_rows import native_keys
 from headrace_features.feast_plugin.objects import is_ours
-from headrace_features.feast_plugin.responses import event_time_ms, fill, fill_freshness
+from headrace_features.feast_plugin.responses import (
+    ExactResponse,
+    event_time_ms,
+    fill,
+    fill_freshness,
+    integer_columns,
+)
 from headrace_features.online.serving import ServedView, ViewAnswer, ViewQuery
 from headrace_features.online.store import NO_LAYERS
 
@@ -57,12 +63,14 @@ class NativeRequest:
         views: all of them ours.
         key_types: Feast's types of the join keys.
         feature_types: Feast's types of the features.
+        integers: the columns in the response that have integers.
     """
 
     context: Any
     views: tuple[NativeView, ...]
     key_types: Mapping[str, ValueType]
     feature_types: dict[str, ValueType]
+    integers: frozenset[str]
 
 
 def native_request(
@@ -86,7 +94,10 @@ def native_request(
         columns = tuple(prefix + feature.name for feature in view.asked.features)
         views.append(NativeView(view, name, view.view.entity.join_key, prefix, columns))
     key_types = {key: entity_types.get(key, ValueType.UNKNOWN) for key in join_keys}
-    return NativeRequest(context, tuple(views), key_types, feature_types(grouped))
+    integers = frozenset(
+        column for one in views for column in integer_columns(one.prefix, one.view.asked.features)
+    )
+    return NativeRequest(context, tuple(views), key_types, feature_types(grouped), integers)
 
 
 def keys_of(request: NativeRequest, rows: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
@@ -103,7 +114,7 @@ def keys_of(request: NativeRequest, rows: Mapping[str, Sequence[Any]]) -> dict[s
     return keys
 
 
-class NativeResponse(OnlineResponse):
+class NativeResponse(ExactResponse):
     """Answers of our views; as protocol buffers only once somebody asks for those."""
 
     def __init__(  # a response has what it was made of
@@ -121,6 +132,7 @@ class NativeResponse(OnlineResponse):
         self._answers = answers
         self._freshness = freshness
         self._feature_types = request.feature_types
+        self._integers = request.integers
         self._proto: GetOnlineFeaturesResponse | None = None
 
     @property

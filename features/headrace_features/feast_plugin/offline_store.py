@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -14,8 +14,9 @@ from feast.infra.offline_stores.dask import DaskOfflineStore, DaskOfflineStoreCo
 from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
 from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMetadata
 from feast.repo_config import RepoConfig
-from feast.saved_dataset import SavedDatasetStorage
+from feast.saved_dataset import SavedDatasetStorage, ValidationReference
 
+from headrace_features.definitions.on_demand import AnySelection
 from headrace_features.definitions.views import SEPARATOR
 from headrace_features.engines import load_engine
 from headrace_features.feast_plugin.context import project_for, settings_for
@@ -175,22 +176,44 @@ class HeadraceRetrievalJob(RetrievalJob):
             kept = [name for name in entities.column_names if name != _EVENT_TIME]
             spine = entities.select(kept).append_column(_EVENT_TIME, entities[self._time_column])
         settings = settings_for(self._config.repo_path)
-        selections = project_for(self._config.repo_path).select(self._references)
         engine = load_engine(settings.engine.default, settings)
+        selections = self._selections()
         result = engine.history(selections, spine)
-        for selection in selections:
-            for name in selection.names:
-                full = f"{selection.view.name}{SEPARATOR}{name}"
-                shown = full if self._full_feature_names else name
-                entities = entities.append_column(shown, result[full])
+        for name, shown in self._columns(selections).items():
+            entities = entities.append_column(shown, result[name])
         return entities
 
+    def to_df(
+        self,
+        validation_reference: ValidationReference | None = None,
+        timeout: int | None = None,
+    ) -> pd.DataFrame:
+        """The rows with their features, in which our integers are integers beside nulls too.
+
+        Feast's own makes doubles of these, which have 53 bits.
+        """
+        return self._frame(self.to_arrow(validation_reference, timeout))
+
     def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
-        table = self._to_arrow_internal(timeout)
-        frame = self._entity_df.reset_index(drop=True).copy()
-        for name in table.column_names[len(frame.columns) :]:
-            frame[name] = _series(table[name])
+        return self._frame(self._to_arrow_internal(timeout))
+
+    def _frame(self, table: pa.Table) -> pd.DataFrame:
+        frame = table.to_pandas().reset_index(drop=True)
+        for name in self._columns(self._selections()).values():
+            column = table[name]
+            if column.null_count and pa.types.is_int64(column.type):
+                frame[name] = column.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
         return frame
+
+    def _selections(self) -> tuple[AnySelection, ...]:
+        return project_for(self._config.repo_path).select(self._references)
+
+    def _columns(self, selections: Iterable[AnySelection]) -> dict[str, str]:
+        """The features by `view__feature`, as they are named in the result."""
+        names = [
+            (f"{one.view.name}{SEPARATOR}{name}", name) for one in selections for name in one.names
+        ]
+        return {full: full if self._full_feature_names else name for full, name in names}
 
     def persist(
         self,
@@ -209,14 +232,3 @@ class HeadraceRetrievalJob(RetrievalJob):
         import pyarrow.parquet as pq
 
         pq.write_table(self.to_arrow(timeout=timeout), path)
-
-
-def _series(column: pa.ChunkedArray) -> pd.Series:
-    """A column for pandas in which integers stay integers where some are null."""
-    if pa.types.is_int64(column.type):
-        return (
-            column.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
-            if (column.null_count)
-            else column.to_pandas()
-        )
-    return column.to_pandas()

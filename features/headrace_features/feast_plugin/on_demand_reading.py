@@ -142,6 +142,11 @@ class OnDemandReading:
         self.reads: list[ServedView] = []
         self._places: list[int] = []
 
+    @property
+    def integers(self) -> list[str]:
+        """The columns that are integers."""
+        return [one.column for one in self.wanted if one.feature.type is ColumnType.INT64]
+
     def beside(
         self, asked: Sequence[ViewQuery], queries: Callable[[FeatureView], list[Query]]
     ) -> list[ViewQuery]:

@@ -44,9 +44,11 @@ from headrace_features.feast_plugin.objects import is_ours, terms_of
 from headrace_features.feast_plugin.on_demand_reading import OnDemandViews
 from headrace_features.feast_plugin.plain_store import PlainStore
 from headrace_features.feast_plugin.responses import (
+    ExactResponse,
     event_time_ms,
     fill,
     fill_freshness,
+    integer_columns,
     value_proto,
 )
 from headrace_features.online.serving import Query, ServedView, Server, ViewQuery
@@ -251,9 +253,11 @@ class HeadraceOnlineStore(OnlineStore):
         )
         terms = terms_of(features)
         answers = self._of(config).server.read(asked, terms) if asked else []
+        integers = computed.integers
         for (name, query), answered in zip(ours, answers, strict=False):
             prefix = f"{name}{SEPARATOR}" if full_feature_names else ""
             fill(response, prefix, query, answered)
+            integers += integer_columns(prefix, query.view.asked.features)
         types = self._build_feature_types(grouped)
         others = [view for view in on_demand if not is_ours(view)]
         if others:
@@ -266,7 +270,7 @@ class HeadraceOnlineStore(OnlineStore):
         if freshness_wanted(columns.get(FRESHNESS)):
             for (name, query), answered in zip(ours, answers, strict=False):
                 fill_freshness(response, name, query, answered)
-        return OnlineResponse(response, feature_types=types)
+        return ExactResponse(response, types, integers)
 
     def online_read(
         self,

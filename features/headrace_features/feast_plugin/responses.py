@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
+import pandas as pd
+from feast import ValueType
+from feast.online_response import OnlineResponse
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus, GetOnlineFeaturesResponse
 from feast.protos.feast.types.Value_pb2 import Value as ValueProto
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from headrace_features.definitions.views import SEPARATOR
+from headrace_features.definitions.views import SEPARATOR, Feature
 from headrace_features.online.freshness import freshness_of
 from headrace_features.online.serving import Answer, ViewAnswer, ViewQuery
 from headrace_features.online.store import NO_LAYERS, Layers
@@ -25,6 +29,46 @@ _FIELDS = {
     ColumnType.STRING: "string_val",
     ColumnType.BOOL: "bool_val",
 }
+
+
+class ExactResponse(OnlineResponse):
+    """A response whose frames have our integers as they are, beside nulls too.
+
+    A frame makes doubles of such a column by itself, and those have 53 bits. Histories have their
+    integers in the same way.
+    """
+
+    def __init__(
+        self,
+        proto: GetOnlineFeaturesResponse,
+        feature_types: dict[str, ValueType],
+        integers: Iterable[str],
+    ) -> None:
+        """Take Feast's message.
+
+        Args:
+            proto: the values.
+            feature_types: Feast's types of the features.
+            integers: the columns of features of ours that are integers.
+        """
+        super().__init__(proto, feature_types)
+        self._integers = frozenset(integers)
+
+    def to_df(
+        self,
+        include_event_timestamps: bool = False,  # noqa: FBT001, FBT002 - Feast's signature
+    ) -> pd.DataFrame:
+        """The values of each column, keys first."""
+        columns = self.to_dict(include_event_timestamps)
+        for name in self._integers & columns.keys():
+            if None in columns[name]:
+                columns[name] = pd.array(columns[name], pd.Int64Dtype())
+        return pd.DataFrame(columns)
+
+
+def integer_columns(prefix: str, features: Iterable[Feature]) -> list[str]:
+    """The columns of those features that are integers."""
+    return [prefix + one.name for one in features if one.type is ColumnType.INT64]
 
 
 def fill(

@@ -328,7 +328,7 @@ class Keys:
         """The commands of a read."""
         for view in known:
             yield ("HMGET", self.view(view), *_SPAN_FIELDS)
-        for view, entity, fields in wanted:
+        for view, entity, fields, _ in wanted:
             batch = known[view].batch
             if batch is not None and _some(fields):
                 key = self.batch(entity, view, batch.id)
@@ -344,7 +344,7 @@ class Keys:
         if any(layers[view].batch != before.batch for view, before in known.items()):
             return Reading(layers, None)
         found = []
-        for view, _, fields in wanted:
+        for view, _, fields, _ in wanted:
             batch: dict[str, bytes] = {}
             if layers[view].batch is not None and _some(fields):
                 answer = next(given)

@@ -210,6 +210,7 @@ class _AskedOf:
         self._layout = query.view.layout(layers)
         self._distinct = list(dict.fromkeys(query.queries))
         leaves_out = query.view.asked.leaves_out
+        enough = 1 if self._layout is None else len(self._layout.enough)
         self._alike: dict[tuple[int, bool], _Alike] = {}
         self.wanted: list[Wanted] = []
         for number, (key, time_ms, current) in enumerate(self._distinct):
@@ -218,7 +219,7 @@ class _AskedOf:
             if alike is None:
                 alike = self._alike[shared] = self._read_alike(*shared)
             alike.places.append(number)
-            self.wanted.append(Wanted(self.key, entity_key(key), alike.fields))
+            self.wanted.append(Wanted(self.key, entity_key(key), alike.fields, enough))
 
     def _read_alike(self, time_ms: int, leaves_out: bool) -> _Alike:  # noqa: FBT001 - what is shared
         view = self._query.view

@@ -30,30 +30,31 @@ def fields_of(
         return [Found({}, fields) for fields in stream]
     batch: list[dict[str, bytes]] = [{} for _ in wanted]
     where = (view, generation)
-    for fields, places in _alike(wanted).items():
-        if fields is None:
-            found = _read(db, "batch", where, [keys[at] for at in places])
-        else:
-            # Most entities have the first, and then no other.
-            found = _read(db, "batch", where, [keys[at] for at in places], fields[:1])
-            rest = [number for number, one in enumerate(found) if not one]
-            if fields[1:] and rest:
-                others = [keys[places[number]] for number in rest]
-                more = _read(db, "batch", where, others, fields[1:])
-                for number, one in zip(rest, more, strict=True):
-                    found[number] = one
+    for (fields, enough), places in _alike(wanted).items():
+        some = [keys[at] for at in places]
+        first = () if fields is None else fields[:enough]
+        found = _read(db, "batch", where, some, first)
+        if fields is not None and fields[enough:]:
+            # Most entities have the very first, and none of the others.
+            rest = [number for number, one in enumerate(found) if fields[0] not in one]
+            others = [some[number] for number in rest]
+            more = _read(db, "batch", where, others, fields[enough:])
+            for number, one in zip(rest, more, strict=True):
+                found[number] |= one
         for at, one in zip(places, found, strict=True):
             batch[at] = one
     return list(map(Found, batch, stream))
 
 
-def _alike(wanted: Sequence[Wanted]) -> Mapping[tuple[str, ...] | None, list[int]]:
+def _alike(
+    wanted: Sequence[Wanted],
+) -> Mapping[tuple[tuple[str, ...] | None, int], list[int]]:
     """The places of the entities by what is wanted of them."""
-    places: dict[tuple[str, ...] | None, list[int]] = {}
+    places: dict[tuple[tuple[str, ...] | None, int], list[int]] = {}
     for at, one in enumerate(wanted):
         if one.fields is None or one.fields:
             fields = None if one.fields is None else tuple(one.fields)
-            places.setdefault(fields, []).append(at)
+            places.setdefault((fields, one.enough), []).append(at)
     return places
 
 

@@ -76,13 +76,15 @@ class Wanted(NamedTuple):
     Attributes:
         view: key of the view version.
         entity: bytes of the entity's key.
-        fields: of the batch layer; None is all there are. If the first is there, a store needn't
-            look for the others. All of the stream's are read.
+        fields: of the batch layer; None is all there are. All of the stream's are read.
+        enough: so many of the first fields are all that is needed of an entity that has the very
+            first: a store needn't look for the others.
     """
 
     view: str
     entity: bytes
     fields: Sequence[str] | None
+    enough: int = 1
 
 
 class Reading(NamedTuple):

@@ -62,6 +62,14 @@ class Layout:
     least_delay_ms: int
     unbounded: bool
 
+    @property
+    def enough(self) -> tuple[str, ...]:
+        """The fields that are all there is of an entity which has the first of them.
+
+        That has its events since the horizon; where a window has no bound there are older ones.
+        """
+        return (ALL, BASE, BESIDE) if self.unbounded else (ALL,)
+
     def foldable(self, available_ms: int, tile_end_ms: int) -> bool:
         """Whether an event is known whenever its tile lies whole inside a window.
 

@@ -14,7 +14,7 @@ from headrace_features.partials import tiles
 from headrace_features.partials.kinds import Value
 from headrace_features.partials.plan import PartialPlan, plan_of
 from headrace_features.state.batch import BatchLayer, BatchReach, Span, names
-from headrace_features.state.layout import ALL, Layout
+from headrace_features.state.layout import Layout
 from headrace_features.state.pieces import Piece, chains_of, combined
 from headrace_features.state.stream import StreamLayer
 from headrace_schemas.errors import UnsupportedError
@@ -123,12 +123,13 @@ class Asked:
             minute: since 1970, UTC.
 
         Returns:
-            Names, first that of the field with which no others are needed.
+            Names, first those of the fields that may be enough, see `Layout`.
         """
         found: set[str] = set()
         for time_ms in (minute * MINUTE_MS, (minute + 1) * MINUTE_MS - 1):
             found |= names(layout, self._spans(time_ms))
-        return (ALL, *sorted(found - {ALL}))
+        enough = layout.enough
+        return (*enough, *sorted(found.difference(enough)))
 
     def _spans(self, time_ms: int) -> Iterator[Span]:
         for one in self.windows:

@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from headrace_features import Count, FeatureReader, Sliding, Sum, Terms
+from headrace_features import (
+    Count,
+    FeatureReader,
+    FeatureView,
+    Session,
+    Sliding,
+    Sum,
+    Terms,
+    Unbounded,
+)
 from headrace_features.definitions.durations import DAY_MS, HOUR_MS
 from headrace_features.online.redis_connection import RedisConnection
 from headrace_features.online.redis_store import RedisStateStore
@@ -43,17 +52,19 @@ def store(tmp_path: Path) -> SqliteStateStore:
     return SqliteStateStore(tmp_path / "online.db")
 
 
-def reader(store: StateStore, terms: Terms = USUAL) -> FeatureReader:
-    chosen = [VIEW.select(*VIEW.feature_names)]
+def reader(store: StateStore, terms: Terms = USUAL, view: FeatureView = VIEW) -> FeatureReader:
+    chosen = [view.select(*view.feature_names)]
     return FeatureReader(store, chosen, clock_ms=lambda: NOW_MS, terms=terms)
 
 
-def materialize(store: StateStore, *times_ms: int, boundary_ms: int = BOUNDARY_MS) -> None:
-    plan = plan_of(VIEW)
+def materialize(
+    store: StateStore, *times_ms: int, boundary_ms: int = BOUNDARY_MS, view: FeatureView = VIEW
+) -> None:
+    plan = plan_of(view)
     events = [reading(f"e{ms}", ms, amount=5) for ms in times_ms]
-    block = in_order(block_of(VIEW, plan, as_table(VIEW, events)))
-    generation = store.begin(view_key(VIEW), boundary_ms)
-    fields = build(plan, layout_of(VIEW, boundary_ms), block)
+    block = in_order(block_of(view, plan, as_table(view, events)))
+    generation = store.begin(view_key(view), boundary_ms)
+    fields = build(plan, layout_of(view, boundary_ms), block)
     store.write(generation, [Row(entity_key("a"), *field) for field in fields.items()])
     store.publish(generation, now_ms=boundary_ms + 7)
 
@@ -87,6 +98,18 @@ def test_values_of_both_layers_are_merged_at_the_time_asked_for(store: SqliteSta
         ]
     )
     assert (later[HOUR], before[DAYS]) == (0, 2)
+
+
+@pytest.mark.parametrize("lately", [1, 200])
+def test_where_a_window_has_no_bound_it_has_what_was_long_ago(
+    store: SqliteStateStore, lately: int
+) -> None:
+    view = view_with(Count(windows=[Unbounded(), Session("1h"), Sliding("2d")]))
+    long_ago = [BOUNDARY_MS - 90 * DAY_MS, BOUNDARY_MS - 80 * DAY_MS]
+    newest = [BOUNDARY_MS - 1 - at for at in range(lately)]
+    materialize(store, *long_ago, *newest, view=view)
+    (row,) = reader(store, view=view).read([{"sensor": "a", "as_of": BOUNDARY_MS}])
+    assert [*row.values()] == [lately + 2, lately, lately]
 
 
 def test_an_entity_without_state_has_empty_windows(store: SqliteStateStore) -> None:

@@ -105,6 +105,16 @@ def test_a_read_under_a_former_boundary_says_what_there_is_now(store: StateStore
     assert again.found[0].batch == {"r1": b"new"}
 
 
+def test_what_is_needed_beside_the_first_field_is_read_with_it(store: StateStore) -> None:
+    entities = {b"few": {"all": b"1", "base": b"2"}, b"many": {"base": b"3", "r1": b"4"}}
+    publish(store, "view", entities, 1)
+    known = {"view": layers_of(store, "view")}
+    wanted = [Wanted("view", entity, ["all", "base", "r1"], enough=2) for entity in entities]
+    found = store.read(known, wanted).found
+    assert found is not None
+    assert [one.batch for one in found] == [*entities.values()]
+
+
 def test_only_the_fields_that_are_asked_for_are_read(store: StateStore) -> None:
     publish(store, "view", {b"card": {"r1": b"1", "r2": b"2", "r3": b"3"}}, 1)
     assert found_of(store, "view", b"card", ["r9", "r2"]).batch == {"r2": b"2"}
