@@ -8,6 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from headrace_features.feast_plugin import repository
+from headrace_features.project import load_project
+from lakes import settings_in
+
 REPOSITORY = Path(__file__).parents[2] / "features" / "feature_repo"
 
 
@@ -67,3 +71,11 @@ def test_apply_refuses_a_change_without_a_new_version(tmp_path: Path) -> None:
     )
     third = feast(tmp_path, "apply", repository=project / "feature_repo")
     assert third.returncode == 0, third.stderr
+
+
+def test_materialize_refuses_our_views_and_names_the_command_for_them(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path / "data")
+    repository.apply(settings, load_project(settings))
+    refused = feast(tmp_path, "materialize-incremental", "2018-05-02")
+    assert refused.returncode != 0
+    assert "run: headrace materialize" in refused.stderr + refused.stdout

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -179,6 +179,34 @@ def test_values_of_this_moment_are_those_of_the_sdk(
     assert any(answer["card_activity__count_30d"][:10])
     assert answer["card_activity__count_30d"][10] == 0
     assert answer["card_activity__amount_minor_mean_30d"][10] is None
+
+
+def test_statuses_and_the_names_of_either_kind_are_told_as_feast_tells_them(
+    lake: tuple[Settings, pa.Table], server: HTTPConnection
+) -> None:
+    boundary_ms = round(datetime.combine(LAST_DAY, time.min, UTC).timestamp()) * 1000 + DAY_MS
+    known = lake[1].filter(pc.field("event_time") < boundary_ms).to_pylist()[-1]
+    request = {
+        "features": ["card_activity:count_30d", "card_activity:amount_minor_mean_30d"],
+        "entities": {
+            "card_id": [known["card_id"], "nobody", "nobody"],
+            "terminal_id": ["t1", "t2", None],
+            "as_of": [known["event_time"]] * 3,
+            "anything": [1, 2, 3],
+        },
+        "include_feature_view_version_metadata": True,
+    }
+    headers = {"Content-Type": "application/json"}
+    server.request("POST", "/get-online-features", json.dumps(request), headers)
+    answer = json.loads(server.getresponse().read())
+    told = dict(zip(answer["metadata"]["feature_names"], answer["results"], strict=True))
+    assert set(told) == {"card_id", "terminal_id", "count_30d", "amount_minor_mean_30d"}
+    assert told["terminal_id"]["values"] == ["t1", "t2", None]
+    for name, empty in (("count_30d", 0), ("amount_minor_mean_30d", None)):
+        assert told[name]["statuses"] == ["PRESENT", "NOT_FOUND", "NOT_FOUND"]
+        assert told[name]["values"][1:] == [empty, empty]
+    versions = answer["metadata"]["feature_view_metadata"]
+    assert [one["name"] for one in versions] == ["card_activity"]
 
 
 def test_on_demand_features_are_computed_of_what_the_request_brings(

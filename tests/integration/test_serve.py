@@ -135,6 +135,7 @@ def test_probes_tell_that_it_lives_and_can_answer(server: Server) -> None:
         (READ, {"feature_service": "none", "entities": {}}, 404, "none does not exist"),
         (READ, {**one(), "entities": {}}, 422, "give at least one row"),
         (READ, {**one(), "entities": {"card_id": [None]}}, 422, "leave such rows out"),
+        (READ, {**one(), "entities": {"card_id": [["c1"]]}}, 422, "leave such rows out"),
         (READ, {**one(), "entities": {"terminal_id": ["t"]}}, 422, "no card_id"),
         (READ, one(other=["a", "b"]), 422, "different lengths: card_id 1, other 2"),
         (READ, one(as_of=["soon"]), 422, "is no time"),

@@ -8,7 +8,6 @@ from numbers import Integral
 from typing import Any, TypeGuard
 
 from feast import FeatureView, ValueType
-from feast import utils as feast_utils
 from feast.protos.feast.types.Value_pb2 import Value as ValueProto
 from feast.type_map import python_values_to_proto_values
 
@@ -23,6 +22,9 @@ CURRENT = "current_event"
 FRESHNESS = "freshness"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_PLAIN = {ValueType.STRING: str, ValueType.INT64: int}
+#: The first integer that is no int64.
+_BEYOND = 1 << 63
 
 
 def columnar(entity_rows: list[dict[str, Any]] | Mapping[str, Any]) -> dict[str, list[Any]]:
@@ -114,31 +116,24 @@ def datetime_ms(moment: datetime) -> int:
     return (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000
 
 
-def entity_values(
-    view: FeatureView, join_key_values: dict[str, Any], join_keys: dict[str, str]
-) -> list[str | int]:
-    """The key of each row for a view, through Feast's mapping of join keys.
+def join_key_of(view: FeatureView, key: str) -> str:
+    """The column of entity rows that has the keys of a view, which may be asked for under another.
 
-    Raises:
-        BadRecordError: a key is missing or null.
+    Feast looks for either name and takes the one that comes last, which may be another entity's.
     """
-    values = feast_utils._get_table_entity_values(view, join_keys, join_key_values)  # noqa: SLF001 - no public one
-    key, column = next(iter(values.items()), (view.join_keys[0], None))
-    return native_keys(view.name, key, column, ValueType.UNKNOWN)
+    return str(view.projection.join_key_map.get(key, key))
 
 
 def key_values(
     view: str, key: str, join_key_values: Mapping[str, Sequence[ValueProto]]
 ) -> list[str | int]:
-    """The key of each row for a view that is read beside what is asked for.
+    """The key of each row for a view, from columns of which Feast has made messages.
 
     Raises:
         BadRecordError: a key is missing or null.
     """
-    return native_keys(view, key, join_key_values.get(key), ValueType.UNKNOWN)
-
-
-_PLAIN = {ValueType.STRING: str, ValueType.INT64: int}
+    column = _given(view, key, join_key_values.get(key))
+    return _without_null(view, key, [_plain(value) for value in column])
 
 
 def native_keys(
@@ -147,28 +142,54 @@ def native_keys(
     """The keys in a column of entity rows, in the type of the entity.
 
     Raises:
-        BadRecordError: there is no such column, or a key is null.
+        BadRecordError: there is no such column, or a key is null or of another type.
     """
+    given = _given(view, key, column)
+    wanted = _PLAIN.get(kind)
+    if all(type(value) is wanted for value in given) and (wanted is str or _fit(given)):
+        return list(given)
+    return _without_null(view, key, native_values(key, given, kind))
+
+
+def native_values(name: str, column: Sequence[Any], kind: ValueType) -> list[Any]:
+    """The values of a column in a type of Feast's, as it takes numbers of numpy and texts of them.
+
+    Raises:
+        BadRecordError: they can't be brought to that type.
+    """
+    try:
+        return [
+            _plain(value) for value in python_values_to_proto_values(plain_values(column), kind)
+        ]
+    except (TypeError, ValueError, OverflowError) as error:
+        raise BadRecordError(
+            Reason.WRONG_TYPE, f"{name} has values that are no {kind.name.lower()}: {error}"
+        ) from error
+
+
+def _fit(integers: Sequence[int]) -> bool:
+    return all(-_BEYOND <= value < _BEYOND for value in integers)
+
+
+def _given(view: str, key: str, column: Sequence[Any] | None) -> Sequence[Any]:
     if column is None:
         raise BadRecordError(
             Reason.NULL_KEY,
             f"the entity rows have no {key}, the join key of {view}",
             hint="give one for each row",
         )
-    wanted = _PLAIN.get(kind)
-    if all(type(value) is wanted for value in column):
-        return list(column)
-    plain = [_plain(value) for value in column]
-    if any(value is None for value in plain):
+    return column
+
+
+def _without_null(view: str, key: str, keys: list[Any]) -> list[str | int]:
+    # Only now: to Feast what pandas has for nothing is null as well.
+    if any(value is None for value in keys):
         raise BadRecordError(
             Reason.NULL_KEY,
             f"a row has no {key}, the join key of {view}",
             hint="leave such rows out",
         )
-    if kind is ValueType.UNKNOWN:
-        return plain
-    # As Feast takes numbers of numpy and texts of numbers.
-    return [_plain(value) for value in python_values_to_proto_values(plain, kind)]
+    return keys
 
 
 def native(value: ValueProto) -> Any:

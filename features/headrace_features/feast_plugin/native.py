@@ -6,6 +6,7 @@ than reading and merging the state. What a request for certain features means is
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,13 +18,14 @@ from feast.protos.feast.serving.ServingService_pb2 import GetOnlineFeaturesRespo
 from feast.type_map import python_values_to_proto_values
 
 from headrace_features.definitions.views import SEPARATOR
-from headrace_features.feast_plugin.entity_rows import native_keys
+from headrace_features.feast_plugin.entity_rows import join_key_of, native_keys, native_values
 from headrace_features.feast_plugin.objects import is_ours
 from headrace_features.feast_plugin.responses import (
     ExactResponse,
     event_time_ms,
     fill,
     fill_freshness,
+    fill_version,
     integer_columns,
 )
 from headrace_features.online.serving import ServedView, ViewAnswer, ViewQuery
@@ -41,6 +43,7 @@ class NativeView:
 
     Attributes:
         view: the features that are asked for.
+        table: the view as Feast knows it.
         name: of the view, or its alias.
         join_key: the column of the entity rows that has the keys.
         prefix: stands before the name of each feature.
@@ -48,6 +51,7 @@ class NativeView:
     """
 
     view: ServedView
+    table: FeatureView
     name: str
     join_key: str
     prefix: str
@@ -61,7 +65,8 @@ class NativeRequest:
     Attributes:
         context: as Feast has resolved it; it holds as long as Feast holds on to that.
         views: all of them ours.
-        key_types: Feast's types of the join keys.
+        key_types: Feast's types of the join keys, also of those that no view asks for.
+        entity_names: the join keys by what Feast once called their columns.
         feature_types: Feast's types of the features.
         integers: the columns in the response that have integers.
     """
@@ -69,6 +74,7 @@ class NativeRequest:
     context: Any
     views: tuple[NativeView, ...]
     key_types: Mapping[str, ValueType]
+    entity_names: Mapping[str, str]
     feature_types: dict[str, ValueType]
     integers: frozenset[str]
 
@@ -81,43 +87,67 @@ def native_request(
     full_feature_names: bool,
 ) -> NativeRequest | None:
     """A request as Feast has resolved it; None if it needs Feast for more than that."""
-    _, on_demand, _, entity_types, join_keys, grouped, _, request_data, _ = context
+    _, on_demand, entity_names, entity_types, join_keys, grouped, _, request_data, _ = context
     if on_demand or request_data:
         return None
     views = []
     for table, names in grouped:
-        if not is_ours(table) or table.projection.join_key_map:
+        if not is_ours(table):
             return None
         view = served(table, frozenset(names))
         name = table.projection.name_to_use()
         prefix = f"{name}{SEPARATOR}" if full_feature_names else ""
         columns = tuple(prefix + feature.name for feature in view.asked.features)
-        views.append(NativeView(view, name, view.view.entity.join_key, prefix, columns))
+        join_key = join_key_of(table, view.view.entity.join_key)
+        views.append(NativeView(view, table, name, join_key, prefix, columns))
     key_types = {key: entity_types.get(key, ValueType.UNKNOWN) for key in join_keys}
     integers = frozenset(
         column for one in views for column in integer_columns(one.prefix, one.view.asked.features)
     )
-    return NativeRequest(context, tuple(views), key_types, feature_types(grouped), integers)
+    types = feature_types(grouped)
+    return NativeRequest(context, tuple(views), key_types, entity_names, types, integers)
 
 
 def keys_of(request: NativeRequest, rows: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
-    """The values of the join keys that entity rows have, as they are kept.
+    """The values of the join keys that entity rows have, as they are kept, in the rows' order.
+
+    As in Feast's answers, those of other entities are among them.
 
     Raises:
-        BadRecordError: a view's key is missing or null.
+        BadRecordError: a view's key is missing or null, or a value is of another type.
     """
-    keys = {}
+    given = _join_keys(request, rows)
+    keys: dict[str, list[Any]] = {}
     for one in request.views:
-        if one.join_key not in keys:
-            kind = request.key_types[one.join_key]
-            keys[one.join_key] = native_keys(one.name, one.join_key, rows.get(one.join_key), kind)
-    return keys
+        key = one.join_key
+        if key not in keys:
+            keys[key] = native_keys(one.name, key, given.get(key), request.key_types[key])
+    if len(keys) == len(given):
+        return {key: keys[key] for key in given}
+    return {
+        key: keys[key] if key in keys else native_values(key, values, request.key_types[key])
+        for key, values in given.items()
+    }
+
+
+def _join_keys(
+    request: NativeRequest, rows: Mapping[str, Sequence[Any]]
+) -> dict[str, Sequence[Any]]:
+    """The columns of rows that are join keys."""
+    given = {}
+    for name, values in rows.items():
+        if name in request.key_types:
+            given[name] = values
+        elif name in request.entity_names:
+            warnings.warn("Using entity name is deprecated. Use join_key instead.", stacklevel=2)
+            given[request.entity_names[name]] = values
+    return given
 
 
 class NativeResponse(ExactResponse):
     """Answers of our views; as protocol buffers only once somebody asks for those."""
 
-    def __init__(  # a response has what it was made of
+    def __init__(  # noqa: PLR0913 - a response has what it was made of
         self,
         request: NativeRequest,
         keys: Mapping[str, Sequence[Any]],
@@ -125,12 +155,14 @@ class NativeResponse(ExactResponse):
         answers: Sequence[ViewAnswer],
         *,
         freshness: bool,
+        versions: bool,
     ) -> None:
         self._request = request
         self._keys = keys
         self._queries = queries
         self._answers = answers
         self._freshness = freshness
+        self._versions = versions
         self._feature_types = request.feature_types
         self._integers = request.integers
         self._proto: GetOnlineFeaturesResponse | None = None
@@ -178,6 +210,8 @@ class NativeResponse(ExactResponse):
         asked = list(zip(self._request.views, self._queries, self._answers, strict=True))
         for one, query, answered in asked:
             fill(response, one.prefix, query, answered)
+            if self._versions:
+                fill_version(response, one.table)
         if self._freshness:
             for one, query, answered in asked:
                 fill_freshness(response, one.name, query, answered)

@@ -112,7 +112,8 @@ def _plain_only(
     project = project_for(config.repo_path)
     if source is not None and source.name in project.sources:
         message = f"{source.name} holds events, from which no rows of values can be materialized"
-        raise UnsupportedError(message, hint="run: headrace materialize")
+        hint = "run: headrace materialize; plain views alone: feast materialize --views NAME"
+        raise UnsupportedError(message, hint=hint)
     return call(config, *arguments, **options)
 
 

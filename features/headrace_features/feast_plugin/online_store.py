@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import Any, Final, Literal
 
 from feast import FeatureService, FeatureView
@@ -17,19 +16,18 @@ from feast.online_response import OnlineResponse
 from feast.protos.feast.types.Value_pb2 import Value as ValueProto
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
 
-from headrace_features.definitions.fingerprint import fingerprint
 from headrace_features.definitions.views import SEPARATOR
 from headrace_features.feast_plugin import pushes
 from headrace_features.feast_plugin.changes import FINGERPRINT_TAG
-from headrace_features.feast_plugin.context import project_for, settings_for
+from headrace_features.feast_plugin.context import settings_for
 from headrace_features.feast_plugin.entity_rows import (
     AS_OF,
     CURRENT,
     FRESHNESS,
     columnar,
     current_events,
-    entity_values,
     freshness_wanted,
+    join_key_of,
     key_values,
     native,
     query_times,
@@ -38,23 +36,23 @@ from headrace_features.feast_plugin.native import (
     NativeRequest,
     NativeResponse,
     keys_of,
-    native_request,
 )
 from headrace_features.feast_plugin.objects import is_ours, terms_of
-from headrace_features.feast_plugin.on_demand_reading import OnDemandViews
+from headrace_features.feast_plugin.opened import Opened
 from headrace_features.feast_plugin.plain_store import PlainStore
 from headrace_features.feast_plugin.responses import (
     ExactResponse,
     event_time_ms,
     fill,
     fill_freshness,
+    fill_version,
     integer_columns,
     value_proto,
 )
-from headrace_features.online.serving import Query, ServedView, Server, ViewQuery
+from headrace_features.online.serving import Query, ViewQuery
 from headrace_features.online.store import NO_LAYERS, AsyncReads
-from headrace_features.online.stores import open_store
-from headrace_schemas.errors import ConfigurationError, UnsupportedError
+from headrace_schemas.errors import BadRecordError, UnsupportedError
+from headrace_schemas.reasons import Reason
 
 _NAME: Final = "headrace_features.feast_plugin.online_store.HeadraceOnlineStore"
 
@@ -80,7 +78,7 @@ class HeadraceOnlineStore(OnlineStore):
         """Start without an open connection."""
         super().__init__()
         self.clock_ms: Callable[[], int] = _wall_clock_ms
-        self._opened: _Opened | None = None
+        self._opened: Opened | None = None
         self._asynchronous = False
 
     def get_online_features(  # noqa: PLR0913, PLR0917 - Feast's signature
@@ -96,10 +94,16 @@ class HeadraceOnlineStore(OnlineStore):
         """Values for entity rows, each at its own `as_of` or now; ours in one round trip."""
         columns = columnar(entity_rows)
         opened = self._of(config)
-        request = self._resolved(opened, features, registry, project, full_feature_names)
+        context = feast_utils._get_cached_request_context(  # noqa: SLF001 - no public one
+            registry, project, features, full_feature_names
+        )
+        request = opened.native(
+            context, self._build_feature_types, full_feature_names=full_feature_names
+        )
         if request is None:
             return self._through_feast(
                 config,
+                context,
                 features,
                 columns,
                 registry,
@@ -109,8 +113,14 @@ class HeadraceOnlineStore(OnlineStore):
             )
         keys, queries = self._queries(request, columns)
         answers = opened.server.read(queries, terms_of(features))
-        freshness = freshness_wanted(columns.get(FRESHNESS))
-        return NativeResponse(request, keys, queries, answers, freshness=freshness)
+        return NativeResponse(
+            request,
+            keys,
+            queries,
+            answers,
+            freshness=freshness_wanted(columns.get(FRESHNESS)),
+            versions=include_feature_view_version_metadata,
+        )
 
     async def get_online_features_async(  # noqa: PLR0913, PLR0917 - Feast's signature
         self,
@@ -125,7 +135,12 @@ class HeadraceOnlineStore(OnlineStore):
         """The same without a thread that waits, if the store can; else in one."""
         columns = columnar(entity_rows)
         opened = self._of(config)
-        request = self._resolved(opened, features, registry, project, full_feature_names)
+        context = feast_utils._get_cached_request_context(  # noqa: SLF001 - no public one
+            registry, project, features, full_feature_names
+        )
+        request = opened.native(
+            context, self._build_feature_types, full_feature_names=full_feature_names
+        )
         store = opened.server.store
         if request is None or not isinstance(store, AsyncReads):
             return await asyncio.to_thread(
@@ -140,23 +155,13 @@ class HeadraceOnlineStore(OnlineStore):
             )
         keys, queries = self._queries(request, columns)
         answers = await opened.server.read_async(store, queries, terms_of(features))
-        freshness = freshness_wanted(columns.get(FRESHNESS))
-        return NativeResponse(request, keys, queries, answers, freshness=freshness)
-
-    def _resolved(
-        self,
-        opened: _Opened,
-        features: list[str] | FeatureService,
-        registry: Any,
-        project: str,
-        full_feature_names: bool,  # noqa: FBT001 - as Feast passes it
-    ) -> NativeRequest | None:
-        """What a request asks for; None if it needs Feast for more than that."""
-        context = feast_utils._get_cached_request_context(  # noqa: SLF001 - no public one
-            registry, project, features, full_feature_names
-        )
-        return opened.native(
-            context, self._build_feature_types, full_feature_names=full_feature_names
+        return NativeResponse(
+            request,
+            keys,
+            queries,
+            answers,
+            freshness=freshness_wanted(columns.get(FRESHNESS)),
+            versions=include_feature_view_version_metadata,
         )
 
     @property
@@ -177,20 +182,22 @@ class HeadraceOnlineStore(OnlineStore):
         self, request: NativeRequest, columns: Mapping[str, Sequence[Any]]
     ) -> tuple[Any, list[ViewQuery]]:
         """The keys of a request, and what it asks of each view."""
-        moments = self._moments(columns)
+        moments = self._moments(columns, len(next(iter(columns.values()))))
         keys = keys_of(request, columns)
         rows = {key: list(map(Query, column, *moments)) for key, column in keys.items()}
         return keys, [ViewQuery(one.view, rows[one.join_key]) for one in request.views]
 
-    def _moments(self, columns: Mapping[str, Sequence[Any]]) -> tuple[list[int], list[str | None]]:
+    def _moments(
+        self, columns: Mapping[str, Sequence[Any]], rows: int
+    ) -> tuple[list[int], list[str | None]]:
         """Of each row the query time, and the event being decided."""
-        rows = max((len(values) for values in columns.values()), default=0)
         times_ms = query_times(columns.get(AS_OF), rows, self.clock_ms())
         return times_ms, current_events(columns.get(CURRENT), rows)
 
     def _through_feast(  # noqa: PLR0913, PLR0917 - what Feast's stores are given
         self,
         config: RepoConfig,
+        context: Any,
         features: list[str] | FeatureService,
         columns: Mapping[str, Sequence[Any]],
         registry: Any,
@@ -199,6 +206,7 @@ class HeadraceOnlineStore(OnlineStore):
         version_metadata: bool,  # noqa: FBT001 - as Feast passes it
     ) -> OnlineResponse:
         """A request that has more than features of our views, as Feast's stores answer it."""
+        reserved, columns = _parted(context, columns)
         (
             join_key_values,
             grouped,
@@ -207,19 +215,16 @@ class HeadraceOnlineStore(OnlineStore):
             references,
             wanted,
             response,
-        ) = feast_utils._prepare_entities_to_read_from_online_store(  # noqa: SLF001 - no public one
+        ) = _prepared(
+            context,
             registry=registry,
             project=project,
             features=features,
-            entity_values={
-                name: values
-                for name, values in self._of(config).on_demand.for_feast(features, columns).items()
-                if name not in _RESERVED
-            },
+            entity_values=self._of(config).on_demand.for_feast(features, columns),
             full_feature_names=full_feature_names,
             native_entity_values=True,
         )
-        moments = self._moments(columns)
+        moments = self._moments(reserved, len(next(iter({**columns, **reserved}.values()))))
         computed = self._of(config).on_demand.reading(
             on_demand, references, columns, full_feature_names=full_feature_names
         )
@@ -229,10 +234,12 @@ class HeadraceOnlineStore(OnlineStore):
             if not is_ours(table):
                 plain.append((table, names))
                 continue
-            keys = entity_values(table, join_key_values, join_keys)
-            queries = list(map(Query, keys, *moments))
             served = self._of(config).served(table, frozenset(names))
+            key = join_key_of(table, served.view.entity.join_key)
+            queries = list(map(Query, key_values(table.name, key, join_key_values), *moments))
             ours.append((table.projection.name_to_use(), ViewQuery(served, queries)))
+            if version_metadata:
+                fill_version(response, table)
         if plain:
             beside = self._of(config).plain
             beside.store._read_features_per_fv(  # noqa: SLF001 - what Feast's stores share
@@ -267,7 +274,7 @@ class HeadraceOnlineStore(OnlineStore):
             )
         computed.fill(response, asked, answers, len(moments[0]))
         feast_utils._drop_unneeded_columns(response, wanted)  # noqa: SLF001 - no public one
-        if freshness_wanted(columns.get(FRESHNESS)):
+        if freshness_wanted(reserved.get(FRESHNESS)):
             for (name, query), answered in zip(ours, answers, strict=False):
                 fill_freshness(response, name, query, answered)
         return ExactResponse(response, types, integers)
@@ -317,6 +324,28 @@ class HeadraceOnlineStore(OnlineStore):
             )
         plain = self._of(config).plain
         plain.store.online_write_batch(plain.config, table, data, progress)
+
+    async def online_read_async(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        entity_keys: list[Any],
+        requested_features: list[str] | None = None,
+    ) -> list[tuple[datetime | None, dict[str, ValueProto] | None]]:
+        """The same in a thread."""
+        return await asyncio.to_thread(
+            self.online_read, config, table, entity_keys, requested_features
+        )
+
+    async def online_write_batch_async(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        data: list[Any],
+        progress: Callable[[int], Any] | None,
+    ) -> None:
+        """The same in a thread: the connections of Feast's own store belong to one event loop."""
+        await asyncio.to_thread(self.online_write_batch, config, table, data, progress)
 
     def update(  # noqa: PLR0913, PLR0917 - Feast's signature
         self,
@@ -381,73 +410,43 @@ class HeadraceOnlineStore(OnlineStore):
             raise UnsupportedError(f"feature view {table.name} has no vectors to search")
         return self._of(config).plain
 
-    def _of(self, config: RepoConfig) -> _Opened:
+    def _of(self, config: RepoConfig) -> Opened:
         """What belongs to a configuration; Feast gives a store the same one at each call."""
         if self._opened is None or self._opened.config is not config:
-            self._opened = _Opened(config)
+            self._opened = Opened(config)
         return self._opened
 
 
-class _Opened:
-    """Stores and definitions of one configuration, looked up once."""
-
-    def __init__(self, config: RepoConfig) -> None:
-        self.config = config
-        self._settings = settings_for(config.repo_path)
-        self._served: dict[tuple[str, str, frozenset[str] | None], ServedView] = {}
-        self._requests: dict[int, tuple[Any, NativeRequest | None]] = {}
-        self.server = Server(open_store(self._settings))
-        self.on_demand = OnDemandViews(project_for(config.repo_path))
-
-    def native(
-        self,
-        context: Any,
-        feature_types: Callable[[Any], dict[str, Any]],
-        *,
-        full_feature_names: bool,
-    ) -> NativeRequest | None:
-        """A request as Feast has resolved it; None if it needs Feast for more than that."""
-        known = self._requests.get(id(context))
-        if known is not None and known[0] is context:
-            return known[1]
-        made = native_request(
-            context, self.served, feature_types, full_feature_names=full_feature_names
-        )
-        if len(self._requests) >= _REQUESTS:
-            self._requests.clear()
-        self._requests[id(context)] = (context, made)
-        return made
-
-    @cached_property
-    def plain(self) -> PlainStore:
-        """Where plain views are."""
-        return PlainStore(self.config, self._settings)
-
-    def served(self, table: FeatureView, names: frozenset[str] | None) -> ServedView:
-        """Features of our definition of a registered view.
-
-        Feast passes a set of names; the order of the declaration is easier to read.
-
-        Raises:
-            ConfigurationError: the view doesn't mean what was registered.
-        """
-        registered = table.tags[FINGERPRINT_TAG]
-        key = (table.name, registered, names)
-        if key not in self._served:
-            view = project_for(self.config.repo_path).view(table.name)
-            if fingerprint(view) != registered:
-                raise ConfigurationError(
-                    f"feature view {table.name} is not registered as it is declared",
-                    hint="run: headrace plan, then headrace apply",
-                )
-            chosen = [name for name in view.feature_names if names is None or name in names]
-            self._served[key] = ServedView(view, chosen)
-        return self._served[key]
-
-
 _RESERVED = frozenset({AS_OF, CURRENT, FRESHNESS})
-#: Different requests whose meaning is remembered.
-_REQUESTS = 1_000
+
+
+def _parted(
+    context: Any, columns: Mapping[str, Sequence[Any]]
+) -> tuple[dict[str, Sequence[Any]], dict[str, Sequence[Any]]]:
+    """What is said by reserved keys, and the other columns; a plain view may use such a name."""
+    _, _, _, _, join_keys, _, _, brought, _ = context
+    taken = _RESERVED - {*join_keys, *brought}
+    return (
+        {name: values for name, values in columns.items() if name in taken},
+        {name: values for name, values in columns.items() if name not in taken},
+    )
+
+
+def _prepared(context: Any, **request: Any) -> Any:
+    """What Feast makes of a request.
+
+    Raises:
+        BadRecordError: the rows have values of another type; for plain views it is Feast's error.
+    """
+    _, on_demand, _, _, _, grouped, _, _, _ = context
+    try:
+        return feast_utils._prepare_entities_to_read_from_online_store(**request)  # noqa: SLF001 - no public one
+    except (TypeError, ValueError, OverflowError) as error:
+        if not any(map(is_ours, [*on_demand, *(table for table, _ in grouped)])):
+            raise
+        raise BadRecordError(
+            Reason.WRONG_TYPE, f"the entity rows have values of another type: {error}"
+        ) from error
 
 
 def _wall_clock_ms() -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pandas as pd
@@ -19,6 +19,9 @@ from headrace_features.online.serving import Answer, ViewAnswer, ViewQuery
 from headrace_features.online.store import NO_LAYERS, Layers
 from headrace_features.partials.kinds import Value
 from headrace_schemas.columns import ColumnType
+
+if TYPE_CHECKING:
+    from feast import FeatureView
 
 #: What is appended to a view's name for the column that says how fresh its values are.
 FRESHNESS_COLUMN = "freshness"
@@ -109,6 +112,14 @@ def fill_freshness(
         vector.values.append(ValueProto(string_val=msgspec.json.encode(found).decode()))
         vector.statuses.append(FieldStatus.PRESENT)
         vector.event_timestamps.append(Timestamp())
+
+
+def fill_version(response: GetOnlineFeaturesResponse, table: FeatureView) -> None:
+    """Add the version of a view, as the registry counts them; an alias is told for its name."""
+    known = response.metadata.feature_view_metadata
+    name = table.projection.name_alias or table.projection.name
+    if all(one.name != name for one in known):
+        known.add(name=name, version=table.current_version_number or 0)
 
 
 def event_time_ms(layers: Layers) -> int:
