@@ -39,10 +39,10 @@ def found_of(
 ) -> Found:
     """The fields of an entity."""
     known = {view: layers_of(store, view)}
-    reading = store.read(known, [Wanted(view, entity, fields)])
+    reading = store.read(known, [Wanted(view, [entity], fields)])
     assert reading.layers == known
     assert reading.found is not None
-    return reading.found[0]
+    return reading.found[0][0]
 
 
 def batch_of(store: StateStore, view: str, entity: bytes) -> Fields:

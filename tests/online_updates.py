@@ -97,12 +97,12 @@ class Traffic:
     def require_same(self, store: StateStore) -> None:
         """See that a store has just what was sent."""
         expected = contents_of(self.sent)
-        wanted = [Wanted(view, entity, ()) for view, entity in expected]
+        wanted = [Wanted(view, [entity], ()) for view, entity in expected]
         known = {view_key(view): NO_LAYERS for view in VIEWS}
         found = store.read(known, wanted).found
         assert found is not None
         # A batch layer that isn't there doesn't move.
-        stream = {key: one.stream for key, one in zip(expected, found, strict=True)}
+        stream = {key: one.stream for key, (one,) in zip(expected, found, strict=True)}
         different = [key for key in expected if stream[key] != expected[key]]
         assert not different, f"{len(different)} of {len(expected)} entities, {different[:3]}"
 

@@ -25,7 +25,7 @@ def values_of(
 ) -> dict[str, Value]:
     """Every feature of a view for an entity of which there is a stream layer alone."""
     asked = Asked.of(view, view.feature_names)
-    state = EntityState(asked, time_ms, asked.reaches(time_ms))
+    state = EntityState(asked, asked.at(time_ms))
     state._stream = StreamLayer(asked.plan, fields, time_ms, widths)
     return dict(zip(view.feature_names, state.values(current), strict=True))
 

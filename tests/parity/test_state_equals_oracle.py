@@ -45,10 +45,10 @@ def test_state_read_at_any_time_equals_the_oracle(name: str, data: st.DataObject
             expected = oracle.values(view, history, [SpineRow("a", time_ms, current)])[0]
         except BadRecordError:
             continue
-        reaches = asked.reaches(time_ms, layout)
+        moment = asked.at(time_ms, layout)
         wanted = None if current is not None else asked.fields(layout, time_ms // 60_000)
         held = {n: content for n, content in fields.items() if wanted is None or n in wanted}
-        found = EntityState(asked, time_ms, reaches, Found(held)).values(current)
+        found = EntityState(asked, moment, Found(held)).values(current)
         assert list(map(bits, found)) == list(map(bits, expected.values()))
 
 
@@ -56,4 +56,4 @@ def test_a_time_before_what_is_kept_is_refused() -> None:
     view = VIEWS["prompt, exact"]
     layout = layout_of(view, 100 * DAY_MS)
     with pytest.raises(UnsupportedError, match="can answer from 1970-04-04T00:00:00"):
-        Asked.of(view, ()).reaches(layout.earliest_ms - 1, layout)
+        layout.require_kept(layout.earliest_ms - 1)

@@ -1,21 +1,12 @@
 """Entity state in Redis, one node or a cluster: the online store for production.
 
-Under a prefix, which is the project's:
-
-    <prefix>:<view>                             the layers of a view version
-    <prefix>:progress                           how far the stream layer has come, by partition
-    <prefix>:{<entity>}:<view>:b<generation>    fields of a batch layer
-    <prefix>:{<entity>}:<view>:s                fields of the stream layer
-
-All are hashes. All of an entity is in one slot of a cluster. A field of the stream layer begins
-with its version. Scripts make each step that looks before it writes: no two writers get between.
+Scripts make each step that looks before it writes: no two writers get between.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import islice
@@ -24,16 +15,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from redis.exceptions import NoScriptError
 
 from headrace_features.online.redis_connection import AsyncRedisConnection
+from headrace_features.online.redis_keys import VERSION, Keys, generation_of
 from headrace_features.online.store import (
-    ALWAYS_MS,
-    NEVER_MS,
     Change,
     Generation,
     Layers,
     Progress,
     Reading,
     Row,
-    StreamSpan,
     Wanted,
     Written,
     newest,
@@ -41,15 +30,12 @@ from headrace_features.online.store import (
     overtaken,
     require_no_later,
 )
-from headrace_features.state.read import Found
 from headrace_features.state.stream import end_ms
 
 if TYPE_CHECKING:
     from headrace_features.online.redis_connection import RedisConnection
 
 _T = TypeVar("_T")
-_VERSION = struct.Struct(">IQ")
-_SPAN_FIELDS = ("current", "epoch", "since_ms", "event_time_ms", "written_ms")
 #: What makes a store begin anew.
 _ANEW = "headrace online rebuild"
 #: Commands in one round trip of a writer.
@@ -207,7 +193,7 @@ class RedisStateStore:
         for (view, entity), fields in newest(changes).items():
             arguments: list[str | bytes] = []
             for change in fields.values():
-                version = _VERSION.pack(change.epoch, change.sequence)
+                version = VERSION.pack(change.epoch, change.sequence)
                 arguments += change.field, version + change.content
             calls.append((_APPLY, self._keys.stream(entity, view), arguments))
         refused = sum(self._run(calls))
@@ -289,101 +275,6 @@ class RedisStateStore:
                     if covered:
                         pipe.hdel(key, *covered)
                 pipe.execute()
-
-
-class Keys:
-    """How keys are called under a prefix, and what reads and their answers look like."""
-
-    def __init__(self, prefix: str) -> None:
-        self.prefix = prefix
-        self._encoded = prefix.encode()
-        self.progress = f"{prefix}:progress".encode()
-        self.generations = f"{prefix}:generations".encode()
-        self.all = f"{prefix}:*"
-
-    def view(self, view: str) -> bytes:
-        """The key of what is known of a view."""
-        return f"{self.prefix}:{view}".encode()
-
-    def batch(self, entity: bytes, view: str, generation: int) -> bytes:
-        """The key of an entity's batch layer."""
-        return b"%b:{%b}:%b:b%d" % (self._encoded, entity, view.encode(), generation)
-
-    def stream(self, entity: bytes, view: str) -> bytes:
-        """The key of an entity's stream layer."""
-        return b"%b:{%b}:%b:s" % (self._encoded, entity, view.encode())
-
-    def of(self, view: str) -> str:
-        """A pattern for the keys of all entities of a view."""
-        return f"{self.prefix}:{{*}}:{view}:[bs]*"
-
-    def generation(self, view: str, key: bytes) -> int | None:
-        """The generation of a batch layer's key; None for the stream's."""
-        ending = key[key.rindex(b":" + view.encode() + b":") + len(view) + 2 :]
-        return int(ending[1:]) if ending.startswith(b"b") else None
-
-    def reading(
-        self, known: Mapping[str, Layers], wanted: Sequence[Wanted]
-    ) -> Iterator[tuple[Any, ...]]:
-        """The commands of a read."""
-        for view in known:
-            yield ("HMGET", self.view(view), *_SPAN_FIELDS)
-        for view, entity, fields, _ in wanted:
-            batch = known[view].batch
-            if batch is not None and _some(fields):
-                key = self.batch(entity, view, batch.id)
-                yield ("HGETALL", key) if fields is None else ("HMGET", key, *fields)
-            yield ("HGETALL", self.stream(entity, view))
-
-    def read(
-        self, known: Mapping[str, Layers], wanted: Sequence[Wanted], answers: Sequence[Any]
-    ) -> Reading:
-        """What the answers to those commands say."""
-        given = iter(answers)
-        layers = {view: _layers(view, next(given)) for view in known}
-        if any(layers[view].batch != before.batch for view, before in known.items()):
-            return Reading(layers, None)
-        found = []
-        for view, _, fields, _ in wanted:
-            batch: dict[str, bytes] = {}
-            if layers[view].batch is not None and _some(fields):
-                answer = next(given)
-                if fields is None:
-                    batch = {name.decode(): content for name, content in answer.items()}
-                else:
-                    pairs = zip(fields, answer, strict=True)
-                    batch = {name: content for name, content in pairs if content is not None}
-            stream = {
-                name.decode(): content[_VERSION.size :] for name, content in next(given).items()
-            }
-            found.append(Found(batch, stream))
-        return Reading(layers, found)
-
-
-def _some(fields: Sequence[str] | None) -> bool:
-    """Whether any field of a batch layer is wanted; None is all there are."""
-    return fields is None or bool(fields)
-
-
-def generation_of(view: str, pointer: bytes | None) -> Generation | None:
-    """The generation that a pointer names."""
-    if pointer is None:
-        return None
-    number, boundary_ms, written_ms = map(int, pointer.split(b":"))
-    return Generation(number, view, boundary_ms, written_ms)
-
-
-def _layers(view: str, answer: Sequence[bytes | None]) -> Layers:
-    pointer, epoch, since_ms, event_time_ms, written_ms = answer
-    stream = None
-    if epoch is not None or written_ms is not None:
-        stream = StreamSpan(
-            int(epoch or -1),
-            NEVER_MS if since_ms is None else int(since_ms),
-            ALWAYS_MS if event_time_ms is None else int(event_time_ms),
-            int(written_ms or 0),
-        )
-    return Layers(generation_of(view, pointer), stream)
 
 
 def _batched(found: Iterable[_T], count: int) -> Iterator[tuple[_T, ...]]:

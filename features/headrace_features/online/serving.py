@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from headrace_features.definitions.durations import MINUTE_MS
@@ -20,7 +19,7 @@ from headrace_features.online.store import (
 )
 from headrace_features.partials.kinds import Value
 from headrace_features.state.layout import Layout, layout_of
-from headrace_features.state.read import Asked, EntityState, Found, Reach
+from headrace_features.state.read import Asked, EntityState, Found
 from headrace_features.state.together import Together
 from headrace_schemas.errors import RetryableError
 
@@ -165,7 +164,7 @@ class Server:
         for _ in range(_ATTEMPTS):
             asked = [_AskedOf(one, self._layers(one)) for one in queries]
             reading = self.store.read(
-                self._known_of(asked), [w for one in asked for w in one.wanted]
+                self._known_of(asked), [w for one in asked for w in one.wanted()]
             )
             answers = self._answers(asked, reading)
             if answers is not None:
@@ -178,7 +177,7 @@ class Server:
         for _ in range(_ATTEMPTS):
             asked = [_AskedOf(one, self._layers(one)) for one in queries]
             reading = await store.read_async(
-                self._known_of(asked), [w for one in asked for w in one.wanted]
+                self._known_of(asked), [w for one in asked for w in one.wanted()]
             )
             answers = self._answers(asked, reading)
             if answers is not None:
@@ -189,7 +188,7 @@ class Server:
         return self._known.get(query.view.key, NO_LAYERS)
 
     def _known_of(self, asked: Sequence[_AskedOf]) -> Mapping[str, Layers]:
-        return {one.key: one.layers for one in asked}
+        return {one.view.key: one.layers for one in asked}
 
     def _answers(self, asked: Sequence[_AskedOf], reading: Reading) -> list[ViewAnswer] | None:
         """None if what was asked for is no longer what there is."""
@@ -197,70 +196,58 @@ class Server:
         if reading.found is None:
             return None
         found = iter(reading.found)
-        return [one.answer(reading.layers[one.key], found) for one in asked]
+        return [one.answer(reading.layers[one.view.key], found) for one in asked]
 
 
 class _AskedOf:
     """What a query needs of the store under some layers; equal queries need it once."""
 
     def __init__(self, query: ViewQuery, layers: Layers) -> None:
-        self.key = query.view.key
+        self.view = query.view
         self.layers = layers
-        self._query = query
+        self._queries = query.queries
         self._layout = query.view.layout(layers)
-        self._distinct = list(dict.fromkeys(query.queries))
+        self._alike: dict[tuple[int, bool], list[Query]] = {}
         leaves_out = query.view.asked.leaves_out
-        enough = 1 if self._layout is None else len(self._layout.enough)
-        self._alike: dict[tuple[int, bool], _Alike] = {}
-        self.wanted: list[Wanted] = []
-        for number, (key, time_ms, current) in enumerate(self._distinct):
-            shared = (time_ms, current is not None and leaves_out)
-            alike = self._alike.get(shared)
-            if alike is None:
-                alike = self._alike[shared] = self._read_alike(*shared)
-            alike.places.append(number)
-            self.wanted.append(Wanted(self.key, entity_key(key), alike.fields, enough))
+        for one in dict.fromkeys(query.queries):
+            shared = one.time_ms, leaves_out and one.current is not None
+            self._alike.setdefault(shared, []).append(one)
 
-    def _read_alike(self, time_ms: int, leaves_out: bool) -> _Alike:  # noqa: FBT001 - what is shared
-        view = self._query.view
-        reaches = view.asked.reaches(time_ms, self._layout)
-        if self._layout is None:
-            return _Alike(time_ms, reaches, (), [])
-        fields = None if leaves_out else view.fields(self._layout, time_ms)
-        return _Alike(time_ms, reaches, fields, [])
+    def wanted(self) -> Iterator[Wanted]:
+        """What to read for queries of one time, and so on.
 
-    def answer(self, layers: Layers, found: Iterator[Found]) -> ViewAnswer:
+        Raises:
+            UnsupportedError: a time is before the earliest that the batch layer can answer for.
+        """
+        layout, view = self._layout, self.view
+        enough = 1 if layout is None else len(layout.enough)
+        for (time_ms, leaves_out), queries in self._alike.items():
+            fields: tuple[str, ...] | None = ()
+            if layout is not None:
+                layout.require_kept(time_ms)
+                fields = None if leaves_out else view.fields(layout, time_ms)
+            yield Wanted(view.key, [entity_key(one.key) for one in queries], fields, enough)
+
+    def answer(self, layers: Layers, found: Iterator[Sequence[Found]]) -> ViewAnswer:
         """The answers of the query, of what was found for what was wanted."""
-        entities = list(islice(found, len(self._distinct)))
+        asked = self.view.asked
         answers: dict[Query, Answer] = {}
-        for (time_ms, leaves_out), alike in self._alike.items():
-            queries = [self._distinct[place] for place in alike.places]
-            there = [entities[place] for place in alike.places]
-            spans = [reach.span for reach in alike.reaches]
-            missing = _missing(self._query.view.asked, spans, layers)
-            if leaves_out or len(there) < _TOGETHER:
-                rows = [
-                    self._alone(query, alike, one)
-                    for query, one in zip(queries, there, strict=True)
+        for (time_ms, leaves_out), queries in self._alike.items():
+            entities = next(found)
+            moment = asked.at(time_ms, self._layout)
+            missing = _missing(asked, moment.spans, layers)
+            values: Sequence[Sequence[Value]]
+            if leaves_out or len(queries) < _TOGETHER:
+                values = [
+                    EntityState(asked, moment, one).values(query.current)
+                    for query, one in zip(queries, entities, strict=True)
                 ]
             else:
-                rows = self._query.view.together.values(time_ms, alike.reaches, there)
-            for query, values, one in zip(queries, rows, there, strict=True):
-                answers[query] = Answer(values, missing, spans, bool(one.batch or one.stream))
-        return ViewAnswer(layers, [answers[query] for query in self._query.queries])
-
-    def _alone(self, query: Query, alike: _Alike, found: Found) -> Sequence[Value]:
-        asked = self._query.view.asked
-        return EntityState(asked, query.time_ms, alike.reaches, found).values(query.current)
-
-
-class _Alike(NamedTuple):
-    """Queries of one time: what the windows look at, and which fields have that."""
-
-    time_ms: int
-    reaches: Sequence[Reach]
-    fields: tuple[str, ...] | None
-    places: list[int]
+                values = self.view.together.values(moment, entities)
+            for query, row, one in zip(queries, values, entities, strict=True):
+                there = bool(one.batch or one.stream)
+                answers[query] = Answer(row, missing, moment.spans, there)
+        return ViewAnswer(layers, [answers[query] for query in self._queries])
 
 
 def _accepted(
@@ -286,10 +273,9 @@ def _empty(query: ViewQuery) -> ViewAnswer:
     asked = query.view.asked
     answers = []
     for _, time_ms, _ in query.queries:
-        reaches = asked.reaches(time_ms)
-        values = EntityState(asked, time_ms, reaches).values()
-        spans = [reach.span for reach in reaches]
-        answers.append(Answer(values, [True] * len(values), spans, found=False))
+        moment = asked.at(time_ms)
+        values = EntityState(asked, moment).values()
+        answers.append(Answer(values, [True] * len(values), moment.spans, found=False))
     return ViewAnswer(_UNKNOWN, answers)
 
 

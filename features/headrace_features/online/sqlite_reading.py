@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 
 from headrace_features.online.store import Wanted
@@ -14,48 +14,32 @@ _AT_ONCE = 64
 
 
 def fields_of(
-    db: sqlite3.Connection, view: int, generation: int | None, wanted: Sequence[Wanted]
+    db: sqlite3.Connection, view: int, generation: int | None, wanted: Wanted
 ) -> list[Found]:
-    """What there is of some entities of one view.
+    """What there is of entities of a view.
 
     Args:
         db: a connection inside a transaction.
         view: its short name.
         generation: of the batch layer; None if there is none.
-        wanted: the entities, and of each which fields.
+        wanted: the entities, and which fields.
     """
-    keys = [one.entity for one in wanted]
+    keys, fields, enough = wanted.entities, wanted.fields, wanted.enough
     stream = _read(db, "stream", (view,), keys)
-    if generation is None:
-        return [Found({}, fields) for fields in stream]
-    batch: list[dict[str, bytes]] = [{} for _ in wanted]
+    if generation is None or (fields is not None and not fields):
+        return [Found({}, one) for one in stream]
     where = (view, generation)
-    for (fields, enough), places in _alike(wanted).items():
-        some = [keys[at] for at in places]
-        first = () if fields is None else fields[:enough]
-        found = _read(db, "batch", where, some, first)
-        if fields is not None and fields[enough:]:
-            # Most entities have the very first, and none of the others.
-            rest = [number for number, one in enumerate(found) if fields[0] not in one]
-            others = [some[number] for number in rest]
-            more = _read(db, "batch", where, others, fields[enough:])
-            for number, one in zip(rest, more, strict=True):
-                found[number] |= one
-        for at, one in zip(places, found, strict=True):
-            batch[at] = one
+    if fields is None:
+        return list(map(Found, _read(db, "batch", where, keys), stream))
+    batch = _read(db, "batch", where, keys, fields[:enough])
+    rest = fields[enough:]
+    # Most entities have the very first, and none of the others.
+    others = [at for at, one in enumerate(batch) if fields[0] not in one] if rest else []
+    if others:
+        found = _read(db, "batch", where, [keys[at] for at in others], rest)
+        for at, one in zip(others, found, strict=True):
+            batch[at] |= one
     return list(map(Found, batch, stream))
-
-
-def _alike(
-    wanted: Sequence[Wanted],
-) -> Mapping[tuple[tuple[str, ...] | None, int], list[int]]:
-    """The places of the entities by what is wanted of them."""
-    places: dict[tuple[tuple[str, ...] | None, int], list[int]] = {}
-    for at, one in enumerate(wanted):
-        if one.fields is None or one.fields:
-            fields = None if one.fields is None else tuple(one.fields)
-            places.setdefault((fields, one.enough), []).append(at)
-    return places
 
 
 def _read(
@@ -66,6 +50,9 @@ def _read(
     fields: Sequence[str] = (),
 ) -> list[dict[str, bytes]]:
     """The fields of some entities in a table; all that there are, or chosen ones."""
+    if len(keys) == 1:
+        rows = db.execute(_statement(table, 1, len(fields)), (*keys, *where, *fields))
+        return [{field: content for _, field, content in rows}]
     found: list[dict[str, bytes]] = [{} for _ in keys]
     for start in range(0, len(keys), _AT_ONCE):
         some = keys[start : start + _AT_ONCE]

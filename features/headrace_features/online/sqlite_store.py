@@ -11,7 +11,6 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -107,25 +106,19 @@ class SqliteStateStore:
     def read(self, known: Mapping[str, Layers], wanted: Sequence[Wanted]) -> Reading:
         """The layers of some views and the fields of some entities, from one snapshot."""
         if not self.path.exists():
-            return Reading(dict.fromkeys(known, NO_LAYERS), [Found({}, {})] * len(wanted))
+            nothing = [[Found()] * len(one.entities) for one in wanted]
+            return Reading(dict.fromkeys(known, NO_LAYERS), nothing)
         with self._snapshot() as db:
             layers = {view: _layers(db, view) for view in known}
             if any(layers[view].batch != before.batch for view, before in known.items()):
                 return Reading(layers, None)
-            return Reading(layers, self._found(db, layers, wanted))
+            return Reading(layers, [self._found(db, layers[one.view], one) for one in wanted])
 
-    def _found(
-        self, db: sqlite3.Connection, layers: Mapping[str, Layers], wanted: Sequence[Wanted]
-    ) -> list[Found]:
-        found: list[Found] = []
-        for view, some in groupby(wanted, lambda one: one.view):
-            number, batch = self._number(db, view), layers[view].batch
-            entities = list(some)
-            if number is None:
-                found += [Found()] * len(entities)
-            else:
-                found += fields_of(db, number, None if batch is None else batch.id, entities)
-        return found
+    def _found(self, db: sqlite3.Connection, layers: Layers, wanted: Wanted) -> list[Found]:
+        number = self._number(db, wanted.view)
+        if number is None:
+            return [Found()] * len(wanted.entities)
+        return fields_of(db, number, None if layers.batch is None else layers.batch.id, wanted)
 
     def begin(self, view: str, boundary_ms: int) -> Generation:
         """Start a generation of a view's batch layer; one that was being built is given up.

@@ -71,18 +71,18 @@ NO_LAYERS = Layers(None, None)
 
 
 class Wanted(NamedTuple):
-    """State that is asked for.
+    """State that is asked for, of entities of one view.
 
     Attributes:
         view: key of the view version.
-        entity: bytes of the entity's key.
+        entities: bytes of their keys.
         fields: of the batch layer; None is all there are. All of the stream's are read.
         enough: so many of the first fields are all that is needed of an entity that has the very
             first: a store needn't look for the others.
     """
 
     view: str
-    entity: bytes
+    entities: Sequence[bytes]
     fields: Sequence[str] | None
     enough: int = 1
 
@@ -92,11 +92,12 @@ class Reading(NamedTuple):
 
     Attributes:
         layers: of each view, as they are now.
-        found: for each entity its fields; None if a batch layer is no longer the one known.
+        found: for each that was wanted the fields of its entities; None if a batch layer is no
+            longer the one known.
     """
 
     layers: Mapping[str, Layers]
-    found: Sequence[Found] | None
+    found: Sequence[Sequence[Found]] | None
 
 
 class Row(NamedTuple):

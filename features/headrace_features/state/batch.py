@@ -61,39 +61,29 @@ class Step(NamedTuple):
     beside: str | None = None
 
 
-class BatchReach(NamedTuple):
-    """What a window looks at before the batch boundary.
+def steps(layout: Layout, first_ms: int, last_ms: int, has: Container[str]) -> Iterator[Step]:
+    """Where the events of a span are.
 
-    Attributes:
+    Of the fields of one part an entity has one: few events are in blocks of longer ranges.
+
+    Args:
         layout: of the batch layer.
-        span: what it looks at.
+        first_ms, last_ms: the span, which ends before the boundary.
+        has: the fields that an entity has, or that some entities have.
     """
-
-    layout: Layout
-    span: Span
-
-    def steps(self, has: Container[str]) -> Iterator[Step]:
-        """Where the events of the span are.
-
-        Of the fields of one part an entity has one: few events are in blocks of longer ranges.
-
-        Args:
-            has: the fields that an entity has, or that some entities have.
-        """
-        first_ms, last_ms = self.span
-        horizon_ms = self.layout.horizon_ms
-        if first_ms < horizon_ms:
-            if BASE in has:
-                yield Step(BASE, first_ms, last_ms)
-            if BESIDE in has:
-                yield Step(BESIDE, first_ms, min(last_ms, horizon_ms - 1))
-            first_ms = horizon_ms
-        if first_ms > last_ms:
-            return
-        if ALL in has:
-            yield Step(ALL, first_ms, last_ms)
-        if DAYS in has:
-            yield from _days(first_ms, last_ms, has)
+    horizon_ms = layout.horizon_ms
+    if first_ms < horizon_ms:
+        if BASE in has:
+            yield Step(BASE, first_ms, last_ms)
+        if BESIDE in has:
+            yield Step(BESIDE, first_ms, min(last_ms, horizon_ms - 1))
+        first_ms = horizon_ms
+    if first_ms > last_ms:
+        return
+    if ALL in has:
+        yield Step(ALL, first_ms, last_ms)
+    if DAYS in has:
+        yield from _days(first_ms, last_ms, has)
 
 
 def _days(first_ms: int, last_ms: int, has: Container[str]) -> Iterator[Step]:
@@ -137,55 +127,72 @@ def _hours(first_ms: int, last_ms: int, has: Container[str]) -> Iterator[Step]:
 class BatchLayer:
     """What the batch layer has of one entity, as it is known at one time."""
 
-    def __init__(self, plan: PartialPlan, fields: Mapping[str, bytes], time_ms: int) -> None:
+    def __init__(
+        self, plan: PartialPlan, layout: Layout, fields: Mapping[str, bytes], time_ms: int
+    ) -> None:
         self.plan = plan
+        self.layout = layout
         self.fields = fields
         self.time_ms = time_ms
         self._read: dict[str, Any] = {}
 
-    def pieces(self, reach: BatchReach) -> Iterator[Piece]:
-        """What makes up the known events of what a window looks at."""
-        for field, first_ms, last_ms, width_ms, _ in reach.steps(self.fields):
+    def pieces(self, first_ms: int, last_ms: int) -> list[Piece]:
+        """What makes up the known events of a span, which ends before the boundary."""
+        found: list[Piece] = []
+        for field, start_ms, end_ms, width_ms, _ in steps(
+            self.layout, first_ms, last_ms, self.fields
+        ):
             if width_ms is not None:
                 row = self._once(field, tiles.decode_row)
-                start, stop = row.range(first_ms // width_ms, last_ms // width_ms)
+                start, stop = row.range(start_ms // width_ms, end_ms // width_ms)
                 if start < stop:
-                    yield Range(row, start, stop)
+                    found.append(Range(row, start, stop))
             elif field == BASE:
-                yield self._base()
+                found.append(self._base())
             else:
-                yield from self._events(field, first_ms, last_ms)
+                self._add(found, field, start_ms, end_ms)
+        return found
 
-    def pieces_without(self, left_out: bytes, reach: BatchReach) -> Iterator[Piece]:
-        """What makes up the known events of what a window looks at but for one.
+    def pieces_without(self, left_out: bytes, first_ms: int, last_ms: int) -> list[Piece]:
+        """What makes up the known events of a span but for one.
 
         It is looked for among the events, so that no tiles are read.
 
         Args:
             left_out: the dedup key of the event that doesn't count.
-            reach: what the window looks at.
+            first_ms, last_ms: the span, which ends before the boundary.
         """
-        layout, (first_ms, last_ms) = reach.layout, reach.span
+        found: list[Piece] = []
+        layout = self.layout
         if first_ms < layout.horizon_ms:
             if BASE in self.fields:
-                yield self._base()
-            yield from self._events(BESIDE, first_ms, min(last_ms, layout.horizon_ms - 1), left_out)
+                found.append(self._base())
+            self._add(found, BESIDE, first_ms, min(last_ms, layout.horizon_ms - 1), left_out)
             first_ms = layout.horizon_ms
-        yield from self._events(ALL, first_ms, last_ms, left_out)
+        self._add(found, ALL, first_ms, last_ms, left_out)
         days = self._once(DAYS, tiles.decode_row).indexes if DAYS in self.fields else ()
         for day in days:
             for name in (f"r{day}", *(f"x{hour}" for hour in range(day * 24, day * 24 + 24))):
-                yield from self._events(name, first_ms, last_ms, left_out)
+                self._add(found, name, first_ms, last_ms, left_out)
+        return found
 
     def _base(self) -> Piece:
         return Whole(self._once(BASE, lambda data: tiles.decode(self.plan, data)))
 
-    def _events(
-        self, name: str, first_ms: int, last_ms: int, left_out: bytes | None = None
-    ) -> Iterator[Piece]:
+    def _add(
+        self,
+        found: list[Piece],
+        name: str,
+        first_ms: int,
+        last_ms: int,
+        left_out: bytes | None = None,
+    ) -> None:
+        """Add the events of a span in a field, if there are any."""
         if name in self.fields:
             block: EventBlock = self._once(name, decode_events)
-            yield from events_between(block, first_ms, last_ms, self.time_ms, left_out)
+            piece = events_between(block, first_ms, last_ms, self.time_ms, left_out)
+            if piece is not None:
+                found.append(piece)
 
     def _once(self, name: str, decode: Callable[[bytes], _T]) -> _T:
         if name not in self._read:

@@ -17,6 +17,7 @@ alone, so that a read asks for few of them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from headrace_features.definitions.durations import DAY_MS, HOUR_MS, floor_to
@@ -28,6 +29,7 @@ from headrace_features.definitions.windows import (
     Unbounded,
     Window,
 )
+from headrace_schemas.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from headrace_features.definitions.views import FeatureView
@@ -69,6 +71,21 @@ class Layout:
         That has its events since the horizon; where a window has no bound there are older ones.
         """
         return (ALL, BASE, BESIDE) if self.unbounded else (ALL,)
+
+    def require_kept(self, time_ms: int) -> None:
+        """See that the layer answers for a time.
+
+        Raises:
+            UnsupportedError: the time is before the earliest that it keeps.
+        """
+        if time_ms < self.earliest_ms:
+            message = (
+                f"values as of {_utc(time_ms)} are asked for, "
+                f"the online store can answer from {_utc(self.earliest_ms)} on"
+            )
+            raise UnsupportedError(
+                message, hint="headrace features history answers for any time in the past"
+            )
 
     def foldable(self, available_ms: int, tile_end_ms: int) -> bool:
         """Whether an event is known whenever its tile lies whole inside a window.
@@ -115,3 +132,7 @@ def _first_edge(window: Window, earliest_ms: int) -> int:
     if isinstance(window, Tumbling) and window.size_ms % HOUR_MS:
         return window.span(earliest_ms)[0]
     return earliest_ms - window.delay_ms
+
+
+def _utc(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, tz=UTC).isoformat(timespec="seconds")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from headrace_features.partials import tiles
@@ -67,8 +67,8 @@ Piece = Events | Whole | Range
 
 def events_between(
     block: EventBlock, first_ms: int, last_ms: int, known_ms: int, left_out: bytes | None = None
-) -> Iterator[Events]:
-    """The events of a span that are known at a time, without one of them; nothing if none are.
+) -> Events | None:
+    """The events of a span that are known at a time, without one of them; None if there are none.
 
     Args:
         block: where they are.
@@ -78,7 +78,7 @@ def events_between(
     """
     start, stop = block.between(first_ms, last_ms)
     if start == stop:
-        return
+        return None
     left_out_here = left_out is not None and left_out in block.dedups
     if left_out_here or not block.are_known(start, stop, known_ms):
         places = [
@@ -88,7 +88,7 @@ def events_between(
             and not (left_out_here and block.dedups[at] == left_out)
         ]
         block, start, stop = block.chosen(places), 0, len(places)
-    yield Events(block, start, stop)
+    return Events(block, start, stop)
 
 
 def combined(plan: PartialPlan, pieces: Sequence[Piece], place: int) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 from headrace_features.definitions.durations import MINUTE_MS
@@ -13,11 +12,10 @@ from headrace_features.definitions.windows import BEGINNING_MS, Session, Window
 from headrace_features.partials import tiles
 from headrace_features.partials.kinds import Value
 from headrace_features.partials.plan import PartialPlan, plan_of
-from headrace_features.state.batch import BatchLayer, BatchReach, Span, names
+from headrace_features.state.batch import BatchLayer, Span, names
 from headrace_features.state.layout import Layout
 from headrace_features.state.pieces import Piece, chains_of, combined
 from headrace_features.state.stream import StreamLayer
-from headrace_schemas.errors import UnsupportedError
 
 _NO_FIELDS: Mapping[str, bytes] = {}
 
@@ -47,12 +45,32 @@ class Found(NamedTuple):
     stream: Mapping[str, bytes] = _NO_FIELDS
 
 
-class Reach(NamedTuple):
-    """What a window looks at, and which part of it is in each layer; None is nothing."""
+class Moment(NamedTuple):
+    """A query time, and what each window looks at then: of the batch layer, and of the stream's.
 
-    span: Span
-    batch: BatchReach | None
-    stream: Span | None
+    Attributes:
+        time_ms: the query time.
+        layout: of the batch layer; None if there is none.
+        spans: by window.
+        batch: the parts before the boundary; None is nothing.
+        stream: the parts from the boundary on; None is nothing.
+    """
+
+    time_ms: int
+    layout: Layout | None
+    spans: Sequence[Span]
+    batch: Sequence[Span | None]
+    stream: Sequence[Span | None]
+
+    def of_windows(self, places: Sequence[int]) -> Moment:
+        """The same time, and what some of the windows look at."""
+        return Moment(
+            self.time_ms,
+            self.layout,
+            [self.spans[place] for place in places],
+            [self.batch[place] for place in places],
+            [self.stream[place] for place in places],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,25 +110,24 @@ class Asked:
         )
         return Asked(plan, features, windows)
 
-    def reaches(self, time_ms: int, layout: Layout | None = None) -> list[Reach]:
+    def at(self, time_ms: int, layout: Layout | None = None) -> Moment:
         """What the windows look at, at a time.
 
         Args:
             time_ms: the query time.
-            layout: of the batch layer; None if there is none.
-
-        Raises:
-            UnsupportedError: the time is before the earliest that the batch layer keeps.
+            layout: of the batch layer, which keeps the time; None if there is none.
         """
-        if layout is not None and time_ms < layout.earliest_ms:
-            message = (
-                f"values as of {_utc(time_ms)} are asked for, "
-                f"the online store can answer from {_utc(layout.earliest_ms)} on"
-            )
-            raise UnsupportedError(
-                message, hint="headrace features history answers for any time in the past"
-            )
-        return [_reach(span, layout) for span in self._spans(time_ms)]
+        spans = list(self._spans(time_ms))
+        if layout is None:
+            return Moment(time_ms, None, spans, [None] * len(spans), spans)
+        boundary_ms = layout.boundary_ms
+        before, after = [], []
+        for first_ms, last_ms in spans:
+            inside = first_ms < boundary_ms
+            before.append((first_ms, min(last_ms, boundary_ms - 1)) if inside else None)
+            beyond = last_ms >= boundary_ms
+            after.append((max(first_ms, boundary_ms), last_ms) if beyond else None)
+        return Moment(time_ms, layout, spans, before, after)
 
     def fields(self, layout: Layout, minute: int) -> tuple[str, ...]:
         """The fields of the batch layer that are needed in a minute, where no event is left out.
@@ -157,26 +174,21 @@ class EntityState:
     windows.
     """
 
-    def __init__(
-        self,
-        asked: Asked,
-        time_ms: int,
-        reaches: Sequence[Reach],
-        found: Found = _NOTHING,
-    ) -> None:
+    def __init__(self, asked: Asked, moment: Moment, found: Found = _NOTHING) -> None:
         """Take the layers.
 
         Args:
             asked: what is wanted.
-            time_ms: the query time.
-            reaches: what the windows look at, at the query time.
+            moment: when, and what the windows look at then.
             found: of the batch layer those fields at least that the windows need, of the stream
                 layer all.
         """
         self._asked = asked
-        self._reaches = reaches
-        plan = asked.plan
-        self._batch = BatchLayer(plan, found.batch, time_ms) if found.batch else None
+        self._moment = moment
+        plan, (time_ms, layout, *_) = asked.plan, moment
+        self._batch = (
+            BatchLayer(plan, layout, found.batch, time_ms) if layout and found.batch else None
+        )
         self._stream = StreamLayer(plan, found.stream, time_ms) if found.stream else None
 
     def values(self, current: str | None = None) -> list[Value]:
@@ -188,12 +200,15 @@ class EntityState:
         plan = self._asked.plan
         values: list[Value] = [None] * len(self._asked.features)
         dedup = None if current is None else current.encode()
-        for one, reach in zip(self._asked.windows, self._reaches, strict=True):
-            pieces = self._pieces(reach, dedup if one.left_out else None)
+        moment = self._moment
+        for one, span, before, after in zip(
+            self._asked.windows, moment.spans, moment.batch, moment.stream, strict=True
+        ):
+            pieces = self._pieces(before, after, dedup if one.left_out else None)
             session = None
             if one.gap is not None:
                 chains = chains_of(plan, pieces, one.gap)
-                session = tiles.session(plan, chains, plan.gaps_ms[one.gap], reach.span[1])
+                session = tiles.session(plan, chains, plan.gaps_ms[one.gap], span[1])
             for place, features in one.partials:
                 state = combined(plan, pieces, place) if session is None else session[place]
                 finalize = plan.partials[place].finalize
@@ -201,31 +216,15 @@ class EntityState:
                     values[at] = finalize(state, feature)
         return values
 
-    def _pieces(self, reach: Reach, left_out: bytes | None) -> list[Piece]:
+    def _pieces(
+        self, before: Span | None, after: Span | None, left_out: bytes | None
+    ) -> list[Piece]:
         found: list[Piece] = []
-        if self._batch is not None and reach.batch is not None:
+        if self._batch is not None and before is not None:
             if left_out is None:
-                found.extend(self._batch.pieces(reach.batch))
+                found = self._batch.pieces(*before)
             else:
-                found.extend(self._batch.pieces_without(left_out, reach.batch))
-        if self._stream is not None and reach.stream is not None:
-            found.extend(self._stream.pieces(*reach.stream, left_out))
+                found = self._batch.pieces_without(left_out, *before)
+        if self._stream is not None and after is not None:
+            found += self._stream.pieces(*after, left_out)
         return found
-
-
-def _reach(span: Span, layout: Layout | None) -> Reach:
-    if layout is None:
-        return Reach(span, None, span)
-    first_ms, last_ms = span
-    boundary_ms = layout.boundary_ms
-    batch = None
-    if first_ms < boundary_ms:
-        inside = first_ms, min(last_ms, boundary_ms - 1)
-        batch = BatchReach(layout, inside)
-    return Reach(
-        span, batch, (max(first_ms, boundary_ms), last_ms) if last_ms >= boundary_ms else None
-    )
-
-
-def _utc(time_ms: int) -> str:
-    return datetime.fromtimestamp(time_ms / 1000, tz=UTC).isoformat(timespec="seconds")

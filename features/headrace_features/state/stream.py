@@ -20,8 +20,7 @@ after a failure may be in l the second time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from functools import cached_property
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from headrace_features.definitions.durations import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
@@ -47,6 +46,8 @@ CALENDAR = Widths()
 # For each letter of a field its place among the widths.
 _PLACES = {"z": 0, "y": 1, "l": 1, "x": 2, "h": 2, "r": 3, "d": 3, "s": 3}
 _BLOCKS = frozenset("rxyz")
+# So many blocks are looked at sooner than they are made into one.
+_FEW = 4
 # For each letter the coarser blocks that hide it.
 _COARSER = {"x": "r", "h": "rx", "y": "rx", "z": "rxy"}
 
@@ -83,8 +84,11 @@ class StreamLayer:
         self.time_ms = time_ms
         self._widths_ms = _CALENDAR_MS if widths is CALENDAR else _by_letter(widths)
         self._read: dict[str, EventBlock] = {}
+        self._seen = _seen(fields, self._widths_ms)
+        self._lone = [name for name in self._seen if name[0] == "l"]
+        self._whole = self._divided()
 
-    def pieces(self, first_ms: int, last_ms: int, left_out: bytes | None) -> Iterator[Piece]:
+    def pieces(self, first_ms: int, last_ms: int, left_out: bytes | None) -> list[Piece]:
         """What makes up the known events of a span.
 
         Args:
@@ -92,76 +96,91 @@ class StreamLayer:
             left_out: the dedup key of an event that doesn't count. It is looked for among the
                 events, so that no tiles are read then.
         """
-        yield from self._within(self._whole, first_ms, last_ms, left_out)
-        yield from self._alone((first_ms, last_ms), left_out)
+        found: list[Piece] = []
+        self._add_within(found, self._whole, first_ms, last_ms, left_out)
+        if self._lone:
+            self._add_alone(found, (first_ms, last_ms), left_out)
+        return found
 
-    def _within(
-        self, stretch: _Stretch, first_ms: int, last_ms: int, left_out: bytes | None
-    ) -> Iterator[Piece]:
+    def _add_within(
+        self,
+        found: list[Piece],
+        stretch: _Stretch,
+        first_ms: int,
+        last_ms: int,
+        left_out: bytes | None,
+    ) -> None:
         if stretch.end_ms < first_ms or last_ms < stretch.start_ms:
             return
         whole = first_ms <= stretch.start_ms and stretch.end_ms <= last_ms
         if stretch.tile is not None and whole and left_out is None:
-            yield from self._tile(stretch)
+            self._add_tile(found, stretch)
             return
         for part in stretch.parts:
-            yield from self._within(part, first_ms, last_ms, left_out)
-        if stretch.blocks:
-            block = self._together(stretch.blocks)
-            yield from events_between(block, first_ms, last_ms, self.time_ms, left_out)
+            self._add_within(found, part, first_ms, last_ms, left_out)
+        for block in self._blocks(stretch.blocks):
+            self._add(found, block, first_ms, last_ms, left_out)
 
-    def _tile(self, stretch: _Stretch) -> Iterator[Piece]:
-        """A tile and the events that stand beside it."""
-        yield Whole(tiles.decode(self.plan, self.fields[str(stretch.tile)]))
+    def _add_tile(self, found: list[Piece], stretch: _Stretch) -> None:
+        """Add a tile and the events that stand beside it."""
+        found.append(Whole(tiles.decode(self.plan, self.fields[str(stretch.tile)])))
         late = f"s{stretch.start_ms // self._widths_ms['s']}"
         if self.fields.get(late):
-            yield from events_between(
-                self._block(late), stretch.start_ms, stretch.end_ms, self.time_ms
-            )
+            self._add(found, self._block(late), stretch.start_ms, stretch.end_ms)
 
-    def _alone(self, span: tuple[int, int], left_out: bytes | None) -> Iterator[Piece]:
-        """Events that stand alone.
+    def _add_alone(self, found: list[Piece], span: tuple[int, int], left_out: bytes | None) -> None:
+        """Add events that stand alone.
 
         After a failure the stream may take for late what it took in time before: such an event
         stands in another block as well, and counts once.
         """
-        for name in self._seen:
-            if name[0] != "l" or not self._overlaps(name, span):
+        for name in self._lone:
+            if not self._overlaps(name, span):
                 continue
             start_ms = self._start_ms(name)
             same_time = start_ms, start_ms + self._widths_ms["l"] - 1
             elsewhere = {
                 event
                 for other in self._seen
-                if other[0] in "rxyz" and self._overlaps(other, same_time)
+                if other[0] in _BLOCKS and self._overlaps(other, same_time)
                 for event in zip(self._block(other).times, self._block(other).dedups, strict=True)
             }
             block = self._block(name)
             events = zip(block.times, block.dedups, strict=True)
             places = [at for at, event in enumerate(events) if event not in elsewhere]
-            yield from events_between(block.chosen(places), *span, self.time_ms, left_out)
+            self._add(found, block.chosen(places), *span, left_out)
 
-    @cached_property
-    def _seen(self) -> list[str]:
-        """The fields that have content and that no coarser one hides."""
-        return _seen(self.fields, self._widths_ms)
+    def _add(
+        self,
+        found: list[Piece],
+        block: EventBlock,
+        first_ms: int,
+        last_ms: int,
+        left_out: bytes | None = None,
+    ) -> None:
+        """Add the events of a span in a block, if there are any."""
+        piece = events_between(block, first_ms, last_ms, self.time_ms, left_out)
+        if piece is not None:
+            found.append(piece)
 
-    @cached_property
-    def _whole(self) -> _Stretch:
+    def _divided(self) -> _Stretch:
         """All time, divided into days and hours where these have tiles."""
-        day_ms, hour_ms = self._widths_ms["d"], self._widths_ms["h"]
+        whole = _Stretch(BEGINNING_MS, -BEGINNING_MS, None, [], [])
         tiled = [name for name in self._seen if name[0] in "dh"]
+        if not tiled:
+            whole.blocks.extend(name for name in self._seen if name[0] in _BLOCKS)
+            return whole
+        day_ms, hour_ms = self._widths_ms["d"], self._widths_ms["h"]
         stretches = {
             name: _Stretch(self._start_ms(name), self._start_ms(name) + width_ms - 1, name, [], [])
             for name in tiled
             for width_ms in [self._widths_ms[name[0]]]
         }
-        whole = _Stretch(BEGINNING_MS, -BEGINNING_MS, None, [], [])
         for name in tiled:
             around = f"d{stretches[name].start_ms // day_ms}" if name[0] == "h" else ""
             stretches.get(around, whole).parts.append(stretches[name])
         for name in self._seen:
-            if name[0] in "rxyz":
+            if name[0] in _BLOCKS:
                 start_ms = self._start_ms(name)
                 hour = stretches.get(f"h{start_ms // hour_ms}") if name[0] != "r" else None
                 inside = hour or stretches.get(f"d{start_ms // day_ms}") or whole
@@ -175,14 +194,14 @@ class StreamLayer:
     def _start_ms(self, name: str) -> int:
         return int(name[1:]) * self._widths_ms[name[0]]
 
-    def _together(self, names: list[str]) -> EventBlock:
-        """The events of blocks that lie one after the other in time."""
-        if len(names) == 1:
-            return self._block(names[0])
+    def _blocks(self, names: list[str]) -> Sequence[EventBlock]:
+        """Blocks of events, none of which overlaps another; many are made into one."""
+        if len(names) <= _FEW:
+            return list(map(self._block, names))
         key = " ".join(names)
         if key not in self._read:
             self._read[key] = joined(list(map(self._block, sorted(names, key=self._start_ms))))
-        return self._read[key]
+        return (self._read[key],)
 
     def _block(self, name: str) -> EventBlock:
         if name not in self._read:

@@ -19,13 +19,14 @@ from headrace_features.partials.events import read_events
 from headrace_features.partials.kinds import IntegerSums, Part, Value, is_sum
 from headrace_features.partials.packed import are_integers, how_many, joined_integers
 from headrace_features.partials.tiles import decode_row
+from headrace_features.state.batch import steps
 from headrace_features.state.read import Asked, EntityState, Found
 from headrace_features.state.stream import blocks_only
 
 if TYPE_CHECKING:
     from headrace_features.kernel.arrays import Ints
     from headrace_features.state.batch import Step
-    from headrace_features.state.read import Reach
+    from headrace_features.state.read import Moment
 
 _T = TypeVar("_T")
 
@@ -57,26 +58,23 @@ class Together:
         self._rest = Asked(asked.plan, asked.features, tuple(window for _, window in rest))
         self._rest_windows = [number for number, _ in rest]
 
-    def values(
-        self, time_ms: int, reaches: Sequence[Reach], entities: Sequence[Found]
-    ) -> list[Sequence[Value]]:
+    def values(self, moment: Moment, entities: Sequence[Found]) -> list[Sequence[Value]]:
         """The value of each feature of each entity, with no event left out.
 
         Args:
-            time_ms: the query time.
-            reaches: what the windows look at, at the query time.
+            moment: when, and what the windows look at then.
             entities: what was found of each.
         """
 
         def alone(found: Found) -> list[Value]:
-            return EntityState(self._asked, time_ms, reaches, found).values()
+            return EntityState(self._asked, moment, found).values()
 
         if not self._features:
             return list(map(alone, entities))
-        columns = _Columns(self._sums, time_ms, entities)
+        columns = _Columns(self._sums, moment, entities)
         wanted = {number for number, *_ in self._features}
         try:
-            sums = {number: columns.over(reaches[number]) for number in wanted}
+            sums = {number: columns.over(number) for number in wanted}
         except _TooGreatError:
             return list(map(alone, entities))
         values: list[Sequence[Value]] = [[None] * len(entities)] * len(self._asked.features)
@@ -89,19 +87,18 @@ class Together:
         for row in columns.alone:
             rows[row] = alone(entities[row])
         if self._rest.windows:
-            self._add_rest(time_ms, reaches, entities, rows, columns.alone)
+            self._add_rest(moment, entities, rows, columns.alone)
         return rows
 
     def _add_rest(
         self,
-        time_ms: int,
-        reaches: Sequence[Reach],
+        moment: Moment,
         entities: Sequence[Found],
         rows: list[Sequence[Value]],
         done: set[int],
     ) -> None:
         """Put in the values of the features that are no sums."""
-        chosen = [reaches[number] for number in self._rest_windows]
+        rest = moment.of_windows(self._rest_windows)
         places = [
             at
             for window in self._rest.windows
@@ -111,7 +108,7 @@ class Together:
         for row, found in enumerate(entities):
             if row in done:
                 continue
-            others = EntityState(self._rest, time_ms, chosen, found).values()
+            others = EntityState(self._rest, rest, found).values()
             values = list(rows[row])
             for at in places:
                 values[at] = others[at]
@@ -164,27 +161,29 @@ class _Columns:
         alone: the entities whose sums are not right, since not all of their state is packed.
     """
 
-    def __init__(self, sums: _Sums, time_ms: int, entities: Sequence[Found]) -> None:
+    def __init__(self, sums: _Sums, moment: Moment, entities: Sequence[Found]) -> None:
         self._sums = sums
-        self._time_ms = time_ms
+        self._moment = moment
         self._entities = entities
         self._there = frozenset().union(*(one.batch for one in entities))
         self._read: dict[tuple[str, str | None], _Sorted | None] = {}
         self.alone: set[int] = set()
 
-    def over(self, reach: Reach) -> Ints:
+    def over(self, window: int) -> Ints:
         """For each part and entity the sum over what a window looks at."""
+        moment = self._moment
         found = np.zeros((len(self._sums.parts), len(self._entities)), np.int64)
-        if reach.batch is not None:
-            for step in reach.batch.steps(self._there):
+        before, after = moment.batch[window], moment.stream[window]
+        if moment.layout is not None and before is not None:
+            for step in steps(moment.layout, *before, self._there):
                 columns = self._batch(step)
                 if columns is not None:
                     width_ms = step.width_ms or 1
                     found += columns.sums(step.first_ms // width_ms, step.last_ms // width_ms)
-        if reach.stream is not None:
+        if after is not None:
             columns = self._stream()
             if columns is not None:
-                found += columns.sums(*reach.stream)
+                found += columns.sums(*after)
         return found
 
     def _batch(self, step: Step) -> _Sorted | None:
@@ -236,7 +235,7 @@ class _Columns:
             has = np.zeros(len(read), np.bool_)
             has[late] = True
             of_event = np.repeat(has, lengths)
-            numbers[:, of_event] *= times[of_event] + delays <= self._time_ms
+            numbers[:, of_event] *= times[of_event] + delays <= self._moment.time_ms
         rows = np.repeat([row for row, _ in kept], lengths)
         return _Sorted(rows, times, numbers, len(self._entities))
 

@@ -21,6 +21,7 @@ from headrace_schemas.settings import Settings
 
 Rows = list[dict[str, Any]]
 _WARM_UP = 100
+_IN_A_TURN = 10
 _REFERENCES = [f"{view.name}:{name}" for view in VIEWS for name in view.feature_names]
 
 
@@ -75,22 +76,31 @@ def contenders(settings: Settings, entities: int) -> Iterator[Mapping[str, Conne
 def in_turn(
     readers: Mapping[str, Connection], reads: int, rows: Callable[[], Rows]
 ) -> dict[str, list[float]]:
-    """Milliseconds of each read of each contender, who all read the same rows."""
+    """Milliseconds of each read of each contender, who all read the same rows.
+
+    They take turns of a few reads, in an order that changes: whoever comes first in a turn finds
+    the processor's caches full of what others have left there.
+    """
     took: dict[str, list[float]] = {name: [] for name in readers}
-    for number in range(reads + _WARM_UP):
-        asked = rows()
-        for name, here in readers.items():
-            here.send(asked)
-            nanoseconds = here.recv()
-            if number >= _WARM_UP:
-                took[name].append(nanoseconds / 1e6)
+    names = list(readers)
+    for turn in range(-_WARM_UP // _IN_A_TURN, -(-reads // _IN_A_TURN)):
+        asked = [rows() for _ in range(_IN_A_TURN)]
+        for name in names:
+            readers[name].send(asked)
+            nanoseconds = readers[name].recv()
+            if turn >= 0:
+                took[name] += [each / 1e6 for each in nanoseconds]
+        names.append(names.pop(0))
     return took
 
 
 def _answer(name: str, settings: Settings, entities: int, end: Connection) -> None:
     read = _MADE[name](settings, entities)
     end.send("ready")
-    while (rows := end.recv()) is not None:
-        began = time.perf_counter_ns()
-        read(rows)
-        end.send(time.perf_counter_ns() - began)
+    while (asked := end.recv()) is not None:
+        nanoseconds = []
+        for rows in asked:
+            began = time.perf_counter_ns()
+            read(rows)
+            nanoseconds.append(time.perf_counter_ns() - began)
+        end.send(nanoseconds)

@@ -53,8 +53,8 @@ def read(
 ) -> dict[str, object]:
     """All features of a state as of a time."""
     asked = Asked.of(view, view.feature_names)
-    reaches = asked.reaches(time_ms, layout_of(view, BOUNDARY_MS))
-    values = EntityState(asked, time_ms, reaches, Found(fields)).values(current)
+    moment = asked.at(time_ms, layout_of(view, BOUNDARY_MS))
+    values = EntityState(asked, moment, Found(fields)).values(current)
     return dict(zip(view.feature_names, map(bits, values), strict=True))
 
 
@@ -224,8 +224,10 @@ def test_a_time_before_the_earliest_is_refused_and_the_earliest_is_answered() ->
     view = view_with(Count())
     fields = fields_of(view, [reading("e1", EARLIEST_MS)])
     assert read(view, fields, EARLIEST_MS) == {"count": ("int", 1)}
+    layout = layout_of(view, BOUNDARY_MS)
+    layout.require_kept(EARLIEST_MS)
     with pytest.raises(UnsupportedError) as caught:
-        read(view, fields, EARLIEST_MS - 1)
+        layout.require_kept(EARLIEST_MS - 1)
     assert "1970-02-02T23:59:59" in str(caught.value)
     assert "can answer from 1970-02-03T00:00:00" in str(caught.value)
     assert "headrace features history" in str(caught.value)

@@ -78,7 +78,7 @@ def test_tasks_of_any_event_loop_read_what_threads_read(store: StateStore) -> No
         return
     publish(store, "view", {b"card": {"r1": b"1", "r2": b"2"}, b"other": {"r1": b"3"}}, 1)
     apply(store, change("s1", 1, 1, b"4"))
-    wanted = [Wanted("view", b"card", None), Wanted("view", b"other", ["r1", "r9"])]
+    wanted = [Wanted("view", [b"card"], None), Wanted("view", [b"other"], ["r1", "r9"])]
     before = store.read({"view": NO_LAYERS}, wanted)
     reading = store.read(before.layers, wanted)
 
@@ -91,28 +91,44 @@ def test_tasks_of_any_event_loop_read_what_threads_read(store: StateStore) -> No
     for _ in range(2):
         assert asyncio.run(found(store)) == (before, reading)
     assert reading.found is not None
-    assert reading.found[0].batch == {"r1": b"1", "r2": b"2"}
+    assert reading.found[0][0].batch == {"r1": b"1", "r2": b"2"}
 
 
 def test_a_read_under_a_former_boundary_says_what_there_is_now(store: StateStore) -> None:
     publish(store, "view", {b"card": {"r1": b"old"}}, 1)
     known = {"view": layers_of(store, "view")}
     publish(store, "view", {b"card": {"r1": b"new"}}, 2)
-    reading = store.read(known, [Wanted("view", b"card", None)])
+    reading = store.read(known, [Wanted("view", [b"card"], None)])
     assert reading.found is None
-    again = store.read(reading.layers, [Wanted("view", b"card", None)])
+    again = store.read(reading.layers, [Wanted("view", [b"card"], None)])
     assert again.found is not None
-    assert again.found[0].batch == {"r1": b"new"}
+    assert again.found[0][0].batch == {"r1": b"new"}
 
 
 def test_what_is_needed_beside_the_first_field_is_read_with_it(store: StateStore) -> None:
     entities = {b"few": {"all": b"1", "base": b"2"}, b"many": {"base": b"3", "r1": b"4"}}
     publish(store, "view", entities, 1)
     known = {"view": layers_of(store, "view")}
-    wanted = [Wanted("view", entity, ["all", "base", "r1"], enough=2) for entity in entities]
-    found = store.read(known, wanted).found
+    wanted = Wanted("view", [*entities], ["all", "base", "r1"], enough=2)
+    found = store.read(known, [wanted]).found
     assert found is not None
-    assert [one.batch for one in found] == [*entities.values()]
+    assert [one.batch for one in found[0]] == [*entities.values()]
+
+
+def test_of_any_number_of_entities_each_has_its_own_fields(store: StateStore) -> None:
+    entities = {
+        b"%d" % number: {"all" if number % 3 else "r1": b"%d" % number} for number in range(150)
+    }
+    publish(store, "view", entities, 1)
+    apply(store, *(change("r7", 1, 1, key, entity=key.decode()) for key in [*entities][::2]))
+    known = {"view": layers_of(store, "view")}
+    for count in (1, 2, 63, 64, 65, 150):
+        keys = [*entities][:count]
+        found = store.read(known, [Wanted("view", keys, ["all", "r1"])]).found
+        assert found is not None
+        assert [one.batch for one in found[0]] == [entities[key] for key in keys]
+        expected = [{} if at % 2 else {"r7": key} for at, key in enumerate(keys)]
+        assert [one.stream for one in found[0]] == expected
 
 
 def test_only_the_fields_that_are_asked_for_are_read(store: StateStore) -> None:
@@ -128,11 +144,11 @@ def test_several_views_and_entities_are_read_at_once(store: StateStore) -> None:
     for view in ("one", "two"):
         publish(store, view, {b"a": {"r1": view.encode()}, b"b": {"r1": b"b"}}, 1)
     known = {view: layers_of(store, view) for view in ("one", "two", "three")}
-    wanted = [Wanted(view, key, None) for view in ("two", "one", "three") for key in (b"a", b"x")]
+    wanted = [Wanted(view, [b"a", b"x"], None) for view in ("two", "one", "three")]
     reading = store.read(known, wanted)
     assert reading.layers["three"] == NO_LAYERS
     assert reading.found is not None
-    assert [found.batch for found in reading.found] == [
+    assert [found.batch for some in reading.found for found in some] == [
         {"r1": b"two"},
         {},
         {"r1": b"one"},
@@ -258,7 +274,7 @@ def test_two_generations_are_kept(store: StateStore) -> None:
     publish(store, "view", {b"card": {"r1": b"4"}}, 4)
     assert batch_of(store, "view", b"card") == {"r1": b"4"}
     assert batch_of(store, "view", b"gone") == {}
-    assert store.read(first, [Wanted("view", b"card", None)]).found is None
+    assert store.read(first, [Wanted("view", [b"card"], None)]).found is None
 
 
 @pytest.mark.parametrize("entity", ["", "a:b", "{x}y", "}{", "ä €", "*?[a]", "a\nb", "0"])

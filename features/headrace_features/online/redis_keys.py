@@ -1,0 +1,135 @@
+"""How keys are called in Redis, and what reads and their answers look like.
+
+Under a prefix, which is the project's:
+
+    <prefix>:<view>                             the layers of a view version
+    <prefix>:progress                           how far the stream layer has come, by partition
+    <prefix>:{<entity>}:<view>:b<generation>    fields of a batch layer
+    <prefix>:{<entity>}:<view>:s                fields of the stream layer
+
+All are hashes. All of an entity is in one slot of a cluster. A field of the stream layer begins
+with its version.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from headrace_features.online.store import (
+    ALWAYS_MS,
+    NEVER_MS,
+    Generation,
+    Layers,
+    Reading,
+    StreamSpan,
+    Wanted,
+)
+from headrace_features.state.read import Found
+
+#: What content of the stream layer begins with: epoch and sequence.
+VERSION = struct.Struct(">IQ")
+_SPAN_FIELDS = ("current", "epoch", "since_ms", "event_time_ms", "written_ms")
+
+
+class Keys:
+    """How keys are called under a prefix, and what reads and their answers look like."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self._encoded = prefix.encode()
+        self.progress = f"{prefix}:progress".encode()
+        self.generations = f"{prefix}:generations".encode()
+        self.all = f"{prefix}:*"
+
+    def view(self, view: str) -> bytes:
+        """The key of what is known of a view."""
+        return f"{self.prefix}:{view}".encode()
+
+    def batch(self, entity: bytes, view: str, generation: int) -> bytes:
+        """The key of an entity's batch layer."""
+        return b"%b:{%b}:%b:b%d" % (self._encoded, entity, view.encode(), generation)
+
+    def stream(self, entity: bytes, view: str) -> bytes:
+        """The key of an entity's stream layer."""
+        return b"%b:{%b}:%b:s" % (self._encoded, entity, view.encode())
+
+    def of(self, view: str) -> str:
+        """A pattern for the keys of all entities of a view."""
+        return f"{self.prefix}:{{*}}:{view}:[bs]*"
+
+    def generation(self, view: str, key: bytes) -> int | None:
+        """The generation of a batch layer's key; None for the stream's."""
+        ending = key[key.rindex(b":" + view.encode() + b":") + len(view) + 2 :]
+        return int(ending[1:]) if ending.startswith(b"b") else None
+
+    def reading(
+        self, known: Mapping[str, Layers], wanted: Sequence[Wanted]
+    ) -> Iterator[tuple[Any, ...]]:
+        """The commands of a read."""
+        for view in known:
+            yield ("HMGET", self.view(view), *_SPAN_FIELDS)
+        for view, entities, fields, _ in wanted:
+            batch = known[view].batch
+            for entity in entities:
+                if batch is not None and _some(fields):
+                    key = self.batch(entity, view, batch.id)
+                    yield ("HGETALL", key) if fields is None else ("HMGET", key, *fields)
+                yield ("HGETALL", self.stream(entity, view))
+
+    def read(
+        self, known: Mapping[str, Layers], wanted: Sequence[Wanted], answers: Sequence[Any]
+    ) -> Reading:
+        """What the answers to those commands say."""
+        given = iter(answers)
+        layers = {view: _layers(view, next(given)) for view in known}
+        if any(layers[view].batch != before.batch for view, before in known.items()):
+            return Reading(layers, None)
+        return Reading(layers, [self._found(layers[one.view], one, given) for one in wanted])
+
+    @staticmethod
+    def _found(layers: Layers, wanted: Wanted, given: Iterator[Any]) -> list[Found]:
+        fields = wanted.fields
+        batched = layers.batch is not None and _some(fields)
+        found = []
+        for _ in wanted.entities:
+            batch: dict[str, bytes] = {}
+            if batched:
+                answer = next(given)
+                if fields is None:
+                    batch = {name.decode(): content for name, content in answer.items()}
+                else:
+                    pairs = zip(fields, answer, strict=True)
+                    batch = {name: content for name, content in pairs if content is not None}
+            stream = {
+                name.decode(): content[VERSION.size :] for name, content in next(given).items()
+            }
+            found.append(Found(batch, stream))
+        return found
+
+
+def _some(fields: Sequence[str] | None) -> bool:
+    """Whether any field of a batch layer is wanted; None is all there are."""
+    return fields is None or bool(fields)
+
+
+def generation_of(view: str, pointer: bytes | None) -> Generation | None:
+    """The generation that a pointer names."""
+    if pointer is None:
+        return None
+    number, boundary_ms, written_ms = map(int, pointer.split(b":"))
+    return Generation(number, view, boundary_ms, written_ms)
+
+
+def _layers(view: str, answer: Sequence[bytes | None]) -> Layers:
+    pointer, epoch, since_ms, event_time_ms, written_ms = answer
+    stream = None
+    if epoch is not None or written_ms is not None:
+        stream = StreamSpan(
+            int(epoch or -1),
+            NEVER_MS if since_ms is None else int(since_ms),
+            ALWAYS_MS if event_time_ms is None else int(event_time_ms),
+            int(written_ms or 0),
+        )
+    return Layers(generation_of(view, pointer), stream)
