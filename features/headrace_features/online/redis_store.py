@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from redis.exceptions import NoScriptError
 
 from headrace_features.online.redis_connection import AsyncRedisConnection
+from headrace_features.online.redis_exchange import exchange
 from headrace_features.online.redis_keys import VERSION, Keys, generation_of
 from headrace_features.online.store import (
     Change,
@@ -100,10 +101,8 @@ class RedisStateStore:
     def read(self, known: Mapping[str, Layers], wanted: Sequence[Wanted]) -> Reading:
         """The layers of some views and the fields of some entities, in one round trip."""
         with self.connection.commands() as client:
-            pipe = client.pipeline(transaction=False)
-            for command in self._keys.reading(known, wanted):
-                pipe.execute_command(*command)
-            return self._keys.read(known, wanted, pipe.execute())
+            answers = exchange(client, list(self._keys.reading(known, wanted)))
+            return self._keys.read(known, wanted, answers)
 
     async def read_async(self, known: Mapping[str, Layers], wanted: Sequence[Wanted]) -> Reading:
         """The same for the tasks of an event loop, each of which has connections of its own."""
