@@ -58,9 +58,10 @@ def unpack_column(data: Any) -> Numbers:
     return values
 
 
-def are_integers(data: Any) -> bool:
-    """Whether something is packed integers or truths."""
-    return isinstance(data, bytes) and data[0] in _INTEGERS
+def are_integers(column: Sequence[Any]) -> bool:
+    """Whether all of some values are packed integers or truths."""
+    kinds = {data[0] if isinstance(data, bytes) else None for data in column}
+    return kinds <= _INTEGERS.keys()
 
 
 def joined_integers(packed: Sequence[bytes]) -> Ints:

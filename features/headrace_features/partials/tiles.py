@@ -144,13 +144,30 @@ def encode_row(plan: PartialPlan, indexes: Sequence[int], tiles: Sequence[Tile])
     return pack([pack_integers(indexes), partials, chains])
 
 
+class EncodedRow(NamedTuple):
+    """Tiles of one width as they are written: indexes packed, states by partials, and chains."""
+
+    indexes: bytes
+    partials: list[Any]
+    chains: list[Any]
+
+
+def read_row(data: bytes) -> EncodedRow:
+    """What a row of tiles is made of.
+
+    Raises:
+        UnsupportedError: it was written in another version of the encoding.
+    """
+    return EncodedRow(*unpack(data))
+
+
 def decode_row(data: bytes) -> TileRow:
     """Tiles of encoded bytes.
 
     Raises:
         UnsupportedError: they were written in another version of the encoding.
     """
-    indexes, partials, chains = unpack(data)
+    indexes, partials, chains = read_row(data)
     return TileRow(unpack_column(indexes), partials, chains)
 
 

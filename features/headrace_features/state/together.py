@@ -7,9 +7,9 @@ state can't be read that way is read by itself, as are features that are no such
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from headrace_features.definitions.windows import Session, Unbounded
 from headrace_features.partials.events import read_events
 from headrace_features.partials.kinds import IntegerSums, Part, Value, is_sum
 from headrace_features.partials.packed import are_integers, how_many, joined_integers
-from headrace_features.partials.tiles import decode_row
+from headrace_features.partials.tiles import read_row
 from headrace_features.state.batch import steps
 from headrace_features.state.read import Asked, EntityState, Found
 from headrace_features.state.stream import blocks_only
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from headrace_features.kernel.arrays import Ints
     from headrace_features.state.batch import Step
     from headrace_features.state.read import Moment
-
-_T = TypeVar("_T")
 
 #: Sums of one field stay below it, so that those of all fields of a window have 64 bits.
 _MOST = 1 << 55
@@ -189,82 +187,84 @@ class _Columns:
     def _batch(self, step: Step) -> _Sorted | None:
         field, beside = key = step.field, step.beside
         if key not in self._read:
-            contents = [
-                (row, one.batch[field])
+            rows = [
+                row
                 for row, one in enumerate(self._entities)
                 if field in one.batch and (beside is None or beside in one.batch)
             ]
+            contents = [self._entities[row].batch[field] for row in rows]
             read = self._events if step.width_ms is None else self._tiles
-            self._read[key] = read(contents) if contents else None
+            self._read[key] = read(rows, contents) if rows else None
         return self._read[key]
 
     def _stream(self) -> _Sorted | None:
         if _STREAM not in self._read:
-            contents: list[tuple[int, bytes]] = []
+            rows: list[int] = []
+            contents: list[bytes] = []
             for row, one in enumerate(self._entities):
                 names = blocks_only(one.stream) if one.stream else ()
                 if names is None:
                     self.alone.add(row)
                 else:
-                    contents += [(row, one.stream[name]) for name in names]
-            self._read[_STREAM] = self._events(contents) if contents else None
+                    rows += [row] * len(names)
+                    contents += [one.stream[name] for name in names]
+            self._read[_STREAM] = self._events(rows, contents) if rows else None
         return self._read[_STREAM]
 
-    def _events(self, contents: Sequence[tuple[int, bytes]]) -> _Sorted | None:
-        """Blocks of events."""
-        blocks = [(row, read_events(content)) for row, content in contents]
-        positions = self._sums.positions
-        kept = self._kept(blocks, lambda block: [block.columns[at] for at in positions])
-        if not kept:
+    def _events(self, rows: list[int], contents: Sequence[bytes]) -> _Sorted | None:
+        """Blocks of events, and the entities that they are of."""
+        bases, offsets, _, delays, columns = zip(*map(read_events, contents), strict=True)
+        numbers = [[one[at] for one in columns] for at in self._sums.positions]
+        kept = self._kept(rows, numbers)
+        rows, bases, offsets, delays, *numbers = _at(kept, rows, bases, offsets, delays, *numbers)
+        if not rows:
             return None
-        read = [block for _, block in kept]
-        lengths = how_many([block.offsets_ms for block in read])
-        times = joined_integers([block.offsets_ms for block in read])
-        times += np.repeat([block.base_ms for block in read], lengths)
-        columns = {at: joined_integers([block.columns[at] for block in read]) for at in positions}
-        numbers = np.ones((len(self._sums.parts), len(times)), np.int64)
-        for number, (position, power) in zip(numbers, self._sums.parts, strict=True):
+        lengths = how_many(offsets)
+        times = joined_integers(offsets) + np.repeat(bases, lengths)
+        values = dict(zip(self._sums.positions, map(joined_integers, numbers), strict=True))
+        sums = np.ones((len(self._sums.parts), len(times)), np.int64)
+        for part, (position, power) in zip(sums, self._sums.parts, strict=True):
             if position is not None and power:
-                _require_small(columns[position], power)
-                number[:] = columns[position] ** power
-        late = [at for at, block in enumerate(read) if block.delays_ms is not None]
+                _require_small(values[position], power)
+                part[:] = values[position] ** power
+        late = [one for one in delays if one is not None]
         if late:
-            delays = joined_integers(
-                [block.delays_ms for block in read if block.delays_ms is not None]
-            )
-            has = np.zeros(len(read), np.bool_)
-            has[late] = True
-            of_event = np.repeat(has, lengths)
-            numbers[:, of_event] *= times[of_event] + delays <= self._moment.time_ms
-        rows = np.repeat([row for row, _ in kept], lengths)
-        return _Sorted(rows, times, numbers, len(self._entities))
+            of_late = np.repeat([one is not None for one in delays], lengths)
+            known = times[of_late] + joined_integers(late) <= self._moment.time_ms
+            sums[:, of_late] *= known
+        return _Sorted(np.repeat(rows, lengths), times, sums, len(self._entities))
 
-    def _tiles(self, contents: Sequence[tuple[int, bytes]]) -> _Sorted | None:
-        """Rows of tiles, sorted by the number of their hour or day."""
-        tiles = [(row, decode_row(content)) for row, content in contents]
-        kept = self._kept(tiles, lambda tile: self._sums.of_tiles(tile.partials))
-        if not kept:
+    def _tiles(self, rows: list[int], contents: Sequence[bytes]) -> _Sorted | None:
+        """Rows of tiles, in the order of their hours or days, and the entities they are of."""
+        indexes, partials, _ = zip(*map(read_row, contents), strict=True)
+        parts = list(zip(*map(self._sums.of_tiles, partials), strict=True))
+        rows, indexes, *numbers = _at(self._kept(rows, parts), rows, indexes, *parts)
+        if not rows:
             return None
-        parts = zip(*(self._sums.of_tiles(row.partials) for _, row in kept), strict=True)
-        numbers = np.stack([joined_integers(part) for part in parts])
-        for number in numbers:
-            _require_small(number, 1)
-        lengths = [len(row.indexes) for _, row in kept]
-        indexes = np.concatenate([np.asarray(row.indexes) for _, row in kept], dtype=np.int64)
-        rows = np.repeat([row for row, _ in kept], lengths)
-        return _Sorted(rows, indexes, numbers, len(self._entities))
+        sums = np.stack(list(map(joined_integers, numbers)))
+        for part in sums:
+            _require_small(part, 1)
+        owners = np.repeat(rows, how_many(indexes))
+        return _Sorted(owners, joined_integers(indexes), sums, len(self._entities))
 
-    def _kept(
-        self, read: Sequence[tuple[int, _T]], numbers: Callable[[_T], Iterable[Any]]
-    ) -> list[tuple[int, _T]]:
-        """Those whose numbers are packed integers; the others' entities are read alone."""
-        kept = []
-        for row, one in read:
-            if all(map(are_integers, numbers(one))):
-                kept.append((row, one))
-            else:
-                self.alone.add(row)
-        return kept
+    def _kept(self, rows: Sequence[int], numbers: Iterable[Sequence[Any]]) -> list[int] | None:
+        """The places where all numbers are packed integers; None if they are everywhere.
+
+        Entities whose numbers are not are read alone.
+        """
+        columns = list(numbers)
+        if all(map(are_integers, columns)):
+            return None
+        fit = [are_integers(one) for one in zip(*columns, strict=True)]
+        self.alone.update(row for row, fits in zip(rows, fit, strict=True) if not fits)
+        return [at for at, fits in enumerate(fit) if fits]
+
+
+def _at(places: list[int] | None, *columns: Sequence[Any]) -> list[list[Any]]:
+    """What columns have at some places; all of it for None."""
+    if places is None:
+        return list(map(list, columns))
+    return [[column[at] for at in places] for column in columns]
 
 
 _STREAM = ("stream", None)
