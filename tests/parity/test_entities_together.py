@@ -129,30 +129,27 @@ def test_sums_of_integers_are_read_without_looking_at_one_entity_alone() -> None
         of_each(view_with(*SUMS, source=LATE), histories, 3 * DAY_MS + 5)
 
 
-def test_an_entity_with_nulls_or_tiles_of_the_stream_is_read_alone() -> None:
+def test_an_entity_with_nulls_or_events_that_stand_alone_is_read_alone() -> None:
     view = view_with(*SUMS)
     of_each(view, [busy([1] * 60), busy([None, 4] * 30), busy([2] * 60)], 3 * DAY_MS)
     asked, plan = Asked.of(view, view.feature_names), plan_of(view)
     history = busy([1] * 60)
     block = in_order(block_of(view, plan, as_table(view, history)))
-    day = block.chosen([at for at, row in enumerate(history) if time_of(row) < DAY_MS])
-    tile = tiles.encode(plan, tiles.fold(plan, day))
+    first, second = (
+        block.chosen([at for at, row in enumerate(history) if time_of(row) // DAY_MS == day])
+        for day in range(2)
+    )
+    tile = tiles.encode(plan, tiles.fold(plan, first))
+    fine = stream_fields(block, {0: "x", 1: "x"})
     entities = [
         Found({}, stream_fields(block, {})),
-        Found({}, {**stream_fields(block, {0: "x"}), "d0": tile}),
-        # What hides finer blocks is empty in the end.
-        Found(
-            {},
-            {
-                **stream_fields(block, {0: "x", 1: "x"}),
-                "r0": b"",
-                "r1": encode_events(
-                    block.chosen(
-                        [at for at, row in enumerate(history) if time_of(row) // DAY_MS == 1]
-                    )
-                ),
-            },
-        ),
+        Found({}, {**fine, "d0": tile}),
+        # What hides finer blocks is empty once they are there.
+        Found({}, {**fine, "r0": b"", "r1": encode_events(second)}),
+        # More blocks than are worth it without the tile.
+        Found({}, {**stream_fields(block, {0: "z", 1: "z", 2: "z"}), "d0": tile}),
+        # The first event is in a block as well.
+        Found({}, {**fine, "l0": encode_events(first.part(0, 1))}),
     ]
     time_ms = 2 * DAY_MS + 3
     right = oracle.values(view, history, [SpineRow("a", time_ms, None)])[0]

@@ -214,10 +214,18 @@ def end_ms(name: str) -> int:
     return (int(name[1:]) + 1) * CALENDAR[_PLACES[name[0]]]
 
 
-def blocks_only(fields: Mapping[str, bytes]) -> list[str] | None:
-    """The fields that have the events of a layer that is made of blocks; None if it has more."""
-    letters = {name[0] for name, content in fields.items() if content}
-    return _seen(fields, _CALENDAR_MS) if letters <= _BLOCKS else None
+def blocks_of(fields: Mapping[str, bytes]) -> list[str] | None:
+    """The blocks of a layer, which have all of its events if none stands alone; None if one does.
+
+    Tiles only save reading them.
+    """
+    names = []
+    for name in _seen(fields, _CALENDAR_MS):
+        if name[0] in _BLOCKS:
+            names.append(name)
+        elif name[0] == "l":
+            return None
+    return names
 
 
 def _seen(fields: Mapping[str, bytes], widths_ms: Mapping[str, int]) -> list[str]:

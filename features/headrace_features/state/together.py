@@ -21,7 +21,7 @@ from headrace_features.partials.packed import are_integers, how_many, joined_int
 from headrace_features.partials.tiles import read_row
 from headrace_features.state.batch import steps
 from headrace_features.state.read import Asked, EntityState, Found
-from headrace_features.state.stream import blocks_only
+from headrace_features.state.stream import blocks_of
 
 if TYPE_CHECKING:
     from headrace_features.kernel.arrays import Ints
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 #: Sums of one field stay below it, so that those of all fields of a window have 64 bits.
 _MOST = 1 << 55
+#: An entity of which the stream has so many blocks is read by its tiles.
+_MANY_BLOCKS = 32
 
 
 class Together:
@@ -202,8 +204,8 @@ class _Columns:
             rows: list[int] = []
             contents: list[bytes] = []
             for row, one in enumerate(self._entities):
-                names = blocks_only(one.stream) if one.stream else ()
-                if names is None:
+                names = blocks_of(one.stream) if one.stream else ()
+                if names is None or len(names) > _MANY_BLOCKS:
                     self.alone.add(row)
                 else:
                     rows += [row] * len(names)

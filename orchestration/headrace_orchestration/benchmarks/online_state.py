@@ -10,6 +10,7 @@ from headrace_features.definitions.durations import DAY_MS, HOUR_MS, MINUTE_MS
 from headrace_features.definitions.views import FeatureView
 from headrace_features.online.serving import entity_key, view_key
 from headrace_features.online.store import ALWAYS_MS, Change, Progress, Row, StateStore
+from headrace_features.partials import tiles
 from headrace_features.partials.blocks import EventBlock
 from headrace_features.partials.events import encode_events
 from headrace_features.partials.plan import PartialPlan, plan_of
@@ -19,8 +20,10 @@ from headrace_features.state.layout import layout_of
 #: How far back the windows of the measured features reach, their delay included, and the layer.
 _REACH_DAYS = 44
 _WINDOW_DAYS = 30
-#: The stream divides a block with more events, as its operator does.
+#: As the stream's operator does it: a block with more events is divided, an hour with more has a
+#: tile, and so has a day with more than a few.
 _BLOCK_EVENTS = 64
+_UNTILED_EVENTS = 8
 _WIDTHS = (("r", DAY_MS), ("x", HOUR_MS), ("y", MINUTE_MS), ("z", 1_000))
 _LABEL_DELAY_MS = 3 * DAY_MS
 
@@ -60,7 +63,7 @@ def fill(  # noqa: PLR0913 - what state is made of
         after = _block(chance, view, plan, boundary_ms, now_ms, events)
         changes = [
             Change(view_key(view), key, name, 1, 1, now_ms, content)
-            for name, content in _stream_fields(after, _WIDTHS)
+            for name, content in _stream_fields(plan, after, now_ms)
         ]
         progress = store.progress().get(0)
         held = -1 if progress is None else progress.next_offset
@@ -90,12 +93,26 @@ def _block(  # noqa: PLR0913, PLR0917 - what events are made of
 
 
 def _stream_fields(
-    block: EventBlock, widths: tuple[tuple[str, int], ...]
+    plan: PartialPlan, block: EventBlock, now_ms: int
 ) -> Iterator[tuple[str, bytes]]:
+    """Blocks, and tiles of what has ended, as the stream's operator writes them."""
+    yield from _blocks(block, _WIDTHS)
+    for letter, width_ms, most in (("d", DAY_MS, _UNTILED_EVENTS), ("h", HOUR_MS, _BLOCK_EVENTS)):
+        for index, inside in _runs(block, width_ms):
+            if (index + 1) * width_ms <= now_ms and len(inside) > most:
+                yield f"{letter}{index}", tiles.encode(plan, tiles.fold(plan, inside))
+
+
+def _blocks(block: EventBlock, widths: tuple[tuple[str, int], ...]) -> Iterator[tuple[str, bytes]]:
     (letter, width_ms), *finer = widths
-    for index, places in groupby(range(len(block.times)), lambda at: block.times[at] // width_ms):
-        inside = block.chosen(list(places))
-        if len(inside.times) <= _BLOCK_EVENTS or not finer:
+    for index, inside in _runs(block, width_ms):
+        if len(inside) <= _BLOCK_EVENTS or not finer:
             yield f"{letter}{index}", encode_events(inside)
         else:
-            yield from _stream_fields(inside, tuple(finer))
+            yield from _blocks(inside, tuple(finer))
+
+
+def _runs(block: EventBlock, width_ms: int) -> Iterator[tuple[int, EventBlock]]:
+    """The events of each range of a width."""
+    for index, places in groupby(range(len(block)), lambda at: block.times[at] // width_ms):
+        yield index, block.chosen(list(places))
