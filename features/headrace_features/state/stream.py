@@ -46,7 +46,7 @@ CALENDAR = Widths()
 # For each letter of a field its place among the widths.
 _PLACES = {"z": 0, "y": 1, "l": 1, "x": 2, "h": 2, "r": 3, "d": 3, "s": 3}
 _BLOCKS = frozenset("rxyz")
-# So many blocks are looked at sooner than they are made into one.
+# So many blocks are looked at sooner than they are made into one, or passed over for tiles.
 _FEW = 4
 # For each letter the coarser blocks that hide it.
 _COARSER = {"x": "r", "h": "rx", "y": "rx", "z": "rxy"}
@@ -167,8 +167,9 @@ class StreamLayer:
         """All time, divided into days and hours where these have tiles."""
         whole = _Stretch(BEGINNING_MS, -BEGINNING_MS, None, [], [])
         tiled = [name for name in self._seen if name[0] in "dh"]
-        if not tiled:
-            whole.blocks.extend(name for name in self._seen if name[0] in _BLOCKS)
+        blocks = [name for name in self._seen if name[0] in _BLOCKS]
+        if not tiled or len(blocks) <= _FEW:
+            whole.blocks.extend(blocks)
             return whole
         day_ms, hour_ms = self._widths_ms["d"], self._widths_ms["h"]
         stretches = {
@@ -179,12 +180,11 @@ class StreamLayer:
         for name in tiled:
             around = f"d{stretches[name].start_ms // day_ms}" if name[0] == "h" else ""
             stretches.get(around, whole).parts.append(stretches[name])
-        for name in self._seen:
-            if name[0] in _BLOCKS:
-                start_ms = self._start_ms(name)
-                hour = stretches.get(f"h{start_ms // hour_ms}") if name[0] != "r" else None
-                inside = hour or stretches.get(f"d{start_ms // day_ms}") or whole
-                inside.blocks.append(name)
+        for name in blocks:
+            start_ms = self._start_ms(name)
+            hour = stretches.get(f"h{start_ms // hour_ms}") if name[0] != "r" else None
+            inside = hour or stretches.get(f"d{start_ms // day_ms}") or whole
+            inside.blocks.append(name)
         return whole
 
     def _overlaps(self, name: str, span: tuple[int, int]) -> bool:
@@ -230,15 +230,20 @@ def blocks_of(fields: Mapping[str, bytes]) -> list[str] | None:
 
 def _seen(fields: Mapping[str, bytes], widths_ms: Mapping[str, int]) -> list[str]:
     """The fields that have content and that no coarser one hides."""
+    there = [name for name, content in fields.items() if content]
+    letters = {name[0] for name in there}
+    if len(letters) == 1:
+        return there
+    hiding = {one: [c for c in coarser if c in letters] for one, coarser in _COARSER.items()}
     return [
         name
-        for name, content in fields.items()
-        if content and not (name[0] in _COARSER and _is_hidden(name, fields, widths_ms))
+        for name in there
+        if not hiding.get(name[0]) or not _is_hidden(name, hiding[name[0]], fields, widths_ms)
     ]
 
 
-def _is_hidden(name: str, fields: Mapping[str, bytes], widths_ms: Mapping[str, int]) -> bool:
+def _is_hidden(
+    name: str, hiding: Sequence[str], fields: Mapping[str, bytes], widths_ms: Mapping[str, int]
+) -> bool:
     start_ms = int(name[1:]) * widths_ms[name[0]]
-    return any(
-        fields.get(f"{letter}{start_ms // widths_ms[letter]}") for letter in _COARSER[name[0]]
-    )
+    return any(fields.get(f"{letter}{start_ms // widths_ms[letter]}") for letter in hiding)
