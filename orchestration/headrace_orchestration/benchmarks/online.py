@@ -7,7 +7,7 @@ import random
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +72,7 @@ def measure(
     figures = []
     for backend in backends:
         for count in events:
-            with _home(backend, advance) as settings:
+            with empty_store(backend, advance) as (settings, _):
                 kept = min(entities, max(_MOST_EVENTS // count, 1))
                 advance(f"{backend}, {count} events: state of {kept} cards and terminals")
                 figures.append(_measured(settings, backend, count, kept, reads, advance))
@@ -121,8 +121,10 @@ def _row(chance: random.Random, entities: int) -> dict[str, Any]:
 
 
 @contextmanager
-def _home(backend: str, advance: Callable[[str], None]) -> Iterator[Settings]:
-    """Settings with an empty store of a kind in a temporary home."""
+def empty_store(
+    backend: str, advance: Callable[[str], None]
+) -> Iterator[tuple[Settings, Mapping[str, str]]]:
+    """Settings, also as variables, with an empty store of a kind in a temporary home."""
     home = Path(tempfile.mkdtemp(prefix="headrace-bench-"))
     environ = {
         "HOME": os.environ.get("HOME", ""),
@@ -135,7 +137,7 @@ def _home(backend: str, advance: Callable[[str], None]) -> Iterator[Settings]:
     try:
         if redis:
             control.up(home, os.environ, advance, wanted=redis)
-        yield load(home, environ)
+        yield load(home, environ), environ
     finally:
         if redis:
             control.down(home)

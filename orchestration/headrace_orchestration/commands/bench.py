@@ -43,6 +43,7 @@ EventCounts = Annotated[
     list[int] | None,
     typer.Option("--events", help="Of an entity in its longest window; may be repeated.", min=1),
 ]
+EntityEvents = Annotated[int, typer.Option(help="Of an entity in its longest window.", min=1)]
 Entities = Annotated[int, typer.Option(help="Cards, and as many terminals.", min=1)]
 Reads = Annotated[int, typer.Option(help="Reads of one row that are measured.", min=1)]
 Rate = Annotated[float, typer.Option(help="Events a second.", min=1)]
@@ -226,6 +227,33 @@ def online(
                     "",
                 ),
             )
+        ],
+    )
+
+
+@app.command("serve")
+def serve(
+    backend: StoreKinds = None,
+    events: EntityEvents = 60,
+    entities: Entities = 200,
+    seconds: Seconds = 4,
+    json_file: JsonFile = None,
+) -> None:
+    """How many requests a second the feature server bears, beside Feast's on the plain store."""
+    from headrace_orchestration.benchmarks.serve import MOST_MS, measure_servers
+
+    with status("bench serve") as advance:
+        figures = measure_servers(
+            backend or ["sqlite", "redis"], events, entities, seconds, advance
+        )
+    _write(json_file, [asdict(one) for one in figures])
+    print_table(
+        f"The highest rate of requests, 12 features of one row, with a p99 up to {MOST_MS:.0f} ms",
+        ("backend", "server", "requests a second", "p50 ms", "p99 ms"),
+        [
+            (one.backend, name, int(held.rate), held.p50_ms, held.p99_ms)
+            for one in figures
+            for name, held in (("headrace serve", one.headrace), ("feast serve", one.feast))
         ],
     )
 
