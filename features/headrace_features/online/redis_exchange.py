@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import hiredis
 import redis
+import redis.asyncio
 
 Command: TypeAlias = tuple[Any, ...]
 
@@ -33,14 +34,49 @@ def exchange(client: redis.Redis | redis.RedisCluster, commands: Sequence[Comman
         pool.release(connection)
 
 
+async def exchange_async(
+    client: redis.asyncio.Redis | redis.asyncio.RedisCluster, commands: Sequence[Command]
+) -> list[Any]:
+    """The same for tasks."""
+    if isinstance(client, redis.asyncio.RedisCluster):
+        pipe: Any = client.pipeline(transaction=False)
+        for command in commands:
+            pipe.execute_command(*command)
+        answers: list[Any] = await pipe.execute()
+        return answers
+    pool: Any = client.connection_pool
+    connection: Any = await pool.get_connection()
+
+    async def exchanged() -> list[Any]:
+        await connection.send_packed_command(_packed(commands))
+        try:
+            return [_answer(command, await connection.read_response()) for command in commands]
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+
+    async def broken(error: Exception) -> None:
+        del error
+        await connection.disconnect(nowait=True)
+
+    try:
+        return await connection.retry.call_with_retry(exchanged, broken)  # type: ignore[no-any-return]
+    finally:
+        await pool.release(connection)
+
+
 def _exchange(connection: Any, commands: Sequence[Command]) -> list[Any]:
-    connection.send_packed_command([b"".join(map(hiredis.pack_command, commands))])
+    connection.send_packed_command([_packed(commands)])
     try:
         return [_answer(command, connection.read_response()) for command in commands]
     except BaseException:
         # Answers that nobody has read would be taken for those to other commands.
         connection.disconnect()
         raise
+
+
+def _packed(commands: Sequence[Command]) -> bytes:
+    return b"".join(map(hiredis.pack_command, commands))
 
 
 def _answer(command: Command, answer: Any) -> Any:

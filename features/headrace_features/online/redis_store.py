@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from redis.exceptions import NoScriptError
 
 from headrace_features.online.redis_connection import AsyncRedisConnection
-from headrace_features.online.redis_exchange import exchange
+from headrace_features.online.redis_exchange import exchange, exchange_async
 from headrace_features.online.redis_keys import VERSION, Keys, generation_of
 from headrace_features.online.store import (
     Change,
@@ -107,10 +107,8 @@ class RedisStateStore:
     async def read_async(self, known: Mapping[str, Layers], wanted: Sequence[Wanted]) -> Reading:
         """The same for the tasks of an event loop, each of which has connections of its own."""
         async with self._of_this_loop().commands() as client:
-            pipe = client.pipeline(transaction=False)
-            for command in self._keys.reading(known, wanted):
-                pipe.execute_command(*command)
-            return self._keys.read(known, wanted, await pipe.execute())
+            answers = await exchange_async(client, list(self._keys.reading(known, wanted)))
+            return self._keys.read(known, wanted, answers)
 
     async def aclose(self) -> None:
         """End the connections of the running event loop; the next read makes new ones."""

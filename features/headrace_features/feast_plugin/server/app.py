@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,11 @@ _PUSHES_SHARE = 4
 
 def create() -> App:
     """The application of the project in the current directory, as uvicorn asks for it."""
-    return application(load(Path.cwd(), os.environ))
+    app = application(load(Path.cwd(), os.environ))
+    # What is there now stays: a collection of garbage that looks at all of it takes as long as
+    # some requests do.
+    gc.freeze()
+    return app
 
 
 def application(settings: Settings) -> App:
