@@ -258,6 +258,33 @@ def serve(
     )
 
 
+@app.command("rebuild")
+def rebuild(
+    backend: StoreKinds = None, events: Rows = 2_000_000, json_file: JsonFile = None
+) -> None:
+    """How long it takes to make the online store anew from the lake, and how large it gets."""
+    from headrace_orchestration.benchmarks.rebuild import measure
+
+    with status("bench rebuild") as advance:
+        figures = measure(backend or ["sqlite", "redis"], events, advance)
+    _write(json_file, [asdict(one) for one in figures])
+    print_table(
+        f"An online store made anew from {events:,} events in each of two sources",
+        ("backend", "entities", "fields", "seconds", "s/million entities", "bytes/entity"),
+        [
+            (
+                one.backend,
+                one.entities,
+                one.fields,
+                one.seconds,
+                int(one.seconds_per_million),
+                int(one.bytes_per_entity),
+            )
+            for one in figures
+        ],
+    )
+
+
 @app.command("freshness")
 def freshness(
     backend: StoreKinds = None,
