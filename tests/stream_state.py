@@ -9,7 +9,7 @@ from headrace_features.definitions.durations import DAY_MS, HOUR_MS
 from headrace_features.definitions.views import FeatureView
 from headrace_features.partials.blocks import EventBlock
 from headrace_features.partials.events import encode_events
-from headrace_features.partials.kinds import Value
+from headrace_features.partials.partial import Value
 from headrace_features.state.read import Asked, EntityState
 from headrace_features.state.stream import CALENDAR, StreamLayer, Widths
 

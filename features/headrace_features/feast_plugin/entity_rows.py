@@ -57,6 +57,14 @@ def columnar(entity_rows: list[dict[str, Any]] | Mapping[str, Any]) -> dict[str,
     return columns
 
 
+def moments_of(
+    columns: Mapping[str, Sequence[Any]], rows: int, now_ms: int
+) -> tuple[list[int], list[str | None]]:
+    """Of each row the query time, and the event being decided."""
+    times_ms = query_times(columns.get(AS_OF), rows, now_ms)
+    return times_ms, current_events(columns.get(CURRENT), rows)
+
+
 def query_times(column: Sequence[Any] | None, rows: int, now_ms: int) -> list[int]:
     """The query time of each row in ms UTC: its `as_of`, else now."""
     if column is None:

@@ -16,22 +16,17 @@ from feast.online_response import OnlineResponse
 from feast.protos.feast.types.Value_pb2 import Value as ValueProto
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
 
-from headrace_features.definitions.views import SEPARATOR
 from headrace_features.feast_plugin import pushes
 from headrace_features.feast_plugin.changes import FINGERPRINT_TAG
 from headrace_features.feast_plugin.context import settings_for
 from headrace_features.feast_plugin.entity_rows import (
-    AS_OF,
-    CURRENT,
     FRESHNESS,
     columnar,
-    current_events,
     freshness_wanted,
-    join_key_of,
-    key_values,
+    moments_of,
     native,
-    query_times,
 )
+from headrace_features.feast_plugin.mixed import FeastRequest, answer
 from headrace_features.feast_plugin.native import (
     NativeRequest,
     NativeResponse,
@@ -40,19 +35,10 @@ from headrace_features.feast_plugin.native import (
 from headrace_features.feast_plugin.objects import is_ours, terms_of
 from headrace_features.feast_plugin.opened import Opened
 from headrace_features.feast_plugin.plain_store import PlainStore
-from headrace_features.feast_plugin.responses import (
-    ExactResponse,
-    event_time_ms,
-    fill,
-    fill_freshness,
-    fill_version,
-    integer_columns,
-    value_proto,
-)
-from headrace_features.online.serving import Query, ViewQuery
+from headrace_features.feast_plugin.responses import event_time_ms, value_proto
+from headrace_features.online.serving import Query, ViewAnswer, ViewQuery
 from headrace_features.online.store import NO_LAYERS, AsyncReads
-from headrace_schemas.errors import BadRecordError, UnsupportedError
-from headrace_schemas.reasons import Reason
+from headrace_schemas.errors import UnsupportedError
 
 _NAME: Final = "headrace_features.feast_plugin.online_store.HeadraceOnlineStore"
 
@@ -94,33 +80,20 @@ class HeadraceOnlineStore(OnlineStore):
         """Values for entity rows, each at its own `as_of` or now; ours in one round trip."""
         columns = columnar(entity_rows)
         opened = self._of(config)
-        context = feast_utils._get_cached_request_context(  # noqa: SLF001 - no public one
-            registry, project, features, full_feature_names
+        asked = FeastRequest(
+            _resolved(registry, project, features, full_feature_names=full_feature_names),
+            features,
+            registry,
+            project,
+            full_feature_names,
+            include_feature_view_version_metadata,
         )
-        request = opened.native(
-            context, self._build_feature_types, full_feature_names=full_feature_names
-        )
+        request = self._native(opened, asked)
         if request is None:
-            return self._through_feast(
-                config,
-                context,
-                features,
-                columns,
-                registry,
-                project,
-                full_feature_names,
-                include_feature_view_version_metadata,
-            )
+            return answer(opened, asked, columns, self.clock_ms(), self._build_feature_types)
         keys, queries = self._queries(request, columns)
         answers = opened.server.read(queries, terms_of(features))
-        return NativeResponse(
-            request,
-            keys,
-            queries,
-            answers,
-            freshness=freshness_wanted(columns.get(FRESHNESS)),
-            versions=include_feature_view_version_metadata,
-        )
+        return _response(asked, request, keys, queries, answers, columns)
 
     async def get_online_features_async(  # noqa: PLR0913, PLR0917 - Feast's signature
         self,
@@ -135,34 +108,27 @@ class HeadraceOnlineStore(OnlineStore):
         """The same without a thread that waits, if the store can; else in one."""
         columns = columnar(entity_rows)
         opened = self._of(config)
-        context = feast_utils._get_cached_request_context(  # noqa: SLF001 - no public one
-            registry, project, features, full_feature_names
+        asked = FeastRequest(
+            _resolved(registry, project, features, full_feature_names=full_feature_names),
+            features,
+            registry,
+            project,
+            full_feature_names,
+            include_feature_view_version_metadata,
         )
-        request = opened.native(
-            context, self._build_feature_types, full_feature_names=full_feature_names
-        )
+        request = self._native(opened, asked)
         store = opened.server.store
-        if request is None or not isinstance(store, AsyncReads):
+        if request is None:
             return await asyncio.to_thread(
-                self.get_online_features,
-                config,
-                features,
-                columns,
-                registry,
-                project,
-                full_feature_names,
-                include_feature_view_version_metadata,
+                answer, opened, asked, columns, self.clock_ms(), self._build_feature_types
             )
         keys, queries = self._queries(request, columns)
-        answers = await opened.server.read_async(store, queries, terms_of(features))
-        return NativeResponse(
-            request,
-            keys,
-            queries,
-            answers,
-            freshness=freshness_wanted(columns.get(FRESHNESS)),
-            versions=include_feature_view_version_metadata,
-        )
+        terms = terms_of(features)
+        if isinstance(store, AsyncReads):
+            answers = await opened.server.read_async(store, queries, terms)
+        else:
+            answers = await asyncio.to_thread(opened.server.read, queries, terms)
+        return _response(asked, request, keys, queries, answers, columns)
 
     @property
     def async_supported(self) -> SupportedAsyncMethods:
@@ -178,106 +144,19 @@ class HeadraceOnlineStore(OnlineStore):
         if self._opened is not None and isinstance(self._opened.server.store, AsyncReads):
             await self._opened.server.store.aclose()
 
+    def _native(self, opened: Opened, asked: FeastRequest) -> NativeRequest | None:
+        return opened.native(
+            asked.context, self._build_feature_types, full_feature_names=asked.full_feature_names
+        )
+
     def _queries(
         self, request: NativeRequest, columns: Mapping[str, Sequence[Any]]
     ) -> tuple[Any, list[ViewQuery]]:
         """The keys of a request, and what it asks of each view."""
-        moments = self._moments(columns, len(next(iter(columns.values()))))
+        moments = moments_of(columns, len(next(iter(columns.values()))), self.clock_ms())
         keys = keys_of(request, columns)
         rows = {key: list(map(Query, column, *moments)) for key, column in keys.items()}
         return keys, [ViewQuery(one.view, rows[one.join_key]) for one in request.views]
-
-    def _moments(
-        self, columns: Mapping[str, Sequence[Any]], rows: int
-    ) -> tuple[list[int], list[str | None]]:
-        """Of each row the query time, and the event being decided."""
-        times_ms = query_times(columns.get(AS_OF), rows, self.clock_ms())
-        return times_ms, current_events(columns.get(CURRENT), rows)
-
-    def _through_feast(  # noqa: PLR0913, PLR0917 - what Feast's stores are given
-        self,
-        config: RepoConfig,
-        context: Any,
-        features: list[str] | FeatureService,
-        columns: Mapping[str, Sequence[Any]],
-        registry: Any,
-        project: str,
-        full_feature_names: bool,  # noqa: FBT001 - as Feast passes it
-        version_metadata: bool,  # noqa: FBT001 - as Feast passes it
-    ) -> OnlineResponse:
-        """A request that has more than features of our views, as Feast's stores answer it."""
-        reserved, columns = _parted(context, columns)
-        (
-            join_key_values,
-            grouped,
-            join_keys,
-            on_demand,
-            references,
-            wanted,
-            response,
-        ) = _prepared(
-            context,
-            registry=registry,
-            project=project,
-            features=features,
-            entity_values=self._of(config).on_demand.for_feast(features, columns),
-            full_feature_names=full_feature_names,
-            native_entity_values=True,
-        )
-        moments = self._moments(reserved, len(next(iter({**columns, **reserved}.values()))))
-        computed = self._of(config).on_demand.reading(
-            on_demand, references, columns, full_feature_names=full_feature_names
-        )
-        ours: list[tuple[str, ViewQuery]] = []
-        plain = []
-        for table, names in grouped:
-            if not is_ours(table):
-                plain.append((table, names))
-                continue
-            served = self._of(config).served(table, frozenset(names))
-            key = join_key_of(table, served.view.entity.join_key)
-            queries = list(map(Query, key_values(table.name, key, join_key_values), *moments))
-            ours.append((table.projection.name_to_use(), ViewQuery(served, queries)))
-            if version_metadata:
-                fill_version(response, table)
-        if plain:
-            beside = self._of(config).plain
-            beside.store._read_features_per_fv(  # noqa: SLF001 - what Feast's stores share
-                beside.config,
-                plain,
-                join_key_values,
-                join_keys,
-                response,
-                full_feature_names,
-                version_metadata,
-            )
-        asked = [query for _, query in ours]
-        asked += computed.beside(
-            asked,
-            lambda view: list(
-                map(Query, key_values(view.name, view.entity.join_key, join_key_values), *moments)
-            ),
-        )
-        terms = terms_of(features)
-        answers = self._of(config).server.read(asked, terms) if asked else []
-        integers = computed.integers
-        for (name, query), answered in zip(ours, answers, strict=False):
-            prefix = f"{name}{SEPARATOR}" if full_feature_names else ""
-            fill(response, prefix, query, answered)
-            integers += integer_columns(prefix, query.view.asked.features)
-        types = self._build_feature_types(grouped)
-        others = [view for view in on_demand if not is_ours(view)]
-        if others:
-            computed.restore(response)
-            feast_utils._augment_response_with_on_demand_transforms(  # noqa: SLF001 - no public one
-                response, references, others, full_feature_names, feature_types=types
-            )
-        computed.fill(response, asked, answers, len(moments[0]))
-        feast_utils._drop_unneeded_columns(response, wanted)  # noqa: SLF001 - no public one
-        if freshness_wanted(reserved.get(FRESHNESS)):
-            for (name, query), answered in zip(ours, answers, strict=False):
-                fill_freshness(response, name, query, answered)
-        return ExactResponse(response, types, integers)
 
     def online_read(
         self,
@@ -417,36 +296,29 @@ class HeadraceOnlineStore(OnlineStore):
         return self._opened
 
 
-_RESERVED = frozenset({AS_OF, CURRENT, FRESHNESS})
-
-
-def _parted(
-    context: Any, columns: Mapping[str, Sequence[Any]]
-) -> tuple[dict[str, Sequence[Any]], dict[str, Sequence[Any]]]:
-    """What is said by reserved keys, and the other columns; a plain view may use such a name."""
-    _, _, _, _, join_keys, _, _, brought, _ = context
-    taken = _RESERVED - {*join_keys, *brought}
-    return (
-        {name: values for name, values in columns.items() if name in taken},
-        {name: values for name, values in columns.items() if name not in taken},
+def _resolved(registry: Any, project: str, features: Any, *, full_feature_names: bool) -> Any:
+    """What a request means, which Feast remembers."""
+    return feast_utils._get_cached_request_context(  # noqa: SLF001 - no public one
+        registry, project, features, full_feature_names
     )
 
 
-def _prepared(context: Any, **request: Any) -> Any:
-    """What Feast makes of a request.
-
-    Raises:
-        BadRecordError: the rows have values of another type; for plain views it is Feast's error.
-    """
-    _, on_demand, _, _, _, grouped, _, _, _ = context
-    try:
-        return feast_utils._prepare_entities_to_read_from_online_store(**request)  # noqa: SLF001 - no public one
-    except (TypeError, ValueError, OverflowError) as error:
-        if not any(map(is_ours, [*on_demand, *(table for table, _ in grouped)])):
-            raise
-        raise BadRecordError(
-            Reason.WRONG_TYPE, f"the entity rows have values of another type: {error}"
-        ) from error
+def _response(  # noqa: PLR0913, PLR0917 - what a response is made of
+    asked: FeastRequest,
+    request: NativeRequest,
+    keys: Any,
+    queries: Sequence[ViewQuery],
+    answers: Sequence[ViewAnswer],
+    columns: Mapping[str, Sequence[Any]],
+) -> NativeResponse:
+    return NativeResponse(
+        request,
+        keys,
+        queries,
+        answers,
+        freshness=freshness_wanted(columns.get(FRESHNESS)),
+        versions=asked.versions,
+    )
 
 
 def _wall_clock_ms() -> int:

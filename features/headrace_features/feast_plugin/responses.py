@@ -17,7 +17,7 @@ from headrace_features.definitions.views import SEPARATOR, Feature
 from headrace_features.online.freshness import freshness_of
 from headrace_features.online.serving import Answer, ViewAnswer, ViewQuery
 from headrace_features.online.store import NO_LAYERS, Layers
-from headrace_features.partials.kinds import Value
+from headrace_features.partials.partial import Value
 from headrace_schemas.columns import ColumnType
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from headrace_features.online.freshness import Freshness, freshness_of
 from headrace_features.online.serving import Query, ServedView, Server, ViewAnswer, ViewQuery
 from headrace_features.online.store import NO_LAYERS
 from headrace_features.online.stores import open_store
-from headrace_features.partials.kinds import Value
+from headrace_features.partials.partial import Value
 from headrace_features.project import load_project
 from headrace_schemas.columns import ColumnType
 from headrace_schemas.errors import BadRecordError

@@ -17,7 +17,7 @@ from headrace_features.online.store import (
     StreamSpan,
     Wanted,
 )
-from headrace_features.partials.kinds import Value
+from headrace_features.partials.partial import Value
 from headrace_features.state.layout import Layout, layout_of
 from headrace_features.state.read import Asked, EntityState, Found
 from headrace_features.state.together import Together

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from headrace_features.online.sqlite_reading import fields_of
+from headrace_features.online.sqlite_schema import lay_out
 from headrace_features.online.store import (
     ALWAYS_MS,
     NEVER_MS,
@@ -37,47 +38,6 @@ from headrace_features.state.read import Found
 from headrace_features.state.stream import end_ms
 from headrace_schemas.errors import ConfigurationError, RetryableError
 
-_SCHEMA_VERSION = 2
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS generation (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    view TEXT NOT NULL,
-    boundary_ms INTEGER NOT NULL,
-    written_ms INTEGER NOT NULL DEFAULT 0,
-    state TEXT NOT NULL CHECK (state IN ('building', 'current', 'previous'))
-);
-CREATE INDEX IF NOT EXISTS generation_of_view ON generation (view, state);
-CREATE TABLE IF NOT EXISTS view (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE);
-CREATE TABLE IF NOT EXISTS batch (
-    view INTEGER NOT NULL,
-    entity BLOB NOT NULL,
-    field TEXT NOT NULL,
-    generation INTEGER NOT NULL,
-    content BLOB NOT NULL,
-    PRIMARY KEY (view, entity, field, generation)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS stream (
-    view INTEGER NOT NULL,
-    entity BLOB NOT NULL,
-    field TEXT NOT NULL,
-    epoch INTEGER NOT NULL,
-    sequence INTEGER NOT NULL,
-    content BLOB NOT NULL,
-    PRIMARY KEY (view, entity, field)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS stream_span (
-    view TEXT PRIMARY KEY,
-    epoch INTEGER NOT NULL,
-    since_ms INTEGER NOT NULL,
-    event_time_ms INTEGER NOT NULL,
-    written_ms INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS progress (
-    partition INTEGER PRIMARY KEY,
-    next_offset INTEGER NOT NULL,
-    current_ms INTEGER NOT NULL
-);
-"""
 #: How long a writer waits for another one's transaction.
 _BUSY_TIMEOUT_S = 30.0
 #: Memory of a connection for pages of the file, as SQLite has it: in KiB, less than 0.
@@ -330,7 +290,7 @@ class SqliteStateStore:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = NORMAL")
             db.execute(f"PRAGMA cache_size = {_CACHE}")
-            _lay_out(db, self.path)
+            lay_out(db, self.path)
         except (sqlite3.DatabaseError, OSError) as error:
             message = f"the online store {self.path} can't be opened: {error}"
             raise ConfigurationError(
@@ -376,30 +336,6 @@ SELECT entity FROM (
     UNION SELECT entity FROM stream WHERE view = ? AND entity > ?
 ) ORDER BY entity LIMIT ?
 """
-
-
-def _lay_out(db: sqlite3.Connection, path: Path) -> None:
-    """Make the tables where there are none, in one step: others may open the file meanwhile.
-
-    Raises:
-        ConfigurationError: there are those of another release.
-    """
-    if db.execute("PRAGMA user_version").fetchone()[0] == _SCHEMA_VERSION:
-        return
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        (held,) = db.execute("PRAGMA user_version").fetchone()
-        (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        if tables and held != _SCHEMA_VERSION:
-            raise ConfigurationError(
-                f"the online store {path} has the layout of another release",
-                hint="remove it and run: headrace online rebuild",
-            )
-        for statement in _SCHEMA.split(";"):
-            db.execute(statement)
-        db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-    finally:
-        db.execute("COMMIT")
 
 
 def _layers(db: sqlite3.Connection, view: str) -> Layers:

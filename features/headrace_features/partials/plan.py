@@ -13,17 +13,15 @@ from typing import TYPE_CHECKING, Any
 from headrace_features.definitions.aggregates import Kind
 from headrace_features.definitions.windows import Session
 from headrace_features.partials.blocks import EventBlock
-from headrace_features.partials.kinds import (
-    CountPartial,
+from headrace_features.partials.kept import (
     DistinctPartial,
     EdgePartial,
     ExtremePartial,
     HistogramPartial,
-    MomentsPartial,
-    Partial,
     ThetaPartial,
-    Value,
 )
+from headrace_features.partials.partial import Partial, Value
+from headrace_features.partials.sums import CountPartial, MomentsPartial
 from headrace_schemas.columns import ColumnType
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from headrace_features.partials.blocks import EventBlock
 from headrace_features.partials.encoding import pack, unpack
-from headrace_features.partials.kinds import Partial
 from headrace_features.partials.packed import pack_integers, unpack_column
+from headrace_features.partials.partial import Partial
 from headrace_features.partials.plan import PartialPlan, States
 
 

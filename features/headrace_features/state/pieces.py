@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from headrace_features.partials import tiles
 from headrace_features.partials.blocks import EventBlock
-from headrace_features.partials.kinds import Partial
+from headrace_features.partials.partial import Partial
 from headrace_features.partials.plan import PartialPlan
 from headrace_features.partials.tiles import Chain, Tile, TileRow
 

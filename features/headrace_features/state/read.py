@@ -10,7 +10,7 @@ from headrace_features.definitions.durations import MINUTE_MS
 from headrace_features.definitions.views import Feature, FeatureView
 from headrace_features.definitions.windows import BEGINNING_MS, Session, Window
 from headrace_features.partials import tiles
-from headrace_features.partials.kinds import Value
+from headrace_features.partials.partial import Value
 from headrace_features.partials.plan import PartialPlan, plan_of
 from headrace_features.state.batch import BatchLayer, Span, names
 from headrace_features.state.layout import Layout

@@ -16,8 +16,9 @@ import numpy as np
 from headrace_features.definitions.views import Feature
 from headrace_features.definitions.windows import Session, Unbounded
 from headrace_features.partials.events import read_events
-from headrace_features.partials.kinds import IntegerSums, Part, Value, is_sum
 from headrace_features.partials.packed import are_integers, how_many, joined_integers
+from headrace_features.partials.partial import IntegerSums, Part, Value
+from headrace_features.partials.sums import is_sum
 from headrace_features.partials.tiles import read_row
 from headrace_features.state.batch import steps
 from headrace_features.state.read import Asked, EntityState, Found

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace_features.definitions.fingerprint import fingerprint
 from headrace_features.definitions.windows import Session, Sliding, Tumbling, Unbounded, Window
-from headrace_features.partials import kinds
+from headrace_features.partials import kept, sums
 from headrace_features.partials.plan import PartialPlan, plan_of
 from headrace_features.stream_plan.expressions import expression
 from headrace_schemas.errors import UnsupportedError
@@ -52,20 +52,20 @@ def view_plan(view: FeatureView) -> dict[str, Any]:
 
 def _partial(partial: object) -> dict[str, Any]:  # noqa: PLR0911 - one return for each kind
     match partial:
-        case kinds.CountPartial():
+        case sums.CountPartial():
             return {"kind": "count"}
-        case kinds.MomentsPartial(position, floating, with_squares):
+        case sums.MomentsPartial(position, floating, with_squares):
             described = {"floating": floating, "with_squares": with_squares}
             return {"kind": "moments", "column": position, **described}
-        case kinds.ExtremePartial(position, greatest):
+        case kept.ExtremePartial(position, greatest):
             return {"kind": "extreme", "column": position, "greatest": greatest}
-        case kinds.EdgePartial(positions, last):
+        case kept.EdgePartial(positions, last):
             return {"kind": "edge", "columns": list(positions.values()), "last": last}
-        case kinds.DistinctPartial(position):
+        case kept.DistinctPartial(position):
             return {"kind": "distinct", "column": position}
-        case kinds.ThetaPartial(position):
+        case kept.ThetaPartial(position):
             return {"kind": "theta", "column": position}
-        case kinds.HistogramPartial(position):
+        case kept.HistogramPartial(position):
             return {"kind": "histogram", "column": position}
     message = f"no plan for the partial {partial!r}"
     raise TypeError(message)
@@ -83,7 +83,7 @@ def _feature(plan: PartialPlan, feature: Feature) -> dict[str, Any]:
         "exclude_current": feature.exclude_current,
         "default": feature.default,
     }
-    if isinstance(partial, kinds.EdgePartial):
+    if isinstance(partial, kept.EdgePartial):
         described["edge_column"] = list(partial.positions).index(str(feature.column))
     if feature.q is not None:
         described["q"] = [feature.q.numerator, feature.q.denominator]

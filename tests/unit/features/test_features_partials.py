@@ -18,7 +18,7 @@ from headrace_features.partials import tiles
 from headrace_features.partials.blocks import EventBlock
 from headrace_features.partials.encoding import ENCODING_VERSION
 from headrace_features.partials.events import block_of, decode_events, encode_events, in_order
-from headrace_features.partials.kinds import Value
+from headrace_features.partials.partial import Value
 from headrace_features.partials.plan import PartialPlan, plan_of
 from headrace_features.partials.tiles import Tile
 from headrace_schemas.columns import INT64_MAX

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from headrace_features import ApproxDistinct
 from headrace_features.partials.blocks import EventBlock
-from headrace_features.partials.kinds import Sketch, ThetaPartial
+from headrace_features.partials.kept import Sketch, ThetaPartial
 from headrace_features.partials.plan import plan_of
 from headrace_features.sketches.quantiles import bucket_middle, bucket_of, buckets_of, rank_of
 from headrace_features.sketches.theta import LG_K, K, estimate_of, hash_of, item_of

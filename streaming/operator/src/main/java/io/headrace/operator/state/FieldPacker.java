@@ -8,9 +8,7 @@ import io.headrace.operator.plan.WindowPlan;
 import java.io.IOException;
 import java.util.Arrays;
 import java.util.function.IntPredicate;
-import java.util.function.IntToLongFunction;
 import java.util.stream.IntStream;
-import java.util.stream.LongStream;
 
 /** Packs events and tiles of a view as the online store keeps them. */
 final class FieldPacker {
@@ -155,17 +153,25 @@ final class FieldPacker {
         out.integer(ENCODING_VERSION);
         out.array(5);
         long base = rows.length == 0 ? 0 : raw.time(rows[0]);
+        long[] offsets = new long[rows.length];
+        long[] delays = new long[rows.length];
+        boolean later = false;
+        for (int at = 0; at < rows.length; at++) {
+            long time = raw.time(rows[at]);
+            offsets[at] = time - base;
+            delays[at] = raw.available(rows[at]) - time;
+            later |= delays[at] != 0;
+        }
         out.integer(base);
-        out.binary(PackedNumbers.integers(numbers(rows, row -> raw.time(row) - base)));
+        out.binary(PackedNumbers.integers(offsets));
         out.array(rows.length);
         for (int row : rows) {
             out.binary(raw.dedup(row));
         }
-        long[] delays = numbers(rows, row -> raw.available(row) - raw.time(row));
-        if (LongStream.of(delays).allMatch(delay -> delay == 0)) {
-            out.value(null);
-        } else {
+        if (later) {
             out.binary(PackedNumbers.integers(delays));
+        } else {
+            out.value(null);
         }
         out.array(columns);
         for (int column = 0; column < columns; column++) {
@@ -188,10 +194,6 @@ final class FieldPacker {
         for (Object value : values) {
             out.value(value);
         }
-    }
-
-    private static long[] numbers(int[] rows, IntToLongFunction number) {
-        return IntStream.of(rows).mapToLong(number).toArray();
     }
 
     /** Puts rows of the same time in the order of their keys: among chunks they may be in another. */

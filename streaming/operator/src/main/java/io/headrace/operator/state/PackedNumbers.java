@@ -2,8 +2,6 @@ package io.headrace.operator.state;
 
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.util.stream.LongStream;
-import java.util.stream.Stream;
 
 /**
  * Numbers one after the other, as the online store keeps them: what kind they are, as Python's
@@ -23,8 +21,12 @@ final class PackedNumbers {
 
     /** Integers of up to 64 bits. */
     static byte[] integers(long[] values) {
-        long least = LongStream.of(values).min().orElse(0);
-        long greatest = LongStream.of(values).max().orElse(0);
+        long least = values.length == 0 ? 0 : values[0];
+        long greatest = least;
+        for (long value : values) {
+            least = Math.min(least, value);
+            greatest = Math.max(greatest, value);
+        }
         int size = Long.BYTES;
         char kind = LONG;
         for (int at = 0; at < UNSIGNED.length && kind == LONG; at++) {
@@ -56,7 +58,11 @@ final class PackedNumbers {
             return null;
         }
         if (all(values, Long.class)) {
-            return integers(Stream.of(values).mapToLong(Long.class::cast).toArray());
+            long[] numbers = new long[values.length];
+            for (int at = 0; at < values.length; at++) {
+                numbers[at] = (Long) values[at];
+            }
+            return integers(numbers);
         }
         if (all(values, Double.class)) {
             ByteBuffer packed = begin(DOUBLE, values.length * Double.BYTES);
@@ -76,7 +82,12 @@ final class PackedNumbers {
     }
 
     private static boolean all(Object[] values, Class<?> type) {
-        return Stream.of(values).allMatch(type::isInstance);
+        for (Object value : values) {
+            if (!type.isInstance(value)) {
+                return false;
+            }
+        }
+        return true;
     }
 
     private static ByteBuffer begin(char kind, int size) {

@@ -1,0 +1,74 @@
+"""The tables of the embedded online store."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from headrace_schemas.errors import ConfigurationError
+
+_SCHEMA_VERSION = 2
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS generation (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    view TEXT NOT NULL,
+    boundary_ms INTEGER NOT NULL,
+    written_ms INTEGER NOT NULL DEFAULT 0,
+    state TEXT NOT NULL CHECK (state IN ('building', 'current', 'previous'))
+);
+CREATE INDEX IF NOT EXISTS generation_of_view ON generation (view, state);
+CREATE TABLE IF NOT EXISTS view (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS batch (
+    view INTEGER NOT NULL,
+    entity BLOB NOT NULL,
+    field TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    content BLOB NOT NULL,
+    PRIMARY KEY (view, entity, field, generation)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS stream (
+    view INTEGER NOT NULL,
+    entity BLOB NOT NULL,
+    field TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    content BLOB NOT NULL,
+    PRIMARY KEY (view, entity, field)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS stream_span (
+    view TEXT PRIMARY KEY,
+    epoch INTEGER NOT NULL,
+    since_ms INTEGER NOT NULL,
+    event_time_ms INTEGER NOT NULL,
+    written_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS progress (
+    partition INTEGER PRIMARY KEY,
+    next_offset INTEGER NOT NULL,
+    current_ms INTEGER NOT NULL
+);
+"""
+
+
+def lay_out(db: sqlite3.Connection, path: Path) -> None:
+    """Make the tables where there are none, in one step: others may open the file meanwhile.
+
+    Raises:
+        ConfigurationError: there are those of another release.
+    """
+    if db.execute("PRAGMA user_version").fetchone()[0] == _SCHEMA_VERSION:
+        return
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        (held,) = db.execute("PRAGMA user_version").fetchone()
+        (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        if tables and held != _SCHEMA_VERSION:
+            raise ConfigurationError(
+                f"the online store {path} has the layout of another release",
+                hint="remove it and run: headrace online rebuild",
+            )
+        for statement in _SCHEMA.split(";"):
+            db.execute(statement)
+        db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+    finally:
+        db.execute("COMMIT")
