@@ -13,6 +13,7 @@ from redis.exceptions import (
     BusyLoadingError,
     ClusterDownError,
     ClusterError,
+    InvalidResponse,
     MasterDownError,
     NoPermissionError,
     OutOfMemoryError,
@@ -29,7 +30,14 @@ from headrace_features.online.redis_access import RedisAccess
 from headrace_schemas.errors import ConfigurationError, HeadraceError, RetryableError
 
 #: The errors of Redis and the way to it, not those of its caller.
-TOLD = (RedisConnectionError, RedisTimeoutError, ResponseError, ClusterError, RedisClusterException)
+TOLD = (
+    RedisConnectionError,
+    RedisTimeoutError,
+    ResponseError,
+    InvalidResponse,
+    ClusterError,
+    RedisClusterException,
+)
 
 _OPTIONS = "[online.redis_options]"
 _SHOWN = 200
@@ -61,6 +69,11 @@ def told(error: Exception, access: RedisAccess) -> HeadraceError:
         return ConfigurationError(
             f"there is no TLS with {where}: {_said(refused, access)}",
             hint=f"see the ssl_ names of {_OPTIONS}; only a URL with rediss:// means TLS",
+        )
+    if _first(chain, InvalidResponse) is not None:
+        return ConfigurationError(
+            f"what listens at {access.address} is no Redis: it answers in another way",
+            hint="see [online] redis_url",
         )
     if refused := _first(chain, *_LOCKED_OUT):
         return ConfigurationError(

@@ -6,12 +6,16 @@ redis-py takes longer than Redis and the network do.
 
 from __future__ import annotations
 
+import asyncio
+import math
+import time
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import hiredis
 import redis
 import redis.asyncio
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 Command: TypeAlias = tuple[Any, ...]
 
@@ -48,11 +52,14 @@ async def exchange_async(
     connection: Any = await pool.get_connection()
 
     async def exchanged() -> list[Any]:
-        await connection.send_packed_command(_packed(commands))
         try:
-            return [_answer(command, await connection.read_response()) for command in commands]
-        except BaseException:
+            async with asyncio.timeout(connection.socket_timeout):
+                await connection.send_packed_command(_packed(commands))
+                return [_answer(command, await connection.read_response()) for command in commands]
+        except BaseException as error:
             await connection.disconnect(nowait=True)
+            if isinstance(error, TimeoutError):
+                raise _late() from error
             raise
 
     async def broken(error: Exception) -> None:
@@ -67,12 +74,27 @@ async def exchange_async(
 
 def _exchange(connection: Any, commands: Sequence[Command]) -> list[Any]:
     connection.send_packed_command([_packed(commands)])
+    deadline = time.monotonic() + (connection.socket_timeout or math.inf)
+    answers = []
     try:
-        return [_answer(command, connection.read_response()) for command in commands]
+        for command in commands:
+            # The connection's own timeout is for one answer, and begins anew with each.
+            _require_before(deadline)
+            answers.append(_answer(command, connection.read_response()))
     except BaseException:
         # Answers that nobody has read would be taken for those to other commands.
         connection.disconnect()
         raise
+    return answers
+
+
+def _require_before(deadline: float) -> None:
+    if time.monotonic() > deadline:
+        raise _late()
+
+
+def _late() -> RedisTimeoutError:
+    return RedisTimeoutError("Timeout reading all answers")
 
 
 def _packed(commands: Sequence[Command]) -> bytes:

@@ -120,7 +120,7 @@ class RedisStateStore:
         loop = asyncio.get_running_loop()
         if loop not in self._by_loop:
             # What loops that have ended left open can't be ended any more.
-            for ended in [one for one in self._by_loop if one.is_closed()]:
+            for ended in [one for one in list(self._by_loop) if one.is_closed()]:
                 self._by_loop.pop(ended, None)
             self._by_loop[loop] = AsyncRedisConnection(self.connection.access)
         return self._by_loop[loop]

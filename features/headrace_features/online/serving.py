@@ -162,7 +162,7 @@ class Server:
 
     def _read(self, queries: Sequence[ViewQuery]) -> list[ViewAnswer]:
         for _ in range(_ATTEMPTS):
-            asked = [_AskedOf(one, self._layers(one)) for one in queries]
+            asked = self._asked(queries)
             reading = self.store.read(
                 self._known_of(asked), [w for one in asked for w in one.wanted()]
             )
@@ -175,7 +175,7 @@ class Server:
         self, store: AsyncReads, queries: Sequence[ViewQuery]
     ) -> list[ViewAnswer]:
         for _ in range(_ATTEMPTS):
-            asked = [_AskedOf(one, self._layers(one)) for one in queries]
+            asked = self._asked(queries)
             reading = await store.read_async(
                 self._known_of(asked), [w for one in asked for w in one.wanted()]
             )
@@ -184,8 +184,10 @@ class Server:
                 return answers
         raise _restless()
 
-    def _layers(self, query: ViewQuery) -> Layers:
-        return self._known.get(query.view.key, NO_LAYERS)
+    def _asked(self, queries: Sequence[ViewQuery]) -> list[_AskedOf]:
+        # Another thread may learn of a new boundary meanwhile: all of one view goes by the same.
+        known = {one.view.key: self._known.get(one.view.key, NO_LAYERS) for one in queries}
+        return [_AskedOf(one, known[one.view.key]) for one in queries]
 
     def _known_of(self, asked: Sequence[_AskedOf]) -> Mapping[str, Layers]:
         return {one.view.key: one.layers for one in asked}

@@ -70,5 +70,8 @@ def lay_out(db: sqlite3.Connection, path: Path) -> None:
         for statement in _SCHEMA.split(";"):
             db.execute(statement)
         db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-    finally:
         db.execute("COMMIT")
+    finally:
+        # Half a layout would be taken for another release's.
+        if db.in_transaction:
+            db.execute("ROLLBACK")

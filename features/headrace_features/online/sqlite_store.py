@@ -39,7 +39,9 @@ from headrace_features.state.stream import end_ms
 from headrace_schemas.errors import ConfigurationError, RetryableError
 
 #: How long a writer waits for another one's transaction.
-_BUSY_TIMEOUT_S = 30.0
+_WRITER_WAITS_S = 30.0
+_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_OUR_MISTAKES = (sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.IntegrityError)
 #: Memory of a connection for pages of the file, as SQLite has it: in KiB, less than 0.
 _CACHE = -16_384
 #: Entities that are swept in one transaction, between which others get to write.
@@ -58,9 +60,15 @@ class _Opened(NamedTuple):
 class SqliteStateStore:
     """The state of entities in a database file; safe for threads, processes and forks."""
 
-    def __init__(self, path: Path) -> None:
-        """Name the database file; it is made when something is first written."""
+    def __init__(self, path: Path, timeout_s: float = 0.5) -> None:
+        """Name the database file; it is made when something is first written.
+
+        Args:
+            path: of the file.
+            timeout_s: how long a read waits for somebody who has locked it.
+        """
         self.path = path
+        self._timeout_s = timeout_s
         self._local = threading.local()
 
     def read(self, known: Mapping[str, Layers], wanted: Sequence[Wanted]) -> Reading:
@@ -179,10 +187,22 @@ class SqliteStateStore:
             db.execute(_COVERS, (view, epoch, since_ms, ALWAYS_MS))
 
     def remove(self) -> None:
-        """Delete the database and everything in it."""
-        self._close()
-        for suffix in ("", "-wal", "-shm"):
-            Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+        """Delete everything that is kept; the file stays, since others may be writing to it.
+
+        One that can't be read, so that nobody writes to it, is deleted itself.
+        """
+        if not self.path.exists():
+            return
+        try:
+            with self._transaction() as db:
+                for table in ("batch", "stream", "generation", "stream_span", "progress"):
+                    db.execute(f"DELETE FROM {table}")  # noqa: S608 - a name of ours
+        except (ConfigurationError, RetryableError) as error:
+            if isinstance(error.__cause__, sqlite3.OperationalError):
+                raise
+            self._close()
+            for suffix in ("", "-wal", "-shm"):
+                Path(f"{self.path}{suffix}").unlink(missing_ok=True)
 
     def _sweep(self, view: str, kept: Generation) -> None:
         """Delete what no reader of a generation, or of a later one, looks at.
@@ -243,24 +263,26 @@ class SqliteStateStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        db = self._connection()
+        db = self._connection(_WRITER_WAITS_S)
         try:
-            db.execute("BEGIN IMMEDIATE")
+            db.execute(f"PRAGMA busy_timeout = {_WRITER_WAITS_S * 1000:.0f}")
             try:
+                db.execute("BEGIN IMMEDIATE")
                 yield db
-            except BaseException:
-                db.execute("ROLLBACK")
+                db.execute("COMMIT")
+            finally:
+                # An error such as a full disk may have rolled it back already.
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                db.execute(f"PRAGMA busy_timeout = {self._timeout_s * 1000:.0f}")
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, _OUR_MISTAKES):
                 raise
-            db.execute("COMMIT")
-        except sqlite3.OperationalError as error:
-            message = f"the online store {self.path} can't be written: {error}"
-            raise RetryableError(
-                message, hint="is another writer busy, or the disk full?"
-            ) from error
+            raise self._told(error, "written") from error
 
     @contextmanager
     def _snapshot(self) -> Iterator[sqlite3.Connection]:
-        db = self._connection()
+        db = self._connection(self._timeout_s)
         try:
             db.execute("BEGIN")
             try:
@@ -268,30 +290,37 @@ class SqliteStateStore:
             finally:
                 db.execute("COMMIT")
         except sqlite3.DatabaseError as error:
-            message = f"the online store {self.path} can't be read: {error}"
-            raise RetryableError(
-                message, hint="if it is damaged, remove it and run: headrace online rebuild"
-            ) from error
+            raise self._told(error, "read") from error
 
-    def _connection(self) -> sqlite3.Connection:
+    def _told(self, error: sqlite3.DatabaseError, done: str) -> RetryableError:
+        message = f"the online store {self.path} can't be {done}: {error}"
+        if isinstance(error, sqlite3.OperationalError):
+            return RetryableError(message, hint="is another writer busy, or the disk full?")
+        return RetryableError(
+            message, hint="if it is damaged, remove it and run: headrace online rebuild"
+        )
+
+    def _connection(self, patience_s: float) -> sqlite3.Connection:
         """This thread's connection; one from before a fork, or to a removed file, is never used."""
         file = _identity(self.path)
         opened: _Opened | None = getattr(self._local, "opened", None)
         if opened is None or file is None or opened[:2] != (os.getpid(), file):
-            connection = self._open()
+            connection = self._open(patience_s)
             opened = _Opened(os.getpid(), _identity(self.path), connection, {})
             self._local.opened = opened
         return opened.db
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self, patience_s: float) -> sqlite3.Connection:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            db = sqlite3.connect(self.path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
+            db = sqlite3.connect(self.path, timeout=patience_s, isolation_level=None)
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = NORMAL")
             db.execute(f"PRAGMA cache_size = {_CACHE}")
             lay_out(db, self.path)
         except (sqlite3.DatabaseError, OSError) as error:
+            if getattr(error, "sqlite_errorcode", None) in _BUSY:
+                raise self._told(error, "opened") from error  # type: ignore[arg-type] # it has a code
             message = f"the online store {self.path} can't be opened: {error}"
             raise ConfigurationError(
                 message, hint="see [online] path; it can be rebuilt by: headrace online rebuild"

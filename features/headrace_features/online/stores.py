@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def open_store(settings: Settings) -> StateStore:
     """The store of a project; nothing is connected or made before it is used."""
     if settings.online.type == "sqlite":
-        return SqliteStateStore(settings.online.path)
+        return SqliteStateStore(settings.online.path, settings.online.timeout.total_seconds())
     # A client that only those with Redis need.
     from headrace_features.online.redis_access import redis_access
     from headrace_features.online.redis_connection import RedisConnection

@@ -223,6 +223,8 @@ class _Columns:
         if not rows:
             return None
         lengths = how_many(offsets)
+        if not lengths.any():
+            return None
         times = joined_integers(offsets) + np.repeat(bases, lengths)
         values = dict(zip(self._sums.positions, map(joined_integers, numbers), strict=True))
         sums = np.ones((len(self._sums.parts), len(times)), np.int64)

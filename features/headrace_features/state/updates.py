@@ -8,8 +8,8 @@ import msgspec
 
 from headrace_schemas.errors import UnsupportedError
 
-#: Raised when records have to be read differently.
-UPDATE_ENCODING = 2
+#: Raised when records, or the content that they carry, have to be read differently.
+UPDATE_ENCODING = 3
 
 
 class Update(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from headrace_features.online.sqlite_schema import lay_out
 from headrace_features.online.sqlite_store import SqliteStateStore
 from headrace_features.online.store import NO_LAYERS, Progress
-from headrace_schemas.errors import ConfigurationError
+from headrace_schemas.errors import ConfigurationError, RetryableError
 from online_stores import apply, batch_of, change, publish, stream_of
 
 
@@ -61,10 +63,96 @@ def test_a_file_that_is_removed_and_made_anew_is_noticed(tmp_path: Path) -> None
     reader, other = SqliteStateStore(path), SqliteStateStore(path)
     publish(reader, "view", {b"card": {"r1": b"old"}}, 1)
     assert batch_of(reader, "view", b"card") == {"r1": b"old"}
-    other.remove()
+    for file in tmp_path.glob("online.db*"):
+        file.unlink()
     assert batch_of(reader, "view", b"card") == {}
     publish(other, "view", {b"card": {"r1": b"new"}}, 1)
     assert batch_of(reader, "view", b"card") == {"r1": b"new"}
+
+
+def test_others_go_on_with_the_file_that_everything_is_removed_from(tmp_path: Path) -> None:
+    path = tmp_path / "online.db"
+    writer, other = SqliteStateStore(path), SqliteStateStore(path)
+    publish(writer, "view", {b"card": {"r1": b"old"}}, 1)
+    apply(writer, change("r1", 1, 1, b"old"))
+    file = path.stat().st_ino
+    other.remove()
+    # A second file of changes beside the same database would take what is written here.
+    assert path.stat().st_ino == file
+    assert (batch_of(writer, "view", b"card"), writer.progress()) == ({}, {})
+    apply(writer, change("r2", 1, 1, b"new"))
+    assert stream_of(SqliteStateStore(path), "view", b"card") == {"r2": b"new"}
+
+
+def spoil(path: Path) -> None:
+    """Damage all pages but the first."""
+    content = bytearray(path.read_bytes())
+    content[4096:] = b"\xa5" * (len(content) - 4096)
+    path.write_bytes(content)
+
+
+def test_damage_amidst_a_file_is_told_by_reads_and_writes_and_removed_by_removing(
+    store: SqliteStateStore,
+) -> None:
+    publish(store, "view", {b"card": {"r1": b"1"}}, 1)
+    store._close()
+    spoil(store.path)
+    with pytest.raises(RetryableError, match=r"can't be written: .*malformed.*online rebuild"):
+        store.covers("view", 1, 0)
+    with pytest.raises(RetryableError, match=r"can't be read: .*malformed.*online rebuild"):
+        batch_of(store, "view", b"card")
+    store.remove()
+    publish(store, "view", {b"card": {"r1": b"2"}}, 1)
+    assert batch_of(store, "view", b"card") == {"r1": b"2"}
+
+
+def test_a_read_waits_no_longer_than_it_may_for_who_has_locked_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "online.db"
+    writer = SqliteStateStore(path)
+    publish(writer, "view", {b"card": {"r1": b"1"}}, 1)
+    writer._close()
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("PRAGMA locking_mode = EXCLUSIVE")
+    holder.execute("BEGIN EXCLUSIVE")
+    holder.execute("DELETE FROM progress")
+    # It would wait for ever: the one who holds the lock is this thread.
+    with pytest.raises(RetryableError, match="database is locked"):
+        batch_of(SqliteStateStore(path, timeout_s=0.05), "view", b"card")
+    holder.execute("COMMIT")
+    holder.close()
+    assert batch_of(SqliteStateStore(path), "view", b"card") == {"r1": b"1"}
+
+
+class Interrupted(sqlite3.Connection):
+    """A connection whose user loses patience when a certain table is made."""
+
+    def execute(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
+        if "TABLE IF NOT EXISTS stream " in sql:
+            raise KeyboardInterrupt
+        return super().execute(sql, *arguments)
+
+
+def test_a_file_whose_making_was_interrupted_is_made_the_next_time(
+    store: SqliteStateStore,
+) -> None:
+    db = sqlite3.connect(store.path, isolation_level=None, factory=Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        lay_out(db, store.path)
+    db.close()
+    publish(store, "view", {b"card": {"r1": b"1"}}, 1)
+    assert batch_of(store, "view", b"card") == {"r1": b"1"}
+
+
+def test_a_full_disk_is_told_as_that_and_writing_goes_on_later(store: SqliteStateStore) -> None:
+    apply(store, change("r1", 1, 1, b"1"))
+    db = store._connection(1.0)
+    (pages,) = db.execute("PRAGMA page_count").fetchone()
+    db.execute(f"PRAGMA max_page_count = {pages + 2}")
+    with pytest.raises(RetryableError, match="full"):
+        apply(store, change("r2", 1, 2, b"2" * 100_000))
+    db.execute(f"PRAGMA max_page_count = {pages + 1_000}")
+    apply(store, change("r2", 1, 2, b"2" * 100_000))
+    assert stream_of(store, "view", b"card").keys() == {"r1", "r2"}
 
 
 def test_a_view_whose_first_changes_are_rolled_back_takes_no_other_s_place(

@@ -15,7 +15,7 @@ import java.util.function.Consumer;
  * and placed by the entity, so that the fields of one keep their order.
  */
 final class UpdateSink implements FieldSink {
-    private static final int VERSION = 2;
+    private static final int VERSION = 3;
 
     /** Is told of content that is too large for a record. */
     interface TooLarge {
