@@ -109,25 +109,28 @@ def has_more(store: StateStore, than: int) -> bool:
     return written(store) > than
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
 def test_one_that_was_stopped_and_replaced_goes_on_later(
-    home: Path, traffic: Traffic, sqlite: dict[str, str]
+    kind: str, home: Path, traffic: Traffic, sqlite: dict[str, str]
 ) -> None:
-    settings, store = opened(home, sqlite)
-    with writer_process(home, sqlite) as stopped:
-        until(lambda: bool(store.progress()), "it writes", pause_s=0.002)
-        stopped.signal(signal.SIGSTOP)
-        with writing(settings) as other:
+    with redis_server() as server:
+        environ = sqlite if kind == "sqlite" else server.environ()
+        settings, store = opened(home, environ)
+        with writer_process(home, environ) as stopped:
+            until(lambda: bool(store.progress()), "it writes", pause_s=0.002)
+            stopped.signal(signal.SIGSTOP)
+            with writing(settings) as other:
+                traffic.send(500)
+                # After it was missed for some seconds.
+                traffic.require_in(store)
+                until(lambda: other.partitions() == 4, "the other one has all partitions")
+                stopped.signal(signal.SIGCONT)
+                traffic.send(500)
+                until(lambda: other.partitions() == 2, "they share")
+                traffic.require_in(store)
             traffic.send(500)
-            # After it was missed for some seconds.
             traffic.require_in(store)
-            until(lambda: other.partitions() == 4, "the other one has all partitions")
-            stopped.signal(signal.SIGCONT)
-            traffic.send(500)
-            until(lambda: other.partitions() == 2, "they share")
-            traffic.require_in(store)
-        traffic.send(500)
-        traffic.require_in(store)
-        stopped.end()
+            stopped.end()
 
 
 def test_redis_is_killed_and_comes_back_empty(home: Path, traffic: Traffic) -> None:
