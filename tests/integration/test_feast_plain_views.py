@@ -6,8 +6,10 @@ Each question is asked of both, and the whole answer compared, as messages.
 from __future__ import annotations
 
 import asyncio
+import time
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -39,9 +41,10 @@ from feast.types import (
 
 from headrace_features.feast_plugin import repository
 from headrace_features.project import load_project
-from headrace_schemas.errors import BadRecordError
+from headrace_schemas.errors import BadRecordError, ConfigurationError, RetryableError
 from lakes import settings_in
-from redis_servers import RedisServer, redis_server
+from redis_servers import RedisServer, certificates, redis_cluster, redis_server
+from servers import headrace_server
 
 LONG_AGO = datetime(2021, 5, 1, 12, 30, tzinfo=UTC)
 #: A value of each type that Feast's own stores take.
@@ -72,6 +75,12 @@ VALUES: dict[str, tuple[Any, Any]] = {
 }
 AROUND = (LONG_AGO - timedelta(days=1), LONG_AGO + timedelta(days=1))
 EVERYTHING = [f"everything:{name}" for name in VALUES]
+STOCK: dict[str, Any] = {
+    "features": ["stock:left"],
+    "entity_rows": [{"item_id": "item-1", "shelf_id": 1}],
+}
+#: On a machine with two cores and many tests half a second isn't much.
+PATIENT = {"HEADRACE_ONLINE_TIMEOUT": "5s"}
 
 
 @dataclass(frozen=True)
@@ -359,3 +368,149 @@ def test_what_is_no_longer_registered_is_dropped_and_made_anew_as_by_feast(both:
     for store in both.each():
         store.push("oddly_push", frame_of("oddly", 1))
     assert both.same(["oddly:price"], [{"as_of": "soon"}])["price"] == [7]
+
+
+def registered(home: Path, **environ: str) -> feast.FeatureStore:
+    """A project of ours with the same views, and no rows."""
+    settings = settings_in(home, **environ)
+    repository.apply(settings, load_project(settings))
+    store = repository.feature_store(settings)
+    with_views(store, home)
+    return store
+
+
+def left(store: feast.FeatureStore) -> Any:
+    return store.get_online_features(**STOCK).to_dict()["left"]
+
+
+def test_a_redis_that_does_not_answer_is_waited_for_as_long_as_the_settings_say(
+    tmp_path: Path,
+) -> None:
+    with redis_server(appendonly="yes") as redis:
+        store = registered(tmp_path, HEADRACE_ONLINE_TIMEOUT="1s", **redis.environ())
+        with_rows(store)
+
+        async def read_in_a_loop() -> Any:
+            found = await store.get_online_features_async(**STOCK)
+            await store.close()
+            return found.to_dict()["left"]
+
+        redis.pause()
+        try:
+            started = time.monotonic()
+            with pytest.raises(RetryableError, match="did not answer within 1000 ms"):
+                left(store)
+            with pytest.raises(RetryableError, match="did not answer within 1000 ms"):
+                asyncio.run(read_in_a_loop())
+            with pytest.raises(RetryableError, match="did not answer within 1000 ms"):
+                store.push("stock_push", frame_of("stock", 1))
+            assert time.monotonic() - started < 8
+        finally:
+            redis.go_on()
+        assert left(store) == asyncio.run(read_in_a_loop()) == [5]
+        redis.kill()
+        with pytest.raises(RetryableError, match="Connection refused"):
+            left(store)
+        redis.start()
+        assert left(store) == [5]
+
+
+def test_a_server_says_that_plain_views_can_not_be_read_now(tmp_path: Path) -> None:
+    body = {"features": STOCK["features"], "entities": {"item_id": ["item-1"], "shelf_id": [1]}}
+    with redis_server() as redis:
+        with_rows(registered(tmp_path, **PATIENT, **redis.environ()))
+        with headrace_server(tmp_path, **redis.environ()) as server:
+            assert server.ask("/get-online-features", body).columns["left"] == [5]
+            redis.pause()
+            try:
+                answer = server.ask("/get-online-features", body)
+                assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+                assert "did not answer within 500 ms" in answer.detail
+            finally:
+                redis.go_on()
+            assert server.ask("/get-online-features", body).columns["left"] == [5]
+
+
+def test_a_user_and_a_password_are_those_of_the_settings_to_the_letter(tmp_path: Path) -> None:
+    with redis_server() as redis:
+        with redis.client() as client:
+            client.acl_setuser(
+                "1e5", enabled=True, passwords=["+a,db=3"], categories=["+@all"], keys=["*"]
+            )
+            client.acl_setuser("default", enabled=False)
+        environ = redis.environ()
+        named = '{"username": "1e5", "password": "a,db=3"}'
+        store = registered(tmp_path, **PATIENT, **environ, HEADRACE_ONLINE_REDIS_OPTIONS=named)
+        with_rows(store)
+        assert left(store) == [5]
+        wrong = '{"username": "1e5", "password": "a"}'
+        other = settings_in(tmp_path, **PATIENT, **environ, HEADRACE_ONLINE_REDIS_OPTIONS=wrong)
+        with pytest.raises(ConfigurationError, match="lets nobody in so"):
+            left(repository.feature_store(other))
+
+
+def test_plain_views_are_not_read_from_a_server_with_another_s_certificate(
+    tmp_path: Path,
+) -> None:
+    files = certificates(tmp_path / "certificates", "DNS:elsewhere.example")
+    with redis_server(certificates=files) as redis:
+        store = registered(tmp_path, **PATIENT, **redis.environ())
+        with pytest.raises(ConfigurationError, match="certificate is not valid for"):
+            left(store)
+        with pytest.raises(ConfigurationError, match="certificate is not valid for"):
+            store.push("stock_push", frame_of("stock", 1))
+    with redis_server(certificates=certificates(tmp_path / "certificates")) as redis:
+        store = repository.feature_store(settings_in(tmp_path, **PATIENT, **redis.environ()))
+        with_rows(store)
+        assert left(store) == [5]
+
+
+def test_plain_views_are_looked_for_at_the_address_of_ipv6_that_the_settings_name(
+    tmp_path: Path,
+) -> None:
+    nobody = {"HEADRACE_ONLINE_TYPE": "redis", "HEADRACE_ONLINE_REDIS_URL": "redis://[::1]:1/2"}
+    store = registered(tmp_path, **nobody)
+    with pytest.raises(RetryableError, match=r"Redis at redis://\[::1\]:1/2 does not answer"):
+        left(store)
+
+
+def test_plain_views_have_no_connections_beside_those_that_the_settings_allow(
+    tmp_path: Path,
+) -> None:
+    with redis_server() as redis:
+        store = registered(tmp_path, **PATIENT, **redis.environ(), HEADRACE_ONLINE_POOL="2")
+        with_rows(store)
+        features = [*STOCK["features"], "card_activity:amount_minor_mean_1d"]
+        rows = [{**STOCK["entity_rows"][0], "card_id": "1"}]
+        with redis.client() as client, ThreadPoolExecutor(8) as threads:
+
+            def read(_: int) -> Any:
+                store.get_online_features(features=features, entity_rows=rows)
+                return left(store)
+
+            assert list(threads.map(read, range(40))) == [[5]] * 40
+            # The one that looks is another.
+            assert len(client.client_list()) <= 3
+
+
+def test_plain_views_are_kept_in_a_cluster_and_dropped_from_all_of_it(tmp_path: Path) -> None:
+    with redis_cluster(password="a,b") as cluster:  # noqa: S106 - of this test's servers
+        store = registered(tmp_path, **PATIENT, **cluster.environ())
+        with_rows(store)
+        for number in range(20):
+            store.push("oddly_push", frame_of("oddly", 1).assign(as_of=f"day {number}"))
+        rows = [{"as_of": f"day {number}"} for number in range(20)]
+        asked: dict[str, Any] = {"features": ["oddly:price"], "entity_rows": rows}
+        assert store.get_online_features(**asked).to_dict()["price"] == [7] * 20
+        view = store.get_feature_view("oddly")
+        store.apply([], objects_to_delete=[view], partial=False)
+        store.apply([view])
+        assert store.get_online_features(**asked).to_dict()["price"] == [None] * 20
+        assert left(store) == [5]
+        store.teardown()  # type: ignore[no-untyped-call]
+        kept = []
+        for node in cluster.nodes:
+            with node.client() as client:
+                kept += client.keys()
+        # Feast itself leaves what belongs to no entity.
+        assert all(b"__dummy_id" in key for key in kept), kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import jwt
@@ -23,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from headrace_batch.materialize import materialize_view
 from headrace_features.feast_plugin import repository
+from headrace_features.feast_plugin.server.probes import Readiness
 from headrace_features.fraud.definitions import card_activity, terminal_risk
 from headrace_features.project import load_project
 from headrace_schemas.settings import Settings
@@ -123,6 +125,24 @@ def test_probes_tell_that_it_lives_and_can_answer(server: Server) -> None:
     assert server.ask("/health").status == 200
     assert server.ask("/ready").status == 200
     assert server.ask("/ready", "{}").status == 405
+
+
+def test_it_is_ready_while_requests_hold_all_threads_that_they_have(
+    lake: tuple[Settings, list[dict[str, Any]]],
+) -> None:
+    async def problem() -> str | None:
+        release = Event()
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        held = asyncio.create_task(asyncio.to_thread(release.wait))
+        await asyncio.sleep(0)
+        try:
+            return await Readiness(lake[0]).problem()
+        finally:
+            release.set()
+            await held
+
+    assert asyncio.run(problem()) is None
 
 
 @pytest.mark.parametrize(

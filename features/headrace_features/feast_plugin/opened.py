@@ -65,7 +65,7 @@ class Opened:
     @cached_property
     def plain(self) -> PlainStore:
         """Where plain views are."""
-        return PlainStore(self.config, self._settings)
+        return PlainStore(self.config, self.server.store)
 
     def served(self, table: FeatureView, names: frozenset[str] | None) -> ServedView:
         """Features of our definition of a registered view.

@@ -14,9 +14,10 @@ import feast
 from feast.types import Float64, Int64, String
 
 from headrace_features.definitions.views import FeatureView
-from headrace_features.feast_plugin.plain_store import plain_online
+from headrace_features.online.redis_access import redis_access
 from headrace_orchestration.benchmarks.online_state import entity
 from headrace_schemas.columns import ColumnType
+from headrace_schemas.redis_address import node_name
 from headrace_schemas.settings import Settings
 
 _TYPES = {ColumnType.INT64: Int64, ColumnType.FLOAT64: Float64}
@@ -42,7 +43,7 @@ def plain_feast(
             "project": "plain",
             "provider": "local",
             "registry": {"path": str(folder / "registry.db")},
-            "online_store": plain_online(settings, folder / "plain.db"),
+            "online_store": _online_store(settings, folder / "plain.db"),
             "offline_store": {"type": "dask"},
             "entity_key_serialization_version": 3,
         }
@@ -64,6 +65,30 @@ def plain_feast(
                 ]
             store.write_to_online_store(view.name, df=pd.DataFrame(frame))
     return store
+
+
+def _online_store(settings: Settings, path: Path) -> dict[str, Any]:
+    """Feast's own store of the kind that the settings name, as its users would configure it."""
+    if settings.online.type == "sqlite":
+        return {"type": "sqlite", "path": str(path)}
+    access = redis_access(settings.online, settings.home)
+    address = access.address
+    parts = [node_name(host, port) for host, port in address.nodes]
+    if not address.cluster:
+        parts.append(f"db={address.database}")
+    if address.tls:
+        parts.append("ssl=true")
+    # Feast reads values as JSON, but first parts the text at commas, those in quotes too.
+    parts += [
+        f"{name}=" + json.dumps(value).replace(",", "\\u002c")
+        for name, value in access.arguments().items()
+        if name in access.options or name.startswith("ssl_")
+    ]
+    return {
+        "type": "redis",
+        "redis_type": "redis_cluster" if address.cluster else "redis",
+        "connection_string": ",".join(parts),
+    }
 
 
 def _objects(view: FeatureView, folder: Path) -> list[Any]:

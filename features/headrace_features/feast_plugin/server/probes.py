@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -25,13 +26,15 @@ class Readiness:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        # Requests may hold all threads that they share.
+        self._thread = ThreadPoolExecutor(1, "headrace-ready")
 
     async def problem(self) -> str | None:
         """Why requests can't be answered now; None if they can."""
         limit_s = self._settings.serving.timeout.total_seconds()
         try:
-            # A thread of its own kind: requests may hold all of Feast's.
-            await asyncio.wait_for(asyncio.to_thread(self._look), limit_s)
+            looking = asyncio.get_running_loop().run_in_executor(self._thread, self._look)
+            await asyncio.wait_for(looking, limit_s)
         except HeadraceError as error:
             return str(error)
         except TimeoutError:
