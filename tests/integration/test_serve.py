@@ -162,6 +162,18 @@ def test_it_is_ready_while_requests_hold_all_threads_that_they_have(
         (READ, one(as_of=["2018-01-01"]), 422, "features history"),
         (READ, "no json", 422, "not as expected"),
         (READ, {"feature_service": "fraud"}, 422, "entities: Field required"),
+        (READ, {**one(), "entities": None}, 422, "$.entities"),
+        (READ, {**one(), "entities": {"card_id": {"0": "a"}}}, 422, "card_id"),
+        (READ, {**one(), "features": ["card_activity:count_1d", 5]}, 422, "$.features[1]"),
+        (READ, {**one(), "features": None}, 422, "$.features"),
+        (READ, {**one(), "feature_service": 5}, 422, "$.feature_service"),
+        (READ, {**one(), "features": ["\ud800"]}, 422, "view:feature"),
+        (READ, {**one(), "features": ["card_activity:\ud800"]}, 404, "\\ud800"),
+        (READ, [], 422, "not as expected"),
+        (READ, f'{{"entities": {{"card_id": {"[" * 100_000}', 422, "nested"),
+        ("/push", {"push_source_name": "transactions_push", "df": None}, 422, "$.df"),
+        ("/push", {"push_source_name": "transactions_push", "df": {}, "to": 5}, 422, "$.to"),
+        ("/write-to-online-store", {"feature_view_name": "card_activity", "df": []}, 422, "$.df"),
         ("/push", {"push_source_name": "none", "df": {"a": [1]}}, 422, "'none'"),
         ("/push", {"push_source_name": "transactions_push", "df": {"a": 1}}, 422, "no list"),
         ("/push", {"push_source_name": "transactions_push", "df": {"a": [1]}}, 422, "no column"),
@@ -216,6 +228,11 @@ def test_no_request_materializes_our_views_or_marks_them_in_the_registry(
         422,
         True,
     )
+    # Python's module takes this for JSON, and so does Feast.
+    beside = f'{{"other": NaN, "feature_views": ["card_activity"], {json.dumps(times)[1:]}'
+    also = server.ask(path, beside)
+    assert (also.status, "headrace materialize" in also.detail) == (422, True)
+    assert server.ask(path, {**times, "feature_views": ["card_activity", 5]}).status == 422
     everything = server.ask(path, times)
     assert (everything.status, "headrace materialize" in everything.detail) == (422, True)
     assert lake[0].feast.registry.read_bytes() == before
@@ -280,6 +297,59 @@ def test_too_much_at_once_is_refused_with_what_would_be_taken(guarded: Server) -
         large = guarded.ask(READ, one(other=["x" * size]), key)
         assert (large.status, "larger than 2 KiB" in large.detail) == (413, True)
     assert guarded.ask(READ, one(), key).status == 200
+
+
+#: What Feast's models don't look at, in shapes that other fields of these names must not have.
+BESIDE: tuple[dict[str, Any], ...] = (
+    {"df": None},
+    {"df": 5},
+    {"to": 5},
+    {"to": "there"},
+    {"other": [{}]},
+)
+#: The same in ways that JSON proper doesn't have, but Python's module takes.
+BESIDE_RAW = ("NaN", "-Infinity", "1e999", r'"\ud800"', "1" + "0" * 400, "[" * 800 + "]" * 800)
+
+
+def bodies_beside(body: Mapping[str, Any]) -> Iterator[str | bytes]:
+    """A request with more beside it that Feast passes over, and in encodings that Feast takes."""
+    for more in BESIDE:
+        yield json.dumps({**more, **body})
+    text = json.dumps(body)
+    for value in BESIDE_RAW:
+        yield f'{{"other": {value}, {text[1:]}'
+    # Of a field that comes twice the last one counts.
+    yield f'{{"entities": null, "features": 5, {text[1:]}'
+    yield text.encode("utf-16")
+    yield text.encode("utf-8-sig")
+
+
+def test_what_stands_beside_the_fields_of_a_request_changes_nothing(guarded: Server) -> None:
+    key = {"X-API-Key": KEYS[0]}
+    three = [f"card_activity:count_{window}" for window in ("1h", "1d", "7d")]
+    judged: tuple[tuple[dict[str, Any], int, str], ...] = (
+        ({**one(), "entities": {"card_id": list("abcd")}}, 413, "4 rows, more than 3"),
+        ({**one(), "features": three}, 413, "3 features are asked for, more than 2"),
+        ({**one(), "features": ["card_activity:count_1x"]}, 404, "mean 'count_1"),
+        (one(other=["a", "b"]), 422, "different lengths"),
+    )
+    for body in bodies_beside(one()):
+        assert guarded.ask(READ, body, key).status == 200, body
+    for request, status, told in judged:
+        for body in bodies_beside(request):
+            answer = guarded.ask(READ, body, key)
+            assert (answer.status, told in answer.detail) == (status, True), body
+
+
+def test_rows_that_are_pushed_are_counted_whatever_stands_beside_them(guarded: Server) -> None:
+    key = {"X-API-Key": KEYS[0]}
+    # By the name of their row: each column is short, and together they have many.
+    for df in ({"a": [1, 2, 3, 4]}, {"a": {"0": 1, "1": 1}, "b": {"2": 1, "3": 1}}):
+        for path in ("/push", "/write-to-online-store"):
+            named = {"push_source_name": "a", "feature_view_name": "a", "df": df}
+            for name in ("entities", "features", "feature_service"):
+                answer = guarded.ask(path, {**named, name: 5}, key)
+                assert (answer.status, "4 rows, more than 3" in answer.detail) == (413, True), name
 
 
 @contextmanager

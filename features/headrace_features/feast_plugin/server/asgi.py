@@ -20,7 +20,9 @@ async def answer(
     send: Send, status: int, detail: str | None = None, headers: Mapping[str, str] = _NONE
 ) -> None:
     """A whole response; an error has one line that says what is wrong, as `detail`."""
-    body = b"" if detail is None else msgspec.json.encode({"detail": detail})
+    # What it quotes of a request may have halves of characters, which no text in UTF-8 can have.
+    told = None if detail is None else detail.encode(errors="backslashreplace").decode()
+    body = b"" if told is None else msgspec.json.encode({"detail": told})
     given = {"content-type": "application/json", "content-length": str(len(body)), **headers}
     encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in given.items()]
     await send({"type": "http.response.start", "status": status, "headers": encoded})

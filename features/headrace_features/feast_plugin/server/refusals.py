@@ -7,6 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from headrace_features.feast_plugin.server.asgi import App, Message, Receive, Scope, Send, answer
+from headrace_features.feast_plugin.server.decoding import decoded
 
 _MATERIALIZE = frozenset({"/materialize", "/materialize-incremental"})
 _DEMO = ("/chat", "/static", "/ws")
@@ -14,6 +15,9 @@ _DEMO = ("/chat", "/static", "/ws")
 
 class _Asked(msgspec.Struct):
     feature_views: list[str] | None = None
+
+
+_DECODER = msgspec.json.Decoder(_Asked)
 
 
 class Refusals:
@@ -41,9 +45,12 @@ class Refusals:
         # Whole: what is before this has read it.
         request = await receive()
         try:
-            names = msgspec.json.decode(request.get("body", b""), type=_Asked).feature_views
-        except msgspec.DecodeError:
-            names = []
+            asked = decoded(request.get("body", b""), _DECODER)
+        except msgspec.ValidationError as error:
+            await answer(send, 422, f"the request is not as expected: {error}")
+            return
+        # What is no JSON goes on: Feast says what is wrong with it.
+        names = [] if asked is None else asked.feature_views
         if names is None:
             await answer(
                 send, 422, "name the feature_views (those of Headrace: headrace materialize)"
