@@ -28,7 +28,7 @@ from headrace_features.definitions.durations import DAY_MS, HOUR_MS
 from headrace_features.definitions.on_demand import RESERVED, AnySelection
 from headrace_features.expressions.rows import evaluate
 from headrace_features.feast_plugin import repository
-from headrace_features.feast_plugin.entity_rows import AS_OF, CURRENT, FRESHNESS
+from headrace_features.feast_plugin.entity_rows import FRESHNESS
 from headrace_features.feast_plugin.registry_file import registered_views
 from headrace_features.fraud.definitions import (
     card_activity,
@@ -36,6 +36,7 @@ from headrace_features.fraud.definitions import (
     terminal_risk,
     transaction_context,
 )
+from headrace_features.online.query_times import AS_OF, CURRENT
 from headrace_features.online.stores import open_store
 from headrace_features.oracle import SpineRow
 from headrace_features.project import load_project

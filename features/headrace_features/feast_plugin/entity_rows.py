@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from numbers import Integral
-from typing import Any, TypeGuard
+from typing import Any
 
 from feast import FeatureView, ValueType
 from feast.protos.feast.types.Value_pb2 import Value as ValueProto
 from feast.type_map import python_values_to_proto_values
 
+from headrace_features.online.query_times import AS_OF, CURRENT, as_of_ms
 from headrace_schemas.errors import BadRecordError
-from headrace_schemas.event_times import time_problem
 from headrace_schemas.reasons import Reason
 
-#: Reserved keys of entity rows: the query time, the dedup key of the event being decided, and
-#: whether to say how fresh values are.
-AS_OF = "as_of"
-CURRENT = "current_event"
+#: The reserved key of entity rows that only Feast's ways of asking have: whether to say how fresh
+#: values are.
 FRESHNESS = "freshness"
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PLAIN = {ValueType.STRING: str, ValueType.INT64: int}
 #: The first integer that is no int64.
 _BEYOND = 1 << 63
@@ -83,45 +78,6 @@ def current_events(column: Sequence[Any] | None, rows: int) -> list[str | None]:
 def freshness_wanted(column: Sequence[Any] | None) -> bool:
     """Whether any row asks how fresh its values are."""
     return column is not None and any(map(_plain, column))
-
-
-def as_of_ms(value: object) -> int:
-    """A query time in ms UTC from a number, a datetime or ISO text; without a zone it is UTC.
-
-    Raises:
-        BadRecordError: it is none of these, or no plausible time.
-    """
-    time_ms = int(value) if _is_integer(value) else _moment_ms(value)
-    problem = time_problem(time_ms)
-    if problem is not None:
-        raise BadRecordError(problem.reason, f"as_of={value!r}: {problem.message}")
-    return time_ms
-
-
-def _is_integer(value: object) -> TypeGuard[Integral]:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def _moment_ms(value: object) -> int:
-    moment: datetime | None = value if isinstance(value, datetime) else None
-    if isinstance(value, str):
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            moment = None
-    if moment is None:
-        raise BadRecordError(
-            Reason.WRONG_TYPE,
-            f"as_of={value!r} is no time",
-            hint="give ms since 1970 UTC, or ISO text such as 2024-05-31",
-        )
-    return datetime_ms(moment)
-
-
-def datetime_ms(moment: datetime) -> int:
-    """A moment in ms UTC; without a zone it is UTC."""
-    since = (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment) - _EPOCH
-    return (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000
 
 
 def join_key_of(view: FeatureView, key: str) -> str:

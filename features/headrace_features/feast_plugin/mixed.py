@@ -10,8 +10,6 @@ from feast import utils as feast_utils
 
 from headrace_features.definitions.views import SEPARATOR
 from headrace_features.feast_plugin.entity_rows import (
-    AS_OF,
-    CURRENT,
     FRESHNESS,
     freshness_wanted,
     join_key_of,
@@ -26,6 +24,7 @@ from headrace_features.feast_plugin.responses import (
     fill_version,
     integer_columns,
 )
+from headrace_features.online.query_times import AS_OF, CURRENT
 from headrace_features.online.serving import Query, ViewQuery
 from headrace_schemas.errors import BadRecordError
 from headrace_schemas.reasons import Reason

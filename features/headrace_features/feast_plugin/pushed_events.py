@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from headrace_features.definitions.sources import EventSource
-from headrace_features.feast_plugin.entity_rows import datetime_ms
+from headrace_features.online.query_times import datetime_ms
 from headrace_features.records import RecordReader
 from headrace_features.senders import Ready
 from headrace_schemas.columns import Column, ColumnRole, ColumnType

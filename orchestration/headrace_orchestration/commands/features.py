@@ -68,8 +68,8 @@ def get(  # noqa: PLR0913, PLR0917 - one for each option
     brought = _brought(request or (), selections)
     _require_registered(settings, project, {one.view.name for one in (*selections, *read)})
     # What was asked wrongly has been told by now: Feast takes seconds to import.
-    from headrace_features.feast_plugin.entity_rows import AS_OF, CURRENT, as_of_ms
     from headrace_features.feast_plugin.repository import feature_store
+    from headrace_features.online.query_times import AS_OF, CURRENT, as_of_ms
 
     row = {**keys, **brought}
     if as_of is not None:
