@@ -109,7 +109,7 @@ class Reading:
 
     def online(self, service: FeatureService, rows: Sequence[Asked]) -> dict[str, Columns]:
         """The values of the online store, by the way that they are read."""
-        read = self._readers[service.name].read(entity_rows(service, rows, MOMENTS[:1]))
+        read = self._readers[service.name].read(entity_rows(service, rows, MOMENTS))
         assert not any(row.incomplete for row in read)
         response = self._store.get_online_features(
             features=self._registered[service.name],
@@ -149,7 +149,7 @@ def moment_of(time_ms: int) -> datetime:
     return datetime.fromtimestamp(time_ms // 1000, UTC) + timedelta(milliseconds=time_ms % 1000)
 
 
-#: How a time may be asked for: of the reader as a number, over HTTP as a text too.
+#: How a time may be asked for: over HTTP as a number or a text, elsewhere as a moment too.
 MOMENTS: tuple[Callable[[int], Any], ...] = (
     int,
     lambda time_ms: moment_of(time_ms).isoformat(),

@@ -13,6 +13,7 @@ from headrace_features.definitions.services import Terms
 from headrace_features.definitions.views import SEPARATOR
 from headrace_features.on_demand import request_value, value_of
 from headrace_features.online.freshness import Freshness, freshness_of
+from headrace_features.online.query_times import AS_OF, CURRENT, as_of_ms
 from headrace_features.online.serving import Query, ServedView, Server, ViewAnswer, ViewQuery
 from headrace_features.online.store import NO_LAYERS
 from headrace_features.online.stores import open_store
@@ -182,12 +183,14 @@ class FeatureReader:
         """The features of each row.
 
         Args:
-            rows: the join keys, by name; `as_of`, the time asked for in ms UTC, if it is not now;
-                `current_event`, the dedup key of the event being decided, for features that leave
-                it out; and what on-demand features take from the request.
+            rows: the join keys, by name; `as_of`, the time asked for in ms UTC, as a datetime or
+                as ISO text, if it is not now; `current_event`, the dedup key of the event being
+                decided, for features that leave it out; and what on-demand features take from the
+                request.
 
         Raises:
-            BadRecordError: a key, or what the request has to bring, is missing or of another type.
+            BadRecordError: a key, or what the request has to bring, is missing or of another type,
+                or a time is no plausible one.
             UnsupportedError: a time is before the earliest that the store can answer for.
             RetryableError: the store doesn't answer, or values are incomplete and the service
                 refuses such.
@@ -197,7 +200,12 @@ class FeatureReader:
             ViewQuery(
                 view,
                 [
-                    Query(_key(row, name, kind), row.get("as_of", now_ms), row.get("current_event"))
+                    Query(
+                        _key(row, name, kind),
+                        # Most rows have neither, which must cost them no more than a look.
+                        now_ms if (as_of := row.get(AS_OF)) is None else as_of_ms(as_of),
+                        None if (current := row.get(CURRENT)) is None else _event(current),
+                    )
                     for row in rows
                 ],
             )
@@ -233,6 +241,18 @@ class FeatureReader:
             name: value_of(self._computed[name], known) if name in self._computed else values[name]
             for name in self._made_of
         }
+
+
+def _event(current: object) -> str:
+    """The dedup key of the event being decided."""
+    if not isinstance(current, str):
+        raise BadRecordError(
+            Reason.WRONG_TYPE,
+            f"{CURRENT} is {current!r}, expected str",
+            field=CURRENT,
+            hint="give the dedup key of the event being decided, or None",
+        )
+    return current
 
 
 def _key(row: Mapping[str, Any], name: str, kind: type) -> Any:

@@ -21,7 +21,8 @@ from histories import as_table, bits, reading, view_with
 from online_stores import apply, change
 from stream_state import stream_fields
 
-BOUNDARY_MS = 100 * DAY_MS
+BOUNDARY_DAY = 19_000
+BOUNDARY_MS = BOUNDARY_DAY * DAY_MS
 NOW_MS = BOUNDARY_MS + 6 * HOUR_MS
 WINDOWS = [Sliding("1h"), Sliding("2d"), Sliding("30d")]
 VIEW = view_with(
@@ -60,7 +61,7 @@ def reader(tmp_path: Path) -> FeatureReader:
         edge = sum(time_ms < BOUNDARY_MS for time_ms in block.times)
         fields = build(plan, layout, block.part(0, edge))
         store.write(generation, [Row(entity_key(sensor), *field) for field in fields.items()])
-        after = stream_fields(block.part(edge, len(block)), {100: "rx"[number % 2]})
+        after = stream_fields(block.part(edge, len(block)), {BOUNDARY_DAY: "rx"[number % 2]})
         changes = [
             change(name, 1, 1, content, view=view_key(VIEW), entity=sensor)
             for name, content in after.items()

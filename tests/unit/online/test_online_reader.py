@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from headrace_features import (
@@ -38,8 +40,9 @@ from online_stores import apply, change
 from redis_servers import redis_server
 
 USUAL = Terms()
-BOUNDARY_MS = 100 * DAY_MS
+BOUNDARY_MS = 19_000 * DAY_MS
 NOW_MS = BOUNDARY_MS + 6 * HOUR_MS
+MOMENT = datetime.fromtimestamp(BOUNDARY_MS / 1000, UTC) - timedelta(milliseconds=1)
 VIEW = view_with(
     Count(windows=[Sliding("1h"), Sliding("2d")]), Sum("amount", windows=[Sliding("2d")])
 )
@@ -186,6 +189,71 @@ def test_a_key_of_another_type_is_an_error(store: SqliteStateStore, key: object)
     row = {} if key == "missing" else {"sensor": key}
     with pytest.raises(BadRecordError, match=r"the join key sensor is .*, expected str"):
         reader(store).read([row])
+
+
+@pytest.mark.parametrize(
+    "as_of",
+    [
+        BOUNDARY_MS - 1,
+        np.int64(BOUNDARY_MS - 1),
+        MOMENT,
+        MOMENT.replace(tzinfo=None),
+        pd.Timestamp(MOMENT),
+        MOMENT.isoformat(),
+        MOMENT.astimezone(timezone(timedelta(hours=5))).isoformat(),
+    ],
+)
+def test_a_time_may_be_a_number_a_moment_or_a_text(store: SqliteStateStore, as_of: object) -> None:
+    materialize(store, BOUNDARY_MS - 2 * DAY_MS, BOUNDARY_MS - HOUR_MS, BOUNDARY_MS - 1)
+    then, earlier, now = reader(store).read(
+        [
+            {"sensor": "a", "as_of": as_of},
+            {"sensor": "a", "as_of": MOMENT - timedelta(hours=2)},
+            {"sensor": "a", "as_of": None},
+        ]
+    )
+    assert [*then.values()] == [2, 3, 15]
+    assert [*earlier.values()] == [0, 1, 5]
+    assert then.freshness[VIEW.name].as_of == BOUNDARY_MS - 1
+    assert now.freshness[VIEW.name].as_of == NOW_MS
+
+
+@pytest.mark.parametrize(
+    ("as_of", "told"),
+    [
+        ("soon", "is no time"),
+        (str(BOUNDARY_MS), "is no time"),
+        (True, "is no time"),
+        (float(BOUNDARY_MS), "is no time"),
+        (MOMENT.date(), "is no time"),
+        (BOUNDARY_MS // 1000, "looks like seconds"),
+        (10**30, "is no time in milliseconds"),
+        (0, "is no time in milliseconds"),
+        (datetime.max.replace(tzinfo=UTC), "is no time in milliseconds"),
+        (pd.NaT, "is no time in milliseconds"),
+    ],
+)
+def test_what_is_no_plausible_time_is_refused(
+    store: SqliteStateStore, as_of: object, told: str
+) -> None:
+    materialize(store, BOUNDARY_MS - 1)
+    with pytest.raises(BadRecordError, match=f"as_of=.* ?{told}"):
+        reader(store).read([{"sensor": "a"}, {"sensor": "a", "as_of": as_of}])
+
+
+@pytest.mark.parametrize("current", [5, True, b"e1"])
+def test_the_event_that_is_decided_is_named_by_a_text_or_not_at_all(
+    store: SqliteStateStore, current: object
+) -> None:
+    view = view_with(Count(windows=[Sliding("2d")], exclude_current=True))
+    materialize(store, BOUNDARY_MS - 2, BOUNDARY_MS - 1, view=view)
+    of_view, row = reader(store, view=view), {"sensor": "a", "as_of": BOUNDARY_MS}
+    named, unnamed = of_view.read(
+        [{**row, "current_event": f"e{BOUNDARY_MS - 2}"}, {**row, "current_event": None}]
+    )
+    assert ([*named.values()], [*unnamed.values()]) == ([1], [2])
+    with pytest.raises(BadRecordError, match=r"current_event is .*, expected str"):
+        of_view.read([{**row, "current_event": current}])
 
 
 def test_a_time_that_is_no_longer_held_is_refused(store: SqliteStateStore) -> None:
