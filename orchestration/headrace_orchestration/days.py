@@ -26,3 +26,16 @@ def parse_day(text: str, option: str) -> date:
         message = f"{option}: {text} is not from {_FIRST} to {_LAST}, where events can be"
         raise ConfigurationError(message)
     return day
+
+
+def parse_begun_day(text: str, option: str, now: datetime) -> date:
+    """A day that isn't one of the future, up to the end of which something is to be made.
+
+    Raises:
+        ConfigurationError: it is none; `option` says where it was given.
+    """
+    day = parse_day(text, option)
+    if day > now.astimezone(UTC).date():
+        message = f"{option}: {text} has not begun"
+        raise ConfigurationError(message, hint="today, in UTC, is the last that will do")
+    return day

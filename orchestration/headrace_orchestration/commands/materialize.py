@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headrace_orchestration.commands.backfill import Views
-from headrace_orchestration.days import parse_day
+from headrace_orchestration.days import parse_begun_day
 from headrace_orchestration.output import JsonOption, console, print_json, print_table, progress
 from headrace_orchestration.session import current_project
 
@@ -34,7 +34,7 @@ def materialize(view: Views = None, date: Day = None, as_json: JsonOption = Fals
 
     settings, project = current_project()
     registered = registered_views(settings, project)
-    day = None if date is None else parse_day(date, "--date")
+    day = None if date is None else parse_begun_day(date, "--date", datetime.now(UTC))
     views = [project.view(name) for name in view] if view else list(project.views.values())
     reports = []
     for declared in views:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headrace_orchestration.commands.materialize import Day, record, registered_views
-from headrace_orchestration.days import parse_day
+from headrace_orchestration.days import parse_begun_day
 from headrace_orchestration.output import JsonOption, console, print_json, print_table, progress
 from headrace_orchestration.session import current_project
 
@@ -94,7 +94,7 @@ def rebuild(date: Day = None, yes: Yes = False, as_json: JsonOption = False) -> 
     if not yes:
         typer.confirm(f"empty the online store of {project.name} and fill it again?", abort=True)
     registered = registered_views(settings, project)
-    day = None if date is None else parse_day(date, "--date")
+    day = None if date is None else parse_begun_day(date, "--date", datetime.now(UTC))
     report = make_anew(settings, project, day, _say, partial(progress, quiet=as_json))
     for one in report.views:
         if one.view in registered:

@@ -1,0 +1,23 @@
+"""Days that are given on the command line."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import pytest
+
+from headrace_orchestration.days import parse_begun_day
+from headrace_schemas.errors import ConfigurationError
+
+NOW = datetime(2026, 11, 26, 23, 59, tzinfo=UTC)
+
+
+def test_a_day_that_has_begun_may_be_made() -> None:
+    assert parse_begun_day("2026-11-26", "--date", NOW) == date(2026, 11, 26)
+    assert parse_begun_day("2018-04-10", "--date", NOW) == date(2018, 4, 10)
+
+
+@pytest.mark.parametrize("text", ["2026-11-27", "2030-01-01"])
+def test_a_day_of_the_future_is_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"--date: {text} has not begun"):
+        parse_begun_day(text, "--date", NOW)
