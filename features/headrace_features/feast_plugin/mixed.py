@@ -57,6 +57,20 @@ class FeastRequest:
     full_feature_names: bool
     versions: bool
 
+    @staticmethod
+    def of(
+        features: list[str] | FeatureService,
+        registry: Any,
+        project: str,
+        full_feature_names: bool,  # noqa: FBT001 - as Feast passes it
+        versions: bool,  # noqa: FBT001 - as Feast passes it
+    ) -> FeastRequest:
+        """A request as Feast resolves it, and remembers that."""
+        context = feast_utils._get_cached_request_context(  # noqa: SLF001 - no public one
+            registry, project, features, full_feature_names
+        )
+        return FeastRequest(context, features, registry, project, full_feature_names, versions)
+
 
 def answer(
     opened: Opened,

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 from feast import FeatureService, FeatureView
-from feast import utils as feast_utils
 from feast.infra.online_stores.online_store import OnlineStore
 from feast.infra.supported_async_methods import SupportedAsyncMethods
 from feast.online_response import OnlineResponse
@@ -80,13 +79,8 @@ class HeadraceOnlineStore(OnlineStore):
         """Values for entity rows, each at its own `as_of` or now; ours in one round trip."""
         columns = columnar(entity_rows)
         opened = self._of(config)
-        asked = FeastRequest(
-            _resolved(registry, project, features, full_feature_names=full_feature_names),
-            features,
-            registry,
-            project,
-            full_feature_names,
-            include_feature_view_version_metadata,
+        asked = FeastRequest.of(
+            features, registry, project, full_feature_names, include_feature_view_version_metadata
         )
         request = self._native(opened, asked)
         if request is None:
@@ -108,13 +102,8 @@ class HeadraceOnlineStore(OnlineStore):
         """The same without a thread that waits, if the store can; else in one."""
         columns = columnar(entity_rows)
         opened = self._of(config)
-        asked = FeastRequest(
-            _resolved(registry, project, features, full_feature_names=full_feature_names),
-            features,
-            registry,
-            project,
-            full_feature_names,
-            include_feature_view_version_metadata,
+        asked = FeastRequest.of(
+            features, registry, project, full_feature_names, include_feature_view_version_metadata
         )
         request = self._native(opened, asked)
         store = opened.server.store
@@ -294,13 +283,6 @@ class HeadraceOnlineStore(OnlineStore):
         if self._opened is None or self._opened.config is not config:
             self._opened = Opened(config)
         return self._opened
-
-
-def _resolved(registry: Any, project: str, features: Any, *, full_feature_names: bool) -> Any:
-    """What a request means, which Feast remembers."""
-    return feast_utils._get_cached_request_context(  # noqa: SLF001 - no public one
-        registry, project, features, full_feature_names
-    )
 
 
 def _response(  # noqa: PLR0913, PLR0917 - what a response is made of
