@@ -162,10 +162,8 @@ class Server:
 
     def _read(self, queries: Sequence[ViewQuery]) -> list[ViewAnswer]:
         for _ in range(_ATTEMPTS):
-            asked = self._asked(queries)
-            reading = self.store.read(
-                self._known_of(asked), [w for one in asked for w in one.wanted()]
-            )
+            known, asked = self._asked(queries)
+            reading = self.store.read(known, [w for one in asked for w in one.wanted()])
             answers = self._answers(asked, reading)
             if answers is not None:
                 return answers
@@ -175,22 +173,18 @@ class Server:
         self, store: AsyncReads, queries: Sequence[ViewQuery]
     ) -> list[ViewAnswer]:
         for _ in range(_ATTEMPTS):
-            asked = self._asked(queries)
-            reading = await store.read_async(
-                self._known_of(asked), [w for one in asked for w in one.wanted()]
-            )
+            known, asked = self._asked(queries)
+            reading = await store.read_async(known, [w for one in asked for w in one.wanted()])
             answers = self._answers(asked, reading)
             if answers is not None:
                 return answers
         raise _restless()
 
-    def _asked(self, queries: Sequence[ViewQuery]) -> list[_AskedOf]:
+    def _asked(self, queries: Sequence[ViewQuery]) -> tuple[Mapping[str, Layers], list[_AskedOf]]:
+        """The layers of all views as they are known, and what queries need of the store then."""
         # Another thread may learn of a new boundary meanwhile: all of one view goes by the same.
         known = {one.view.key: self._known.get(one.view.key, NO_LAYERS) for one in queries}
-        return [_AskedOf(one, known[one.view.key]) for one in queries]
-
-    def _known_of(self, asked: Sequence[_AskedOf]) -> Mapping[str, Layers]:
-        return {one.view.key: one.layers for one in asked}
+        return known, [_AskedOf(one, known[one.view.key]) for one in queries]
 
     def _answers(self, asked: Sequence[_AskedOf], reading: Reading) -> list[ViewAnswer] | None:
         """None if what was asked for is no longer what there is."""
@@ -206,7 +200,6 @@ class _AskedOf:
 
     def __init__(self, query: ViewQuery, layers: Layers) -> None:
         self.view = query.view
-        self.layers = layers
         self._queries = query.queries
         self._layout = query.view.layout(layers)
         self._alike: dict[tuple[int, bool], list[Query]] = {}

@@ -83,45 +83,43 @@ def steps(layout: Layout, first_ms: int, last_ms: int, has: Container[str]) -> I
     if ALL in has:
         yield Step(ALL, first_ms, last_ms)
     if DAYS in has:
-        yield from _days(first_ms, last_ms, has)
+        yield from _tiled(DAYS, DAY_MS, first_ms, last_ms, has)
 
 
-def _days(first_ms: int, last_ms: int, has: Container[str]) -> Iterator[Step]:
-    start_ms, end_ms = -(-first_ms // DAY_MS) * DAY_MS, (last_ms + 1) // DAY_MS * DAY_MS
-    if start_ms < end_ms:
-        yield Step(DAYS, start_ms, end_ms - 1, DAY_MS)
-        if BESIDE in has:
-            yield Step(BESIDE, start_ms, end_ms - 1, beside=DAYS)
-    elif end_ms < start_ms:
-        # The span lies inside one day.
-        yield from _hours(first_ms, last_ms, has)
+def _tiled(
+    field: str, width_ms: int, first_ms: int, last_ms: int, has: Container[str]
+) -> Iterator[Step]:
+    """Where the events of a span are that tiles of one width cover: in those that it has whole.
+
+    What it has of others is in blocks of events, or in tiles of hours where these are days.
+    """
+    start_ms = -(-first_ms // width_ms) * width_ms
+    end_ms = (last_ms + 1) // width_ms * width_ms
+    if end_ms < start_ms:
+        # The span lies inside one of them.
+        yield from _edge(width_ms, first_ms, last_ms, has)
         return
+    if start_ms < end_ms:
+        yield Step(field, start_ms, end_ms - 1, width_ms)
+        if BESIDE in has:
+            yield Step(BESIDE, start_ms, end_ms - 1, beside=field)
     if first_ms < start_ms:
-        yield from _hours(first_ms, start_ms - 1, has)
+        yield from _edge(width_ms, first_ms, start_ms - 1, has)
     if end_ms <= last_ms:
-        yield from _hours(end_ms, last_ms, has)
+        yield from _edge(width_ms, end_ms, last_ms, has)
 
 
-def _hours(first_ms: int, last_ms: int, has: Container[str]) -> Iterator[Step]:
-    """Where the events of a part of one day are."""
+def _edge(width_ms: int, first_ms: int, last_ms: int, has: Container[str]) -> Iterator[Step]:
+    """Where the events of a part of one day, or of one hour, are."""
+    if width_ms == HOUR_MS:
+        yield Step(f"x{first_ms // HOUR_MS}", first_ms, last_ms)
+        return
     day = first_ms // DAY_MS
     events, hours = f"r{day}", f"h{day}"
     if events in has:
         yield Step(events, first_ms, last_ms)
-    if hours not in has:
-        return
-    start_ms, end_ms = -(-first_ms // HOUR_MS) * HOUR_MS, (last_ms + 1) // HOUR_MS * HOUR_MS
-    if start_ms < end_ms:
-        yield Step(hours, start_ms, end_ms - 1, HOUR_MS)
-        if BESIDE in has:
-            yield Step(BESIDE, start_ms, end_ms - 1, beside=hours)
-    elif end_ms < start_ms:
-        yield Step(f"x{first_ms // HOUR_MS}", first_ms, last_ms)
-        return
-    if first_ms < start_ms:
-        yield Step(f"x{first_ms // HOUR_MS}", first_ms, start_ms - 1)
-    if end_ms <= last_ms:
-        yield Step(f"x{last_ms // HOUR_MS}", end_ms, last_ms)
+    if hours in has:
+        yield from _tiled(hours, HOUR_MS, first_ms, last_ms, has)
 
 
 class BatchLayer:

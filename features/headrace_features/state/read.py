@@ -189,7 +189,11 @@ class EntityState:
         self._batch = (
             BatchLayer(plan, layout, found.batch, time_ms) if layout and found.batch else None
         )
-        self._stream = StreamLayer(plan, found.stream, time_ms) if found.stream else None
+        self._stream = (
+            StreamLayer(plan, found.stream, time_ms)
+            if found.stream and any(moment.stream)
+            else None
+        )
 
     def values(self, current: str | None = None) -> list[Value]:
         """The value of each feature, without the event that is being decided where it says so.

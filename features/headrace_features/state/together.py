@@ -7,7 +7,7 @@ state can't be read that way is read by itself, as are features that are no such
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,13 @@ class Together:
                 rest.append((number, replace(window, partials=tuple(others))))
         self._rest = Asked(asked.plan, asked.features, tuple(window for _, window in rest))
         self._rest_windows = [number for number, _ in rest]
+        self._rest_places = [
+            at
+            for window in self._rest.windows
+            for _, features in window.partials
+            for at, _ in features
+        ]
+        self._windows = {number for number, *_ in self._features}
 
     def values(self, moment: Moment, entities: Sequence[Found]) -> list[Sequence[Value]]:
         """The value of each feature of each entity, with no event left out.
@@ -73,9 +80,8 @@ class Together:
         if not self._features:
             return list(map(alone, entities))
         columns = _Columns(self._sums, moment, entities)
-        wanted = {number for number, *_ in self._features}
         try:
-            sums = {number: columns.over(number) for number in wanted}
+            sums = {number: columns.over(number) for number in self._windows}
         except _TooGreatError:
             return list(map(alone, entities))
         values: list[Sequence[Value]] = [[None] * len(entities)] * len(self._asked.features)
@@ -100,18 +106,12 @@ class Together:
     ) -> None:
         """Put in the values of the features that are no sums."""
         rest = moment.of_windows(self._rest_windows)
-        places = [
-            at
-            for window in self._rest.windows
-            for _, features in window.partials
-            for at, _ in features
-        ]
         for row, found in enumerate(entities):
             if row in done:
                 continue
             others = EntityState(self._rest, rest, found).values()
             values = list(rows[row])
-            for at in places:
+            for at in self._rest_places:
                 values[at] = others[at]
             rows[row] = values
 
@@ -252,12 +252,11 @@ class _Columns:
         owners = np.repeat(rows, how_many(indexes))
         return _Sorted(owners, joined_integers(indexes), sums, len(self._entities))
 
-    def _kept(self, rows: Sequence[int], numbers: Iterable[Sequence[Any]]) -> list[int] | None:
+    def _kept(self, rows: Sequence[int], columns: Sequence[Sequence[Any]]) -> list[int] | None:
         """The places where all numbers are packed integers; None if they are everywhere.
 
         Entities whose numbers are not are read alone.
         """
-        columns = list(numbers)
         if all(map(are_integers, columns)):
             return None
         fit = [are_integers(one) for one in zip(*columns, strict=True)]

@@ -6,7 +6,6 @@ import os
 import random
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -87,11 +86,7 @@ def _measured(  # noqa: PLR0913, PLR0917 - what is measured
     reads: int,
     advance: Callable[[str], None],
 ) -> OnlineFigures:
-    store = open_store(settings)
-    now_ms = time.time_ns() // 1_000_000
-    written = 0
-    for seed, view in enumerate(VIEWS):
-        written += fill(store, view, entities=entities, events=events, now_ms=now_ms, seed=seed)
+    written = fill(open_store(settings), entities=entities, events=events)
     chance = random.Random(3)  # noqa: S311 - which rows a benchmark reads
     with contenders(settings, entities) as readers:
         advance(f"{backend}, {events} events: one row")

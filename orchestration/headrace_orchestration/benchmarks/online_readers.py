@@ -16,13 +16,12 @@ from typing import Any
 from headrace_features.online.reader import FeatureReader
 from headrace_features.online.stores import open_store
 from headrace_features.project import load_project
-from headrace_orchestration.benchmarks.published_features import VIEWS
+from headrace_orchestration.benchmarks.published_features import REFERENCES, VIEWS
 from headrace_schemas.settings import Settings
 
 Rows = list[dict[str, Any]]
 _WARM_UP = 100
 _IN_A_TURN = 10
-_REFERENCES = [f"{view.name}:{name}" for view in VIEWS for name in view.feature_names]
 
 
 def _headrace(settings: Settings, entities: int) -> Callable[[Rows], object]:
@@ -32,14 +31,14 @@ def _headrace(settings: Settings, entities: int) -> Callable[[Rows], object]:
     del entities
     repository.apply(settings, load_project(settings))
     store = repository.feature_store(settings)
-    return lambda rows: store.get_online_features(_REFERENCES, rows, True).to_dict()  # noqa: FBT003 - Feast's
+    return lambda rows: store.get_online_features(REFERENCES, rows, True).to_dict()  # noqa: FBT003 - Feast's
 
 
 def _feast(settings: Settings, entities: int) -> Callable[[Rows], object]:
     from headrace_orchestration.benchmarks.plain_feast import plain_feast
 
     store = plain_feast(settings, settings.home / "plain", VIEWS, entities)
-    return lambda rows: store.get_online_features(_REFERENCES, rows, True).to_dict()  # noqa: FBT003 - Feast's
+    return lambda rows: store.get_online_features(REFERENCES, rows, True).to_dict()  # noqa: FBT003 - Feast's
 
 
 def _reader(settings: Settings, entities: int) -> Callable[[Rows], object]:

@@ -30,6 +30,8 @@ BY_TERMINAL = FeatureView(
     ],
 )
 VIEWS = (BY_CARD, BY_TERMINAL)
+#: All features, as Feast is asked for them.
+REFERENCES = [f"{view.name}:{name}" for view in VIEWS for name in view.feature_names]
 
 
 def sql(view: FeatureView, table: str) -> str:

@@ -21,14 +21,13 @@ from headrace_features.project import load_project
 from headrace_orchestration.benchmarks.http_load import Held, highest, measure, request
 from headrace_orchestration.benchmarks.online import empty_store
 from headrace_orchestration.benchmarks.online_state import entity, fill
-from headrace_orchestration.benchmarks.published_features import VIEWS
+from headrace_orchestration.benchmarks.published_features import REFERENCES, VIEWS
 from headrace_schemas.errors import RetryableError
 from headrace_schemas.settings import Settings
 from headrace_streaming.services.embedded import free_ports
 
 _PATIENCE_S = 60.0
 _FIRST_RATE = 100.0
-_REFERENCES = [f"{view.name}:{name}" for view in VIEWS for name in view.feature_names]
 
 #: The p99 up to which a rate counts.
 MOST_MS = 20.0
@@ -71,16 +70,7 @@ def measure_servers(
     for backend in backends:
         with empty_store(backend, advance) as (settings, environ):
             advance(f"{backend}: state of {entities} cards and terminals")
-            now_ms = time.time_ns() // 1_000_000
-            for seed, view in enumerate(VIEWS):
-                fill(
-                    open_store(settings),
-                    view,
-                    entities=entities,
-                    events=events,
-                    now_ms=now_ms,
-                    seed=seed,
-                )
+            fill(open_store(settings), entities=entities, events=events)
             found = {}
             for name, serving in (("headrace", _headrace), ("feast", _feast)):
                 with serving(settings, environ, entities) as port:
@@ -107,7 +97,7 @@ def _request(entities: int) -> bytes:
         view.entity.join_key: [entity(random.randrange(entities))]  # noqa: S311 - which rows
         for view in VIEWS
     }
-    body = {"features": _REFERENCES, "entities": keys, "full_feature_names": True}
+    body = {"features": REFERENCES, "entities": keys, "full_feature_names": True}
     return request("/get-online-features", json.dumps(body).encode())
 
 
