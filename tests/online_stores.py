@@ -26,7 +26,7 @@ def publish(
     generation = store.begin(view, boundary_ms)
     rows = [Row(key, name, value) for key, held in entities.items() for name, value in held.items()]
     store.write(generation, rows)
-    store.publish(generation, now_ms=boundary_ms + 1)
+    store.publish(generation, written_ms=boundary_ms + 1)
 
 
 def layers_of(store: StateStore, view: str) -> Layers:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace_batch.ingest.covered import covered_offsets
 from headrace_batch.warehouse import Warehouse
 from headrace_schemas.errors import ConfigurationError
 
@@ -29,3 +30,25 @@ def days_with_events(settings: Settings, source: EventSource) -> tuple[date, dat
         message = f"source {source.name} has no events"
         raise ConfigurationError(message, hint="run: headrace ingest")
     return found["min"], found["max"]
+
+
+def last_whole_day(
+    settings: Settings, source: EventSource, today: date, *, streamed: bool
+) -> date | None:
+    """The last day (UTC) that the table of a source has whole; None if it has none.
+
+    Args:
+        settings: where the table is.
+        source: whose events.
+        today: it isn't over.
+        streamed: whether the events of its newest day may be on their way in a stream; so they
+            may where the table has taken in a topic.
+
+    Raises:
+        ConfigurationError: there is no table, or no event in it.
+    """
+    first, last = days_with_events(settings, source)
+    if streamed or covered_offsets(Warehouse.of(settings), source):
+        last -= timedelta(days=1)
+    last = min(last, today - timedelta(days=1))
+    return None if last < first else last

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from datetime import date
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from headrace_batch.local_events import Events, Span
-from headrace_batch.warehouse import Warehouse
+from headrace_batch.warehouse import Warehouse, dataset_of
 from headrace_features.definitions.durations import DAY_MS
 from headrace_features.definitions.sources import EventSource
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.event_times import PLAUSIBLE
+from headrace_schemas.tables import KAFKA_TOPIC
 
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 
@@ -60,3 +62,22 @@ def history_of(warehouse: Warehouse, source: EventSource, reach_ms: int | None) 
     names = [column.name for column in source.columns]
     parts = table.read(names, Span(first_ms, PLAUSIBLE.latest_ms))
     return History(source, pa.concat_tables([table.schema.empty_table(), *parts]), offsets)
+
+
+def has_other_events(warehouse: Warehouse, source: EventSource) -> bool:
+    """Whether the table of a source has events that didn't come from its topic.
+
+    Raises:
+        ConfigurationError: the table is damaged.
+        RetryableError: the store can't be reached.
+    """
+    table = warehouse.find(source.table)
+    if table is None:
+        return False
+    topic = pc.field(KAFKA_TOPIC)
+    with warehouse.explaining(source.table):
+        dataset = dataset_of(table)
+        other = None
+        if KAFKA_TOPIC in dataset.schema.names:
+            other = pc.is_null(topic) | (topic != source.topic)
+        return len(dataset.scanner(columns=[], filter=other).head(1)) > 0

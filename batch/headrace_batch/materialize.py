@@ -74,6 +74,8 @@ def materialize_view(
     boundary = datetime.combine(last + timedelta(days=1), datetime.min.time(), UTC)
     boundary_ms = int(boundary.timestamp()) * 1000
     layout = layout_of(view, boundary_ms)
+    # Before the table is opened: what comes into it from now on is not in the layer.
+    read_ms = time.time_ns() // 1_000_000
     events = Events(Warehouse.of(settings), view.source)
     workspace = Workspace(PART_ROWS, settings.home / "scratch")
     store = open_store(settings)
@@ -85,7 +87,7 @@ def materialize_view(
             entities += count
             done += events_in
             advance(done)
-    store.publish(generation, time.time_ns() // 1_000_000)
+    store.publish(generation, read_ms)
     return MaterializeReport(
         view.name, view.version, boundary, entities, done, fields, perf_counter() - began
     )

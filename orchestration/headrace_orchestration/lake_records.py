@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from headrace_batch.lake_history import history_of
+from headrace_batch.lake_history import has_other_events, history_of
 from headrace_batch.warehouse import Warehouse
 from headrace_features.decisions import decisions_of
 from headrace_features.definitions.sources import EventSource
@@ -50,6 +50,17 @@ def lake_records(settings: Settings, project: Project) -> LakeRecords:
         EventRecords([(history.source, history.events) for history in histories], keys),
         {history.source.name: history.offsets for history in histories},
     )
+
+
+def also_in_files(settings: Settings, project: Project) -> list[str]:
+    """The sources of a project's stream of which the lake has events that aren't of their topics.
+
+    Raises:
+        ConfigurationError: a table is damaged.
+        RetryableError: the lake can't be reached.
+    """
+    warehouse = Warehouse.of(settings)
+    return [one.name for one in _sources(project) if has_other_events(warehouse, one)]
 
 
 def _sources(project: Project) -> list[EventSource]:

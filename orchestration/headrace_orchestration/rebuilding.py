@@ -10,12 +10,11 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime
 from threading import Event
 from typing import TYPE_CHECKING
 
-from headrace_batch.days import days_with_events
-from headrace_batch.ingest.covered import covered_offsets
+from headrace_batch.days import last_whole_day
 from headrace_batch.materialize import MaterializeReport, materialize_view
 from headrace_batch.warehouse import Warehouse
 from headrace_features.embedded import Service
@@ -81,8 +80,12 @@ def rebuild(
     taken = RetryableError("another command makes the online store anew", hint="wait for it")
     with exclusive(settings.home / "online.lock", taken):
         # Everything that is needed is looked at before anything is thrown away.
-        days = {name: _last_day(settings, view, last) for name, view in project.views.items()}
         upto = _ends(settings)
+        streamed = any(upto.values())
+        days = {
+            name: _last_day(settings, view, last, streamed=streamed)
+            for name, view in project.views.items()
+        }
         stopped = settings.home / "writer" / "stopped"
         if control.halt(settings.home, Service.WRITER):
             stopped.parent.mkdir(parents=True, exist_ok=True)
@@ -141,19 +144,16 @@ def _ends(settings: Settings) -> dict[int, int]:
     return {number: end for number, (_, end) in ends(config, FEATURE_UPDATES).items()}
 
 
-def _last_day(settings: Settings, view: FeatureView, asked: date | None) -> date | None:
+def _last_day(
+    settings: Settings, view: FeatureView, asked: date | None, *, streamed: bool
+) -> date | None:
     """The last day that a batch layer can hold whole; None if there is none."""
     warehouse = Warehouse.of(settings)
     if warehouse.find(view.source.table) is None:
         return None
     try:
-        first, last = days_with_events(settings, view.source)
+        whole = last_whole_day(settings, view.source, datetime.now(UTC).date(), streamed=streamed)
     except ConfigurationError:
         # All that was there was refused.
         return None
-    if asked is not None:
-        return asked
-    if covered_offsets(warehouse, view.source):
-        # More of its newest day may yet come from the topic.
-        last -= timedelta(days=1)
-    return None if last < first else last
+    return asked or whole

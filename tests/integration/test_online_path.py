@@ -5,32 +5,25 @@ from __future__ import annotations
 import json
 import random
 import sqlite3
-from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from headrace_features import oracle
 from headrace_features.feast_plugin import repository
 from headrace_features.fraud import definitions as fraud
-from headrace_features.fraud.definitions import card_activity, terminal_risk
 from headrace_features.kernel.prepare import ARROW_TYPES
 from headrace_features.online.stores import open_store
-from headrace_features.oracle import SpineRow
 from headrace_features.project import load_project
 from headrace_schemas.columns import columns_of
 from headrace_schemas.settings import Settings
 from headrace_streaming.kafka.clients import kafka_config
-from histories import bits
 from lakes import write_events
 from live_run import until
 from online_updates import until_written, writing
-from stream_cases import DAY_MS, HOUR_MS, as_row, labels_of, transactions
+from online_values import Rows, require_the_oracle_s_online, status_of
+from stream_cases import as_row, labels_of, transactions
 from streams import decisions, deploy, headrace, received, send_events
-
-Rows = list[dict[str, Any]]
 
 
 @pytest.fixture
@@ -59,7 +52,7 @@ def test_values_are_the_oracle_s_and_those_of_a_store_that_was_made_anew(
     with writing(stream):
         until_written(open_store(stream), config)
         until(lambda: status_of(stream, "stream_since") == ["always"] * 2, "all is known of it")
-    require_the_oracle_s(stream, made, labels)
+    require_the_oracle_s_online(stream, made, labels)
     assert status_of(stream, "batch_boundary") == [None, None]
 
     for source, rows in ((fraud.transactions, made), (fraud.labels, labels)):
@@ -78,37 +71,17 @@ def test_values_are_the_oracle_s_and_those_of_a_store_that_was_made_anew(
         report = json.loads(done.stdout)
         assert report["updates"] >= len(made) + len(labels)
         assert report["entities"] > 12
-        require_the_oracle_s(stream, made, labels)
+        require_the_oracle_s_online(stream, made, labels)
     assert status_of(stream, "batch_boundary") == [f"{last} 00:00:00"] * 2
     assert status_of(stream, "stream_since") == ["always"] * 2
 
-
-def status_of(settings: Settings, name: str) -> list[Any]:
-    """What the command tells of each view."""
-    shown = json.loads(headrace(settings.home, "online", "status", "--json").stdout)
-    return [one[name] for one in shown]
-
-
-def require_the_oracle_s(settings: Settings, made: Rows, labels: Rows) -> None:
-    """See that Feast gives the values of the oracle at several times."""
-    newest_ms = made[-1]["event_time"]
-    store = repository.feature_store(settings)
-    for view, rows in ((card_activity, made), (terminal_risk, labels)):
-        key = view.entity.join_key
-        names = [f"{view.name}:{name}" for name in view.feature_names]
-        spine = list(spine_of(sorted({row[key] for row in rows}), newest_ms))
-        found = store.get_online_features(
-            features=names,
-            entity_rows=[{key: row.key, "as_of": row.time_ms} for row in spine],
-        ).to_dict()
-        for place, row in enumerate(spine):
-            known = [one for one in rows if one[key] == row.key]
-            expected = oracle.values(view, known, [row])[0]
-            values = {name: bits(found[name][place]) for name in expected}
-            assert values == {name: bits(value) for name, value in expected.items()}, row
-
-
-def spine_of(keys: Sequence[str], newest_ms: int) -> Iterator[SpineRow]:
-    for key in keys:
-        for after_ms in (0, 1, HOUR_MS, 9 * DAY_MS):
-            yield SpineRow(key, newest_ms + after_ms)
+    # A stream that begins anew has none of what the lake was given in files.
+    headrace(stream.home, "stream", "stop")
+    told = headrace(stream.home, "stream", "deploy", "--fresh").stdout
+    assert "the lake has events of transactions, transaction_labels that never were" in told
+    with writing(stream):
+        until(lambda: "always" not in status_of(stream, "stream_since"), "that is known")
+    began = min(message.timestamp()[1] for message in received(config, "transactions", len(made)))
+    since_ms = began + stream.stream.lateness // timedelta(milliseconds=1)
+    since = datetime.fromtimestamp(since_ms // 1000, UTC)
+    assert status_of(stream, "stream_since")[0] == f"{since:%Y-%m-%d %H:%M:%S}"

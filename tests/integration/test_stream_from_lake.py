@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import random
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from confluent_kafka.admin import AdminClient
 
 from headrace_batch.ingest.topic_run import ingest_topics
+from headrace_features.feast_plugin import repository
 from headrace_features.fraud import definitions as fraud
+from headrace_features.online.stores import open_store
 from headrace_features.project import load_project
 from headrace_schemas.errors import RetryableError
 from headrace_schemas.settings import Settings
@@ -22,8 +25,11 @@ from headrace_streaming.job.bootstrap import bootstrap
 from headrace_streaming.job.cluster import Cluster
 from headrace_streaming.job.last_state import recall
 from headrace_streaming.kafka.clients import kafka_config
+from headrace_streaming.kafka.epochs import deployments
 from headrace_streaming.kafka.topics import create_topics
-from live_run import records, until_told
+from live_run import records, until, until_told
+from online_updates import VIEWS, until_written, writing
+from online_values import require_the_oracle_s_online, status_of
 from stream_cases import DAY_MS, as_row, complete, labels_of, require_the_oracle_s, transactions
 from streams import decisions, deploy, headrace, send_events
 
@@ -74,6 +80,18 @@ def test_a_job_that_begins_with_the_lake_goes_on_where_the_lake_ends(
     assert (compared["unexplained"], compared["findings"]) == (0, [])
     assert compared["from_lake"]
     assert compared["decided"] == {"fraud": len(moved)}
+    repository.apply(stream, load_project(stream))
+    with writing(stream):
+        until_written(open_store(stream), config)
+        until(lambda: None not in status_of(stream, "stream_since"), "all is known of it")
+    # Also of what only the lake has told of.
+    require_the_oracle_s_online(stream, rows, facts)
+    newest = deployments(config, "fraud")[-1]
+    lateness_ms = stream.stream.lateness // timedelta(milliseconds=1)
+    for view, since in zip(VIEWS, status_of(stream, "stream_since"), strict=True):
+        assert view.lookback_ms is not None
+        since_ms = newest.at_ms // DAY_MS * DAY_MS - view.lookback_ms - lateness_ms
+        assert since == f"{datetime.fromtimestamp(since_ms // 1000, UTC):%Y-%m-%d %H:%M:%S}"
     held = headrace(stream.home, "stream", "deploy", "--from", "lake", check=False)
     assert "runs already" in held.stderr
 

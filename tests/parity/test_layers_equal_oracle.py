@@ -50,7 +50,7 @@ def fill(
         generation,
         [Row(entity_key("a"), name, value) for name, value in build(plan, layout, before).items()],
     )
-    store.publish(generation, now_ms=0)
+    store.publish(generation, written_ms=boundary_ms)
     changes = [
         change(name, 1, number, content, view=view_key(view), entity="a")
         for number, (name, content) in enumerate(stream_fields(block, kinds).items())

@@ -17,7 +17,7 @@ class LayerFreshness(msgspec.Struct, frozen=True, kw_only=True):
             layer only.
         event_time: the batch layer has the events before it; it is the greatest event time in the
             stream layer. None if the stream layer has none.
-        written: when it was last written.
+        written: when it was last written; the batch layer has what there was then.
     """
 
     since: int | None = None

@@ -161,7 +161,7 @@ class RedisStateStore:
                 pipe.execute()
         return count
 
-    def publish(self, generation: Generation, now_ms: int) -> None:
+    def publish(self, generation: Generation, written_ms: int) -> None:
         """Let readers see a generation instead of the one before it, in one step.
 
         Raises:
@@ -171,7 +171,7 @@ class RedisStateStore:
         view = generation.view
         current = self._current(view)
         require_no_later(current, view, generation.boundary_ms, _ANEW)
-        pointer = f"{generation.id}:{generation.boundary_ms}:{now_ms}"
+        pointer = f"{generation.id}:{generation.boundary_ms}:{written_ms}"
         key = self._keys.view(view)
         (done,) = self._run([(_PUBLISH, key, (generation.id, pointer))])
         if not done:

@@ -119,7 +119,7 @@ class SqliteStateStore:
             )
             return cursor.rowcount
 
-    def publish(self, generation: Generation, now_ms: int) -> None:
+    def publish(self, generation: Generation, written_ms: int) -> None:
         """Let readers see a generation instead of the one before it, in one step.
 
         Raises:
@@ -138,7 +138,7 @@ class SqliteStateStore:
             )
             db.execute(
                 "UPDATE generation SET state = 'current', written_ms = ? WHERE id = ?",
-                (now_ms, generation.id),
+                (written_ms, generation.id),
             )
         self._sweep(view, generation if current is None else current)
 

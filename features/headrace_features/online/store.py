@@ -30,7 +30,7 @@ class Generation:
         id: rises with every one that is begun.
         view: key of the view version.
         boundary_ms: the layer holds the events before it, ms UTC.
-        written_ms: when it was published, ms UTC; 0 while it grows.
+        written_ms: it has what there was to read then, ms UTC; 0 while it grows.
     """
 
     id: int
@@ -63,7 +63,12 @@ class Layers(NamedTuple):
 
     def incomplete(self, first_ms: int, last_ms: int) -> bool:
         """Whether events of a span may be in neither layer."""
-        from_ms = first_ms if self.batch is None else max(first_ms, self.batch.boundary_ms)
+        from_ms = first_ms
+        if self.batch is not None:
+            from_ms = max(first_ms, self.batch.boundary_ms)
+            # A boundary that was ahead: what happened before it after all was read by nobody.
+            if max(first_ms, self.batch.written_ms) < min(last_ms + 1, self.batch.boundary_ms):
+                return True
         return from_ms <= last_ms and (self.stream is None or from_ms < self.stream.since_ms)
 
 
@@ -184,11 +189,15 @@ class StateStore(Protocol):
             RetryableError: another writer has begun a generation of the same view since.
         """
 
-    def publish(self, generation: Generation, now_ms: int) -> None:
+    def publish(self, generation: Generation, written_ms: int) -> None:
         """Let readers see a generation instead of the one before it, in one step.
 
         The one before it is kept, for readers that are about to use it; what is older goes, and
         of the stream layer what both of them cover.
+
+        Args:
+            generation: all of it is written.
+            written_ms: it has what there was to read then, ms UTC.
 
         Raises:
             RetryableError: another writer has begun a generation of the same view since.

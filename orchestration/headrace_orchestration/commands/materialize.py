@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,8 +11,11 @@ from headrace_orchestration.commands.backfill import Views
 from headrace_orchestration.days import parse_begun_day
 from headrace_orchestration.output import JsonOption, console, print_json, print_table, progress
 from headrace_orchestration.session import current_project
+from headrace_schemas.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from headrace_batch.materialize import MaterializeReport
     from headrace_features.definitions.views import FeatureView
     from headrace_features.project import Project
@@ -20,27 +23,29 @@ if TYPE_CHECKING:
 
 Day = Annotated[
     str | None,
-    typer.Option("--date", help="Last day to hold, UTC. Default: the last with events."),
+    typer.Option("--date", help="Last day to hold, UTC. Default: the last whole one."),
 ]
 
 
 def materialize(view: Views = None, date: Day = None, as_json: JsonOption = False) -> None:
     """Write the state of every entity up to the end of a day to the online store.
 
-    Readers see the former state until all of it is there.
+    Readers see the former state until all of it is there. What happens after it is the stream's: a
+    view that is streamed is written up to the day before the newest, of which more may come.
     """
-    from headrace_batch.days import days_with_events
     from headrace_batch.materialize import materialize_view
 
     settings, project = current_project()
     registered = registered_views(settings, project)
-    day = None if date is None else parse_begun_day(date, "--date", datetime.now(UTC))
     views = [project.view(name) for name in view] if view else list(project.views.values())
+    if date is None:
+        days = _whole_days(settings, views)
+    else:
+        days = dict.fromkeys(views, parse_begun_day(date, "--date", datetime.now(UTC)))
     reports = []
-    for declared in views:
+    for declared, last in days.items():
         with progress(f"materialize {declared.name}", quiet=as_json) as advance:
-            _, last = days_with_events(settings, declared.source)
-            reports.append(materialize_view(settings, declared, day or last, advance))
+            reports.append(materialize_view(settings, declared, last, advance))
         if declared.name in registered:
             record(settings, declared, reports[-1])
     if as_json:
@@ -59,6 +64,34 @@ def materialize(view: Views = None, date: Day = None, as_json: JsonOption = Fals
             console().print(
                 f"there are no events of {report.view} before {report.boundary:%Y-%m-%d}"
             )
+
+
+def _whole_days(settings: Settings, views: Sequence[FeatureView]) -> dict[FeatureView, date]:
+    """The last day that each view's source has whole.
+
+    Raises:
+        ConfigurationError: a source has none.
+    """
+    from headrace_batch.days import days_with_events, last_whole_day
+    from headrace_features.online.serving import view_key
+    from headrace_features.online.store import NO_LAYERS
+    from headrace_features.online.stores import open_store
+
+    keys = {view: view_key(view) for view in views}
+    layers = open_store(settings).read(dict.fromkeys(keys.values(), NO_LAYERS), ()).layers
+    today = datetime.now(UTC).date()
+    found = {}
+    for view, key in keys.items():
+        streamed = layers[key].stream is not None
+        day = last_whole_day(settings, view.source, today, streamed=streamed)
+        if day is None:
+            _, newest = days_with_events(settings, view.source)
+            raise ConfigurationError(
+                f"source {view.source.name} has no whole day of events before {newest}",
+                hint=f"what there is of it so far: --date {newest}; other views: --view",
+            )
+        found[view] = day
+    return found
 
 
 def registered_views(settings: Settings, project: Project) -> frozenset[str]:

@@ -71,6 +71,7 @@ def deploy(  # noqa: PLR0913, PLR0917 - one for each option
     as_json: JsonOption = False,
 ) -> None:
     """Deploy the project's views and rules as a Flink job, going on from its last state."""
+    from headrace_orchestration.lake_records import also_in_files
     from headrace_schemas.errors import ConfigurationError
     from headrace_streaming.job import deployment
     from headrace_streaming.job.config import Mode, StateBackend
@@ -96,6 +97,7 @@ def deploy(  # noqa: PLR0913, PLR0917 - one for each option
             bounded=bounded,
             parallelism=parallelism,
             starts=starts,
+            also_in_files=lambda: also_in_files(settings, project),
             state_backend=StateBackend(state_backend) if state_backend else None,
         )
     if as_json:
@@ -104,6 +106,14 @@ def deploy(  # noqa: PLR0913, PLR0917 - one for each option
     went_on = deployed.restored_from or "no earlier state"
     told = f"{deployed.job.name} runs as {deployed.job.job_id}, from {went_on}"
     console().print(told, soft_wrap=True)
+    if deployed.also_in_files:
+        console().print(
+            f"the lake has events of {', '.join(deployed.also_in_files)} that never were in Kafka:"
+            " features online are incomplete as far as the stream alone has to look back at them;"
+            " to begin with them: headrace stream stop, then headrace ingest --from-kafka and"
+            " headrace stream deploy --from lake",
+            soft_wrap=True,
+        )
 
 
 def _from_lake(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -24,6 +24,7 @@ def announcement_of(
     config: JobConfig,
     restored_from: str | None,
     oldest: Mapping[str, Mapping[int, int]],
+    also_in_files: Iterable[str],
 ) -> Announcement:
     """What one deployment of a project's job tells of itself.
 
@@ -32,6 +33,7 @@ def announcement_of(
         config: what the job is told.
         restored_from: the state that it goes on from, if any.
         oldest: by source and partition, the offset of the oldest record.
+        also_in_files: the sources that have events which never were in their topics.
     """
     views = [view for one in decisions_of(project) for view in one.views]
     announced = Announcement(
@@ -50,7 +52,7 @@ def announcement_of(
     starts = {
         source: {**offsets, **config.starts.get(source, {})} for source, offsets in oldest.items()
     }
-    return replace(announced, starts=starts)
+    return replace(announced, starts=starts, also_in_files=list(also_in_files))
 
 
 def require_readable(project: Project, former: Announcement | None) -> None:

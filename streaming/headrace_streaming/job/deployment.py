@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -31,10 +31,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """A job that was just deployed, and the state it went on from, if any."""
+    """A job that was just deployed, and the state it went on from, if any.
+
+    Attributes:
+        also_in_files: where it begins without any, the sources of which it lacks events.
+    """
 
     job: Job
     restored_from: str | None
+    also_in_files: tuple[str, ...] = ()
 
 
 def deploy(  # noqa: PLR0913 - one for each choice
@@ -49,6 +54,7 @@ def deploy(  # noqa: PLR0913 - one for each choice
     parallelism: int | None = None,
     state_backend: StateBackend | None = None,
     starts: Starts | None = None,
+    also_in_files: Callable[[], Iterable[str]] = tuple,
 ) -> Deployment:
     """Deploy the job of a project and wait until it runs.
 
@@ -64,6 +70,8 @@ def deploy(  # noqa: PLR0913 - one for each choice
         state_backend: where state is kept, if not as the settings say.
         starts: for each source and partition the offset with which Kafka goes on after a state
             that was made of the lake's events.
+        also_in_files: tells the sources that have events which never were in their topics, if
+            there is no state: features are incomplete as far as they look back at these.
 
     Raises:
         ConfigurationError: the job runs already, can't be assembled, or its state is missing, can't
@@ -85,6 +93,7 @@ def deploy(  # noqa: PLR0913 - one for each choice
             restored, starts = _newest(cluster, name, known)
         if restored is not None:
             require_state(restored)
+        apart = tuple(also_in_files()) if restored is None else ()
         checkpoints = _checkpoints(settings, cluster)
         job_id = submit(
             settings,
@@ -96,6 +105,7 @@ def deploy(  # noqa: PLR0913 - one for each choice
                 *(("--bounded",) if bounded else ()),
                 *(("--state-backend", state_backend) if state_backend else ()),
                 *(("--starts", json.dumps(starts)) if starts else ()),
+                *(f"--also-in-files={source}" for source in apart),
             ],
             [
                 *(("--fromSavepoint", restored) if restored else ()),
@@ -114,7 +124,7 @@ def deploy(  # noqa: PLR0913 - one for each choice
             # It has ended before all of it ran, and so left nothing: what was known still holds.
             remember(settings.home, project.name, known)
             raise
-    return Deployment(job, restored)
+    return Deployment(job, restored, apart)
 
 
 def newest_state(settings: Settings, project: Project) -> str | None:

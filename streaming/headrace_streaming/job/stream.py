@@ -37,6 +37,7 @@ def main() -> None:
     chosen = {name: value for name, value in vars(arguments).items() if value is not None}
     bounded, history = chosen.pop("bounded"), chosen.pop("history", None)
     starts = _starts(chosen.pop("starts", "{}"))
+    also_in_files = chosen.pop("also_in_files", [])
     if history is not None:
         # It writes its state once, at its end.
         chosen["state_changelog"] = "off"
@@ -55,7 +56,8 @@ def main() -> None:
         if state is not None:
             former = deployments(kafka, project.name)
             require_readable(project, former[-1].told if former else None)
-        announced = announcement_of(project, config, state, _oldest(kafka, project, made))
+        oldest = _oldest(kafka, project, made)
+        announced = announcement_of(project, config, state, oldest, also_in_files)
     else:
         # What makes state out of history is no deployment of the project.
         announced = Announcement(project=name, mode=config.mode)
@@ -95,6 +97,12 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--history", help="read topics of history, and make state alone")
     parser.add_argument("--starts", help="JSON: by source and partition the offset to begin with")
+    parser.add_argument(
+        "--also-in-files",
+        action="append",
+        metavar="SOURCE",
+        help="a source that has events which never were in its topic",
+    )
     return parser.parse_args()
 
 

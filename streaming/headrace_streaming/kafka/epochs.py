@@ -24,6 +24,7 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
         bootstrapped: whether that state was made of the lake's events, by no earlier deployment.
         starts: by source and partition, the offset of the first record that its state is made of
             if it goes on from no earlier deployment.
+        also_in_files: the sources that have events which never were in their topics.
         lateness_ms: how late an event may be and still count in full.
         out_of_orderness_ms: how far the watermark is behind the newest event of a partition.
         features: by view, the features that it declares.
@@ -36,6 +37,7 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
     restored_from: str | None = None
     bootstrapped: bool = False
     starts: dict[str, dict[int, int]] | None = None
+    also_in_files: list[str] | None = None
     lateness_ms: int | None = None
     out_of_orderness_ms: int | None = None
     features: dict[str, list[str]] | None = None

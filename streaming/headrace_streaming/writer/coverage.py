@@ -2,7 +2,8 @@
 
 What a deployment that began anew has not read was sent before the first record that it read, and
 before it was announced. So it lacks no event whose time is later than that, by more than how late
-an event may be.
+an event may be. Where there are events that never were in the topic, they are from before its
+very first record. One that began with the lake has what windows reached when it was announced.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from headrace_features.definitions.durations import DAY_MS
 from headrace_features.online.serving import view_key
 from headrace_features.online.store import ALWAYS_MS, NEVER_MS
 
@@ -64,40 +66,63 @@ def coverage_of(
         elif not told.anew:
             # It writes a view that the one before it didn't: all that was sent since.
             found[key] = Coverage(newest.epoch, newest.at_ms + lateness_ms)
+        elif told.bootstrapped:
+            found[key] = Coverage(newest.epoch, _reached(view, newest.at_ms, lateness_ms))
         elif told.starts is not None:
             starts = told.starts.get(view.source.name, {})
-            missing = {partition: offset for partition, offset in starts.items() if offset > 0}
-            place = (newest.epoch, view.source.topic)
+            apart = view.source.name in (told.also_in_files or ())
+            wanted = {number: offset for number, offset in starts.items() if offset > 0 or apart}
+            place = (newest.epoch, view.source.name)
             if place not in around:
-                around[place] = sent(view.source.topic, missing) if missing else {}
+                around[place] = sent(view.source.topic, wanted) if wanted else {}
             since_ms = complete_since(
-                missing, around[place], announced_ms=newest.at_ms, lateness_ms=lateness_ms
+                starts,
+                around[place],
+                announced_ms=newest.at_ms,
+                lateness_ms=lateness_ms,
+                whole=not apart,
             )
             found[key] = Coverage(newest.epoch, since_ms)
     return found
 
 
 def complete_since(
-    missing: Iterable[int],
+    starts: Mapping[int, int],
     around: Mapping[int, SentAround],
     *,
     announced_ms: int,
     lateness_ms: int,
+    whole: bool = True,
 ) -> int:
     """Since which event time all events were read, ms UTC.
 
     Args:
-        missing: the partitions that were not read from their very beginning.
+        starts: by partition the offset of the first record that was read.
         around: by partition, when records about its start were sent.
         announced_ms: when the deployment was announced.
         lateness_ms: how late an event may be.
+        whole: whether all events there are were in the topic.
     """
-    times = []
-    for partition in missing:
+    sent_ms = {}
+    for partition in starts:
         first_ms, before_ms = around.get(partition, SentAround(None, None))
         known_ms = before_ms if first_ms is None else first_ms
-        times.append(announced_ms if known_ms is None else min(known_ms, announced_ms))
+        sent_ms[partition] = announced_ms if known_ms is None else min(known_ms, announced_ms)
+    times = [sent_ms[partition] for partition, offset in starts.items() if offset > 0]
+    if not whole:
+        # All partitions are sent to since the first of them was.
+        times.append(min(sent_ms.values(), default=announced_ms))
     return max(times) + lateness_ms if times else ALWAYS_MS
+
+
+def _reached(view: FeatureView, announced_ms: int, lateness_ms: int) -> int:
+    """Since when a state that was made of the lake has all events, ms UTC.
+
+    It has what windows reach from the newest day of the lake, which isn't later than today.
+    """
+    if view.lookback_ms is None:
+        return ALWAYS_MS
+    return announced_ms // DAY_MS * DAY_MS - view.lookback_ms - lateness_ms
 
 
 def _newest(deployed: Sequence[Deployed], view: FeatureView) -> Deployed | None:

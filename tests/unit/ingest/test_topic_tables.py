@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
+from headrace_batch.days import last_whole_day
 from headrace_batch.ingest.appending import Appender
 from headrace_batch.ingest.broker import TopicNow
 from headrace_batch.ingest.contract import contract_of
@@ -18,9 +22,19 @@ from headrace_batch.ingest.covered import covered_offsets
 from headrace_batch.ingest.run import ingest
 from headrace_batch.ingest.topic_rows import Judge, TopicRows, no_rows
 from headrace_batch.ingest.topic_tables import TopicTables
+from headrace_batch.lake_history import has_other_events
 from headrace_batch.warehouse import Warehouse
+from headrace_features.definitions.durations import DAY_MS
 from headrace_schemas.event_times import MOST_AHEAD_MS
-from ingestion import Row, fraud_project, settings_in, transaction, transactions, write_json_lines
+from ingestion import (
+    START_MS,
+    Row,
+    fraud_project,
+    settings_in,
+    transaction,
+    transactions,
+    write_json_lines,
+)
 
 BRONZE = "bronze.transactions"
 REJECTED = "rejected.transactions"
@@ -133,6 +147,33 @@ def test_an_event_from_a_file_has_no_position_and_makes_the_same_one_from_kafka_
         "tx-5": ("transactions", 1, 3),
     }
     assert lake.covered() == covered == {0: 0, 1: 4}
+
+
+def test_events_that_never_were_in_the_topic_are_told_from_those_that_were(lake: Lake) -> None:
+    def others() -> bool:
+        return has_other_events(lake.warehouse, lake.source)
+
+    assert not others()
+    lake.tables().take(lake.records(0, 0, transactions(0, 4)), START)
+    assert not others()
+    assert has_other_events(lake.warehouse, dataclasses.replace(lake.source, topic="another"))
+    lake.take_file(transactions(0, 5))
+    assert others()
+
+
+def test_events_of_files_alone_never_were_in_a_topic(lake: Lake) -> None:
+    lake.take_file(transactions(0, 2))
+    assert has_other_events(lake.warehouse, lake.source)
+    # Ends at the day before its newest, of which more may come with the topic.
+    whole = partial(last_whole_day, lake.settings, lake.source, streamed=False)
+    newest = max(row["event_date"] for row in lake.stored())
+    assert whole(newest + timedelta(days=9)) == newest
+    lake.take_file([*transactions(2, 3), transaction(3, event_time=START_MS - 3 * DAY_MS)])
+    assert whole(newest) == newest - timedelta(days=1)
+    assert whole(newest + timedelta(days=1)) == newest
+    assert whole(newest - timedelta(days=3)) is None
+    lake.tables().take(lake.records(0, 0, transactions(3, 4)), START)
+    assert whole(newest + timedelta(days=9)) == newest - timedelta(days=1)
 
 
 def test_a_refused_record_is_kept_with_its_place_reason_and_bytes(lake: Lake) -> None:

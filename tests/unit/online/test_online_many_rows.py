@@ -68,7 +68,7 @@ def reader(tmp_path: Path) -> FeatureReader:
         ]
         if changes:
             apply(store, *changes)
-    store.publish(generation, now_ms=BOUNDARY_MS)
+    store.publish(generation, written_ms=BOUNDARY_MS)
     store.covers(view_key(VIEW), 1, ALWAYS_MS)
     return FeatureReader(store, [VIEW.select(*VIEW.feature_names)], clock_ms=lambda: NOW_MS)
 

@@ -61,7 +61,11 @@ def reader(store: StateStore, terms: Terms = USUAL, view: FeatureView = VIEW) ->
 
 
 def materialize(
-    store: StateStore, *times_ms: int, boundary_ms: int = BOUNDARY_MS, view: FeatureView = VIEW
+    store: StateStore,
+    *times_ms: int,
+    boundary_ms: int = BOUNDARY_MS,
+    written_ms: int = BOUNDARY_MS + 7,
+    view: FeatureView = VIEW,
 ) -> None:
     plan = plan_of(view)
     events = [reading(f"e{ms}", ms, amount=5) for ms in times_ms]
@@ -69,7 +73,7 @@ def materialize(
     generation = store.begin(view_key(view), boundary_ms)
     fields = build(plan, layout_of(view, boundary_ms), block)
     store.write(generation, [Row(entity_key("a"), *field) for field in fields.items()])
-    store.publish(generation, now_ms=boundary_ms + 7)
+    store.publish(generation, written_ms)
 
 
 def stream(store: StateStore, *times_ms: int, since_ms: int | None = None) -> None:
@@ -147,6 +151,25 @@ def test_a_gap_between_the_layers_makes_those_windows_incomplete_that_reach_into
     assert row.incomplete == {DAYS, SUM}
     # The values are those of what there is.
     assert row.to_dict() == {HOUR: 1, DAYS: 2, SUM: 12}
+
+
+def test_what_a_batch_layer_could_not_know_yet_makes_windows_incomplete(
+    store: SqliteStateStore,
+) -> None:
+    written_ms = BOUNDARY_MS - 6 * HOUR_MS
+    materialize(store, written_ms - 1, written_ms=written_ms)
+    stream(store, written_ms + 1, NOW_MS - 1, since_ms=ALWAYS_MS)
+    now, before, between, just = reader(store).read(
+        [
+            {"sensor": "a"},
+            {"sensor": "a", "as_of": written_ms - 1},
+            {"sensor": "a", "as_of": BOUNDARY_MS - 1},
+            {"sensor": "a", "as_of": BOUNDARY_MS + HOUR_MS - 2},
+        ]
+    )
+    assert now.incomplete == {DAYS, SUM}
+    assert not before.incomplete
+    assert between.incomplete == just.incomplete == {HOUR, DAYS, SUM}
 
 
 def test_a_stream_layer_alone_answers_as_far_back_as_it_goes(store: SqliteStateStore) -> None:

@@ -65,7 +65,7 @@ def test_a_generation_is_invisible_until_it_is_published(store: StateStore) -> N
     assert (before.boundary_ms, before.written_ms) == (1, 2)
     assert batch_of(store, "view", b"card") == {"r1": b"old"}
     assert batch_of(store, "view", b"other") == {}
-    store.publish(growing, now_ms=5)
+    store.publish(growing, written_ms=5)
     after = layers_of(store, "view").batch
     assert after is not None
     assert (after.boundary_ms, after.written_ms) == (2, 5)
@@ -165,9 +165,9 @@ def test_a_writer_that_is_overtaken_stops_and_publishes_nothing(store: StateStor
     with pytest.raises(RetryableError, match="has taken over"):
         store.write(slow, [Row(b"card", "r2", b"slow")])
     with pytest.raises(RetryableError, match="has taken over"):
-        store.publish(slow, now_ms=1)
+        store.publish(slow, written_ms=1)
     store.write(fast, [Row(b"card", "r1", b"fast")])
-    store.publish(fast, now_ms=1)
+    store.publish(fast, written_ms=1)
     assert batch_of(store, "view", b"card") == {"r1": b"fast"}
 
 

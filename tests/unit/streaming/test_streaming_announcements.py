@@ -19,7 +19,8 @@ def test_a_deployment_without_state_tells_what_it_works_under_and_where_it_begin
     settings: Settings,
 ) -> None:
     config = JobConfig(kafka={}, mode=Mode.ORDERED, lateness_ms=7, out_of_orderness_ms=11)
-    told = announcement_of(load_project(settings), config, None, OLDEST)
+    told = announcement_of(load_project(settings), config, None, OLDEST, ["transactions"])
+    assert told.also_in_files == ["transactions"]
     assert (told.mode, told.lateness_ms, told.out_of_orderness_ms) == ("ordered", 7, 11)
     assert (told.anew, told.bootstrapped, told.starts) == (True, False, OLDEST)
     assert told.features is not None
@@ -31,10 +32,10 @@ def test_a_deployment_without_state_tells_what_it_works_under_and_where_it_begin
 def test_one_that_begins_with_the_lake_is_told_from_one_that_goes_on(settings: Settings) -> None:
     project = load_project(settings)
     lake = JobConfig(kafka={}, starts={"transactions": {1: 20}})
-    told = announcement_of(project, lake, "savepoint", OLDEST)
+    told = announcement_of(project, lake, "savepoint", OLDEST, ())
     assert (told.anew, told.bootstrapped) == (True, True)
     assert told.starts == {"transactions": {0: 7, 1: 20}, "transaction_labels": {0: 0}}
-    on = announcement_of(project, JobConfig(kafka={}), "savepoint", OLDEST)
+    on = announcement_of(project, JobConfig(kafka={}), "savepoint", OLDEST, ())
     assert (on.anew, on.bootstrapped, on.starts) == (False, False, None)
 
 

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from headrace_features.fraud.definitions import card_activity, terminal_risk
+from headrace_features import Count, FeatureView
+from headrace_features.definitions.durations import DAY_MS
+from headrace_features.fraud.definitions import card, card_activity, terminal_risk, transactions
 from headrace_features.online.serving import view_key
 from headrace_features.online.store import ALWAYS_MS, NEVER_MS, Progress
 from headrace_streaming.kafka.epochs import Announcement, Deployed
@@ -20,6 +22,8 @@ from headrace_streaming.writer.coverage import (
 from headrace_streaming.writer.patience import Patience
 from headrace_streaming.writer.places import Place, Read
 
+ever = FeatureView(name="ever", version=1, entity=card, source=transactions, aggregates=[Count()])
+EVER = view_key(ever)
 CARD, TERMINAL = view_key(card_activity), view_key(terminal_risk)
 BOTH = [CARD, TERMINAL]
 VIEWS = (card_activity, terminal_risk)
@@ -113,19 +117,32 @@ def test_pauses_grow_up_to_a_second_and_two_lines_are_told() -> None:
 
 
 def test_nothing_is_missing_of_what_was_read_from_its_beginning() -> None:
-    assert complete_since([], {}, announced_ms=9_000, lateness_ms=10) == ALWAYS_MS
+    assert complete_since({0: 0}, {}, announced_ms=9_000, lateness_ms=10) == ALWAYS_MS
 
 
 def test_what_was_not_read_was_sent_before_the_first_record_that_was() -> None:
     around = {0: SentAround(5_000, None), 1: SentAround(7_000, 1), 2: SentAround(None, 6_000)}
-    assert complete_since(around, around, announced_ms=9_000, lateness_ms=10) == 7_010
+    starts = {0: 1, 1: 2, 2: 3}
+    assert complete_since(starts, around, announced_ms=9_000, lateness_ms=10) == 7_010
+
+
+def test_what_never_was_in_a_topic_was_before_its_very_first_record() -> None:
+    def since(starts: dict[int, int], around: dict[int, SentAround]) -> int:
+        return complete_since(starts, around, announced_ms=9_000, lateness_ms=10, whole=False)
+
+    around = {0: SentAround(5_000, None), 1: SentAround(7_000, None)}
+    assert since({0: 0, 1: 0, 2: 0}, around) == 5_010
+    assert since({0: 0, 1: 3}, around) == 7_010
+    assert since({0: 0}, {}) == 9_010
+    # A topic that was just made.
+    assert since({}, {}) == 9_010
 
 
 def test_where_no_record_is_left_the_time_of_the_announcement_holds() -> None:
-    assert complete_since([4], {}, announced_ms=9_000, lateness_ms=10) == 9_010
+    assert complete_since({4: 1}, {}, announced_ms=9_000, lateness_ms=10) == 9_010
     late = {0: SentAround(20_000, None)}
     # The first record that was read came long after the deployment.
-    assert complete_since([0], late, announced_ms=9_000, lateness_ms=10) == 9_010
+    assert complete_since({0: 1}, late, announced_ms=9_000, lateness_ms=10) == 9_010
 
 
 def deployed(  # noqa: PLR0913 - what differs between deployments
@@ -135,6 +152,7 @@ def deployed(  # noqa: PLR0913 - what differs between deployments
     views: list[str] | None = None,
     restored_from: str | None = None,
     bootstrapped: bool = False,
+    also_in_files: list[str] | None = None,
     features: dict[str, list[str]] | None = None,
 ) -> Deployed:
     told = Announcement(
@@ -143,6 +161,7 @@ def deployed(  # noqa: PLR0913 - what differs between deployments
         restored_from=restored_from,
         bootstrapped=bootstrapped,
         starts=starts,
+        also_in_files=also_in_files,
         lateness_ms=100,
         views=views,
         features=features,
@@ -165,11 +184,29 @@ def test_each_view_is_complete_as_far_as_its_own_source_was_read() -> None:
 def test_one_that_goes_on_changes_nothing_and_one_that_begins_anew_does() -> None:
     first = deployed(1, starts=NOTHING, views=BOTH)
     on = deployed(2, restored_from="savepoint", views=BOTH)
-    lake = {"transactions": {0: 40, 1: 50}, "transaction_labels": {0: 60}}
-    anew = deployed(3, restored_from="made", bootstrapped=True, starts=lake, views=BOTH)
+    files = ["transactions"]
+    anew = deployed(3, starts={"transactions": {0: 0, 1: 50}}, views=BOTH, also_in_files=files)
     assert coverage_of([first, on], VIEWS, sent)[CARD] == Coverage(1, ALWAYS_MS)
     found = coverage_of([first, on, anew], VIEWS, sent)
-    assert found == {CARD: Coverage(3, 150), TERMINAL: Coverage(3, 160)}
+    assert found == {CARD: Coverage(3, 150), TERMINAL: Coverage(3, ALWAYS_MS)}
+
+
+def test_one_that_begins_with_the_lake_has_what_windows_reach() -> None:
+    lake = {"transactions": {0: 40, 1: 50}, "transaction_labels": {0: 60}}
+    made = deployed(
+        90_000, restored_from="made", bootstrapped=True, starts=lake, views=[*BOTH, EVER]
+    )
+    views = (*VIEWS, ever)
+    found = coverage_of([deployed(1, starts=NOTHING, views=BOTH), made], views, sent)
+    # Of the second day, whose beginning windows may have reached back from.
+    card_ms, terminal_ms = card_activity.lookback_ms, terminal_risk.lookback_ms
+    assert card_ms is not None
+    assert terminal_ms is not None
+    assert found == {
+        CARD: Coverage(90_000, DAY_MS - card_ms - 100),
+        TERMINAL: Coverage(90_000, DAY_MS - terminal_ms - 100),
+        EVER: Coverage(90_000, ALWAYS_MS),
+    }
 
 
 def test_a_view_that_one_which_goes_on_writes_first_is_complete_since_then() -> None:
