@@ -6,6 +6,8 @@ Where the plain view has null for an entity that nobody knows, ours has the valu
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -27,20 +29,20 @@ from feast.protos.feast.types.Value_pb2 import RepeatedValue
 from feast.protos.feast.types.Value_pb2 import Value as Message
 
 from headrace_batch.materialize import materialize_view
-from headrace_features import oracle
+from headrace_features import FeatureReader, oracle
 from headrace_features.definitions.views import FeatureView
 from headrace_features.feast_plugin import repository
 from headrace_features.oracle import SpineRow
 from headrace_features.project import load_project
 from headrace_schemas.errors import BadRecordError, UnsupportedError
-from headrace_schemas.settings import load
+from headrace_schemas.settings import Settings, load
 from histories import bits
 from lakes import unwatched, write_events
 
 DEFINITIONS = """
 from headrace_features import (
     Count, Distinct, Entity, EventSource, FeatureService, FeatureView, First, Last, Mean,
-    OnDemandView, Sliding, Sum, struct,
+    OnDemandView, Sliding, Sum, Terms, struct,
 )
 from headrace_schemas.events import Event
 
@@ -67,6 +69,7 @@ asking = OnDemandView(
     "asking", 1, [lately], {"counted": "lately__count_1d * factor"}, {"factor": int}
 )
 both = FeatureService("both", [lately, offices])
+strict = FeatureService("strict", [lately], terms=Terms(incomplete="refuse"))
 """
 AMOUNTS = pa.schema(
     [
@@ -88,6 +91,7 @@ SAME = ("amount", "price", "place", "flag")
 OURS, PLAIN = ([f"{view}:{name}_last" for name in SAME] for view in ("lately", "mirror"))
 KNOWN = (7, -(2**63), 0, 1)
 NOBODY = 99
+HEADRACE = str(Path(sys.executable).with_name("headrace"))
 Statuses = Mapping[str, tuple[int, ...]]
 
 
@@ -115,6 +119,7 @@ MOVEMENTS = (
 class Shop:
     """A store with our views and plain ones."""
 
+    settings: Settings
     store: feast.FeatureStore
     views: Mapping[str, FeatureView]
 
@@ -147,7 +152,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
         materialize_view(settings, project.view(name), LAST_DAY, unwatched)
     store = repository.feature_store(settings)
     with_plain_views(store, home)
-    return Shop(store, project.views)
+    return Shop(settings, store, project.views)
 
 
 def with_plain_views(store: feast.FeatureStore, home: Path) -> None:
@@ -295,6 +300,33 @@ def test_windows_pass_where_a_plain_view_keeps_its_row_beyond_its_ttl(shop: Shop
     }
     told = statuses(shop.ask(names, rows))
     assert told["count_1d"] == (FieldStatus.PRESENT, FieldStatus.OUTSIDE_MAX_AGE)
+
+
+def test_the_reader_without_feast_gives_each_value_the_same_status(
+    shop: Shop,
+) -> None:
+    after = {"as_of": BOUNDARY_MS, "factor": 2}
+    then = {"as_of": AS_OF_MS, "factor": 2}
+    rows = [{"account": KNOWN[2], **then}, {"account": KNOWN[0], **after}, {"account": 99, **then}]
+    names = ["lately:count_1d", "lately:amount_last", "never:count_9d", "asking:counted"]
+    told = statuses(shop.ask(names, rows, full_feature_names=True))
+    assert told["lately__amount_last"] == (
+        FieldStatus.NULL_VALUE,
+        FieldStatus.OUTSIDE_MAX_AGE,
+        FieldStatus.NOT_FOUND,
+    )
+    project = load_project(shop.settings)
+    read = FeatureReader.of(shop.settings, project, *names).read(rows)
+    assert read
+    for name in read[0]:
+        assert tuple(FieldStatus.Value(row.statuses[name]) for row in read) == told[name]
+    # The command reads by it, on the terms of the service.
+    command = [HEADRACE, "features", "get", "--service", "strict", "--entity", "account=7"]
+    home = shop.settings.home.parent
+    refused = subprocess.run(command, cwd=home, capture_output=True, text=True, check=False)
+    assert (refused.returncode, "lately is incomplete" in refused.stderr) == (75, True)
+    known = subprocess.run([*command, "--as-of", f"{AS_OF_MS}"], cwd=home, check=False)
+    assert known.returncode == 0
 
 
 def test_an_answer_is_the_same_as_values_message_frame_and_table(shop: Shop) -> None:

@@ -117,6 +117,16 @@ def test_a_push_is_in_the_topic_when_it_returns_as_headrace_send_would_have_sent
     assert by_name == {row["transaction_id"]: {**absent, **row} for row in pushed}
 
 
+def test_times_may_be_texts_as_json_has_them(place: Place, store: feast.FeatureStore) -> None:
+    moment = datetime.now(UTC).replace(microsecond=5_000)
+    texts = [moment.isoformat(), moment.replace(tzinfo=None).isoformat(" ")]
+    store.push("transactions_push", frame(*(event(t, event_time=t) for t in texts)))
+    sent_ms = int(moment.timestamp()) * 1000 + 5
+    assert [row["event_time"] for _, row in place.records(2)] == [sent_ms] * 2
+    with pytest.raises(BadRecordError, match=r"row \[0\] is wrong_type: .*event_time.*'soon'"):
+        store.push("transactions_push", frame(event("c", event_time="soon")))
+
+
 def test_an_event_is_sent_once_though_two_views_share_its_source(
     place: Place, tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import ssl
 import time
 from collections.abc import Iterator, Mapping
@@ -160,7 +161,9 @@ def test_it_is_ready_while_requests_hold_all_threads_that_they_have(
         (READ, one(other=["a", "b"]), 422, "different lengths: card_id 1, other 2"),
         (READ, one(as_of=["soon"]), 422, "is no time"),
         (READ, one(as_of=["2018-01-01"]), 422, "features history"),
-        (READ, "no json", 422, "not as expected"),
+        (READ, "no json", 422, "at character 0 it is no JSON"),
+        (READ, {**one(), "features": ["transaction_context:km_since_last"]}, 422, "latitude"),
+        (READ, {**one(), "features": ["card_activity:count_1d"] * 2}, 422, "count_1d"),
         (READ, {"feature_service": "fraud"}, 422, "entities: Field required"),
         (READ, {**one(), "entities": None}, 422, "$.entities"),
         (READ, {**one(), "entities": {"card_id": {"0": "a"}}}, 422, "card_id"),
@@ -629,6 +632,16 @@ def test_what_can_not_be_served_is_told_at_the_start(
     assert (status, said.count("\n")) == (78, 1), said
     assert told in said
     assert "short" not in said
+
+
+def test_where_somebody_listens_already_nothing_is_served(
+    lake: tuple[Settings, list[dict[str, Any]]],
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        status, said = headrace_serve(lake[0].home, "--port", str(port))
+    assert (status, said.count("\n")) == (78, 1), said
+    assert f"can't listen on 127.0.0.1, port {port}: Address already in use" in said
 
 
 def test_a_project_that_is_not_registered_is_not_served(tmp_path: Path) -> None:

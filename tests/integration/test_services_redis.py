@@ -387,3 +387,6 @@ def test_the_doctor_looks_at_the_redis_of_the_settings(tmp_path: Path, files: Ce
         ((_, status, found, advice),) = looked_at(server.environ())
     assert (status, found.partition(", ")[2]) == ("warning", "maxmemory-policy allkeys-lru")
     assert "noeviction" in str(advice)
+    with redis_server(maxmemory_policy="allkeys-lru", maxmemory="64mb") as server:
+        ((_, status, found, advice),) = looked_at(server.environ())
+    assert (status, "maxmemory-policy is allkeys-lru" in found) == ("problem", True)

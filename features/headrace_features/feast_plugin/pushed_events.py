@@ -24,7 +24,7 @@ def events_of(source: EventSource, frame: pd.DataFrame, now_ms: int) -> list[Rea
     """The rows of a frame as events, in the order in which they could be known.
 
     Columns that the contract doesn't have are left out; what is missing in a row is null. Times may
-    be datetimes; without a zone they are UTC.
+    be datetimes or ISO texts; without a zone they are UTC.
 
     Raises:
         BadRecordError: a row breaks the contract, or lies in the future; it names the row, counted
@@ -67,8 +67,18 @@ def _value(value: Any, column: Column) -> Any:
     """A value as the contract has it, where pandas could only hold it otherwise."""
     if pd.api.types.is_scalar(value) and pd.isna(value):
         return None
-    if column.role is ColumnRole.TIME_MS and isinstance(value, datetime):
-        return datetime_ms(value)
+    if column.role is ColumnRole.TIME_MS and isinstance(value, datetime | str):
+        return _time_ms(value)
     whole = isinstance(value, float) and value.is_integer() and abs(value) <= _EXACT
     # Integers beside a null are floats in a frame.
     return int(value) if column.type is ColumnType.INT64 and whole else value
+
+
+def _time_ms(value: datetime | str) -> Any:
+    """A time in ms UTC; a text that is none stays as it is, for the contract to refuse."""
+    if isinstance(value, datetime):
+        return datetime_ms(value)
+    try:
+        return datetime_ms(datetime.fromisoformat(value))
+    except ValueError:
+        return value

@@ -27,6 +27,8 @@ from headrace_schemas.settings import load
 if TYPE_CHECKING:
     from headrace_features.definitions.on_demand import AnySelection
     from headrace_features.online.store import StateStore
+    from headrace_features.project import Project
+    from headrace_schemas.settings import Settings
 
 _USUAL = Terms()
 _KEY_TYPES: Mapping[ColumnType, type] = {ColumnType.STRING: str, ColumnType.INT64: int}
@@ -86,6 +88,24 @@ class FeatureRow(Mapping[str, Value]):
             for query, answered in pairs
             if not answered.answers[self._at].found
         )
+
+    @property
+    def statuses(self) -> dict[str, str]:
+        """Of each value the status that Feast gives it, by the worst of what it is made of.
+
+        NOT_FOUND: a view has no state of the entity. OUTSIDE_MAX_AGE: the value is incomplete.
+        Else NULL_VALUE or PRESENT.
+        """
+        incomplete, absent = self.incomplete, self.not_found
+        found = {}
+        for name, read in self._made_of.items():
+            if any(one.partition(SEPARATOR)[0] in absent for one in read):
+                found[name] = "NOT_FOUND"
+            elif name in incomplete:
+                found[name] = "OUTSIDE_MAX_AGE"
+            else:
+                found[name] = "NULL_VALUE" if self._values[name] is None else "PRESENT"
+        return found
 
     @property
     def freshness(self) -> dict[str, Freshness]:
@@ -174,7 +194,13 @@ class FeatureReader:
             ConfigurationError: there is no such feature, or settings are wrong.
         """
         settings = load(start or Path.cwd(), os.environ)
-        project = load_project(settings)
+        return cls.of(settings, load_project(settings), *features, service=service)
+
+    @classmethod
+    def of(
+        cls, settings: Settings, project: Project, *features: str, service: str | None = None
+    ) -> FeatureReader:
+        """A reader of a project that is loaded already, likewise."""
         selections = project.select(features, service)
         terms = _USUAL if service is None else project.services[service].terms
         return cls(open_store(settings), selections, terms=terms)
@@ -186,7 +212,7 @@ class FeatureReader:
             rows: the join keys, by name; `as_of`, the time asked for in ms UTC, as a datetime or
                 as ISO text, if it is not now; `current_event`, the dedup key of the event being
                 decided, for features that leave it out; and what on-demand features take from the
-                request.
+                request. Whatever else a row has is passed over.
 
         Raises:
             BadRecordError: a key, or what the request has to bring, is missing or of another type,
@@ -195,6 +221,10 @@ class FeatureReader:
             RetryableError: the store doesn't answer, or values are incomplete and the service
                 refuses such.
         """
+        if isinstance(rows, Mapping):
+            raise BadRecordError(
+                Reason.WRONG_TYPE, "one row was given, expected some", hint="put it into a list"
+            )
         now_ms = self._clock_ms()
         queries = [
             ViewQuery(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import redis
@@ -19,11 +19,12 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisClusterException
+from redis.exceptions import RedisClusterException, ResponseError
 from redis.retry import Retry
 
 from headrace_features.online.redis_access import RedisAccess
 from headrace_features.online.redis_errors import TOLD, told, unformed
+from headrace_features.online.redis_eviction import ASK_MEMORY, require_no_eviction
 from headrace_schemas.redis_address import node_name
 
 #: How often a command is sent again after a connection broke.
@@ -197,25 +198,43 @@ def _node(host: str, port: int) -> ClusterNode:
 # server that wants a password and is given none, it would begin anew without end.
 
 
-class _Connection(redis.Connection):
+class _Greeting:
+    """What is said over each new connection, whether with TLS or without."""
+
     def on_connect(self) -> None:
         self.next_health_check = int(time.time()) + _HEALTH_CHECK_S
-        super().on_connect()  # type: ignore[no-untyped-call]
+        super().on_connect()  # type: ignore[misc]
+        answer = None
+        with suppress(ResponseError):
+            self.send_command(*ASK_MEMORY)  # type: ignore[attr-defined]
+            answer = self.read_response()  # type: ignore[attr-defined]
+        require_no_eviction(answer)
 
 
-class _TlsConnection(redis.SSLConnection):
-    def on_connect(self) -> None:
-        self.next_health_check = int(time.time()) + _HEALTH_CHECK_S
-        super().on_connect()  # type: ignore[no-untyped-call]
+class _AsyncGreeting:
+    """Likewise."""
 
-
-class _AsyncConnection(redis.asyncio.Connection):
     async def on_connect(self) -> None:
         self.next_health_check = asyncio.get_running_loop().time() + _HEALTH_CHECK_S
-        await super().on_connect()
+        await super().on_connect()  # type: ignore[misc]
+        answer = None
+        with suppress(ResponseError):
+            await self.send_command(*ASK_MEMORY)  # type: ignore[attr-defined]
+            answer = await self.read_response()  # type: ignore[attr-defined]
+        require_no_eviction(answer)
 
 
-class _AsyncTlsConnection(redis.asyncio.SSLConnection):
-    async def on_connect(self) -> None:
-        self.next_health_check = asyncio.get_running_loop().time() + _HEALTH_CHECK_S
-        await super().on_connect()
+class _Connection(_Greeting, redis.Connection):
+    pass
+
+
+class _TlsConnection(_Greeting, redis.SSLConnection):
+    pass
+
+
+class _AsyncConnection(_AsyncGreeting, redis.asyncio.Connection):
+    pass
+
+
+class _AsyncTlsConnection(_AsyncGreeting, redis.asyncio.SSLConnection):
+    pass

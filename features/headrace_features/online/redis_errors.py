@@ -27,6 +27,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from headrace_features.online.redis_access import RedisAccess
+from headrace_features.online.redis_eviction import EvictingError
 from headrace_schemas.errors import ConfigurationError, HeadraceError, RetryableError
 
 #: The errors of Redis and the way to it, not those of its caller.
@@ -91,6 +92,12 @@ def told(error: Exception, access: RedisAccess) -> HeadraceError:
 
 def _answered(answer: BaseException, access: RedisAccess, where: str) -> HeadraceError:
     said = _said(answer, access)
+    if isinstance(answer, EvictingError):
+        return ConfigurationError(
+            f"{where} drops entities when its memory is full, which would then read as ones"
+            f" without events: its maxmemory-policy is {said}",
+            hint="set maxmemory-policy noeviction, then: headrace online rebuild",
+        )
     if said.startswith(("MOVED ", "ASK ")):
         return ConfigurationError(
             f"{where} is one node of a cluster", hint="see [online] redis_url: redis+cluster://"

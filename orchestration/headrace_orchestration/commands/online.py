@@ -12,7 +12,7 @@ import typer
 
 from headrace_orchestration.commands.materialize import Day, record, registered_views
 from headrace_orchestration.days import parse_begun_day
-from headrace_orchestration.output import JsonOption, console, print_json, print_table, progress
+from headrace_orchestration.output import JsonOption, console, print_fields, print_json, progress
 from headrace_orchestration.session import current_project
 
 if TYPE_CHECKING:
@@ -64,22 +64,10 @@ def show(as_json: JsonOption = False) -> None:
     if as_json:
         print_json(found)
         return
-    columns = ("view", "batch up to", "written", "stream since", "newest event", "written")
-    print_table(
-        None,
-        columns,
-        [
-            (
-                f"{one.view} v{one.version}",
-                one.batch_boundary,
-                one.batch_written,
-                one.stream_since,
-                one.stream_event_time,
-                one.stream_written,
-            )
-            for one in found
-        ],
-    )
+    for number, one in enumerate(found):
+        if number:
+            console().print()
+        print_fields(one)
 
 
 @app.command()

@@ -119,6 +119,11 @@ def test_where_a_window_has_no_bound_it_has_what_was_long_ago(
     assert [*row.values()] == [lately + 2, lately, lately]
 
 
+def test_one_row_is_no_list_of_rows(store: SqliteStateStore) -> None:
+    with pytest.raises(BadRecordError, match="one row was given, expected some"):
+        reader(store).read({"sensor": "a"})  # type: ignore[arg-type]
+
+
 def test_an_entity_without_state_has_empty_windows(store: SqliteStateStore) -> None:
     materialize(store, BOUNDARY_MS - 1)
     (row,) = reader(store).read([{"sensor": "nobody"}])

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from feast.errors import FeastError
+from feast.errors import (
+    FeastError,
+    FeatureNameCollisionError,
+    PushSourceNotFoundException,
+    RequestDataNotFoundInEntityRowsException,
+)
 
 from headrace_schemas.errors import (
     BadRecordError,
@@ -28,6 +33,12 @@ _STATUS: Mapping[type[HeadraceError], int] = {
     ConfigurationError: 500,
     RetryableError: 503,
 }
+#: What Feast has another status for, or one by a name that is going away.
+_ASKED_WRONGLY = (
+    FeatureNameCollisionError,
+    PushSourceNotFoundException,
+    RequestDataNotFoundInEntityRowsException,
+)
 _BUSY = 503
 _MISTAKEN = 500
 #: When to come back after a store, a broker or the server had too much to do.
@@ -55,14 +66,15 @@ async def _ours(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _feasts(_: Request, error: Exception) -> JSONResponse:
+    if isinstance(error, _ASKED_WRONGLY):
+        return _response(422, _line(error))
     status = error.http_status_code() if isinstance(error, FeastError) else _MISTAKEN
     return _response(status, _line(error))
 
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
     problems = error.errors() if isinstance(error, RequestValidationError) else ()
-    told = [f"{'.'.join(map(str, one['loc'][1:])) or 'body'}: {one['msg']}" for one in problems]
-    return _response(422, "the request is not as expected: " + "; ".join(told))
+    return _response(422, "the request is not as expected: " + "; ".join(map(_told, problems)))
 
 
 async def _unknown(_: Request, error: Exception) -> JSONResponse:
@@ -73,6 +85,13 @@ async def _unknown(_: Request, error: Exception) -> JSONResponse:
 def _response(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     content: dict[str, Any] = {"detail": detail}
     return JSONResponse(content, status, headers)
+
+
+def _told(problem: Mapping[str, Any]) -> str:
+    place = problem["loc"][1:]
+    if problem["type"] == "json_invalid":
+        return f"at character {place[0]} it is no JSON: {problem['ctx']['error']}"
+    return f"{'.'.join(map(str, place)) or 'body'}: {problem['msg']}"
 
 
 def _line(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import ssl
 from collections.abc import Mapping
 from ipaddress import ip_address
@@ -41,6 +42,7 @@ def serve(
     import uvicorn
 
     require_servable(settings, host)
+    _require_free(host, port)
     limit_s = settings.serving.timeout.total_seconds()
     # uvicorn sends a signal that ended it to its process once more: it has done its work.
     before = signal.signal(signal.SIGTERM, _done)
@@ -125,6 +127,18 @@ def _require_issuer(serving: ServingSettings) -> None:
         raise ConfigurationError(
             f"[serving.oidc] lacks or misstates: {wrong}",
             hint="it has the names of Feast's OIDC configuration, auth_discovery_url among them",
+        ) from error
+
+
+def _require_free(host: str, port: int) -> None:
+    """See that nobody listens there: uvicorn would end the process by itself."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise ConfigurationError(
+            f"can't listen on {host}, port {port}: {error.strerror}",
+            hint="choose another: --host and --port, or [serving]",
         ) from error
 
 

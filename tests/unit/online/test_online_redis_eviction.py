@@ -1,0 +1,85 @@
+"""A Redis that may drop entities, which would read as ones without events, is not used."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import closing
+
+import pytest
+import redis
+
+from headrace_features.online.redis_connection import RedisConnection
+from headrace_features.online.redis_store import RedisStateStore
+from headrace_features.online.store import NO_LAYERS
+from headrace_schemas.errors import ConfigurationError
+from redis_servers import redis_server
+
+KNOWN = {"view": NO_LAYERS}
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "allkeys-random"])
+def test_readers_and_writers_refuse_a_redis_that_drops_what_is_not_used(policy: str) -> None:
+    with (
+        redis_server(maxmemory="64mb", maxmemory_policy=policy) as server,
+        closing(RedisConnection(server.access())) as connection,
+    ):
+        store = RedisStateStore(connection, "p")
+
+        async def read() -> None:
+            try:
+                await store.read_async(KNOWN, ())
+            finally:
+                await store.aclose()
+
+        for refused in (
+            lambda: store.read(KNOWN, ()),
+            lambda: store.begin("view", 1),
+            store.progress,
+            lambda: asyncio.run(read()),
+        ):
+            with pytest.raises(ConfigurationError, match=f"maxmemory-policy is {policy}") as told:
+                refused()
+            assert "noeviction" in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("limit", "policy"),
+    [
+        ("64mb", "noeviction"),
+        # What has no lifetime is never dropped by it.
+        ("64mb", "volatile-lru"),
+        # Without a limit nothing is dropped.
+        (0, "allkeys-lru"),
+    ],
+)
+def test_one_that_keeps_them_is_used(limit: str | int, policy: str) -> None:
+    with (
+        redis_server(maxmemory=limit, maxmemory_policy=policy) as server,
+        closing(RedisConnection(server.access())) as connection,
+    ):
+        store = RedisStateStore(connection, "p")
+        assert store.read(KNOWN, ()).layers == KNOWN
+
+
+def test_one_that_may_not_be_asked_is_used() -> None:
+    with (
+        redis_server(maxmemory="64mb", maxmemory_policy="allkeys-lru") as server,
+        closing(RedisConnection(server.access())) as connection,
+        closing(redis.Redis.from_url(server.url)) as other,
+    ):
+        other.acl_setuser("default", commands=["-info"], enabled=True, nopass=True, keys=["*"])
+        assert RedisStateStore(connection, "p").read(KNOWN, ()).layers == KNOWN
+
+
+def test_a_redis_that_comes_back_with_another_policy_is_noticed() -> None:
+    with (
+        redis_server(maxmemory="64mb", maxmemory_policy="noeviction") as server,
+        closing(RedisConnection(server.access())) as connection,
+    ):
+        store = RedisStateStore(connection, "p")
+        store.read(KNOWN, ())
+        server.stop()
+        server.directives = {**server.directives, "maxmemory-policy": "allkeys-lfu"}
+        server.start()
+        with pytest.raises(ConfigurationError, match="maxmemory-policy is allkeys-lfu"):
+            store.read(KNOWN, ())
