@@ -46,6 +46,29 @@ WriterLoop(
     kafka_config(settings), sys.argv[1], views, store, print, Event(), limits=Limits(records=20)
 ).run()
 """
+#: Kills it amidst the steps of one batch: when so many scripts have put changes in, before or after
+#: the store is told how far that goes.
+AIMED = CHILD.replace(
+    "settings = load",
+    """
+import signal
+from headrace_features.online import redis_store
+evaluated, before, left = redis_store._evaluated, sys.argv[2] == "before", [3]
+def aimed(client, calls):
+    calls = list(calls)
+    scripts = {script for script, _, _ in calls}
+    left[0] -= redis_store._APPLY in scripts
+    last = not left[0] and redis_store._ADVANCE in scripts
+    if last and before:
+        os.kill(os.getpid(), signal.SIGKILL)
+    answers = evaluated(client, calls)
+    if last:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return answers
+redis_store._evaluated = aimed
+settings = load""",
+    1,
+)
 KILLS = 8
 
 
@@ -96,6 +119,28 @@ def test_killed_at_random_moments(
                 child.kill()
                 child.wait()
         assert 0 < written(store) < len(traffic.sent)
+        with writing(settings):
+            traffic.require_in(store)
+
+
+@pytest.mark.parametrize("aim", ["before", "after"])
+def test_killed_around_the_moment_in_which_redis_is_told_how_far_it_is(
+    aim: str, home: Path, traffic: Traffic
+) -> None:
+    with redis_server() as server:
+        settings, store = opened(home, server.environ())
+        for number in range(2):
+            before = written(store)
+            child = subprocess.run(
+                [sys.executable, "-c", AIMED, f"aimed-{aim}-{number}", aim],
+                env={**os.environ, "HEADRACE_HOME": str(home), **server.environ()},
+                cwd=home,
+                check=False,
+                timeout=60,
+            )
+            assert child.returncode == -signal.SIGKILL
+            # Two batches of twenty at most, and the third if it was told of.
+            assert 0 < written(store) - before <= (40 if aim == "before" else 60)
         with writing(settings):
             traffic.require_in(store)
 

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import signal
 import sqlite3
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -16,12 +22,13 @@ from headrace_features.kernel.prepare import ARROW_TYPES
 from headrace_features.online.stores import open_store
 from headrace_features.project import load_project
 from headrace_schemas.columns import columns_of
-from headrace_schemas.settings import Settings
+from headrace_schemas.settings import Settings, load
 from headrace_streaming.kafka.clients import kafka_config
 from lakes import write_events
 from live_run import until
 from online_updates import until_written, writing
 from online_values import Rows, require_the_oracle_s_online, status_of
+from redis_servers import redis_server
 from stream_cases import as_row, labels_of, transactions
 from streams import decisions, deploy, headrace, received, send_events
 
@@ -38,7 +45,7 @@ def events() -> tuple[Rows, Rows]:
 
 
 def test_values_are_the_oracle_s_and_those_of_a_store_that_was_made_anew(
-    stream: Settings, events: tuple[Rows, Rows]
+    stream: Settings, events: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, labels = events
     config = kafka_config(stream)
@@ -66,12 +73,21 @@ def test_values_are_the_oracle_s_and_those_of_a_store_that_was_made_anew(
         db.execute("UPDATE stream SET content = x'00', epoch = 99")
     last = datetime.fromtimestamp(made[-1]["event_time"] / 1000, UTC).date()
     day = last - timedelta(days=1)
+    anew = ("online", "rebuild", "--yes", "--date", f"{day}", "--json")
     for _ in range(2):
-        done = headrace(stream.home, "online", "rebuild", "--yes", "--date", f"{day}", "--json")
-        report = json.loads(done.stdout)
+        report = json.loads(headrace(stream.home, *anew).stdout)
         assert report["updates"] >= len(made) + len(labels)
         assert report["entities"] > 12
         require_the_oracle_s_online(stream, made, labels)
+    with redis_server() as server, monkeypatch.context() as environ:
+        for name, value in server.environ().items():
+            environ.setenv(name, value)
+        settings = load(stream.home, {**os.environ, "HEADRACE_HOME": str(stream.home)})
+        with server.client() as client:
+            for keys in (5, 20):
+                kill_amidst(stream.home, anew, client, keys)
+            headrace(stream.home, *anew)
+            require_the_oracle_s_online(settings, made, labels)
     assert status_of(stream, "batch_boundary") == [f"{last} 00:00:00"] * 2
     assert status_of(stream, "stream_since") == ["always"] * 2
 
@@ -85,3 +101,14 @@ def test_values_are_the_oracle_s_and_those_of_a_store_that_was_made_anew(
     since_ms = began + stream.stream.lateness // timedelta(milliseconds=1)
     since = datetime.fromtimestamp(since_ms // 1000, UTC)
     assert status_of(stream, "stream_since")[0] == f"{since:%Y-%m-%d %H:%M:%S}"
+
+
+def kill_amidst(home: Path, arguments: tuple[str, ...], client: Any, keys: int) -> None:
+    """Kill a command once it has put so many keys into an empty store."""
+    client.flushall()
+    command = [sys.executable, "-m", "headrace_orchestration.cli", *arguments]
+    environ = {**os.environ, "HEADRACE_HOME": str(home)}
+    with subprocess.Popen(command, cwd=home, env=environ) as process:
+        until(lambda: client.dbsize() > keys, f"it has put {keys} keys", pause_s=0.002)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
