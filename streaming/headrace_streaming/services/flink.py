@@ -13,6 +13,7 @@ from headrace_schemas.errors import ConfigurationError
 from headrace_streaming.whole_file import write_whole
 
 _SLOTS = 4
+_QUICK_TO_START = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
 
 
 def distribution() -> Path:
@@ -93,7 +94,9 @@ def _configuration(folder: Path, ports: Mapping[str, int]) -> dict[str, str | in
         "jobmanager.bind-host": "127.0.0.1",
         "jobmanager.memory.process.size": "1024m",
         # It handles no events: compiling what it does to the last takes cores from who does.
-        "env.java.opts.jobmanager": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+        "env.java.opts.jobmanager": _QUICK_TO_START,
+        # It ends after seconds: of what it compiles to the last nothing is used.
+        "env.java.opts.client": _QUICK_TO_START,
         "rest.address": "127.0.0.1",
         "rest.bind-address": "127.0.0.1",
         "rest.port": ports["client"],
