@@ -19,7 +19,8 @@ demo: setup ## the whole path on generated data, with a report at the end
 
 .PHONY: test
 test: lint operator ## linters, the operator, then all tests but those below
-	$(PYTEST) -n 2 --dist loadfile tests --ignore=tests/faults --ignore=tests/handbook $(PYTEST_ARGS)
+	$(PYTEST) -n 2 --dist loadfile tests --ignore=tests/faults --ignore=tests/handbook \
+		--ignore=tests/benchmarks $(PYTEST_ARGS)
 
 .PHONY: operator
 operator: setup ## the tests of the feature operator
@@ -29,9 +30,14 @@ operator: setup ## the tests of the feature operator
 faults: setup ## the kill tests
 	$(PYTEST) tests/faults $(PYTEST_ARGS)
 
+.PHONY: bench-test
+bench-test: setup ## the benchmarks at the size of a toy
+	$(PYTEST) tests/benchmarks $(PYTEST_ARGS)
+
 .PHONY: stream-handbook
 stream-handbook: setup ## the published transactions through Kafka and Flink
 	$(PYTEST) tests/handbook $(PYTEST_ARGS)
+
 .PHONY: faults-long
 faults-long: setup ## a TaskManager killed 24 times in one run of the stream job
 	HEADRACE_FAULT_KILLS=24 $(PYTEST) tests/faults/test_stream_kills.py -k again_and_again $(PYTEST_ARGS)
