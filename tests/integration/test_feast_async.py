@@ -63,16 +63,18 @@ def materialized(settings: Settings, **environ: str) -> feast.FeatureStore:
     return repository.feature_store(chosen)
 
 
-def asked(store: feast.FeatureStore, rows: Rows) -> dict[str, Any]:
-    """What is asked of Feast for the service as of each transaction."""
+def asked(store: feast.FeatureStore, rows: Rows, name: str = "fraud") -> dict[str, Any]:
+    """What is asked of Feast for a service as of each transaction."""
+    brought = ("amount_minor", "latitude", "longitude") if name == "fraud_scoring" else ()
     entities = {
+        **{column: [row[column] for row in rows] for column in brought},
         "card_id": [row["card_id"] for row in rows],
         "terminal_id": [row["terminal_id"] for row in rows],
         "as_of": [row["event_time"] for row in rows],
         "current_event": [row["transaction_id"] for row in rows],
         "freshness": [False] * len(rows),
     }
-    service = store.get_feature_service("fraud")
+    service = store.get_feature_service(name)
     return {"features": service, "entity_rows": entities, "full_feature_names": True}
 
 
@@ -87,7 +89,11 @@ async def read(store: feast.FeatureStore, asking: Mapping[str, Any]) -> dict[str
 def test_many_tasks_at_once_read_what_one_thread_reads(
     store: feast.FeatureStore, lake: tuple[Settings, Rows]
 ) -> None:
-    requests = [asked(store, lake[1][start : start + 3]) for start in range(0, 60, 3)]
+    requests = [
+        asked(store, lake[1][start : start + 3], name)
+        for start in range(0, 60, 3)
+        for name in ("fraud", "fraud_scoring")
+    ]
     wanted = [in_bits(store.get_online_features(**request)) for request in requests]
 
     async def together() -> list[dict[str, list[object]]]:
@@ -126,14 +132,15 @@ def test_only_redis_is_said_to_be_read_without_threads(
     assert store.provider.async_supported.online.read is (kind != "sqlite")
     assert not store.provider.async_supported.online.write
 
-    async def threads_of_a_read() -> int:
+    async def threads_of_a_read(service: str) -> int:
         before = threading.active_count()
-        await read(store, asked(store, lake[1][:5]))
+        await read(store, asked(store, lake[1][:5], service))
         more = threading.active_count() - before
         await store.close()
         return more
 
-    assert (asyncio.run(threads_of_a_read()) > 0) is (kind == "sqlite")
+    for service in ("fraud", "fraud_scoring"):
+        assert (asyncio.run(threads_of_a_read(service)) > 0) is (kind == "sqlite")
 
 
 def test_a_read_that_is_broken_off_leaves_no_answer_for_another(

@@ -16,6 +16,8 @@ from headrace_schemas.reasons import Reason
 #: The reserved key of entity rows that only Feast's ways of asking have: whether to say how fresh
 #: values are.
 FRESHNESS = "freshness"
+#: All of them.
+RESERVED = frozenset({AS_OF, CURRENT, FRESHNESS})
 
 _PLAIN = {ValueType.STRING: str, ValueType.INT64: int}
 #: The first integer that is no int64.

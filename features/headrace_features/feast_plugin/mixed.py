@@ -11,12 +11,14 @@ from feast import utils as feast_utils
 from headrace_features.definitions.views import SEPARATOR
 from headrace_features.feast_plugin.entity_rows import (
     FRESHNESS,
+    RESERVED,
     freshness_wanted,
     join_key_of,
     key_values,
     moments_of,
 )
 from headrace_features.feast_plugin.objects import is_ours, terms_of
+from headrace_features.feast_plugin.on_demand_reading import fill_computed
 from headrace_features.feast_plugin.responses import (
     ExactResponse,
     fill,
@@ -24,7 +26,6 @@ from headrace_features.feast_plugin.responses import (
     fill_version,
     integer_columns,
 )
-from headrace_features.online.query_times import AS_OF, CURRENT
 from headrace_features.online.serving import Query, ViewQuery
 from headrace_schemas.errors import BadRecordError
 from headrace_schemas.reasons import Reason
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from feast import FeatureService
 
     from headrace_features.feast_plugin.opened import Opened
-
-_RESERVED = frozenset({AS_OF, CURRENT, FRESHNESS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +132,7 @@ def answer(
             map(Query, key_values(view.name, view.entity.join_key, join_key_values), *moments)
         ),
     )
-    answers = opened.server.read(asked, terms_of(request.features)) if asked else []
+    answers = opened.server.read(asked, terms_of(request.features))
     integers = computed.integers
     for (name, query), answered in zip(ours, answers, strict=False):
         prefix = f"{name}{SEPARATOR}" if full_names else ""
@@ -146,7 +145,8 @@ def answer(
         feast_utils._augment_response_with_on_demand_transforms(  # noqa: SLF001 - no public one
             response, references, others, full_names, feature_types=types
         )
-    computed.fill(response, asked, answers, rows)
+    computed.take_away(response)
+    fill_computed(response, computed.computed(asked, answers, rows))
     feast_utils._drop_unneeded_columns(response, wanted)  # noqa: SLF001 - no public one
     if freshness_wanted(reserved.get(FRESHNESS)):
         for (name, query), answered in zip(ours, answers, strict=False):
@@ -159,7 +159,7 @@ def _parted(
 ) -> tuple[dict[str, Sequence[Any]], dict[str, Sequence[Any]]]:
     """What is said by reserved keys, and the other columns; a plain view may use such a name."""
     _, _, _, _, join_keys, _, _, brought, _ = context
-    taken = _RESERVED - {*join_keys, *brought}
+    taken = RESERVED - {*join_keys, *brought}
     return (
         {name: values for name, values in columns.items() if name in taken},
         {name: values for name, values in columns.items() if name not in taken},

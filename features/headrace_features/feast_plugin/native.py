@@ -18,8 +18,17 @@ from feast.protos.feast.serving.ServingService_pb2 import GetOnlineFeaturesRespo
 from feast.type_map import python_values_to_proto_values
 
 from headrace_features.definitions.views import SEPARATOR
-from headrace_features.feast_plugin.entity_rows import join_key_of, native_keys, native_values
+from headrace_features.feast_plugin.entity_rows import (
+    FRESHNESS,
+    RESERVED,
+    freshness_wanted,
+    join_key_of,
+    moments_of,
+    native_keys,
+    native_values,
+)
 from headrace_features.feast_plugin.objects import is_ours
+from headrace_features.feast_plugin.on_demand_reading import fill_computed
 from headrace_features.feast_plugin.responses import (
     ExactResponse,
     event_time_ms,
@@ -28,13 +37,19 @@ from headrace_features.feast_plugin.responses import (
     fill_version,
     integer_columns,
 )
-from headrace_features.online.serving import ServedView, ViewAnswer, ViewQuery
+from headrace_features.online.serving import Query, ServedView, ViewAnswer, ViewQuery
 from headrace_features.online.store import NO_LAYERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from feast import FeatureView
+    from feast import FeatureView, OnDemandFeatureView
+
+    from headrace_features.feast_plugin.on_demand_reading import (
+        Computed,
+        OnDemandReading,
+        OnDemandViews,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +80,10 @@ class NativeRequest:
     Attributes:
         context: as Feast has resolved it; it holds as long as Feast holds on to that.
         views: all of them ours.
+        on_demand: the on-demand views that are asked for, all of them ours, as Feast knows them.
+        references: "view:feature" for everything that is asked for.
+        brought: the columns that these take from the request.
+        full_names: whether features are named with their view.
         key_types: Feast's types of the join keys, also of those that no view asks for.
         entity_names: the join keys by what Feast once called their columns.
         feature_types: Feast's types of the features.
@@ -73,6 +92,10 @@ class NativeRequest:
 
     context: Any
     views: tuple[NativeView, ...]
+    on_demand: tuple[OnDemandFeatureView, ...]
+    references: tuple[str, ...]
+    brought: frozenset[str]
+    full_names: bool
     key_types: Mapping[str, ValueType]
     entity_names: Mapping[str, str]
     feature_types: dict[str, ValueType]
@@ -87,8 +110,8 @@ def native_request(
     full_feature_names: bool,
 ) -> NativeRequest | None:
     """A request as Feast has resolved it; None if it needs Feast for more than that."""
-    _, on_demand, entity_names, entity_types, join_keys, grouped, _, request_data, _ = context
-    if on_demand or request_data:
+    references, on_demand, entity_names, entity_types, join_keys, grouped, _, brought, _ = context
+    if not all(map(is_ours, on_demand)) or not RESERVED.isdisjoint({*join_keys, *brought}):
         return None
     views = []
     for table, names in grouped:
@@ -105,29 +128,93 @@ def native_request(
         column for one in views for column in integer_columns(one.prefix, one.view.asked.features)
     )
     types = feature_types(grouped)
-    return NativeRequest(context, tuple(views), key_types, entity_names, types, integers)
+    return NativeRequest(
+        context,
+        tuple(views),
+        tuple(on_demand),
+        tuple(references),
+        frozenset(brought),
+        full_feature_names,
+        key_types,
+        entity_names,
+        types,
+        integers,
+    )
 
 
-def keys_of(request: NativeRequest, rows: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
-    """The values of the join keys that entity rows have, as they are kept, in the rows' order.
+@dataclass(frozen=True, slots=True)
+class NativeReading:
+    """A request with its rows.
 
-    As in Feast's answers, those of other entities are among them.
+    Attributes:
+        request: what is asked for.
+        rows: how many there are.
+        keys: the values of the join keys that the rows have, as they are kept. As in Feast's
+            answers, those of other entities are among them.
+        queries: what is asked of each view, and then of those that on-demand features read beside.
+        computed: what is wanted of on-demand views; None without any.
+        freshness: whether to say how fresh values are.
+    """
+
+    request: NativeRequest
+    rows: int
+    keys: Mapping[str, Sequence[Any]]
+    queries: Sequence[ViewQuery]
+    computed: OnDemandReading | None
+    freshness: bool
+
+
+def reading_of(
+    request: NativeRequest,
+    on_demand: OnDemandViews,
+    columns: Mapping[str, Sequence[Any]],
+    now_ms: int,
+) -> NativeReading:
+    """What is to be read for the rows of a request.
+
+    Args:
+        request: what is asked for.
+        on_demand: ours.
+        columns: of the entity rows.
+        now_ms: the time of rows that name none.
 
     Raises:
         BadRecordError: a view's key is missing or null, or a value is of another type.
+        RequestDataNotFoundInEntityRowsException: the rows lack what on-demand features take.
+        ConfigurationError: an on-demand view doesn't mean what was registered.
     """
-    given = _join_keys(request, rows)
+    rows = len(next(iter(columns.values())))
+    given = _join_keys(request, columns)
+    moments = moments_of(columns, rows, now_ms)
     keys: dict[str, list[Any]] = {}
-    for one in request.views:
-        key = one.join_key
-        if key not in keys:
-            keys[key] = native_keys(one.name, key, given.get(key), request.key_types[key])
-    if len(keys) == len(given):
-        return {key: keys[key] for key in given}
-    return {
-        key: keys[key] if key in keys else native_values(key, values, request.key_types[key])
-        for key, values in given.items()
-    }
+    asked: dict[str, list[Query]] = {}
+
+    def queries(view: str, key: str) -> list[Query]:
+        if key not in asked:
+            keys[key] = native_keys(view, key, given.get(key), request.key_types[key])
+            asked[key] = list(map(Query, keys[key], *moments))
+        return asked[key]
+
+    wanted = [ViewQuery(one.view, queries(one.name, one.join_key)) for one in request.views]
+    computed = None
+    if request.on_demand:
+        there = {name: list(columns[name]) for name in request.brought if name in columns}
+        feast_utils.ensure_request_data_values_exist(set(request.brought), there)
+        computed = on_demand.reading(
+            request.on_demand, request.references, columns, full_feature_names=request.full_names
+        )
+        wanted += computed.beside(wanted, lambda view: queries(view.name, view.entity.join_key))
+    return NativeReading(
+        request,
+        rows,
+        {
+            key: keys[key] if key in keys else native_values(key, values, request.key_types[key])
+            for key, values in given.items()
+        },
+        wanted,
+        computed,
+        freshness_wanted(columns.get(FRESHNESS)),
+    )
 
 
 def _join_keys(
@@ -147,24 +234,23 @@ def _join_keys(
 class NativeResponse(ExactResponse):
     """Answers of our views; as protocol buffers only once somebody asks for those."""
 
-    def __init__(  # noqa: PLR0913 - a response has what it was made of
-        self,
-        request: NativeRequest,
-        keys: Mapping[str, Sequence[Any]],
-        queries: Sequence[ViewQuery],
-        answers: Sequence[ViewAnswer],
-        *,
-        freshness: bool,
-        versions: bool,
+    def __init__(
+        self, reading: NativeReading, answers: Sequence[ViewAnswer], *, versions: bool
     ) -> None:
-        self._request = request
-        self._keys = keys
-        self._queries = queries
+        """Take what was read.
+
+        Args:
+            reading: what was asked for.
+            answers: to its queries.
+            versions: whether to say which version of each view it is.
+        """
+        self._reading = reading
         self._answers = answers
-        self._freshness = freshness
         self._versions = versions
-        self._feature_types = request.feature_types
-        self._integers = request.integers
+        self._feature_types = reading.request.feature_types
+        self._integers = reading.request.integers
+        if reading.computed is not None:
+            self._integers |= frozenset(reading.computed.integers)
         self._proto: GetOnlineFeaturesResponse | None = None
 
     @property
@@ -179,14 +265,16 @@ class NativeResponse(ExactResponse):
         include_event_timestamps: bool = False,  # noqa: FBT001, FBT002 - Feast's signature
     ) -> dict[str, Any]:
         """The values of each column, keys first."""
-        if self._freshness or self._proto is not None:
+        reading = self._reading
+        if reading.freshness or self._proto is not None:
             return super().to_dict(include_event_timestamps)
         columns: dict[str, Any] = {}
-        for name, values in self._keys.items():
+        for name, values in reading.keys.items():
             columns[name] = list(values)
             if include_event_timestamps:
                 columns[name + TIMESTAMP_POSTFIX] = [0] * len(values)
-        for one, answered in zip(self._request.views, self._answers, strict=True):
+        # What on-demand features read beside comes after these, and isn't shown.
+        for one, answered in zip(reading.request.views, self._answers, strict=False):
             rows = [answer.values for answer in answered.answers]
             seconds = max(event_time_ms(answered.layers), 0) // 1000
             found: Iterable[Sequence[Any]] = zip(*rows, strict=True)
@@ -196,23 +284,36 @@ class NativeResponse(ExactResponse):
                 columns[name] = list(column)
                 if include_event_timestamps:
                     columns[name + TIMESTAMP_POSTFIX] = [seconds] * len(rows)
+        for computed in self._computed():
+            columns[computed.column] = computed.values
+            if include_event_timestamps:
+                columns[computed.column + TIMESTAMP_POSTFIX] = [0] * len(computed.values)
         return columns
 
+    def _computed(self) -> Iterable[Computed]:
+        reading = self._reading
+        if reading.computed is None:
+            return ()
+        return reading.computed.computed(reading.queries, self._answers, reading.rows)
+
     def _made(self) -> GetOnlineFeaturesResponse:
+        reading = self._reading
+        request = reading.request
         response = GetOnlineFeaturesResponse(results=[])
         feast_utils._populate_result_rows_from_columnar(  # noqa: SLF001 - no public one
             online_features_response=response,
             data={
-                name: python_values_to_proto_values(list(values), self._request.key_types[name])
-                for name, values in self._keys.items()
+                name: python_values_to_proto_values(list(values), request.key_types[name])
+                for name, values in reading.keys.items()
             },
         )
-        asked = list(zip(self._request.views, self._queries, self._answers, strict=True))
+        asked = list(zip(request.views, reading.queries, self._answers, strict=False))
         for one, query, answered in asked:
             fill(response, one.prefix, query, answered)
             if self._versions:
                 fill_version(response, one.table)
-        if self._freshness:
+        fill_computed(response, self._computed())
+        if reading.freshness:
             for one, query, answered in asked:
                 fill_freshness(response, one.name, query, answered)
         return response

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from feast import FeatureService, OnDemandFeatureView
@@ -112,6 +112,15 @@ class OnDemandViews:
         return self._served[selection]
 
 
+class Computed(NamedTuple):
+    """The values of one on-demand feature for the rows of a request."""
+
+    column: str
+    type: ColumnType
+    values: list[Value]
+    statuses: list[FieldStatus.ValueType]
+
+
 class _Wanted(NamedTuple):
     """A feature, and the name of its column."""
 
@@ -174,42 +183,49 @@ class OnDemandReading:
                 del vector.values[:]
                 vector.values.extend(value_proto(kind, value) for value in values)
 
-    def fill(
-        self,
-        response: GetOnlineFeaturesResponse,
-        queries: Sequence[ViewQuery],
-        answers: Sequence[ViewAnswer],
-        rows: int,
-    ) -> None:
-        """Add a column for each feature to a response, and take away what the request has brought.
-
-        A value has the status of what it is computed from, if that is not found or incomplete.
-
-        Args:
-            response: what is changed.
-            queries: what was asked, and after it what was read beside.
-            answers: the answers to these.
-            rows: how many there are.
-        """
+    def take_away(self, response: GetOnlineFeaturesResponse) -> None:
+        """Take what the request has brought out of a response."""
         for name in self.brought:
             # Before any features: one of them may have the same name.
             at = list(response.metadata.feature_names.val).index(name)
             del response.metadata.feature_names.val[at]
             del response.results[at]
+
+    def computed(
+        self, queries: Sequence[ViewQuery], answers: Sequence[ViewAnswer], rows: int
+    ) -> Iterator[Computed]:
+        """The values of each feature.
+
+        A value has the status of what it is computed from, if that is not found or incomplete.
+
+        Args:
+            queries: what was asked, and after it what was read beside.
+            answers: the answers to these.
+            rows: how many there are.
+        """
         columns = {name: brought.values for name, brought in self.brought.items()}
         statuses: dict[str, list[FieldStatus.ValueType]] = {}
         for served, place in zip(self.reads, self._places, strict=True):
             _read(served, queries[place], answers[place], columns, statuses)
         for column, feature in self.wanted:
-            response.metadata.feature_names.val.append(column)
-            vector = response.results.add()
             names = feature.expression.columns
             read = [statuses[name] for name in names if name in statuses]
-            for row in range(rows):
-                value = value_of(feature, {name: columns[name][row] for name in names})
-                vector.values.append(value_proto(feature.type, value))
-                vector.statuses.append(_status(value, [one[row] for one in read]))
-            vector.event_timestamps.extend([Timestamp()] * rows)
+            values = [
+                value_of(feature, {name: columns[name][row] for name in names})
+                for row in range(rows)
+            ]
+            told = [_status(value, [one[row] for one in read]) for row, value in enumerate(values)]
+            yield Computed(column, feature.type, values, told)
+
+
+def fill_computed(response: GetOnlineFeaturesResponse, computed: Iterable[Computed]) -> None:
+    """Add a column for each on-demand feature to a response."""
+    for one in computed:
+        response.metadata.feature_names.val.append(one.column)
+        vector = response.results.add()
+        vector.values.extend(value_proto(one.type, value) for value in one.values)
+        vector.statuses.extend(one.statuses)
+        vector.event_timestamps.extend([Timestamp()] * len(one.values))
 
 
 def _covers(found: ViewQuery, wanted: ViewQuery) -> bool:

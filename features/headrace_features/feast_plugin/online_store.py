@@ -19,23 +19,16 @@ from headrace_features.feast_plugin import pushes
 from headrace_features.feast_plugin.changes import FINGERPRINT_TAG
 from headrace_features.feast_plugin.context import settings_for
 from headrace_features.feast_plugin.entity_rows import (
-    FRESHNESS,
     columnar,
-    freshness_wanted,
-    moments_of,
     native,
 )
 from headrace_features.feast_plugin.mixed import FeastRequest, answer
-from headrace_features.feast_plugin.native import (
-    NativeRequest,
-    NativeResponse,
-    keys_of,
-)
+from headrace_features.feast_plugin.native import NativeRequest, NativeResponse, reading_of
 from headrace_features.feast_plugin.objects import is_ours, terms_of
 from headrace_features.feast_plugin.opened import Opened
 from headrace_features.feast_plugin.plain_store import PlainStore
 from headrace_features.feast_plugin.responses import event_time_ms, value_proto
-from headrace_features.online.serving import Query, ViewAnswer, ViewQuery
+from headrace_features.online.serving import Query, ViewQuery
 from headrace_features.online.store import NO_LAYERS, AsyncReads
 from headrace_schemas.errors import UnsupportedError
 
@@ -85,9 +78,9 @@ class HeadraceOnlineStore(OnlineStore):
         request = self._native(opened, asked)
         if request is None:
             return answer(opened, asked, columns, self.clock_ms(), self._build_feature_types)
-        keys, queries = self._queries(request, columns)
-        answers = opened.server.read(queries, terms_of(features))
-        return _response(asked, request, keys, queries, answers, columns)
+        reading = reading_of(request, opened.on_demand, columns, self.clock_ms())
+        answers = opened.server.read(reading.queries, terms_of(features))
+        return NativeResponse(reading, answers, versions=asked.versions)
 
     async def get_online_features_async(  # noqa: PLR0913, PLR0917 - Feast's signature
         self,
@@ -111,13 +104,13 @@ class HeadraceOnlineStore(OnlineStore):
             return await asyncio.to_thread(
                 answer, opened, asked, columns, self.clock_ms(), self._build_feature_types
             )
-        keys, queries = self._queries(request, columns)
+        reading = reading_of(request, opened.on_demand, columns, self.clock_ms())
         terms = terms_of(features)
         if isinstance(store, AsyncReads):
-            answers = await opened.server.read_async(store, queries, terms)
+            answers = await opened.server.read_async(store, reading.queries, terms)
         else:
-            answers = await asyncio.to_thread(opened.server.read, queries, terms)
-        return _response(asked, request, keys, queries, answers, columns)
+            answers = await asyncio.to_thread(opened.server.read, reading.queries, terms)
+        return NativeResponse(reading, answers, versions=asked.versions)
 
     @property
     def async_supported(self) -> SupportedAsyncMethods:
@@ -137,15 +130,6 @@ class HeadraceOnlineStore(OnlineStore):
         return opened.native(
             asked.context, self._build_feature_types, full_feature_names=asked.full_feature_names
         )
-
-    def _queries(
-        self, request: NativeRequest, columns: Mapping[str, Sequence[Any]]
-    ) -> tuple[Any, list[ViewQuery]]:
-        """The keys of a request, and what it asks of each view."""
-        moments = moments_of(columns, len(next(iter(columns.values()))), self.clock_ms())
-        keys = keys_of(request, columns)
-        rows = {key: list(map(Query, column, *moments)) for key, column in keys.items()}
-        return keys, [ViewQuery(one.view, rows[one.join_key]) for one in request.views]
 
     def online_read(
         self,
@@ -283,24 +267,6 @@ class HeadraceOnlineStore(OnlineStore):
         if self._opened is None or self._opened.config is not config:
             self._opened = Opened(config)
         return self._opened
-
-
-def _response(  # noqa: PLR0913, PLR0917 - what a response is made of
-    asked: FeastRequest,
-    request: NativeRequest,
-    keys: Any,
-    queries: Sequence[ViewQuery],
-    answers: Sequence[ViewAnswer],
-    columns: Mapping[str, Sequence[Any]],
-) -> NativeResponse:
-    return NativeResponse(
-        request,
-        keys,
-        queries,
-        answers,
-        freshness=freshness_wanted(columns.get(FRESHNESS)),
-        versions=asked.versions,
-    )
 
 
 def _wall_clock_ms() -> int:

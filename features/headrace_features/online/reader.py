@@ -241,7 +241,7 @@ class FeatureReader:
             )
             for view, (name, kind) in zip(self._views, self._keys, strict=True)
         ]
-        answers = self._server.read(queries, self._terms) if queries else []
+        answers = self._server.read(queries, self._terms)
         found = []
         for at in range(len(rows)):
             values: dict[str, Value] = {}

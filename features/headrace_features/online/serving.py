@@ -161,6 +161,8 @@ class Server:
         return _accepted(queries, answers, terms)
 
     def _read(self, queries: Sequence[ViewQuery]) -> list[ViewAnswer]:
+        if not queries:
+            return []
         for _ in range(_ATTEMPTS):
             known, asked = self._asked(queries)
             reading = self.store.read(known, [w for one in asked for w in one.wanted()])
@@ -172,6 +174,8 @@ class Server:
     async def _read_async(
         self, store: AsyncReads, queries: Sequence[ViewQuery]
     ) -> list[ViewAnswer]:
+        if not queries:
+            return []
         for _ in range(_ATTEMPTS):
             known, asked = self._asked(queries)
             reading = await store.read_async(known, [w for one in asked for w in one.wanted()])
