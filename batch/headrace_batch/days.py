@@ -32,6 +32,25 @@ def days_with_events(settings: Settings, source: EventSource) -> tuple[date, dat
     return found["min"], found["max"]
 
 
+def whole_until(settings: Settings, source: EventSource, *, streamed: bool) -> date | None:
+    """The first day (UTC) of which the table of a source may lack events that there are already.
+
+    Args:
+        settings: where the table is.
+        source: whose events.
+        streamed: whether events of its newest day may be on their way in a stream; so they may
+            where the table has taken in a topic.
+
+    Returns:
+        None where it is known to lack none: it is given all that there is in files.
+
+    Raises:
+        ConfigurationError: there is no table, or no event in it.
+    """
+    _, last = days_with_events(settings, source)
+    return last if streamed or covered_offsets(Warehouse.of(settings), source) else None
+
+
 def last_whole_day(
     settings: Settings, source: EventSource, today: date, *, streamed: bool
 ) -> date | None:
@@ -41,14 +60,12 @@ def last_whole_day(
         settings: where the table is.
         source: whose events.
         today: it isn't over.
-        streamed: whether the events of its newest day may be on their way in a stream; so they
-            may where the table has taken in a topic.
+        streamed: see `whole_until`.
 
     Raises:
         ConfigurationError: there is no table, or no event in it.
     """
     first, last = days_with_events(settings, source)
-    if streamed or covered_offsets(Warehouse.of(settings), source):
-        last -= timedelta(days=1)
-    last = min(last, today - timedelta(days=1))
+    until = min(whole_until(settings, source, streamed=streamed) or today, today)
+    last = min(last, until - timedelta(days=1))
     return None if last < first else last

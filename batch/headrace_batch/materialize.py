@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from headrace_batch.days import whole_until
 from headrace_batch.local_engine import PART_ROWS
 from headrace_batch.local_events import Events, Span
 from headrace_batch.local_spill import Workspace, entity_parts
@@ -26,6 +27,7 @@ from headrace_features.partials.events import block_of, in_order
 from headrace_features.partials.plan import plan_of
 from headrace_features.state.build import build
 from headrace_features.state.layout import Layout, layout_of
+from headrace_schemas.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from headrace_features.definitions.views import FeatureView
@@ -56,7 +58,12 @@ class MaterializeReport:
 
 
 def materialize_view(
-    settings: Settings, view: FeatureView, last: date, advance: Callable[[int], None]
+    settings: Settings,
+    view: FeatureView,
+    last: date,
+    advance: Callable[[int], None],
+    *,
+    streamed: bool = False,
 ) -> MaterializeReport:
     """Write the state of every entity up to the end of a day; readers see it when it is whole.
 
@@ -65,17 +72,19 @@ def materialize_view(
         view: the definition.
         last: the last day to hold, UTC.
         advance: takes the number of events done so far.
+        streamed: whether events of the newest day there is may be on their way in a stream.
 
     Raises:
         RetryableError: another materialization of the view has taken over.
         ConfigurationError: readers have a layer with a later boundary already.
     """
     began = perf_counter()
-    boundary = datetime.combine(last + timedelta(days=1), datetime.min.time(), UTC)
-    boundary_ms = int(boundary.timestamp()) * 1000
+    boundary = _midnight(last + timedelta(days=1))
+    boundary_ms = _ms(boundary)
     layout = layout_of(view, boundary_ms)
     # Before the table is opened: what comes into it from now on is not in the layer.
     read_ms = time.time_ns() // 1_000_000
+    lacking = _lacking_ms(settings, view, boundary_ms, streamed=streamed)
     events = Events(Warehouse.of(settings), view.source)
     workspace = Workspace(PART_ROWS, settings.home / "scratch")
     store = open_store(settings)
@@ -87,10 +96,32 @@ def materialize_view(
             entities += count
             done += events_in
             advance(done)
-    store.publish(generation, read_ms)
+    store.publish(generation, read_ms if lacking is None else min(read_ms, lacking))
     return MaterializeReport(
         view.name, view.version, boundary, entities, done, fields, perf_counter() - began
     )
+
+
+def _lacking_ms(
+    settings: Settings, view: FeatureView, boundary_ms: int, *, streamed: bool
+) -> int | None:
+    """Since when the table lacks events from before the boundary; None if it does not."""
+    try:
+        until = whole_until(settings, view.source, streamed=streamed)
+    except ConfigurationError:
+        # All that was there was refused.
+        return None
+    if until is None or boundary_ms <= _ms(_midnight(until)):
+        return None
+    return _ms(_midnight(until))
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, datetime.min.time(), UTC)
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp()) * 1000
 
 
 def _by_entity(

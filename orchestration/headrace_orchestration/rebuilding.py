@@ -93,7 +93,7 @@ def rebuild(
         try:
             open_store(settings).remove()
             reports = [
-                _materialized(settings, project.view(name), day, step)
+                _materialized(settings, project.view(name), day, step, streamed=streamed)
                 for name, day in days.items()
                 if day is not None
             ]
@@ -113,10 +113,10 @@ def rebuild(
 
 
 def _materialized(
-    settings: Settings, view: FeatureView, day: date, step: Step
+    settings: Settings, view: FeatureView, day: date, step: Step, *, streamed: bool
 ) -> MaterializeReport:
     with step(f"materialize {view.name}") as advance:
-        return materialize_view(settings, view, day, advance)
+        return materialize_view(settings, view, day, advance, streamed=streamed)
 
 
 def _written(

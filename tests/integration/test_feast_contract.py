@@ -307,13 +307,22 @@ def test_the_reader_without_feast_gives_each_value_the_same_status(
 ) -> None:
     after = {"as_of": BOUNDARY_MS, "factor": 2}
     then = {"as_of": AS_OF_MS, "factor": 2}
-    rows = [{"account": KNOWN[2], **then}, {"account": KNOWN[0], **after}, {"account": 99, **then}]
+    rows = [
+        {"account": account, **moment}
+        for account, moment in (
+            (KNOWN[2], then),
+            (KNOWN[0], after),
+            (NOBODY, then),
+            (NOBODY, after),
+        )
+    ]
     names = ["lately:count_1d", "lately:amount_last", "never:count_9d", "asking:counted"]
     told = statuses(shop.ask(names, rows, full_feature_names=True))
     assert told["lately__amount_last"] == (
         FieldStatus.NULL_VALUE,
         FieldStatus.OUTSIDE_MAX_AGE,
         FieldStatus.NOT_FOUND,
+        FieldStatus.OUTSIDE_MAX_AGE,
     )
     project = load_project(shop.settings)
     read = FeatureReader.of(shop.settings, project, *names).read(rows)

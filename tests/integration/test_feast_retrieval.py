@@ -217,7 +217,7 @@ def test_an_unknown_entity_has_the_values_of_empty_windows_and_the_status_not_fo
 ) -> None:
     response = store.get_online_features(
         features=["card_activity:count_1d", "card_activity:amount_minor_mean_1d"],
-        entity_rows=[{"card_id": "nobody"}],
+        entity_rows=[{"card_id": "nobody", "as_of": BOUNDARY_MS - 1}],
     )
     values = response.to_dict()
     assert (values["count_1d"], values["amount_minor_mean_1d"]) == ([0], [None])

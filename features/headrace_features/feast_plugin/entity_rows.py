@@ -67,7 +67,7 @@ def query_times(column: Sequence[Any] | None, rows: int, now_ms: int) -> list[in
     if column is None:
         return [now_ms] * rows
     native = map(_plain, column)
-    return [now_ms if value is None else as_of_ms(value) for value in native]
+    return [now_ms if value is None else as_of_ms(value, now_ms) for value in native]
 
 
 def current_events(column: Sequence[Any] | None, rows: int) -> list[str | None]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from headrace_features.project import Project
 
 #: Of the statuses of what a value is computed from, the first of these is its own.
-_WORST_FIRST = (FieldStatus.NOT_FOUND, FieldStatus.OUTSIDE_MAX_AGE)
+_WORST_FIRST = (FieldStatus.OUTSIDE_MAX_AGE, FieldStatus.NOT_FOUND)
 
 
 class OnDemandViews:
@@ -251,14 +251,15 @@ def _read(
         at, name = places[feature.name], f"{served.view.name}{SEPARATOR}{feature.name}"
         # As everywhere: of a view without any layer nothing is known.
         columns[name] = [None if nothing else one.values[at] for one in answered.answers]
-        statuses[name] = [_status_read(one, at) for one in answered.answers]
+        statuses[name] = [
+            FieldStatus.NOT_FOUND if nothing else _status_read(one, at) for one in answered.answers
+        ]
 
 
 def _status_read(answer: Answer, at: int) -> FieldStatus.ValueType:
-    if not answer.found:
-        return FieldStatus.NOT_FOUND
-    incomplete = answer.incomplete is not None and answer.incomplete[at]
-    return FieldStatus.OUTSIDE_MAX_AGE if incomplete else FieldStatus.PRESENT
+    if answer.incomplete is not None and answer.incomplete[at]:
+        return FieldStatus.OUTSIDE_MAX_AGE
+    return FieldStatus.PRESENT if answer.found else FieldStatus.NOT_FOUND
 
 
 def _status(value: Value, read: Sequence[FieldStatus.ValueType]) -> FieldStatus.ValueType:

@@ -79,8 +79,8 @@ def fill(
 ) -> None:
     """Add one column for each feature of a view to a response.
 
-    A value whose window may lack events has the status OUTSIDE_MAX_AGE. A view without any layer
-    has no values.
+    A value whose window may lack events has the status OUTSIDE_MAX_AGE, also where nothing is held
+    of the entity. A view without any layer has no values, and the status NOT_FOUND.
 
     Args:
         response: what is added to.
@@ -97,7 +97,7 @@ def fill(
         for answer in answered.answers:
             value = None if nothing else answer.values[at]
             vector.values.append(value_proto(feature.type, value))
-            vector.statuses.append(_status(answer, at, value))
+            vector.statuses.append(FieldStatus.NOT_FOUND if nothing else _status(answer, at, value))
         vector.event_timestamps.extend([written] * len(answered.answers))
 
 
@@ -137,8 +137,8 @@ def value_proto(kind: ColumnType, value: Value) -> ValueProto:
 
 
 def _status(answer: Answer, at: int, value: Value) -> FieldStatus.ValueType:
-    if not answer.found:
-        return FieldStatus.NOT_FOUND
     if answer.incomplete is not None and answer.incomplete[at]:
         return FieldStatus.OUTSIDE_MAX_AGE
+    if not answer.found:
+        return FieldStatus.NOT_FOUND
     return FieldStatus.NULL_VALUE if value is None else FieldStatus.PRESENT

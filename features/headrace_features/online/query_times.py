@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from numbers import Integral
 from typing import TypeGuard
 
-from headrace_schemas.errors import BadRecordError
-from headrace_schemas.event_times import time_problem
+from headrace_schemas.errors import BadRecordError, UnsupportedError
+from headrace_schemas.event_times import MOST_AHEAD_MS, time_problem
 from headrace_schemas.reasons import Reason
 
 #: Reserved keys of rows: the query time, and the dedup key of the event being decided.
@@ -17,16 +17,23 @@ CURRENT = "current_event"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def as_of_ms(value: object) -> int:
+def as_of_ms(value: object, now_ms: int) -> int:
     """A query time in ms UTC from a number, a datetime or ISO text; without a zone it is UTC.
+
+    Args:
+        value: what was given.
+        now_ms: the time here; the clocks of others may be some minutes ahead, as those of events.
 
     Raises:
         BadRecordError: it is none of these, or no plausible time.
+        UnsupportedError: it lies ahead: nobody knows what will have happened by then.
     """
     time_ms = int(value) if _is_integer(value) else _moment_ms(value)
     problem = time_problem(time_ms)
     if problem is not None:
         raise BadRecordError(problem.reason, f"as_of={value!r}: {problem.message}")
+    if time_ms > now_ms + MOST_AHEAD_MS:
+        raise UnsupportedError(f"as_of={value!r} lies ahead", hint="leave it out for the present")
     return time_ms
 
 

@@ -26,7 +26,7 @@ from headrace_schemas.settings import load
 
 if TYPE_CHECKING:
     from headrace_features.definitions.on_demand import AnySelection
-    from headrace_features.online.store import StateStore
+    from headrace_features.online.store import Layers, StateStore
     from headrace_features.project import Project
     from headrace_schemas.settings import Settings
 
@@ -69,12 +69,7 @@ class FeatureRow(Mapping[str, Value]):
     @property
     def incomplete(self) -> frozenset[str]:
         """The features whose windows, or those of what they are made of, may lack events."""
-        missing = frozenset(
-            f"{query.view.view.name}{SEPARATOR}{feature.name}"
-            for query, missing in self._missing()
-            for feature, lacks in zip(query.view.asked.features, missing, strict=True)
-            if lacks
-        )
+        missing = frozenset(name for name, _ in self._missing())
         return frozenset(
             name for name, read in self._made_of.items() if not missing.isdisjoint(read)
         )
@@ -93,16 +88,17 @@ class FeatureRow(Mapping[str, Value]):
     def statuses(self) -> dict[str, str]:
         """Of each value the status that Feast gives it, by the worst of what it is made of.
 
-        NOT_FOUND: a view has no state of the entity. OUTSIDE_MAX_AGE: the value is incomplete.
-        Else NULL_VALUE or PRESENT.
+        OUTSIDE_MAX_AGE: the value is incomplete. NOT_FOUND: a view has no state of the entity, or
+        none at all. Else NULL_VALUE or PRESENT.
         """
-        incomplete, absent = self.incomplete, self.not_found
+        incomplete = {name for name, layers in self._missing() if layers != NO_LAYERS}
+        absent = self.not_found
         found = {}
         for name, read in self._made_of.items():
-            if any(one.partition(SEPARATOR)[0] in absent for one in read):
-                found[name] = "NOT_FOUND"
-            elif name in incomplete:
+            if not incomplete.isdisjoint(read):
                 found[name] = "OUTSIDE_MAX_AGE"
+            elif any(one.partition(SEPARATOR)[0] in absent for one in read):
+                found[name] = "NOT_FOUND"
             else:
                 found[name] = "NULL_VALUE" if self._values[name] is None else "PRESENT"
         return found
@@ -120,11 +116,15 @@ class FeatureRow(Mapping[str, Value]):
             for query, answered in zip(self._queries, self._answers, strict=True)
         }
 
-    def _missing(self) -> Iterator[tuple[ViewQuery, Sequence[bool]]]:
+    def _missing(self) -> Iterator[tuple[str, Layers]]:
+        """What was read of views whose windows may lack events, and the layers of the view."""
         for query, answered in zip(self._queries, self._answers, strict=True):
             missing = answered.answers[self._at].incomplete
             if missing is not None:
-                yield query, missing
+                for feature, lacks in zip(query.view.asked.features, missing, strict=True):
+                    if lacks:
+                        name = f"{query.view.view.name}{SEPARATOR}{feature.name}"
+                        yield name, answered.layers
 
 
 class FeatureReader:
@@ -217,7 +217,8 @@ class FeatureReader:
         Raises:
             BadRecordError: a key, or what the request has to bring, is missing or of another type,
                 or a time is no plausible one.
-            UnsupportedError: a time is before the earliest that the store can answer for.
+            UnsupportedError: a time is before the earliest that the store can answer for, or lies
+                ahead.
             RetryableError: the store doesn't answer, or values are incomplete and the service
                 refuses such.
         """
@@ -233,7 +234,7 @@ class FeatureReader:
                     Query(
                         _key(row, name, kind),
                         # Most rows have neither, which must cost them no more than a look.
-                        now_ms if (as_of := row.get(AS_OF)) is None else as_of_ms(as_of),
+                        now_ms if (as_of := row.get(AS_OF)) is None else as_of_ms(as_of, now_ms),
                         None if (current := row.get(CURRENT)) is None else _event(current),
                     )
                     for row in rows

@@ -165,8 +165,9 @@ class AsyncRedisConnection:
         access, arguments = self.access, self.access.arguments()
         retry = AsyncRetry(NoBackoff(), _RETRIES, (RedisConnectionError,))
         again: dict[str, Any] = {"retry": retry, "retry_on_error": [RedisConnectionError]}
+        kind = _AsyncTlsConnection if access.address.tls else _AsyncConnection
         if access.address.cluster:
-            return redis.asyncio.RedisCluster(
+            cluster = redis.asyncio.RedisCluster(
                 startup_nodes=[AsyncClusterNode(*node) for node in access.address.nodes],
                 ssl=access.address.tls,
                 cluster_error_retry_attempts=_RETRIES,
@@ -174,7 +175,11 @@ class AsyncRedisConnection:
                 **again,
                 **arguments,
             )
-        kind = _AsyncTlsConnection if access.address.tls else _AsyncConnection
+            # It takes no class, for the nodes that it knows and those that it will learn of.
+            for node in cluster.nodes_manager.startup_nodes.values():
+                node.connection_class = kind
+            cluster.connection_kwargs["connection_class"] = kind
+            return cluster
         host, port = access.address.nodes[0]
         pool = redis.asyncio.BlockingConnectionPool(
             max_connections=access.pool,

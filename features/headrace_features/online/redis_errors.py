@@ -93,7 +93,8 @@ def told(error: Exception, access: RedisAccess) -> HeadraceError:
 def _answered(answer: BaseException, access: RedisAccess, where: str) -> HeadraceError:
     said = _said(answer, access)
     if isinstance(answer, EvictingError):
-        return ConfigurationError(
+        # Whoever waits for it goes on once that is mended.
+        return RetryableError(
             f"{where} drops entities when its memory is full, which would then read as ones"
             f" without events: its maxmemory-policy is {said}",
             hint="set maxmemory-policy noeviction, then: headrace online rebuild",

@@ -43,6 +43,7 @@ _ANEW = "headrace online rebuild"
 _AT_ONCE = 1_000
 
 _PUBLISH = """
+if redis.call('HGET', KEYS[1], 'current') == ARGV[2] then return 1 end
 if redis.call('HGET', KEYS[1], 'building') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'current', ARGV[2])
 redis.call('HDEL', KEYS[1], 'building')
@@ -176,7 +177,8 @@ class RedisStateStore:
         (done,) = self._run([(_PUBLISH, key, (generation.id, pointer))])
         if not done:
             raise overtaken(view)
-        self._sweep(view, generation if current is None else current)
+        if current is not None:
+            self._sweep(view, current)
 
     def apply(
         self,
@@ -223,13 +225,21 @@ class RedisStateStore:
         self._run([(_COVERS, self._keys.view(view), (epoch, since_ms))])
 
     def remove(self) -> None:
-        """Delete everything that is kept under the prefix."""
+        """Delete everything that is kept under the prefix.
+
+        But the number of the newest generation: one that somebody builds meanwhile is not to have
+        the number of a later one.
+        """
         with self.connection.commands() as client:
             for some in _batched(client.scan_iter(match=self._keys.all, count=_AT_ONCE), _AT_ONCE):
                 pipe = client.pipeline(transaction=False)
                 for key in some:
-                    pipe.unlink(key)
+                    if key != self._keys.generations:
+                        pipe.unlink(key)
                 pipe.execute()
+            # A writer that has noticed that and begun again may have lost of that what it had
+            # written before it was looked at.
+            client.unlink(self._keys.progress)
 
     def _current(self, view: str) -> Generation | None:
         with self.connection.commands() as client:

@@ -140,7 +140,8 @@ class SqliteStateStore:
                 "UPDATE generation SET state = 'current', written_ms = ? WHERE id = ?",
                 (written_ms, generation.id),
             )
-        self._sweep(view, generation if current is None else current)
+        if current is not None:
+            self._sweep(view, current)
 
     def apply(
         self,

@@ -193,7 +193,8 @@ class StateStore(Protocol):
         """Let readers see a generation instead of the one before it, in one step.
 
         The one before it is kept, for readers that are about to use it; what is older goes, and
-        of the stream layer what both of them cover.
+        of the stream layer what both of them cover. Beside the first one all of that stays: readers
+        may not have learned of it.
 
         Args:
             generation: all of it is written.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -58,7 +59,7 @@ def get(  # noqa: PLR0913, PLR0917 - one for each option
 ) -> None:
     """Values from the online store as Feast gives them, now or as of a time it still holds."""
     from headrace_features.definitions.on_demand import read_for
-    from headrace_features.online.query_times import AS_OF, CURRENT, as_of_ms
+    from headrace_features.online.query_times import AS_OF, CURRENT
     from headrace_features.online.reader import FeatureReader
 
     settings, project = current_project()
@@ -69,7 +70,7 @@ def get(  # noqa: PLR0913, PLR0917 - one for each option
     _require_registered(settings, project, {one.view.name for one in (*selections, *read)})
     row = {**keys, **brought}
     if as_of is not None:
-        row[AS_OF] = as_of_ms(int(as_of) if as_of.lstrip("-").isdigit() else as_of)
+        row[AS_OF] = int(as_of) if re.fullmatch("-?[0-9]+", as_of) else as_of
     if current is not None:
         row[CURRENT] = current
     # Not by Feast, which says the same: it takes seconds to import.

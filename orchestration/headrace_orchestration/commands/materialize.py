@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -38,16 +38,20 @@ def materialize(view: Views = None, date: Day = None, as_json: JsonOption = Fals
     settings, project = current_project()
     registered = registered_views(settings, project)
     views = [project.view(name) for name in view] if view else list(project.views.values())
-    if date is None:
-        days = _whole_days(settings, views)
-    else:
-        days = dict.fromkeys(views, parse_begun_day(date, "--date", datetime.now(UTC)))
+    day = None if date is None else parse_begun_day(date, "--date", datetime.now(UTC))
+    plans = _plans(settings, views, day)
+    if view or not any(plan.last for plan in plans):
+        _require_whole(settings, plans)
     reports = []
-    for declared, last in days.items():
-        with progress(f"materialize {declared.name}", quiet=as_json) as advance:
-            reports.append(materialize_view(settings, declared, last, advance))
-        if declared.name in registered:
-            record(settings, declared, reports[-1])
+    for plan in plans:
+        if plan.last is None:
+            continue
+        with progress(f"materialize {plan.view.name}", quiet=as_json) as advance:
+            reports.append(
+                materialize_view(settings, plan.view, plan.last, advance, streamed=plan.streamed)
+            )
+        if plan.view.name in registered:
+            record(settings, plan.view, reports[-1])
     if as_json:
         print_json(reports)
         return
@@ -59,6 +63,9 @@ def materialize(view: Views = None, date: Day = None, as_json: JsonOption = Fals
             for r in reports
         ],
     )
+    for plan in plans:
+        if plan.last is None:
+            console().print(f"{plan.view.name} was left out: its source has no whole day yet")
     for report in reports:
         if not report.events:
             console().print(
@@ -66,32 +73,48 @@ def materialize(view: Views = None, date: Day = None, as_json: JsonOption = Fals
             )
 
 
-def _whole_days(settings: Settings, views: Sequence[FeatureView]) -> dict[FeatureView, date]:
-    """The last day that each view's source has whole.
+class _Plan(NamedTuple):
+    """Up to the end of which day a view is written, if any; and whether it is streamed."""
 
-    Raises:
-        ConfigurationError: a source has none.
-    """
-    from headrace_batch.days import days_with_events, last_whole_day
+    view: FeatureView
+    last: date | None
+    streamed: bool
+
+
+def _plans(settings: Settings, views: Sequence[FeatureView], day: date | None) -> list[_Plan]:
+    """What to write of each view: up to a day, or else the last that its source has whole."""
+    from headrace_batch.days import last_whole_day
     from headrace_features.online.serving import view_key
     from headrace_features.online.store import NO_LAYERS
     from headrace_features.online.stores import open_store
 
-    keys = {view: view_key(view) for view in views}
-    layers = open_store(settings).read(dict.fromkeys(keys.values(), NO_LAYERS), ()).layers
+    keys = [view_key(view) for view in views]
+    layers = open_store(settings).read(dict.fromkeys(keys, NO_LAYERS), ()).layers
     today = datetime.now(UTC).date()
-    found = {}
-    for view, key in keys.items():
+    plans = []
+    for view, key in zip(views, keys, strict=True):
         streamed = layers[key].stream is not None
-        day = last_whole_day(settings, view.source, today, streamed=streamed)
-        if day is None:
-            _, newest = days_with_events(settings, view.source)
+        last = day or last_whole_day(settings, view.source, today, streamed=streamed)
+        plans.append(_Plan(view, last, streamed))
+    return plans
+
+
+def _require_whole(settings: Settings, plans: Sequence[_Plan]) -> None:
+    """See that each source has a whole day.
+
+    Raises:
+        ConfigurationError: one has none.
+    """
+    from headrace_batch.days import days_with_events
+
+    for plan in plans:
+        if plan.last is None:
+            source = plan.view.source
+            _, newest = days_with_events(settings, source)
             raise ConfigurationError(
-                f"source {view.source.name} has no whole day of events before {newest}",
-                hint=f"what there is of it so far: --date {newest}; other views: --view",
+                f"source {source.name} has no whole day of events yet",
+                hint=f"what there is of its newest day so far: --date {newest}",
             )
-        found[view] = day
-    return found
 
 
 def registered_views(settings: Settings, project: Project) -> frozenset[str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from headrace_features.definitions.durations import DAY_MS
 from headrace_features.online.serving import view_key
 from headrace_features.online.store import ALWAYS_MS, NEVER_MS
+from headrace_schemas.event_times import MOST_AHEAD_MS
 
 if TYPE_CHECKING:
     from headrace_features.definitions.views import FeatureView
@@ -60,7 +61,8 @@ def coverage_of(
         if newest is None:
             continue
         told = newest.told
-        lateness_ms = told.lateness_ms or 0
+        # An event may also lie ahead of the moment in which it is sent.
+        lateness_ms = max(told.lateness_ms or 0, MOST_AHEAD_MS)
         if not _writes(told, view):
             found[key] = Coverage(newest.epoch, NEVER_MS)
         elif not told.anew:

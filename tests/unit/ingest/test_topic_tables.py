@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
@@ -13,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from headrace_batch.days import last_whole_day
+from headrace_batch.days import last_whole_day, whole_until
 from headrace_batch.ingest.appending import Appender
 from headrace_batch.ingest.broker import TopicNow
 from headrace_batch.ingest.contract import contract_of
@@ -23,8 +24,11 @@ from headrace_batch.ingest.run import ingest
 from headrace_batch.ingest.topic_rows import Judge, TopicRows, no_rows
 from headrace_batch.ingest.topic_tables import TopicTables
 from headrace_batch.lake_history import has_other_events
+from headrace_batch.materialize import materialize_view
 from headrace_batch.warehouse import Warehouse
 from headrace_features.definitions.durations import DAY_MS
+from headrace_features.online.serving import view_key
+from headrace_features.online.stores import open_store
 from headrace_schemas.event_times import MOST_AHEAD_MS
 from ingestion import (
     START_MS,
@@ -35,6 +39,8 @@ from ingestion import (
     transactions,
     write_json_lines,
 )
+from lakes import unwatched
+from online_stores import layers_of
 
 BRONZE = "bronze.transactions"
 REJECTED = "rejected.transactions"
@@ -174,6 +180,24 @@ def test_events_of_files_alone_never_were_in_a_topic(lake: Lake) -> None:
     assert whole(newest - timedelta(days=3)) is None
     lake.tables().take(lake.records(0, 0, transactions(3, 4)), START)
     assert whole(newest + timedelta(days=9)) == newest - timedelta(days=1)
+
+
+def test_a_batch_layer_of_a_day_of_which_more_may_come_says_what_it_may_lack(lake: Lake) -> None:
+    rows = [transaction(0), transaction(1, event_time=START_MS + 2 * DAY_MS)]
+    lake.tables().take(lake.records(0, 0, rows), START)
+    view, store = lake.project.view("card_activity"), open_store(lake.settings)
+    newest = max(row["event_date"] for row in lake.stored())
+    began_ms = START_MS // DAY_MS * DAY_MS + 2 * DAY_MS
+    began = time.time_ns() // 1_000_000
+    for last, lacks in ((newest - timedelta(days=1), False), (newest, True)):
+        materialize_view(lake.settings, view, last, unwatched)
+        batch = layers_of(store, view_key(view)).batch
+        assert batch is not None
+        assert (batch.written_ms == began_ms) is lacks
+        assert (batch.written_ms >= began) is not lacks
+    # With all of it from files the day is whole, unless a stream brings more.
+    lake.take_file([transaction(2, event_time=START_MS + 4 * DAY_MS)])
+    assert whole_until(lake.settings, lake.source, streamed=True) == newest + timedelta(days=2)
 
 
 def test_a_refused_record_is_kept_with_its_place_reason_and_bytes(lake: Lake) -> None:

@@ -35,6 +35,7 @@ from headrace_schemas.errors import (
     RetryableError,
     UnsupportedError,
 )
+from headrace_schemas.event_times import MOST_AHEAD_MS
 from histories import as_table, reading, view_with
 from online_stores import apply, change
 from redis_servers import redis_server
@@ -55,9 +56,11 @@ def store(tmp_path: Path) -> SqliteStateStore:
     return SqliteStateStore(tmp_path / "online.db")
 
 
-def reader(store: StateStore, terms: Terms = USUAL, view: FeatureView = VIEW) -> FeatureReader:
+def reader(
+    store: StateStore, terms: Terms = USUAL, view: FeatureView = VIEW, now_ms: int = NOW_MS
+) -> FeatureReader:
     chosen = [view.select(*view.feature_names)]
-    return FeatureReader(store, chosen, clock_ms=lambda: NOW_MS, terms=terms)
+    return FeatureReader(store, chosen, clock_ms=lambda: now_ms, terms=terms)
 
 
 def materialize(
@@ -98,12 +101,8 @@ def test_values_of_both_layers_are_merged_at_the_time_asked_for(store: SqliteSta
     assert row[HOUR] == 1
     assert not row.incomplete
     assert not row.not_found
-    later, before = reader(store).read(
-        [
-            {"sensor": "a", "as_of": NOW_MS + HOUR_MS},
-            {"sensor": "a", "as_of": BOUNDARY_MS - 1},
-        ]
-    )
+    (later,) = reader(store, now_ms=NOW_MS + HOUR_MS).read([{"sensor": "a"}])
+    (before,) = reader(store).read([{"sensor": "a", "as_of": BOUNDARY_MS - 1}])
     assert (later[HOUR], before[DAYS]) == (0, 2)
 
 
@@ -117,6 +116,14 @@ def test_where_a_window_has_no_bound_it_has_what_was_long_ago(
     materialize(store, *long_ago, *newest, view=view)
     (row,) = reader(store, view=view).read([{"sensor": "a", "as_of": BOUNDARY_MS}])
     assert [*row.values()] == [lately + 2, lately, lately]
+
+
+def test_what_will_be_is_not_told(store: SqliteStateStore) -> None:
+    materialize(store, BOUNDARY_MS - 1)
+    # The clock of who asks may be ahead of this one.
+    assert reader(store).read([{"sensor": "a", "as_of": NOW_MS + MOST_AHEAD_MS}])
+    with pytest.raises(UnsupportedError, match="lies ahead"):
+        reader(store).read([{"sensor": "a", "as_of": NOW_MS + MOST_AHEAD_MS + 1}])
 
 
 def test_one_row_is_no_list_of_rows(store: SqliteStateStore) -> None:
@@ -135,6 +142,7 @@ def test_a_view_of_which_there_is_nothing_has_no_values(store: SqliteStateStore)
     (row,) = reader(store).read([{"sensor": "a"}])
     assert row.to_dict() == {HOUR: None, DAYS: None, SUM: None}
     assert row.incomplete == {HOUR, DAYS, SUM}
+    assert {*row.statuses.values()} == {"NOT_FOUND"}
     assert row.freshness[VIEW.name].batch is None
 
 
@@ -145,6 +153,12 @@ def test_without_a_stream_layer_what_ends_after_the_boundary_is_incomplete(
     now, then = reader(store).read([{"sensor": "a"}, {"sensor": "a", "as_of": BOUNDARY_MS - 1}])
     assert now.incomplete == {HOUR, DAYS, SUM}
     assert not then.incomplete
+    # What is not there may be of one who has no state either.
+    unknown, known = reader(store).read(
+        [{"sensor": "nobody"}, {"sensor": "nobody", "as_of": BOUNDARY_MS - 1}]
+    )
+    assert {*unknown.statuses.values()} == {"OUTSIDE_MAX_AGE"}
+    assert {*known.statuses.values()} == {"NOT_FOUND"}
 
 
 def test_a_gap_between_the_layers_makes_those_windows_incomplete_that_reach_into_it(

@@ -10,11 +10,13 @@ import redis
 
 from headrace_features.online.redis_connection import RedisConnection
 from headrace_features.online.redis_store import RedisStateStore
-from headrace_features.online.store import NO_LAYERS
-from headrace_schemas.errors import ConfigurationError
-from redis_servers import redis_server
+from headrace_features.online.store import NO_LAYERS, Wanted
+from headrace_schemas.errors import RetryableError
+from redis_servers import redis_cluster, redis_server
 
 KNOWN = {"view": NO_LAYERS}
+#: In all parts of a cluster.
+ENTITIES = [b"%d" % number for number in range(50)]
 
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "allkeys-random"])
@@ -37,9 +39,34 @@ def test_readers_and_writers_refuse_a_redis_that_drops_what_is_not_used(policy: 
             store.progress,
             lambda: asyncio.run(read()),
         ):
-            with pytest.raises(ConfigurationError, match=f"maxmemory-policy is {policy}") as told:
+            with pytest.raises(RetryableError, match=f"maxmemory-policy is {policy}") as told:
                 refused()
             assert "noeviction" in str(told.value)
+
+
+def test_each_node_of_a_cluster_is_asked_by_threads_and_tasks() -> None:
+    with (
+        redis_cluster() as cluster,
+        closing(RedisConnection(cluster.access())) as connection,
+    ):
+        store = RedisStateStore(connection, "p")
+
+        async def read() -> None:
+            try:
+                await store.read_async(KNOWN, ())
+                await store.read_async(KNOWN, [Wanted("view", ENTITIES, None)])
+            finally:
+                await store.aclose()
+
+        asyncio.run(read())
+        # One that evicts is enough.
+        for name, value in (("maxmemory", "64mb"), ("maxmemory-policy", "allkeys-lru")):
+            cluster.nodes[-1].cli("config", "set", name, value)
+        with pytest.raises(RetryableError, match="maxmemory-policy is allkeys-lru"):
+            asyncio.run(read())
+        connection.close()
+        with pytest.raises(RetryableError, match="maxmemory-policy is allkeys-lru"):
+            store.read(KNOWN, [Wanted("view", ENTITIES, None)])
 
 
 @pytest.mark.parametrize(
@@ -81,5 +108,5 @@ def test_a_redis_that_comes_back_with_another_policy_is_noticed() -> None:
         server.stop()
         server.directives = {**server.directives, "maxmemory-policy": "allkeys-lfu"}
         server.start()
-        with pytest.raises(ConfigurationError, match="maxmemory-policy is allkeys-lfu"):
+        with pytest.raises(RetryableError, match="maxmemory-policy is allkeys-lfu"):
             store.read(KNOWN, ())

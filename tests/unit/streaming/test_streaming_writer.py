@@ -11,6 +11,7 @@ from headrace_features.definitions.durations import DAY_MS
 from headrace_features.fraud.definitions import card, card_activity, terminal_risk, transactions
 from headrace_features.online.serving import view_key
 from headrace_features.online.store import ALWAYS_MS, NEVER_MS, Progress
+from headrace_schemas.event_times import MOST_AHEAD_MS
 from headrace_streaming.kafka.epochs import Announcement, Deployed
 from headrace_streaming.writer.batches import Limits, collect
 from headrace_streaming.writer.coverage import (
@@ -178,7 +179,7 @@ def sent(topic: str, offsets: Mapping[int, int]) -> dict[int, SentAround]:
 def test_each_view_is_complete_as_far_as_its_own_source_was_read() -> None:
     starts = {"transactions": {0: 0, 1: 500}, "transaction_labels": {0: 0}}
     found = coverage_of([deployed(4, starts=starts, views=BOTH)], VIEWS, sent)
-    assert found == {CARD: Coverage(4, 600), TERMINAL: Coverage(4, ALWAYS_MS)}
+    assert found == {CARD: Coverage(4, 500 + MOST_AHEAD_MS), TERMINAL: Coverage(4, ALWAYS_MS)}
 
 
 def test_one_that_goes_on_changes_nothing_and_one_that_begins_anew_does() -> None:
@@ -188,7 +189,7 @@ def test_one_that_goes_on_changes_nothing_and_one_that_begins_anew_does() -> Non
     anew = deployed(3, starts={"transactions": {0: 0, 1: 50}}, views=BOTH, also_in_files=files)
     assert coverage_of([first, on], VIEWS, sent)[CARD] == Coverage(1, ALWAYS_MS)
     found = coverage_of([first, on, anew], VIEWS, sent)
-    assert found == {CARD: Coverage(3, 150), TERMINAL: Coverage(3, ALWAYS_MS)}
+    assert found == {CARD: Coverage(3, 50 + MOST_AHEAD_MS), TERMINAL: Coverage(3, ALWAYS_MS)}
 
 
 def test_one_that_begins_with_the_lake_has_what_windows_reach() -> None:
@@ -203,8 +204,8 @@ def test_one_that_begins_with_the_lake_has_what_windows_reach() -> None:
     assert card_ms is not None
     assert terminal_ms is not None
     assert found == {
-        CARD: Coverage(90_000, DAY_MS - card_ms - 100),
-        TERMINAL: Coverage(90_000, DAY_MS - terminal_ms - 100),
+        CARD: Coverage(90_000, DAY_MS - card_ms - MOST_AHEAD_MS),
+        TERMINAL: Coverage(90_000, DAY_MS - terminal_ms - MOST_AHEAD_MS),
         EVER: Coverage(90_000, ALWAYS_MS),
     }
 
@@ -214,7 +215,7 @@ def test_a_view_that_one_which_goes_on_writes_first_is_complete_since_then() -> 
     on = deployed(2, restored_from="savepoint", views=BOTH)
     later = deployed(3, restored_from="savepoint", views=BOTH)
     found = coverage_of([first, on, later], VIEWS, sent)
-    assert found == {CARD: Coverage(1, ALWAYS_MS), TERMINAL: Coverage(2, 2_100)}
+    assert found == {CARD: Coverage(1, ALWAYS_MS), TERMINAL: Coverage(2, 2_000 + MOST_AHEAD_MS)}
 
 
 def test_a_view_that_is_no_longer_written_is_not_complete() -> None:
