@@ -9,8 +9,9 @@ import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -137,13 +138,14 @@ def until_written(store: StateStore, config: Mapping[str, str]) -> None:
 class Writing:
     """A writer in a thread."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, views: Collection[str] = ()) -> None:
         self.told: list[str] = []
         self.status: WriterStatus | None = None
         self.report: WriterReport | None = None
         self.error: Exception | None = None
         self._stop = Event()
         self._settings = settings
+        self._views = views
         self._thread = Thread(target=self._run, name="writer")
         self._thread.start()
 
@@ -163,6 +165,9 @@ class Writing:
 
     def _run(self) -> None:
         project = load_project(self._settings)
+        if self._views:
+            known = {name: view for name, view in project.views.items() if name in self._views}
+            project = replace(project, views=known)
         try:
             self.report = run_writer(
                 self._settings, project, self._stop, self.told.append, shown=self._show
@@ -175,9 +180,14 @@ class Writing:
 
 
 @contextmanager
-def writing(settings: Settings) -> Iterator[Writing]:
-    """A writer in a thread, that has ended without an error when the block ends."""
-    writer = Writing(settings)
+def writing(settings: Settings, views: Collection[str] = ()) -> Iterator[Writing]:
+    """A writer in a thread, that has ended without an error when the block ends.
+
+    Args:
+        settings: the store, the broker and the project.
+        views: the names of those that it knows, unless it knows all.
+    """
+    writer = Writing(settings, views)
     try:
         yield writer
     finally:

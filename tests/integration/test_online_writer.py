@@ -18,11 +18,13 @@ from headrace_features.online.stores import open_store
 from headrace_features.project import load_project
 from headrace_features.state.updates import UPDATE_ENCODING
 from headrace_schemas.errors import ConfigurationError
+from headrace_schemas.event_times import MOST_AHEAD_MS
 from headrace_schemas.settings import Settings, load
 from headrace_schemas.topics import FEATURE_UPDATES
 from headrace_streaming.kafka.epochs import Announcement, claim_epoch
 from headrace_streaming.kafka.reading import ends, reached
 from headrace_streaming.kafka.topics import create_topics, delete_topics, topics_of
+from headrace_streaming.writer.changes import OvertakenError
 from headrace_streaming.writer.membership import writer_group
 from live_run import until
 from online_stores import layers_of
@@ -196,13 +198,16 @@ def test_deployments_tell_since_when_views_are_complete(traffic: Traffic, opened
         later = {"transactions": {0: 0, 1: 1}, "transaction_labels": {0: 0}}
         second = claim_epoch(config, msgspec.structs.replace(told, starts=later))
         assert second > first
-        until(lambda: since(store, card) == sent_ms + 1 + 500, "the first record was not read")
+        until(
+            lambda: since(store, card) == sent_ms + 1 + MOST_AHEAD_MS,
+            "the first record was not read",
+        )
         assert since(store, terminal) == ALWAYS_MS
         # Whoever goes on from it changes nothing.
         claim_epoch(config, Announcement(project="fraud", mode="immediate", restored_from="s"))
         # A store that was emptied is told again, when it is whole.
         store.remove()
-        until(lambda: since(store, card) == sent_ms + 1 + 500, "it is known again")
+        until(lambda: since(store, card) == sent_ms + 1 + MOST_AHEAD_MS, "it is known again")
         traffic.require_in(store)
     span = layers_of(store, card).stream
     assert span is not None
@@ -212,6 +217,26 @@ def test_deployments_tell_since_when_views_are_complete(traffic: Traffic, opened
 def since(store: StateStore, view: str) -> int | None:
     span = layers_of(store, view).stream
     return None if span is None else span.since_ms
+
+
+def test_what_a_writer_passed_over_is_written_once_a_writer_knows_of_the_view(
+    traffic: Traffic, opened: Opened
+) -> None:
+    settings, store = opened("redis")
+    with writing(settings, ["card_activity"]) as narrow:
+        until_written(store, traffic.config)
+        until(lambda: bool(narrow.status and narrow.status.undeclared), "it has passed some over")
+    # Whoever knows of all views reads again what the first has passed over.
+    old = Writing(settings, ["card_activity"])
+    until(lambda: old.partitions() > 0, "it runs")
+    with writing(settings) as wide:
+        traffic.require_in(store)
+        until(old.ended, "the other one has ended")
+        assert isinstance(old.error, OvertakenError)
+        assert "start it again" in str(old.error)
+        traffic.send(200)
+        traffic.require_in(store)
+    assert any("all is read again" in line for line in wide.told)
 
 
 def test_updates_of_a_newer_release_end_it_in_one_line(traffic: Traffic, opened: Opened) -> None:

@@ -3,7 +3,8 @@
 Under a prefix, which is the project's:
 
     <prefix>:<view>                             the layers of a view version
-    <prefix>:progress                           how far the stream layer has come, by partition
+    <prefix>:progress                           how far the stream layer has come, by partition,
+                                                and with which view versions
     <prefix>:{<entity>}:<view>:b<generation>    fields of a batch layer
     <prefix>:{<entity>}:<view>:s                fields of the stream layer
 

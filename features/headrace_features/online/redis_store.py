@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -30,6 +30,7 @@ from headrace_features.online.store import (
     newest_times,
     overtaken,
     require_no_later,
+    views_noted,
 )
 from headrace_features.state.stream import end_ms
 
@@ -82,12 +83,31 @@ if not held or tonumber(held) < tonumber(ARGV[1]) then
     redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'since_ms', ARGV[2])
 end
 """
+# Where the store was emptied, the first to write says what for.
 _ADVANCE = """
+if ARGV[4] ~= '' then
+    local views = redis.call('HGET', KEYS[1], 'views')
+    if not views then redis.call('HSET', KEYS[1], 'views', ARGV[4])
+    elseif views ~= ARGV[4] then return 'overtaken' end
+end
 local held = redis.call('HGET', KEYS[1], ARGV[1])
 local offset = held and string.match(held, '^%-?%d+') or '-1'
 if offset == ARGV[2] then redis.call('HSET', KEYS[1], ARGV[1], ARGV[3]) end
 return offset
 """
+_INCLUDE = """
+local held = redis.call('HGET', KEYS[1], 'views')
+local parts = redis.call('HLEN', KEYS[1]) - (held and 1 or 0)
+local lacks = false
+for at = 2, #ARGV do
+    local there = held and string.find(' ' .. held .. ' ', ' ' .. ARGV[at] .. ' ', 1, true)
+    lacks = lacks or not there
+end
+if lacks then redis.call('DEL', KEYS[1]) end
+redis.call('HSET', KEYS[1], 'views', ARGV[1])
+return (lacks and parts > 0) and 1 or 0
+"""
+_VIEWS = b"views"
 
 
 class RedisStateStore:
@@ -186,6 +206,7 @@ class RedisStateStore:
         progress: Mapping[int, Progress],
         held: Mapping[int, int],
         now_ms: int,
+        views: Collection[str] = (),
     ) -> Written:
         """Put changes into the stream layer, then note how far that goes."""
         calls: list[tuple[str, bytes, Sequence[Any]]] = []
@@ -205,19 +226,28 @@ class RedisStateStore:
             (
                 _ADVANCE,
                 self._keys.progress,
-                (part, held[part], f"{one.next_offset}:{one.current_ms}"),
+                (part, held[part], f"{one.next_offset}:{one.current_ms}", views_noted(views)),
             )
             for part, one in progress.items()
         ]
         answers = self._run(noted)[len(noted) - len(progress) :]
+        if b"overtaken" in answers:
+            return Written(refused, {}, overtaken=True)
         found = {part: int(answer) for part, answer in zip(progress, answers, strict=True)}
         resume = {part: max(at, 0) for part, at in found.items() if at != held[part]}
         return Written(refused, resume)
+
+    def include(self, views: Collection[str]) -> bool:
+        """Have the stream layer hold every update of some views; whether it has to begin again."""
+        arguments = (views_noted(views), *sorted(views))
+        (began,) = self._run([(_INCLUDE, self._keys.progress, arguments)])
+        return bool(began)
 
     def progress(self) -> dict[int, Progress]:
         """How far the stream layer has come, by partition."""
         with self.connection.commands() as client:
             held = client.hgetall(self._keys.progress)
+        held.pop(_VIEWS, None)
         return {int(part): Progress(*map(int, one.split(b":"))) for part, one in held.items()}
 
     def covers(self, view: str, epoch: int, since_ms: int) -> None:

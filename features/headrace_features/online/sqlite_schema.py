@@ -7,7 +7,7 @@ from pathlib import Path
 
 from headrace_schemas.errors import ConfigurationError
 
-_SCHEMA_VERSION = 2
+_SCHEMA_VERSION = 3
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS generation (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -47,7 +47,10 @@ CREATE TABLE IF NOT EXISTS progress (
     next_offset INTEGER NOT NULL,
     current_ms INTEGER NOT NULL
 );
+CREATE TABLE IF NOT EXISTS included (views TEXT NOT NULL);
 """
+#: The tables with what is kept; that of numbers stays when all is removed.
+KEPT = ("batch", "stream", "generation", "stream_span", "progress", "included")
 
 
 def lay_out(db: sqlite3.Connection, path: Path) -> None:

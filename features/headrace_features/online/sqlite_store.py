@@ -9,13 +9,21 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from headrace_features.online.sqlite_reading import fields_of
-from headrace_features.online.sqlite_schema import lay_out
+from headrace_features.online.sqlite_schema import KEPT, lay_out
+from headrace_features.online.sqlite_statements import (
+    APPLY,
+    COVERS,
+    CURRENT,
+    LAYERS,
+    SWEPT_ENTITIES,
+    TOUCH,
+)
 from headrace_features.online.store import (
     ALWAYS_MS,
     NEVER_MS,
@@ -33,6 +41,7 @@ from headrace_features.online.store import (
     newest_times,
     overtaken,
     require_no_later,
+    views_noted,
 )
 from headrace_features.state.read import Found
 from headrace_features.state.stream import end_ms
@@ -149,6 +158,7 @@ class SqliteStateStore:
         progress: Mapping[int, Progress],
         held: Mapping[int, int],
         now_ms: int,
+        views: Collection[str] = (),
     ) -> Written:
         """Put changes into the stream layer and note how far that goes, in one transaction."""
         resume: dict[int, int] = {}
@@ -156,13 +166,20 @@ class SqliteStateStore:
         times_ms = newest_times(changes)
         with self._transaction() as db:
             set_to = 0
+            if views:
+                row = db.execute("SELECT views FROM included").fetchone()
+                if row is None:
+                    # It was emptied: the first to write says what for.
+                    db.execute("INSERT INTO included VALUES (?)", (views_noted(views),))
+                elif row[0] != views_noted(views):
+                    return Written(0, {}, overtaken=True)
             numbers = {view: self._made_number(db, view) for view in times_ms}
             for change in last_words:
                 key = (numbers[change.view], change.entity)
-                cursor = db.execute(_APPLY, (*key, *change[2:5], change.content))
+                cursor = db.execute(APPLY, (*key, *change[2:5], change.content))
                 set_to += cursor.rowcount
             for view, event_time_ms in times_ms.items():
-                db.execute(_TOUCH, (view, NEVER_MS, event_time_ms, now_ms))
+                db.execute(TOUCH, (view, NEVER_MS, event_time_ms, now_ms))
             for partition, one in progress.items():
                 row = db.execute(
                     "SELECT next_offset FROM progress WHERE partition = ?", (partition,)
@@ -173,6 +190,16 @@ class SqliteStateStore:
                     continue
                 db.execute("INSERT OR REPLACE INTO progress VALUES (?, ?, ?)", (partition, *one))
         return Written(len(last_words) - set_to, resume)
+
+    def include(self, views: Collection[str]) -> bool:
+        """Have the stream layer hold every update of some views; whether it has to begin again."""
+        with self._transaction() as db:
+            row = db.execute("SELECT views FROM included").fetchone()
+            lacks = row is None or not {*views} <= {*row[0].split()}
+            began = lacks and db.execute("DELETE FROM progress").rowcount > 0
+            db.execute("DELETE FROM included")
+            db.execute("INSERT INTO included VALUES (?)", (views_noted(views),))
+        return began
 
     def progress(self) -> dict[int, Progress]:
         """How far the stream layer has come, by partition."""
@@ -185,7 +212,7 @@ class SqliteStateStore:
     def covers(self, view: str, epoch: int, since_ms: int) -> None:
         """Note from when on a deployment and those that go on from it have all events of a view."""
         with self._transaction() as db:
-            db.execute(_COVERS, (view, epoch, since_ms, ALWAYS_MS))
+            db.execute(COVERS, (view, epoch, since_ms, ALWAYS_MS))
 
     def remove(self) -> None:
         """Delete everything that is kept; the file stays, since others may be writing to it.
@@ -196,7 +223,7 @@ class SqliteStateStore:
             return
         try:
             with self._transaction() as db:
-                for table in ("batch", "stream", "generation", "stream_span", "progress"):
+                for table in KEPT:
                     db.execute(f"DELETE FROM {table}")  # noqa: S608 - a name of ours
         except (ConfigurationError, RetryableError) as error:
             if isinstance(error.__cause__, sqlite3.OperationalError):
@@ -215,9 +242,7 @@ class SqliteStateStore:
         while True:
             with self._transaction() as db:
                 number = self._made_number(db, view)
-                rows = db.execute(
-                    _SWEPT_ENTITIES, (number, after, number, after, _SWEPT)
-                ).fetchall()
+                rows = db.execute(SWEPT_ENTITIES, (number, after, number, after, _SWEPT)).fetchall()
                 if not rows:
                     return
                 span = (number, after, rows[-1][0])
@@ -335,41 +360,8 @@ class SqliteStateStore:
         self._local.opened = None
 
 
-_CURRENT = "SELECT id, boundary_ms, written_ms FROM generation WHERE view = ? AND state = 'current'"
-_LAYERS = """
-SELECT g.id, g.boundary_ms, g.written_ms, s.epoch, s.since_ms, s.event_time_ms, s.written_ms
-FROM (SELECT ? AS key) AS asked
-LEFT JOIN generation AS g ON g.view = asked.key AND g.state = 'current'
-LEFT JOIN stream_span AS s ON s.view = asked.key
-"""
-_APPLY = """
-INSERT INTO stream (view, entity, field, epoch, sequence, content) VALUES (?, ?, ?, ?, ?, ?)
-ON CONFLICT DO UPDATE
-SET epoch = excluded.epoch, sequence = excluded.sequence, content = excluded.content
-WHERE (excluded.epoch, excluded.sequence) >= (epoch, sequence)
-"""
-_TOUCH = """
-INSERT INTO stream_span (view, epoch, since_ms, event_time_ms, written_ms) VALUES (?, -1, ?, ?, ?)
-ON CONFLICT DO UPDATE
-SET event_time_ms = max(event_time_ms, excluded.event_time_ms),
-    written_ms = max(written_ms, excluded.written_ms)
-"""
-_COVERS = """
-INSERT INTO stream_span (view, epoch, since_ms, event_time_ms, written_ms)
-VALUES (?, ?, ?, ?, 0)
-ON CONFLICT DO UPDATE SET epoch = excluded.epoch, since_ms = excluded.since_ms
-WHERE excluded.epoch > epoch
-"""
-_SWEPT_ENTITIES = """
-SELECT entity FROM (
-    SELECT entity FROM batch WHERE view = ? AND entity > ?
-    UNION SELECT entity FROM stream WHERE view = ? AND entity > ?
-) ORDER BY entity LIMIT ?
-"""
-
-
 def _layers(db: sqlite3.Connection, view: str) -> Layers:
-    number, boundary_ms, written_ms, *span = db.execute(_LAYERS, (view,)).fetchone()
+    number, boundary_ms, written_ms, *span = db.execute(LAYERS, (view,)).fetchone()
     return Layers(
         None if number is None else Generation(number, view, boundary_ms, written_ms),
         None if span[0] is None else StreamSpan(*span),
@@ -377,7 +369,7 @@ def _layers(db: sqlite3.Connection, view: str) -> Layers:
 
 
 def _current(db: sqlite3.Connection, view: str) -> Generation | None:
-    row = db.execute(_CURRENT, (view,)).fetchone()
+    row = db.execute(CURRENT, (view,)).fetchone()
     return None if row is None else Generation(row[0], view, row[1], row[2])
 
 

@@ -7,7 +7,7 @@ version of the event that changed them last.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -154,10 +154,12 @@ class Written(NamedTuple):
         refused: how many the store had newer content for.
         resume: where to go on instead, for partitions whose progress was not what the writer
             took it for: another one has written, or the store was emptied (0).
+        overtaken: whether a writer of other views has begun, so that nothing was noted.
     """
 
     refused: int
     resume: Mapping[int, int]
+    overtaken: bool = False
 
 
 class StateStore(Protocol):
@@ -211,6 +213,7 @@ class StateStore(Protocol):
         progress: Mapping[int, Progress],
         held: Mapping[int, int],
         now_ms: int,
+        views: Collection[str] = (),
     ) -> Written:
         """Put changes into the stream layer, then note how far that goes.
 
@@ -221,6 +224,19 @@ class StateStore(Protocol):
             progress: by partition, once the changes are in.
             held: by partition the next offset that the store should have; -1 for none.
             now_ms: the time of writing, ms UTC.
+            views: the keys of those whose updates are written, as `include` was given them; none
+                is any.
+        """
+
+    def include(self, views: Collection[str]) -> bool:
+        """Have the stream layer hold every update of some views, and from now on of no others.
+
+        Where it has come somewhere without one of them, its progress is forgotten: whoever writes
+        begins with the oldest update that there is. Writers of other views are refused from now
+        on: they would pass over what these need.
+
+        Returns:
+            Whether progress was forgotten.
         """
 
     def progress(self) -> Mapping[int, Progress]:
@@ -292,3 +308,8 @@ def newest_times(changes: Iterable[Change]) -> dict[str, int]:
 def view_name(key: str) -> str:
     """What people call the view that is kept under a key of its meaning."""
     return key.partition(":")[0]
+
+
+def views_noted(views: Collection[str]) -> str:
+    """The views of a writer as stores keep them: keys have no blanks."""
+    return " ".join(sorted(views))

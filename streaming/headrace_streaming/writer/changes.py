@@ -14,13 +14,22 @@ from headrace_features.state.updates import UPDATE_ENCODING, decode_update
 from headrace_schemas.errors import ConfigurationError, UnsupportedError
 
 
+class OvertakenError(ConfigurationError):
+    """A writer with other definitions has begun, which this one would pass updates over of."""
+
+
 class DeclaredViews:
-    """The views of a project, found by what updates say of them."""
+    """The views of a project, found by what updates say of them.
+
+    Attributes:
+        keys: of these view versions.
+    """
 
     def __init__(self, views: Iterable[FeatureView]) -> None:
         self._keys = {
             (view.name, view.version, fingerprint(view)): view_key(view) for view in views
         }
+        self.keys = frozenset(self._keys.values())
 
     def change(self, value: bytes | None) -> Change | None:
         """What the value of a record changes; None if the project doesn't declare the view.

@@ -12,7 +12,7 @@ from headrace_features.online.store import Change, Progress, StateStore, Written
 from headrace_schemas.errors import RetryableError, UnsupportedError
 from headrace_schemas.topics import FEATURE_UPDATES
 from headrace_streaming.writer.batches import Limits, collect
-from headrace_streaming.writer.changes import DeclaredViews
+from headrace_streaming.writer.changes import DeclaredViews, OvertakenError
 from headrace_streaming.writer.membership import Membership
 from headrace_streaming.writer.patience import Patience
 from headrace_streaming.writer.places import Place, Read
@@ -88,6 +88,11 @@ class WriterLoop:
         return self._patience.problem
 
     @property
+    def views(self) -> frozenset[str]:
+        """The keys of the views that it writes."""
+        return self._views.keys
+
+    @property
     def lag(self) -> int | None:
         """How many records are left to write here; None while that isn't known."""
         lags = [place.lag for place in self._member.places.copy().values()]
@@ -102,10 +107,12 @@ class WriterLoop:
         """Write until it is told to end; what was begun is then written, or left for the next.
 
         Raises:
+            OvertakenError: a writer with other definitions has begun.
             ConfigurationError: store or broker can't be used at all.
         """
         beat = 0.0
         try:
+            self._include()
             while not self._stop.is_set():
                 self.beaten_ms = now_ms()
                 if self._member.misplaced:
@@ -118,6 +125,11 @@ class WriterLoop:
                     beat = time.monotonic() + _BEAT_S
         finally:
             self._member.close()
+
+    def _include(self) -> None:
+        """Have the store hold what writers have passed over that didn't know of all our views."""
+        if self._patiently(lambda: self._store().include(self._views.keys)):
+            self._told("the store has come here without some of the views: all is read again")
 
     def _known(self) -> Mapping[int, Progress] | None:
         """How far the store has come; None if it doesn't answer now."""
@@ -185,7 +197,12 @@ class WriterLoop:
         """Write changes, and that everything before some offsets is written with them."""
         progress = {place.partition: place.progress(upto) for place, upto in ends}
         held = {place.partition: place.held for place, _ in ends}
-        written = self._store().apply(changes, progress, held, now_ms())
+        written = self._store().apply(changes, progress, held, now_ms(), self._views.keys)
+        if written.overtaken:
+            raise OvertakenError(
+                "a writer with other definitions has begun, and this one has to end",
+                hint="start it again with the definitions that are deployed",
+            )
         elsewhere = []
         for place, _ in ends:
             noted = progress[place.partition]

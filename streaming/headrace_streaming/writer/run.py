@@ -10,6 +10,8 @@ from functools import cache
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from headrace_features.online.stores import open_store
 from headrace_schemas.errors import HeadraceError, RetryableError
 from headrace_schemas.topics import FEATURE_UPDATES
@@ -73,16 +75,18 @@ def run_writer(  # noqa: PLR0913 - what differs between its callers
         ConfigurationError: broker or store can't be used at all.
     """
     began = time.monotonic()
-    config = _awaited(settings, stop, told, shown)
+    views = project.views.values()
+    declared = DeclaredViews(views)
+    waiting = WriterStatus(pid=os.getpid(), at_ms=0, views=tuple(sorted(declared.keys)))
+    config = _awaited(settings, stop, told, shown, waiting)
     if config is None:
         return WriterReport(0, 0, 0, 0, time.monotonic() - began)
     store = cache(lambda: open_store(settings))
-    views = project.views.values()
     watch = CoverageWatch(config, project.name, views)
     loop = WriterLoop(
         config,
         project.name,
-        DeclaredViews(views),
+        declared,
         store,
         told,
         stop,
@@ -114,6 +118,7 @@ def _awaited(
     stop: Event,
     told: Callable[[str], None],
     shown: Callable[[WriterStatus], None],
+    waiting: WriterStatus,
 ) -> dict[str, str] | None:
     """How the broker is reached, once it has the topic; None if it is told to end before."""
     patience = Patience(told)
@@ -124,11 +129,11 @@ def _awaited(
                 patience.succeeded(f"{config['bootstrap.servers']} has {FEATURE_UPDATES} now")
                 return config
             # That is no trouble: the topics of a project are made after its services run.
-            shown(WriterStatus(pid=os.getpid(), at_ms=now_ms()))
+            shown(replace(waiting, at_ms=now_ms()))
             problem = f"there is no topic {FEATURE_UPDATES} yet"
         except RetryableError as error:
             problem = str(error)
-            shown(WriterStatus(pid=os.getpid(), at_ms=now_ms(), problem=problem))
+            shown(replace(waiting, at_ms=now_ms(), problem=problem))
         stop.wait(patience.failed(problem))
     return None
 
@@ -181,6 +186,7 @@ def _status(loop: WriterLoop, rate: float) -> WriterStatus:
         pid=os.getpid(),
         at_ms=loop.beaten_ms,
         problem=loop.problem,
+        views=tuple(sorted(loop.views)),
         partitions=loop.partitions,
         updates=counts.updates,
         refused=counts.refused,

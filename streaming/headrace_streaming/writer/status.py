@@ -20,6 +20,7 @@ class WriterStatus(msgspec.Struct, frozen=True, kw_only=True):
         pid: of its process.
         at_ms: when it was last seen at work, ms UTC.
         problem: what keeps it from writing.
+        views: the keys of those that it writes.
         partitions: those that it writes.
         updates: how many it has written since it began.
         refused: of those, for how many the store had newer content.
@@ -32,6 +33,7 @@ class WriterStatus(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     at_ms: int
     problem: str | None = None
+    views: tuple[str, ...] = ()
     partitions: tuple[int, ...] = ()
     updates: int = 0
     refused: int = 0

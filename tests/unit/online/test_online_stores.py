@@ -18,10 +18,12 @@ from headrace_features.online.store import (
     NEVER_MS,
     NO_LAYERS,
     AsyncReads,
+    Progress,
     Reading,
     Row,
     StateStore,
     Wanted,
+    Written,
 )
 from headrace_schemas.errors import ConfigurationError, RetryableError
 from online_stores import apply, batch_of, change, found_of, layers_of, publish, stream_of
@@ -336,6 +338,40 @@ def test_what_a_writer_puts_in_while_all_is_removed_is_not_taken_for_whole(
     monkeypatch.setattr(redis_store, "_batched", interrupted)
     store.remove()
     assert store.progress() == {}
+
+
+def test_a_writer_that_does_not_know_of_a_view_is_refused_once_another_needs_it(
+    store: StateStore,
+) -> None:
+    assert not store.include(["a:v1:x"])
+    assert not written(store, -1, 500, "a:v1:x").overtaken
+    # The same, and less, is there already.
+    assert not store.include(["a:v1:x"])
+    assert store.include(["a:v1:x", "b:v1:y"])
+    assert store.progress() == {}
+    assert written(store, 500, 510, "a:v1:x") == Written(0, {}, overtaken=True)
+    assert store.progress() == {}
+    both = ("b:v1:y", "a:v1:x")
+    assert written(store, 500, 510, *both).resume == {0: 0}
+    assert not written(store, -1, 40, *both).overtaken
+    assert not store.include(["b:v1:y"])
+    assert store.progress()[0].next_offset == 40
+    # What was not written for meanwhile has to be read again.
+    assert written(store, 40, 50, *both).overtaken
+    assert store.include(both)
+
+
+def test_the_first_to_write_into_an_emptied_store_says_what_for(store: StateStore) -> None:
+    store.include(["a:v1:x"])
+    written(store, -1, 500, "a:v1:x")
+    store.remove()
+    assert written(store, 500, 510, "a:v1:x").resume == {0: 0}
+    assert written(store, -1, 20, "b:v1:x").overtaken
+
+
+def written(store: StateStore, held: int, upto: int, *views: str) -> Written:
+    """What becomes of the progress of a writer of some views."""
+    return store.apply((), {0: Progress(upto, 1)}, {0: held}, 1, views)
 
 
 def test_removing_leaves_nothing(store: StateStore) -> None:

@@ -1,0 +1,35 @@
+"""The longer statements of the embedded online store."""
+
+from __future__ import annotations
+
+CURRENT = "SELECT id, boundary_ms, written_ms FROM generation WHERE view = ? AND state = 'current'"
+LAYERS = """
+SELECT g.id, g.boundary_ms, g.written_ms, s.epoch, s.since_ms, s.event_time_ms, s.written_ms
+FROM (SELECT ? AS key) AS asked
+LEFT JOIN generation AS g ON g.view = asked.key AND g.state = 'current'
+LEFT JOIN stream_span AS s ON s.view = asked.key
+"""
+APPLY = """
+INSERT INTO stream (view, entity, field, epoch, sequence, content) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE
+SET epoch = excluded.epoch, sequence = excluded.sequence, content = excluded.content
+WHERE (excluded.epoch, excluded.sequence) >= (epoch, sequence)
+"""
+TOUCH = """
+INSERT INTO stream_span (view, epoch, since_ms, event_time_ms, written_ms) VALUES (?, -1, ?, ?, ?)
+ON CONFLICT DO UPDATE
+SET event_time_ms = max(event_time_ms, excluded.event_time_ms),
+    written_ms = max(written_ms, excluded.written_ms)
+"""
+COVERS = """
+INSERT INTO stream_span (view, epoch, since_ms, event_time_ms, written_ms)
+VALUES (?, ?, ?, ?, 0)
+ON CONFLICT DO UPDATE SET epoch = excluded.epoch, since_ms = excluded.since_ms
+WHERE excluded.epoch > epoch
+"""
+SWEPT_ENTITIES = """
+SELECT entity FROM (
+    SELECT entity FROM batch WHERE view = ? AND entity > ?
+    UNION SELECT entity FROM stream WHERE view = ? AND entity > ?
+) ORDER BY entity LIMIT ?
+"""
