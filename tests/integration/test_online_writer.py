@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined] # it is
 
 from headrace_features.fraud.definitions import card_activity, terminal_risk
 from headrace_features.online.serving import view_key
@@ -20,10 +21,10 @@ from headrace_features.state.updates import UPDATE_ENCODING
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.event_times import MOST_AHEAD_MS
 from headrace_schemas.settings import Settings, load
-from headrace_schemas.topics import FEATURE_UPDATES
+from headrace_schemas.topics import FEATURE_UPDATES, Topic
 from headrace_streaming.kafka.epochs import Announcement, claim_epoch
 from headrace_streaming.kafka.reading import ends, reached
-from headrace_streaming.kafka.topics import create_topics, delete_topics, topics_of
+from headrace_streaming.kafka.topics import create_topics, delete_topics, existing_topics, topics_of
 from headrace_streaming.writer.changes import OvertakenError
 from headrace_streaming.writer.membership import writer_group
 from live_run import until
@@ -237,6 +238,31 @@ def test_what_a_writer_passed_over_is_written_once_a_writer_knows_of_the_view(
         traffic.send(200)
         traffic.require_in(store)
     assert any("all is read again" in line for line in wide.told)
+
+
+def test_updates_are_kept_longer_once_windows_reach_further(traffic: Traffic) -> None:
+    admin = AdminClient({**traffic.config})
+
+    def kept() -> tuple[str | None, str | None]:
+        resource = ConfigResource("topic", "kept")
+        (told,) = admin.describe_configs([resource]).values()
+        found = told.result()
+        return found["retention.ms"].value, found["cleanup.policy"].value
+
+    def wanted(retention_ms: int) -> None:
+        create_topics(traffic.config, [Topic("kept", "k", 1, retention_ms, compacted=True)])
+
+    wanted(5 * HOUR_MS)
+    until(lambda: "kept" in existing_topics(traffic.config), "it is there")
+    wanted(9 * HOUR_MS)
+    until(lambda: kept() == (str(9 * HOUR_MS), "compact,delete"), "it is kept longer")
+    # Another project may need it.
+    wanted(HOUR_MS)
+    assert kept() == (str(9 * HOUR_MS), "compact,delete")
+    wanted(-1)
+    until(lambda: kept() == ("-1", "compact"), "it is kept for ever")
+    wanted(9 * HOUR_MS)
+    assert kept() == ("-1", "compact")
 
 
 def test_updates_of_a_newer_release_end_it_in_one_line(traffic: Traffic, opened: Opened) -> None:

@@ -16,6 +16,7 @@ from headrace_schemas.topics import (
     source_topic,
     updates_topic,
 )
+from headrace_streaming.kafka.retention import keep_longer
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError
@@ -45,6 +46,8 @@ def topics_of(project: Project) -> tuple[Topic, ...]:
 def create_topics(config: Mapping[str, str], topics: Collection[Topic]) -> list[str]:
     """Make the topics that are missing; returns their names.
 
+    Of those that are there, what only keeps the newest of each key is kept as long as it has to be.
+
     Raises:
         RetryableError: the broker can't be reached.
         ConfigurationError: a topic exists with another number of partitions, or the broker doesn't
@@ -58,6 +61,7 @@ def create_topics(config: Mapping[str, str], topics: Collection[Topic]) -> list[
     missing = [topic for topic in topics if topic.name not in existing]
     for topic in topics:
         _check(topic, existing.get(topic.name))
+    keep_longer(admin, [one for one in topics if one.compacted and one.name in existing])
     if not missing:
         return []
     made = admin.create_topics(
