@@ -284,6 +284,31 @@ def test_plain_views_keep_what_feast_does(tmp_path: Path) -> None:
         store.push("no_push", rows)
 
 
+def test_plain_views_of_the_same_push_source_get_rows(
+    place: Place, store: feast.FeatureStore
+) -> None:
+    with warnings.catch_warnings():
+        # Feast warns of its own defaults.
+        warnings.simplefilter("ignore")
+        seen = feast.FeatureView(
+            name="seen",
+            entities=[store.get_entity("card")],
+            schema=[feast.Field(name="amount_minor", dtype=feast.types.Int64)],
+            source=store.get_data_source("transactions_push"),
+        )
+        store.apply([seen])
+    try:
+        one = event("shared", event_time=datetime.now(UTC))
+        store.push("transactions_push", frame(one))
+        asked: Any = [{"card_id": one["card_id"]}]
+        found = store.get_online_features(["seen:amount_minor"], asked).to_dict()
+        assert found["amount_minor"] == [one["amount_minor"]]
+        ((_, sent),) = place.records(1)
+        assert sent["transaction_id"] == "shared"
+    finally:
+        store.delete_feature_view("seen")
+
+
 def test_push_sources_change_no_meaning(place: Place, store: feast.FeatureStore) -> None:
     changes = pending_changes(place.settings, load_project(place.settings))
     assert {change.kind for change in changes} == {"unchanged"}

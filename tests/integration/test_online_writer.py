@@ -21,12 +21,13 @@ from headrace_features.state.updates import UPDATE_ENCODING
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.event_times import MOST_AHEAD_MS
 from headrace_schemas.settings import Settings, load
-from headrace_schemas.topics import FEATURE_UPDATES, Topic
+from headrace_schemas.topics import DEPLOYMENTS, FEATURE_UPDATES, Topic
 from headrace_streaming.kafka.epochs import Announcement, claim_epoch
 from headrace_streaming.kafka.reading import ends, reached
 from headrace_streaming.kafka.topics import create_topics, delete_topics, existing_topics, topics_of
 from headrace_streaming.writer.changes import OvertakenError
 from headrace_streaming.writer.membership import writer_group
+from headrace_streaming.writer.watch import OtherBrokerError
 from live_run import until
 from online_stores import layers_of
 from online_updates import Traffic, Writing, until_written, writing
@@ -238,6 +239,24 @@ def test_what_a_writer_passed_over_is_written_once_a_writer_knows_of_the_view(
         traffic.send(200)
         traffic.require_in(store)
     assert any("all is read again" in line for line in wide.told)
+
+
+def test_a_store_is_not_filled_from_another_broker_than_it_came_from(
+    traffic: Traffic, opened: Opened
+) -> None:
+    settings, store = opened("sqlite")
+    (_, end) = ends(traffic.config, DEPLOYMENTS)[0]
+    store.covers(next(iter(VIEWS)), end + 1, ALWAYS_MS)
+    writer = Writing(settings)
+    try:
+        until(writer.ended, "it ends by itself")
+    finally:
+        writer.end()
+    assert isinstance(writer.error, OtherBrokerError)
+    assert f"state of deployment {end + 1}" in str(writer.error)
+    store.remove()
+    with writing(settings):
+        traffic.require_in(store)
 
 
 def test_updates_are_kept_longer_once_windows_reach_further(traffic: Traffic) -> None:

@@ -25,6 +25,8 @@ from headrace_schemas.errors import ConfigurationError
 if TYPE_CHECKING:
     from headrace_features.project import Project
 
+#: Different choices of features that are remembered: clients make them up.
+_SELECTIONS = 1_000
 #: Of the statuses of what a value is computed from, the first of these is its own.
 _WORST_FIRST = (FieldStatus.OUTSIDE_MAX_AGE, FieldStatus.NOT_FOUND)
 
@@ -107,9 +109,12 @@ class OnDemandViews:
         return self._views[table.name]
 
     def _view(self, selection: Selection) -> ServedView:
-        if selection not in self._served:
-            self._served[selection] = ServedView(selection.view, selection.names)
-        return self._served[selection]
+        served = self._served.get(selection)
+        if served is None:
+            if len(self._served) >= _SELECTIONS:
+                self._served.clear()
+            served = self._served[selection] = ServedView(selection.view, selection.names)
+        return served
 
 
 class Computed(NamedTuple):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from feast import FeatureView
     from feast.repo_config import RepoConfig
 
-#: Different requests whose meaning is remembered.
+#: Different requests whose meaning is remembered, and choices of features: clients make them up.
 _REQUESTS = 1_000
 
 
@@ -77,7 +77,8 @@ class Opened:
         """
         registered = table.tags[FINGERPRINT_TAG]
         key = (table.name, registered, names)
-        if key not in self._served:
+        served = self._served.get(key)
+        if served is None:
             view = project_for(self.config.repo_path).view(table.name)
             if fingerprint(view) != registered:
                 raise ConfigurationError(
@@ -85,5 +86,7 @@ class Opened:
                     hint="run: headrace plan, then headrace apply",
                 )
             chosen = [name for name in view.feature_names if names is None or name in names]
-            self._served[key] = ServedView(view, chosen)
-        return self._served[key]
+            if len(self._served) >= _REQUESTS:
+                self._served.clear()
+            served = self._served[key] = ServedView(view, chosen)
+        return served

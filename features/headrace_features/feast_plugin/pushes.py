@@ -56,8 +56,11 @@ def push(  # noqa: PLR0913, PLR0917 - Feast's signature
     to: PushMode = PushMode.ONLINE,
     transform_on_write: bool = True,  # noqa: FBT001, FBT002 - Feast's signature
 ) -> None:
-    """Send events to the stream, once for all views of their source."""
-    views = self._fvs_for_push_source_or_raise(push_source_name, allow_registry_cache)
+    """Send events to the stream, once for all views of their source.
+
+    Plain views of the same push source get them as rows.
+    """
+    views = list(self._fvs_for_push_source_or_raise(push_source_name, allow_registry_cache))
     ours = [view for view in views if is_ours(view)]
     if not ours:
         _push(self, push_source_name, df, allow_registry_cache, to, transform_on_write)
@@ -65,6 +68,11 @@ def push(  # noqa: PLR0913, PLR0917 - Feast's signature
     if to is PushMode.OFFLINE:
         raise _not_offline(f"push source {push_source_name}")
     _send(self, ours[0].name, df)
+    for view in views:
+        if not is_ours(view):
+            _write(self, view.name, df, None, allow_registry_cache, transform_on_write)
+            if to is PushMode.ONLINE_AND_OFFLINE:
+                _write_offline(self, view.name, df, allow_registry_cache)
 
 
 async def push_async(

@@ -21,7 +21,7 @@ from headrace_streaming.writer.changes import DeclaredViews
 from headrace_streaming.writer.loop import WriterLoop, now_ms
 from headrace_streaming.writer.patience import Patience
 from headrace_streaming.writer.status import WriterStatus
-from headrace_streaming.writer.watch import CoverageWatch
+from headrace_streaming.writer.watch import CoverageWatch, OtherBrokerError
 
 if TYPE_CHECKING:
     from headrace_features.online.store import StateStore
@@ -72,7 +72,7 @@ def run_writer(  # noqa: PLR0913 - what differs between its callers
             and knows since when it is complete.
 
     Raises:
-        ConfigurationError: broker or store can't be used at all.
+        ConfigurationError: broker or store can't be used at all, or don't belong together.
     """
     began = time.monotonic()
     views = project.views.values()
@@ -93,9 +93,16 @@ def run_writer(  # noqa: PLR0913 - what differs between its callers
         emptied=watch.again,
     )
     ended = Event()
-    beside = Thread(
-        target=_attend, args=(loop, watch, store, stop, ended, told, shown, upto), name="attend"
-    )
+    failed: list[BaseException] = []
+
+    def attend() -> None:
+        try:
+            _attend(loop, watch, store, stop, ended, told, shown, upto)
+        except BaseException as error:  # noqa: BLE001 - raised where somebody waits for it
+            failed.append(error)
+            stop.set()
+
+    beside = Thread(target=attend, name="attend")
     beside.start()
     try:
         loop.run()
@@ -103,6 +110,8 @@ def run_writer(  # noqa: PLR0913 - what differs between its callers
         ended.set()
         beside.join()
         watch.close()
+    if failed:
+        raise failed[0]
     counts = loop.counts
     return WriterReport(
         counts.updates,
@@ -158,6 +167,8 @@ def _attend(  # noqa: PLR0913, PLR0917 - a thread's
             patience.succeeded("since when views are complete is known again")
             if upto is not None and watch.done and _has(store(), upto):
                 stop.set()
+        except OtherBrokerError:
+            raise
         except HeadraceError as error:
             # Also what would end the writing: that has the same trouble, or can go on without.
             patience.failed(f"since when views are complete can't be told: {error}")

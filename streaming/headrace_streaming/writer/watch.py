@@ -9,14 +9,20 @@ from typing import TYPE_CHECKING
 
 from headrace_features.online.serving import view_key
 from headrace_features.online.store import NEVER_MS, NO_LAYERS
-from headrace_schemas.topics import FEATURE_UPDATES
+from headrace_schemas.errors import ConfigurationError
+from headrace_schemas.topics import DEPLOYMENTS, FEATURE_UPDATES
 from headrace_streaming.kafka.reading import ends
+from headrace_streaming.kafka.topics import existing_topics
 from headrace_streaming.writer.announcements import Announcements, sent_around
 from headrace_streaming.writer.coverage import Coverage, coverage_of
 
 if TYPE_CHECKING:
     from headrace_features.definitions.views import FeatureView
     from headrace_features.online.store import StateStore
+
+
+class OtherBrokerError(ConfigurationError):
+    """The store has state of deployments that the broker has never numbered."""
 
 
 class CoverageWatch:
@@ -36,6 +42,7 @@ class CoverageWatch:
         self._untold: dict[str, Coverage] = {}
         self._ends: dict[int, int] = {}
         self._computed = True
+        self._belongs = False
         self._anew = Event()
 
     def look(self, store: Callable[[], StateStore], *, patience_s: float = 0.0) -> None:
@@ -44,7 +51,10 @@ class CoverageWatch:
         Raises:
             RetryableError: the broker or the store doesn't answer; the next look makes up for it.
             ConfigurationError: the topic of a source isn't there.
+            OtherBrokerError: the broker is not the one whose updates the store has.
         """
+        if not self._belongs:
+            self._require_belonging(store())
         if self._anew.is_set():
             self._anew.clear()
             self._untold, self._ends = dict(self._known), {}
@@ -92,6 +102,25 @@ class CoverageWatch:
             self._untold = {}
         if not self._untold:
             self._ends = {}
+
+    def _require_belonging(self, store: StateStore) -> None:
+        """See that deployments of the broker aren't taken for older than what the store has.
+
+        Numbers begin again with a broker that was made anew: what it sends would be refused.
+        """
+        layers = store.read(dict.fromkeys(self._views, NO_LAYERS), ()).layers.values()
+        held = max((one.stream.epoch for one in layers if one.stream is not None), default=0)
+        # Asked for after what is in the store.
+        newest = 0
+        if DEPLOYMENTS in existing_topics(self._config):
+            newest = max(end for _, end in ends(self._config, DEPLOYMENTS).values())
+        if held > newest:
+            raise OtherBrokerError(
+                f"the online store has state of deployment {held}, and this broker knows of"
+                f" {newest}: it isn't the one that it came from",
+                hint="run: headrace online rebuild",
+            )
+        self._belongs = True
 
     def _has_come_far_enough(self, store: StateStore) -> bool:
         if not self._ends:
