@@ -51,21 +51,22 @@ def whole_until(settings: Settings, source: EventSource, *, streamed: bool) -> d
     return last if streamed or covered_offsets(Warehouse.of(settings), source) else None
 
 
-def last_whole_day(
-    settings: Settings, source: EventSource, today: date, *, streamed: bool
-) -> date | None:
-    """The last day (UTC) that the table of a source has whole; None if it has none.
+def last_whole_day(settings: Settings, source: EventSource, *, streamed: bool) -> date | None:
+    """The last day (UTC) of which the table of a source has all events that there are.
 
     Args:
         settings: where the table is.
         source: whose events.
-        today: it isn't over.
         streamed: see `whole_until`.
+
+    Returns:
+        None if it has none; it may be today where all events come from files.
 
     Raises:
         ConfigurationError: there is no table, or no event in it.
     """
     first, last = days_with_events(settings, source)
-    until = min(whole_until(settings, source, streamed=streamed) or today, today)
-    last = min(last, until - timedelta(days=1))
+    until = whole_until(settings, source, streamed=streamed)
+    if until is not None:
+        last = min(last, until - timedelta(days=1))
     return None if last < first else last

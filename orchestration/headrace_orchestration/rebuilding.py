@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -152,7 +152,7 @@ def _last_day(
     if warehouse.find(view.source.table) is None:
         return None
     try:
-        whole = last_whole_day(settings, view.source, datetime.now(UTC).date(), streamed=streamed)
+        whole = last_whole_day(settings, view.source, streamed=streamed)
     except ConfigurationError:
         # All that was there was refused.
         return None

@@ -172,7 +172,7 @@ def test_a_read_that_is_broken_off_leaves_no_answer_for_another(
 
 
 def test_redis_may_go_away_and_come_back(lake: tuple[Settings, Rows]) -> None:
-    with redis_server(appendonly="yes") as redis:
+    with redis_server(appendonly="yes", appendfsync="always") as redis:
         store = materialized(lake[0], **redis.environ())
         request = asked(store, lake[1][:5])
         wanted = in_bits(store.get_online_features(**request))

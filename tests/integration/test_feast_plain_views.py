@@ -386,7 +386,7 @@ def left(store: feast.FeatureStore) -> Any:
 def test_a_redis_that_does_not_answer_is_waited_for_as_long_as_the_settings_say(
     tmp_path: Path,
 ) -> None:
-    with redis_server(appendonly="yes") as redis:
+    with redis_server(appendonly="yes", appendfsync="always") as redis:
         store = registered(tmp_path, HEADRACE_ONLINE_TIMEOUT="1s", **redis.environ())
         with_rows(store)
 

@@ -452,7 +452,7 @@ def test_tls_is_spoken_to_clients_with_a_certificate_where_one_is_wanted(
 @pytest.fixture(scope="module")
 def redis(lake: tuple[Settings, list[dict[str, Any]]]) -> Iterator[tuple[Settings, RedisServer]]:
     """The same views in Redis, which keeps what it has when it is stopped."""
-    with redis_server(appendonly="yes") as redis:
+    with redis_server(appendonly="yes", appendfsync="always") as redis:
         settings = settings_in(lake[0].home, **redis.environ())
         for view in (card_activity, terminal_risk):
             materialize_view(settings, view, LAST_DAY, unwatched)

@@ -303,7 +303,7 @@ def blocked_clients(client: Any) -> list[str]:
 
 
 def test_a_cluster_is_used_whole_and_found_again_after_all_of_it_was_away() -> None:
-    with redis_cluster(password=PASSWORD, appendonly="yes") as cluster:
+    with redis_cluster(password=PASSWORD, appendonly="yes", appendfsync="always") as cluster:
         access = cluster.access()
         keys = [f"key {number}" for number in range(50)]
         with closing(RedisConnection(access)) as connection:

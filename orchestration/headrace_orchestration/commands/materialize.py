@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 Day = Annotated[
     str | None,
-    typer.Option("--date", help="Last day to hold, UTC. Default: the last whole one."),
+    typer.Option(
+        "--date",
+        help="Last day to hold, UTC. Default: the newest that the lake has whole.",
+    ),
 ]
 
 
@@ -90,11 +93,10 @@ def _plans(settings: Settings, views: Sequence[FeatureView], day: date | None) -
 
     keys = [view_key(view) for view in views]
     layers = open_store(settings).read(dict.fromkeys(keys, NO_LAYERS), ()).layers
-    today = datetime.now(UTC).date()
     plans = []
     for view, key in zip(views, keys, strict=True):
         streamed = layers[key].stream is not None
-        last = day or last_whole_day(settings, view.source, today, streamed=streamed)
+        last = day or last_whole_day(settings, view.source, streamed=streamed)
         plans.append(_Plan(view, last, streamed))
     return plans
 

@@ -170,16 +170,16 @@ def test_events_that_never_were_in_the_topic_are_told_from_those_that_were(lake:
 def test_events_of_files_alone_never_were_in_a_topic(lake: Lake) -> None:
     lake.take_file(transactions(0, 2))
     assert has_other_events(lake.warehouse, lake.source)
-    # Ends at the day before its newest, of which more may come with the topic.
-    whole = partial(last_whole_day, lake.settings, lake.source, streamed=False)
+    whole = partial(last_whole_day, lake.settings, lake.source)
     newest = max(row["event_date"] for row in lake.stored())
-    assert whole(newest + timedelta(days=9)) == newest
+    assert whole(streamed=False) == newest
+    # Of its newest day more may come.
+    assert whole(streamed=True) is None
     lake.take_file([*transactions(2, 3), transaction(3, event_time=START_MS - 3 * DAY_MS)])
-    assert whole(newest) == newest - timedelta(days=1)
-    assert whole(newest + timedelta(days=1)) == newest
-    assert whole(newest - timedelta(days=3)) is None
+    assert whole(streamed=False) == newest
+    assert whole(streamed=True) == newest - timedelta(days=1)
     lake.tables().take(lake.records(0, 0, transactions(3, 4)), START)
-    assert whole(newest + timedelta(days=9)) == newest - timedelta(days=1)
+    assert whole(streamed=False) == newest - timedelta(days=1)
 
 
 def test_a_batch_layer_of_a_day_of_which_more_may_come_says_what_it_may_lack(lake: Lake) -> None:

@@ -321,7 +321,7 @@ def test_a_service_may_refuse_what_is_incomplete(store: SqliteStateStore) -> Non
 
 
 def test_a_service_may_have_empty_windows_while_the_store_is_away() -> None:
-    with redis_server(appendonly="yes") as server:
+    with redis_server(appendonly="yes", appendfsync="always") as server:
         connection = RedisConnection(server.access(timeout=timedelta(seconds=2)))
         store = RedisStateStore(connection, "project")
         materialize(store, BOUNDARY_MS - 1)
