@@ -64,6 +64,26 @@ def history_of(warehouse: Warehouse, source: EventSource, reach_ms: int | None) 
     return History(source, pa.concat_tables([table.schema.empty_table(), *parts]), offsets)
 
 
+def newest_other_day(warehouse: Warehouse, source: EventSource) -> date | None:
+    """The newest day (UTC) with events that didn't come from a topic, by the table's log.
+
+    Raises:
+        ConfigurationError: the table is damaged.
+        RetryableError: the store can't be reached.
+    """
+    table = warehouse.find(source.table)
+    if table is None:
+        return None
+    with warehouse.explaining(source.table):
+        files = pa.table(table.get_add_actions(flatten=True))
+    absent = f"null_count.{KAFKA_TOPIC}"
+    if absent in files.column_names:
+        # A file without statistics may have some.
+        files = files.filter(pc.fill_null(pc.greater(files[absent], 0), fill_value=True))
+    day = pc.max(files["partition.event_date"].cast(pa.date32())).as_py() if len(files) else None
+    return day if isinstance(day, date) else None
+
+
 def has_other_events(warehouse: Warehouse, source: EventSource) -> bool:
     """Whether the table of a source has events that didn't come from its topic.
 

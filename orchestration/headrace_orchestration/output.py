@@ -35,6 +35,12 @@ def console() -> Console:
     return Console(highlight=False, markup=False)
 
 
+def say(line: str) -> None:
+    """News while a command goes on, for people: a line on standard error."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
 def print_json(value: Any) -> None:
     """One JSON document on standard output."""
     json.dump(value, sys.stdout, indent=2, default=_plain, ensure_ascii=False)

@@ -304,6 +304,13 @@ def _found(setting: Setting, places: _Places, defaults: Mapping[str, str]) -> _F
 
 def _written(setting: Setting, places: _Places) -> Iterator[_Found]:
     """What a person wrote, strongest first."""
+    if setting.kind is SettingKind.OPTIONS:
+        for name in setting.choices:
+            if places.environ.get(single := f"{setting.variable}_{name.upper()}"):
+                raise ConfigurationError(
+                    f"environment {single} is no setting",
+                    hint=f"the section is one variable: {setting.variable}='{{\"{name}\": …}}'",
+                )
     if text := places.environ.get(setting.variable, ""):
         source = f"environment {setting.variable}"
         origin = places.origin(setting, source, places.start)

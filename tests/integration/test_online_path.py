@@ -92,6 +92,13 @@ def test_values_are_the_oracle_s_and_those_of_a_store_that_was_made_anew(
     assert status_of(stream, "stream_since") == ["always"] * 2
 
     # A stream that begins anew has none of what the lake was given in files.
+    require_no_claim_on_what_was_in_files(stream, made)
+    require_no_claim_on_what_comes_in_files_later(stream, made)
+
+
+def require_no_claim_on_what_was_in_files(stream: Settings, made: Rows) -> None:
+    """See that a stream that begins anew is said to have only what was in its topics."""
+    config = kafka_config(stream)
     headrace(stream.home, "stream", "stop")
     told = headrace(stream.home, "stream", "deploy", "--fresh").stdout
     assert "the lake has events of transactions, transaction_labels that never were" in told
@@ -101,6 +108,19 @@ def test_values_are_the_oracle_s_and_those_of_a_store_that_was_made_anew(
     since_ms = began + stream.stream.lateness // timedelta(milliseconds=1)
     since = datetime.fromtimestamp(since_ms // 1000, UTC)
     assert status_of(stream, "stream_since")[0] == f"{since:%Y-%m-%d %H:%M:%S}"
+
+
+def require_no_claim_on_what_comes_in_files_later(stream: Settings, made: Rows) -> None:
+    """See that it is noted what a stream lacks that the lake is given in files."""
+    now_ms = int(datetime.now(UTC).timestamp() * 1000)
+    lately = {**made[-1], "transaction_id": "in a file", "event_time": now_ms}
+    (stream.home / "lately.jsonl").write_text(json.dumps(lately) + "\n")
+    file = ("ingest", "--file", "lately.jsonl", "--source", "transactions")
+    told = headrace(stream.home, *file).stderr
+    assert "the stream of card_activity has none of these events" in told
+    tomorrow = datetime.fromtimestamp(now_ms / 1000, UTC) + timedelta(days=1)
+    assert status_of(stream, "stream_since")[0] == f"{tomorrow:%Y-%m-%d} 00:00:00"
+    assert "has none of these" not in headrace(stream.home, *file).stderr
 
 
 def kill_amidst(home: Path, arguments: tuple[str, ...], client: Any, keys: int) -> None:

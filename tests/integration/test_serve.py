@@ -29,8 +29,10 @@ from headrace_features.feast_plugin.server.probes import Readiness
 from headrace_features.fraud.definitions import card_activity, terminal_risk
 from headrace_features.project import load_project
 from headrace_schemas.settings import Settings
+from headrace_streaming.services.embedded import free_ports
 from histories import bits
 from lakes import settings_in, unwatched, write_simulated
+from live_run import until
 from redis_servers import RedisServer, certificates, redis_server
 from servers import Server, headrace_serve, headrace_server
 
@@ -632,6 +634,30 @@ def test_what_can_not_be_served_is_told_at_the_start(
     assert (status, said.count("\n")) == (78, 1), said
     assert told in said
     assert "short" not in said
+
+
+def test_on_sighup_one_worker_begins_anew_with_the_keys_that_there_are_then(
+    lake: tuple[Settings, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text(f"{KEYS[0]}\n")
+    (port,) = free_ports(("port",), ()).values()
+    environ = {"HEADRACE_SERVING_AUTH": "keys", "HEADRACE_SERVING_KEYS_FILE": str(keys)}
+    with headrace_server(lake[0].home, "--port", str(port), **environ) as server:
+        eventually(server, 200)
+        before, after = ({"X-API-Key": key} for key in KEYS[:2])
+        assert server.ask(READ, one(), headers=before).status == 200
+        keys.write_text(f"{KEYS[1]}\n")
+        server.process.send_signal(signal.SIGHUP)
+
+        def taken() -> bool:
+            with suppress(ConnectionError):
+                return server.ask(READ, one(), headers=after).status == 200
+            return False
+
+        until(taken, "the new key is known")
+        assert server.ask(READ, one(), headers=before).status == 401
+        assert server.end() == 0
 
 
 def test_where_somebody_listens_already_nothing_is_served(

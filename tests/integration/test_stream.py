@@ -213,17 +213,24 @@ def test_silent_partitions_hold_no_decision_up(stream: Settings) -> None:
     chance = random.Random(9)
     events = [{**event, "card_id": "the only one"} for event in transactions(40, chance)]
     events.sort(key=lambda event: event["event_time"])
-    after = {**events[-1], "transaction_id": "after"}
-    after["event_time"] += DAY_MS
+    time_ms = events[-1]["event_time"]
+    later = [
+        {**events[-1], "transaction_id": f"{days} later", "event_time": time_ms + days * DAY_MS}
+        for days in (1, 2)
+    ]
     config = kafka_config(stream)
     deploy(stream, mode=Mode.ORDERED)
     # All others of the transactions and all of the labels never have a record.
     send_events(config, "transactions", "card_id", events)
-    # Partitions that fall silent in one moment let nothing through until there is an event again.
-    until(lambda: reported(stream)[0]["lag"] == 0, "a checkpoint has the events")
-    send_events(config, "transactions", "card_id", [after])
+    # Where all fall silent, the first event after that lets others through, and the next one those
+    # that the first has overtaken on its way through the stages.
+    for event in later:
+        until(lambda: reported(stream)[0]["lag"] == 0, "a checkpoint has the events")
+        send_events(config, "transactions", "card_id", [event])
     decided = decisions(config, len(events))
-    assert sorted(one["id"] for one in decided) == sorted(e["transaction_id"] for e in events)
+    known = {one["id"] for one in decided}
+    assert known - {later[0]["transaction_id"]} == {e["transaction_id"] for e in events}
+    assert all(view["status"] == "complete" for one in decided for view in one["views"].values())
     assert len({(one["partition"]) for one in decided}) == 1
 
 

@@ -79,7 +79,10 @@ end
 """
 _COVERS = """
 local held = redis.call('HGET', KEYS[1], 'epoch')
-if not held or tonumber(held) < tonumber(ARGV[1]) then
+local since = redis.call('HGET', KEYS[1], 'since_ms')
+local newer = not held or tonumber(held) < tonumber(ARGV[1])
+local less = held == ARGV[1] and tonumber(since) < tonumber(ARGV[2])
+if newer or less then
     redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'since_ms', ARGV[2])
 end
 """

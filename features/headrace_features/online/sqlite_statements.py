@@ -25,7 +25,7 @@ COVERS = """
 INSERT INTO stream_span (view, epoch, since_ms, event_time_ms, written_ms)
 VALUES (?, ?, ?, ?, 0)
 ON CONFLICT DO UPDATE SET epoch = excluded.epoch, since_ms = excluded.since_ms
-WHERE excluded.epoch > epoch
+WHERE (excluded.epoch, excluded.since_ms) > (epoch, since_ms)
 """
 SWEPT_ENTITIES = """
 SELECT entity FROM (

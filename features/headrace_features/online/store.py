@@ -245,7 +245,8 @@ class StateStore(Protocol):
     def covers(self, view: str, epoch: int, since_ms: int) -> None:
         """Note from when on a deployment and those that go on from it have all events of a view.
 
-        What an older deployment says changes nothing.
+        What an older deployment says changes nothing, nor does an earlier time of the same one: it
+        may have turned out since to lack more.
         """
 
     def remove(self) -> None:

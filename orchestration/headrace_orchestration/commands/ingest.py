@@ -8,12 +8,23 @@ import typer
 
 from headrace_orchestration.commands.backfill import EngineName
 from headrace_orchestration.commands.ingest_kafka import ingest_kafka
-from headrace_orchestration.output import JsonOption, console, print_json, print_table, progress
+from headrace_orchestration.output import (
+    JsonOption,
+    console,
+    print_json,
+    print_table,
+    progress,
+    say,
+)
 from headrace_orchestration.session import current_project
-from headrace_schemas.errors import ConfigurationError
+from headrace_schemas.errors import ConfigurationError, HeadraceError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from headrace_batch.ingest.report import IngestReport
+    from headrace_features.project import Project
+    from headrace_schemas.settings import Settings
 
 File = Annotated[
     str | None, typer.Option("--file", help="A file, a folder or a pattern in quotes.")
@@ -83,9 +94,46 @@ def ingest(  # noqa: PLR0913, PLR0917 - one for each option
         print_json(_described(report))
     else:
         _show(report)
+    if any(one.ingested for one in report.sources):
+        _note_beside_streams(settings, project, {one.source for one in report.sources})
     failure = report.failure()
     if failure is not None:
         raise failure
+
+
+def _note_beside_streams(settings: Settings, project: Project, sources: Collection[str]) -> None:
+    """Have online features incomplete that look back at events which the stream doesn't have."""
+    from datetime import UTC, datetime, time, timedelta
+
+    from headrace_batch.lake_history import newest_other_day
+    from headrace_batch.warehouse import Warehouse
+    from headrace_features.online.serving import view_key
+    from headrace_features.online.store import NEVER_MS, NO_LAYERS
+    from headrace_features.online.stores import open_store
+
+    store = open_store(settings)
+    for view in project.views.values():
+        if view.source.name not in sources:
+            continue
+        key = view_key(view)
+        day = newest_other_day(Warehouse.of(settings), view.source)
+        try:
+            batch, stream = store.read({key: NO_LAYERS}, ()).layers[key]
+            if stream is None or stream.since_ms == NEVER_MS or day is None:
+                continue
+            upto = datetime.combine(day + timedelta(days=1), time(), UTC)
+            upto_ms = int(upto.timestamp()) * 1000
+            if batch is not None and upto_ms <= batch.boundary_ms:
+                continue
+            store.covers(key, stream.epoch, upto_ms)
+        except HeadraceError as error:
+            say(f"whether a stream lacks these events can't be told: {error}")
+            return
+        say(
+            f"the stream of {view.name} has none of these events: online it is incomplete up to"
+            f" {upto:%Y-%m-%d} until they are in the batch layer; to begin with them: headrace"
+            " stream stop, then headrace ingest --from-kafka, headrace stream deploy --from lake"
+        )
 
 
 def _refuse_with_kafka(*, file: str | None, format: str | None, engine: str | None) -> None:  # noqa: A002 - the option's name

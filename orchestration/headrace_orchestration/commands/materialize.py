@@ -95,8 +95,13 @@ def _plans(settings: Settings, views: Sequence[FeatureView], day: date | None) -
     layers = open_store(settings).read(dict.fromkeys(keys, NO_LAYERS), ()).layers
     plans = []
     for view, key in zip(views, keys, strict=True):
-        streamed = layers[key].stream is not None
+        batch, stream = layers[key]
+        streamed = stream is not None
         last = day or last_whole_day(settings, view.source, streamed=streamed)
+        if day is None and batch is not None:
+            # What was given a later day by hand is brought up to date.
+            held = datetime.fromtimestamp(batch.boundary_ms // 1000 - 1, UTC).date()
+            last = held if last is None else max(last, held)
         plans.append(_Plan(view, last, streamed))
     return plans
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -12,7 +11,14 @@ import typer
 
 from headrace_orchestration.commands.materialize import Day, record, registered_views
 from headrace_orchestration.days import parse_begun_day
-from headrace_orchestration.output import JsonOption, console, print_fields, print_json, progress
+from headrace_orchestration.output import (
+    JsonOption,
+    console,
+    print_fields,
+    print_json,
+    progress,
+    say,
+)
 from headrace_orchestration.session import current_project
 
 if TYPE_CHECKING:
@@ -83,7 +89,7 @@ def rebuild(date: Day = None, yes: Yes = False, as_json: JsonOption = False) -> 
         typer.confirm(f"empty the online store of {project.name} and fill it again?", abort=True)
     registered = registered_views(settings, project)
     day = None if date is None else parse_begun_day(date, "--date", datetime.now(UTC))
-    report = make_anew(settings, project, day, _say, partial(progress, quiet=as_json))
+    report = make_anew(settings, project, day, say, partial(progress, quiet=as_json))
     for one in report.views:
         if one.view in registered:
             record(settings, project.view(one.view), one)
@@ -94,11 +100,6 @@ def rebuild(date: Day = None, yes: Yes = False, as_json: JsonOption = False) -> 
         f"{report.entities:,} entities with {report.fields:,} fields from the lake and"
         f" {report.updates:,} updates from the topic, in {report.seconds:.1f} s"
     )
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
 
 
 def _status(name: str, version: int, layers: Layers) -> ViewStatus:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import signal
-import sys
 from typing import TYPE_CHECKING
 
 import typer
 
-from headrace_orchestration.output import JsonOption, console, print_json, print_table, status
+from headrace_orchestration.output import JsonOption, console, print_json, print_table, say, status
 from headrace_orchestration.session import current_project
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def run(context: typer.Context, as_json: JsonOption = False) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     with status(f"write {project.name}") as told:
-        done = run_writer(settings, project, stop, _say, shown=lambda one: told(_spelled(one)))
+        done = run_writer(settings, project, stop, say, shown=lambda one: told(_spelled(one)))
     if as_json:
         print_json(done)
         return
@@ -75,11 +74,6 @@ def show(as_json: JsonOption = False) -> None:
     elif not report.running:
         lines[0] += "; run: headrace up, or headrace writer"
     console().print("\n".join(lines), soft_wrap=True)
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
 
 
 def _spelled(one: WriterStatus) -> str:

@@ -23,7 +23,7 @@ from headrace_batch.ingest.covered import covered_offsets
 from headrace_batch.ingest.run import ingest
 from headrace_batch.ingest.topic_rows import Judge, TopicRows, no_rows
 from headrace_batch.ingest.topic_tables import TopicTables
-from headrace_batch.lake_history import has_other_events
+from headrace_batch.lake_history import has_other_events, newest_other_day
 from headrace_batch.materialize import materialize_view
 from headrace_batch.warehouse import Warehouse
 from headrace_features.definitions.durations import DAY_MS
@@ -163,13 +163,20 @@ def test_events_that_never_were_in_the_topic_are_told_from_those_that_were(lake:
     lake.tables().take(lake.records(0, 0, transactions(0, 4)), START)
     assert not others()
     assert has_other_events(lake.warehouse, dataclasses.replace(lake.source, topic="another"))
+    assert newest_other_day(lake.warehouse, lake.source) is None
     lake.take_file(transactions(0, 5))
     assert others()
+    days = {row["event_date"] for row in lake.stored()}
+    assert newest_other_day(lake.warehouse, lake.source) == max(days)
+    later = [transaction(9, event_time=START_MS + 9 * DAY_MS)]
+    lake.tables().take(lake.records(0, 4, later), {0: 4, 1: 0})
+    assert newest_other_day(lake.warehouse, lake.source) == max(days)
 
 
 def test_events_of_files_alone_never_were_in_a_topic(lake: Lake) -> None:
     lake.take_file(transactions(0, 2))
     assert has_other_events(lake.warehouse, lake.source)
+    assert newest_other_day(lake.warehouse, lake.source) == lake.stored()[0]["event_date"]
     whole = partial(last_whole_day, lake.settings, lake.source)
     newest = max(row["event_date"] for row in lake.stored())
     assert whole(streamed=False) == newest

@@ -254,6 +254,12 @@ def test_the_stream_layer_says_what_it_holds(store: StateStore) -> None:
     span = layers_of(store, "view").stream
     assert span is not None
     assert span[:2] == (5, ALWAYS_MS)
+    # It has turned out to lack some, and to say otherwise again is no news.
+    store.covers("view", 5, 80)
+    store.covers("view", 5, 60)
+    span = layers_of(store, "view").stream
+    assert span is not None
+    assert span[:2] == (5, 80)
 
 
 def test_what_two_generations_cover_goes_from_the_stream_layer(store: StateStore) -> None:

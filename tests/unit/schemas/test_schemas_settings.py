@@ -362,3 +362,16 @@ def test_an_option_that_redis_does_not_have_is_refused_without_its_value(tmp_pat
     assert "[online.redis_options] has an unknown option 'pasword', did you mean 'pass" in text
     assert "known: client_name, password, ssl_ca_certs," in text
     assert "hush" not in text
+
+
+def test_one_option_of_a_section_is_no_variable_of_its_own(tmp_path: Path) -> None:
+    for name, whole in (
+        ("HEADRACE_SERVING_TLS_CERTFILE", "HEADRACE_SERVING_TLS="),
+        ("HEADRACE_ONLINE_REDIS_OPTIONS_PASSWORD", "HEADRACE_ONLINE_REDIS_OPTIONS="),
+    ):
+        told = refusal(tmp_path, {name: "hush"})
+        assert f"environment {name} is no setting" in told
+        assert whole in told
+        assert "hush" not in told
+    # A setting of its own, and names that people choose.
+    load(tmp_path, {"HEADRACE_SERVING_KEYS_FILE": "keys", "HEADRACE_KAFKA_OPTIONS_X": "1"})

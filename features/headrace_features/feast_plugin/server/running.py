@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import ssl
+import sys
 from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
@@ -34,7 +36,8 @@ def serve(
 ) -> None:
     """Serve the project of the current directory until SIGTERM or SIGINT.
 
-    What is at work then is finished first. With several workers one that dies is replaced.
+    What is at work then is finished first. With several workers one that dies is replaced. On
+    SIGHUP settings, keys and certificates are read anew.
 
     Raises:
         ConfigurationError: it can't be served so.
@@ -46,6 +49,16 @@ def serve(
     limit_s = settings.serving.timeout.total_seconds()
     # uvicorn sends a signal that ended it to its process once more: it has done its work.
     before = signal.signal(signal.SIGTERM, _done)
+    anew: list[int] = []
+
+    def begin_anew(number: int, frame: object) -> None:
+        del frame
+        anew.append(number)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    if workers == 1:
+        # With several, uvicorn replaces one after the other.
+        signal.signal(signal.SIGHUP, begin_anew)
     try:
         uvicorn.run(
             _APP,
@@ -61,6 +74,8 @@ def serve(
         )
     finally:
         signal.signal(signal.SIGTERM, before)
+    if anew:
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - itself
 
 
 def require_servable(settings: Settings, host: str) -> None:
