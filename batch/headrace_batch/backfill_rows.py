@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace_batch.days import begins_ms
 from headrace_features.definitions.durations import DAY_MS
 from headrace_features.definitions.views import FeatureView
 from headrace_features.kernel.compute import compute
@@ -80,8 +81,4 @@ def span_ms(first: date, last: date) -> tuple[int, int]:
         raise ConfigurationError(
             f"there are no days from {first} to {last}", hint="the first day comes first"
         )
-    return _midnight_ms(first), _midnight_ms(last) + DAY_MS - 1
-
-
-def _midnight_ms(day: date) -> int:
-    return round(datetime.combine(day, time(), UTC).timestamp()) * 1000
+    return begins_ms(first), begins_ms(last) + DAY_MS - 1

@@ -10,11 +10,19 @@ import pyarrow.compute as pc
 
 from headrace_batch.ingest.covered import covered_offsets
 from headrace_batch.warehouse import Warehouse
+from headrace_features.definitions.durations import DAY_MS
 from headrace_schemas.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from headrace_features.definitions.sources import EventSource
     from headrace_schemas.settings import Settings
+
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
+
+
+def begins_ms(day: date) -> int:
+    """The first moment of a day, ms UTC."""
+    return (day.toordinal() - _EPOCH_DAY) * DAY_MS
 
 
 def days_with_events(settings: Settings, source: EventSource) -> tuple[date, date]:

@@ -9,15 +9,13 @@ from datetime import date
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace_batch.days import begins_ms
 from headrace_batch.local_events import Events, Span
 from headrace_batch.warehouse import Warehouse, dataset_of
-from headrace_features.definitions.durations import DAY_MS
 from headrace_features.definitions.sources import EventSource
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.event_times import PLAUSIBLE
 from headrace_schemas.tables import KAFKA_TOPIC
-
-_EPOCH_DAY = date(1970, 1, 1).toordinal()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,7 @@ def history_of(warehouse: Warehouse, source: EventSource, reach_ms: int | None) 
     days = table.by_day(Span(None, PLAUSIBLE.latest_ms))
     first_ms = None
     if reach_ms is not None and days:
-        first_ms = (days[-1][0].toordinal() - _EPOCH_DAY) * DAY_MS - reach_ms
+        first_ms = begins_ms(days[-1][0]) - reach_ms
     names = [column.name for column in source.columns]
     parts = table.read(names, Span(first_ms, PLAUSIBLE.latest_ms))
     return History(source, pa.concat_tables([table.schema.empty_table(), *parts]), offsets)

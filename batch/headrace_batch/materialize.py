@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from headrace_batch.days import whole_until
+from headrace_batch.days import begins_ms, whole_until
 from headrace_batch.local_engine import PART_ROWS
 from headrace_batch.local_events import Events, Span
 from headrace_batch.local_spill import Workspace, entity_parts
@@ -79,8 +79,8 @@ def materialize_view(
         ConfigurationError: readers have a layer with a later boundary already.
     """
     began = perf_counter()
-    boundary = _midnight(last + timedelta(days=1))
-    boundary_ms = _ms(boundary)
+    boundary_ms = begins_ms(last + timedelta(days=1))
+    boundary = datetime.fromtimestamp(boundary_ms // 1000, UTC)
     layout = layout_of(view, boundary_ms)
     # Before the table is opened: what comes into it from now on is not in the layer.
     read_ms = time.time_ns() // 1_000_000
@@ -111,17 +111,9 @@ def _lacking_ms(
     except ConfigurationError:
         # All that was there was refused.
         return None
-    if until is None or boundary_ms <= _ms(_midnight(until)):
+    if until is None or boundary_ms <= begins_ms(until):
         return None
-    return _ms(_midnight(until))
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, datetime.min.time(), UTC)
-
-
-def _ms(moment: datetime) -> int:
-    return int(moment.timestamp()) * 1000
+    return begins_ms(until)
 
 
 def _by_entity(

@@ -34,7 +34,7 @@ from headrace_features.definitions.views import FeatureView
 from headrace_features.feast_plugin import repository
 from headrace_features.oracle import SpineRow
 from headrace_features.project import load_project
-from headrace_schemas.errors import BadRecordError, UnsupportedError
+from headrace_schemas.errors import BadRecordError, RetryableError, UnsupportedError
 from headrace_schemas.settings import Settings, load
 from histories import bits
 from lakes import unwatched, write_events
@@ -70,6 +70,7 @@ asking = OnDemandView(
 )
 both = FeatureService("both", [lately, offices])
 strict = FeatureService("strict", [lately], terms=Terms(incomplete="refuse"))
+lenient = FeatureService("lenient", [lately], terms=Terms(unavailable="empty"))
 """
 AMOUNTS = pa.schema(
     [
@@ -336,6 +337,25 @@ def test_the_reader_without_feast_gives_each_value_the_same_status(
     assert (refused.returncode, "lately is incomplete" in refused.stderr) == (75, True)
     known = subprocess.run([*command, "--as-of", f"{AS_OF_MS}"], cwd=home, check=False)
     assert known.returncode == 0
+
+
+def test_a_service_is_answered_on_its_terms(shop: Shop) -> None:
+    strict = shop.store.get_feature_service("strict")
+    known = shop.values(strict, [{"account": 7}])
+    with pytest.raises(RetryableError, match="lately is incomplete: the window of "):
+        shop.ask(strict, [{"account": 7, "as_of": BOUNDARY_MS}])
+    # Nobody listens there.
+    away = {"HEADRACE_ONLINE_TYPE": "redis", "HEADRACE_ONLINE_REDIS_URL": "redis://127.0.0.1:9"}
+    store = repository.feature_store(load(shop.settings.home.parent, away))
+    asked: Any = [{"account": 7, "as_of": AS_OF_MS}]
+    with pytest.raises(RetryableError, match="does not answer"):
+        store.get_online_features(store.get_feature_service("strict"), asked)
+    empty = store.get_online_features(store.get_feature_service("lenient"), asked)
+    assert empty.to_dict() == shop.values(strict, [{"account": NOBODY}]) | {"account": [7]}
+    assert empty.to_dict() != known
+    told = statuses(empty)
+    assert told.pop("account") == (FieldStatus.PRESENT,)
+    assert set(told.values()) == {(FieldStatus.OUTSIDE_MAX_AGE,)}
 
 
 def test_an_answer_is_the_same_as_values_message_frame_and_table(shop: Shop) -> None:

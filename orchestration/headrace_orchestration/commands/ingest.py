@@ -103,8 +103,9 @@ def ingest(  # noqa: PLR0913, PLR0917 - one for each option
 
 def _note_beside_streams(settings: Settings, project: Project, sources: Collection[str]) -> None:
     """Have online features incomplete that look back at events which the stream doesn't have."""
-    from datetime import UTC, datetime, time, timedelta
+    from datetime import timedelta
 
+    from headrace_batch.days import begins_ms
     from headrace_batch.lake_history import newest_other_day
     from headrace_batch.warehouse import Warehouse
     from headrace_features.online.serving import view_key
@@ -121,8 +122,8 @@ def _note_beside_streams(settings: Settings, project: Project, sources: Collecti
             batch, stream = store.read({key: NO_LAYERS}, ()).layers[key]
             if stream is None or stream.since_ms == NEVER_MS or day is None:
                 continue
-            upto = datetime.combine(day + timedelta(days=1), time(), UTC)
-            upto_ms = int(upto.timestamp()) * 1000
+            upto = day + timedelta(days=1)
+            upto_ms = begins_ms(upto)
             if batch is not None and upto_ms <= batch.boundary_ms:
                 continue
             store.covers(key, stream.epoch, upto_ms)
@@ -131,7 +132,7 @@ def _note_beside_streams(settings: Settings, project: Project, sources: Collecti
             return
         say(
             f"the stream of {view.name} has none of these events: online it is incomplete up to"
-            f" {upto:%Y-%m-%d} until they are in the batch layer; to begin with them: headrace"
+            f" {upto} until they are in the batch layer; to begin with them: headrace"
             " stream stop, then headrace ingest --from-kafka, headrace stream deploy --from lake"
         )
 

@@ -93,7 +93,8 @@ class CoverageWatch:
             span = layers[key].stream
             if span is None or span.since_ms == NEVER_MS:
                 waiting[key] = one
-            else:
+            elif span.epoch < one.epoch:
+                # Once known it stays: records go from topics, not from the store.
                 store.covers(key, *one)
         self._untold = waiting
         if waiting and self._has_come_far_enough(store):
