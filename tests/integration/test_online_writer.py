@@ -241,19 +241,25 @@ def test_what_a_writer_passed_over_is_written_once_a_writer_knows_of_the_view(
     assert any("all is read again" in line for line in wide.told)
 
 
+def what_ends_a_writer(settings: Settings) -> Exception | None:
+    """The error with which a writer ends by itself."""
+    writer = Writing(settings)
+    try:
+        until(writer.ended, "it ends by itself")
+    finally:
+        writer.end()
+    return writer.error
+
+
 def test_a_store_is_not_filled_from_another_broker_than_it_came_from(
     traffic: Traffic, opened: Opened
 ) -> None:
     settings, store = opened("sqlite")
     (_, end) = ends(traffic.config, DEPLOYMENTS)[0]
     store.covers(next(iter(VIEWS)), end + 1, ALWAYS_MS)
-    writer = Writing(settings)
-    try:
-        until(writer.ended, "it ends by itself")
-    finally:
-        writer.end()
-    assert isinstance(writer.error, OtherBrokerError)
-    assert f"state of deployment {end + 1}" in str(writer.error)
+    error = what_ends_a_writer(settings)
+    assert isinstance(error, OtherBrokerError)
+    assert f"state of deployment {end + 1}" in str(error)
     store.remove()
     with writing(settings):
         traffic.require_in(store)
@@ -290,13 +296,9 @@ def test_updates_of_a_newer_release_end_it_in_one_line(traffic: Traffic, opened:
     newer = msgspec.msgpack.encode(one | {"encoding": UPDATE_ENCODING + 1})
     traffic.put(newer, "newer")
     traffic.flush()
-    writer = Writing(settings)
-    try:
-        until(writer.ended, "it ends by itself")
-    finally:
-        writer.end()
-    assert isinstance(writer.error, ConfigurationError)
-    assert "upgrade the online writer" in str(writer.error)
+    error = what_ends_a_writer(settings)
+    assert isinstance(error, ConfigurationError)
+    assert "upgrade the online writer" in str(error)
 
 
 def test_a_topic_that_was_made_anew_is_read_whole(traffic: Traffic, opened: Opened) -> None:

@@ -15,9 +15,9 @@ from headrace_features.definitions.views import SEPARATOR, FeatureView, Selectio
 from headrace_features.feast_plugin.changes import FINGERPRINT_TAG
 from headrace_features.feast_plugin.entity_rows import plain_values
 from headrace_features.feast_plugin.objects import is_ours
-from headrace_features.feast_plugin.responses import value_proto
+from headrace_features.feast_plugin.responses import read_status, value_proto
 from headrace_features.on_demand import Value, request_value, value_of
-from headrace_features.online.serving import Answer, Query, ServedView, ViewAnswer, ViewQuery
+from headrace_features.online.serving import Query, ServedView, ViewAnswer, ViewQuery
 from headrace_features.online.store import NO_LAYERS
 from headrace_schemas.columns import ColumnType
 from headrace_schemas.errors import ConfigurationError
@@ -256,15 +256,7 @@ def _read(
         at, name = places[feature.name], f"{served.view.name}{SEPARATOR}{feature.name}"
         # As everywhere: of a view without any layer nothing is known.
         columns[name] = [None if nothing else one.values[at] for one in answered.answers]
-        statuses[name] = [
-            FieldStatus.NOT_FOUND if nothing else _status_read(one, at) for one in answered.answers
-        ]
-
-
-def _status_read(answer: Answer, at: int) -> FieldStatus.ValueType:
-    if answer.incomplete is not None and answer.incomplete[at]:
-        return FieldStatus.OUTSIDE_MAX_AGE
-    return FieldStatus.PRESENT if answer.found else FieldStatus.NOT_FOUND
+        statuses[name] = [read_status(one, at, nothing=nothing) for one in answered.answers]
 
 
 def _status(value: Value, read: Sequence[FieldStatus.ValueType]) -> FieldStatus.ValueType:

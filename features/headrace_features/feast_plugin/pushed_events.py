@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from typing import Any
 
 import pandas as pd
 
 from headrace_features.definitions.sources import EventSource
-from headrace_features.online.query_times import datetime_ms
+from headrace_features.online.query_times import moment_ms
 from headrace_features.records import RecordReader
 from headrace_features.senders import Ready
 from headrace_schemas.columns import Column, ColumnRole, ColumnType
@@ -67,18 +66,8 @@ def _value(value: Any, column: Column) -> Any:
     """A value as the contract has it, where pandas could only hold it otherwise."""
     if pd.api.types.is_scalar(value) and pd.isna(value):
         return None
-    if column.role is ColumnRole.TIME_MS and isinstance(value, datetime | str):
-        return _time_ms(value)
+    if column.role is ColumnRole.TIME_MS and (time_ms := moment_ms(value)) is not None:
+        return time_ms
     whole = isinstance(value, float) and value.is_integer() and abs(value) <= _EXACT
     # Integers beside a null are floats in a frame.
     return int(value) if column.type is ColumnType.INT64 and whole else value
-
-
-def _time_ms(value: datetime | str) -> Any:
-    """A time in ms UTC; a text that is none stays as it is, for the contract to refuse."""
-    if isinstance(value, datetime):
-        return datetime_ms(value)
-    try:
-        return datetime_ms(datetime.fromisoformat(value))
-    except ValueError:
-        return value

@@ -97,7 +97,10 @@ def fill(
         for answer in answered.answers:
             value = None if nothing else answer.values[at]
             vector.values.append(value_proto(feature.type, value))
-            vector.statuses.append(FieldStatus.NOT_FOUND if nothing else _status(answer, at, value))
+            status = read_status(answer, at, nothing=nothing)
+            if value is None and status == FieldStatus.PRESENT:
+                status = FieldStatus.NULL_VALUE
+            vector.statuses.append(status)
         vector.event_timestamps.extend([written] * len(answered.answers))
 
 
@@ -136,9 +139,16 @@ def value_proto(kind: ColumnType, value: Value) -> ValueProto:
     return ValueProto(**fields)
 
 
-def _status(answer: Answer, at: int, value: Value) -> FieldStatus.ValueType:
+def read_status(answer: Answer, at: int, *, nothing: bool) -> FieldStatus.ValueType:
+    """The status of what was read for a feature, whatever its value.
+
+    Args:
+        answer: of one row.
+        at: the place of the feature.
+        nothing: whether its view has no layer at all.
+    """
+    if nothing:
+        return FieldStatus.NOT_FOUND
     if answer.incomplete is not None and answer.incomplete[at]:
         return FieldStatus.OUTSIDE_MAX_AGE
-    if not answer.found:
-        return FieldStatus.NOT_FOUND
-    return FieldStatus.NULL_VALUE if value is None else FieldStatus.PRESENT
+    return FieldStatus.PRESENT if answer.found else FieldStatus.NOT_FOUND

@@ -43,19 +43,24 @@ def _is_integer(value: object) -> TypeGuard[Integral]:
 
 
 def _moment_ms(value: object) -> int:
-    moment: datetime | None = value if isinstance(value, datetime) else None
-    if isinstance(value, str):
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            moment = None
-    if moment is None:
+    time_ms = moment_ms(value)
+    if time_ms is None:
         raise BadRecordError(
             Reason.WRONG_TYPE,
             f"as_of={value!r} is no time",
             hint="give ms since 1970 UTC, or ISO text such as 2024-05-31",
         )
-    return datetime_ms(moment)
+    return time_ms
+
+
+def moment_ms(value: object) -> int | None:
+    """A datetime or ISO text in ms UTC; None for what is neither. Without a zone it is UTC."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    return datetime_ms(value) if isinstance(value, datetime) else None
 
 
 def datetime_ms(moment: datetime) -> int:

@@ -225,11 +225,12 @@ class RedisStateStore:
             (_TOUCH, self._keys.view(view), ("event_time_ms", time_ms, "written_ms", now_ms))
             for view, time_ms in newest_times(changes).items()
         ]
+        written_for = views_noted(views)
         noted += [
             (
                 _ADVANCE,
                 self._keys.progress,
-                (part, held[part], f"{one.next_offset}:{one.current_ms}", views_noted(views)),
+                (part, held[part], f"{one.next_offset}:{one.current_ms}", written_for),
             )
             for part, one in progress.items()
         ]

@@ -264,6 +264,11 @@ class AsyncReads(Protocol):
         """End what the running event loop has open."""
 
 
+def layers_of(store: StateStore, views: Iterable[str]) -> Mapping[str, Layers]:
+    """The layers of some views, by their keys."""
+    return store.read(dict.fromkeys(views, NO_LAYERS), ()).layers
+
+
 def overtaken(view: str) -> RetryableError:
     """Another writer has begun a generation of the same view."""
     message = f"another materialization of {view_name(view)} has taken over"

@@ -109,18 +109,20 @@ def _note_beside_streams(settings: Settings, project: Project, sources: Collecti
     from headrace_batch.lake_history import newest_other_day
     from headrace_batch.warehouse import Warehouse
     from headrace_features.online.serving import view_key
-    from headrace_features.online.store import NEVER_MS, NO_LAYERS
+    from headrace_features.online.store import NEVER_MS, layers_of
     from headrace_features.online.stores import open_store
 
-    store = open_store(settings)
+    store, warehouse = open_store(settings), Warehouse.of(settings)
     for view in project.views.values():
         if view.source.name not in sources:
             continue
         key = view_key(view)
-        day = newest_other_day(Warehouse.of(settings), view.source)
         try:
-            batch, stream = store.read({key: NO_LAYERS}, ()).layers[key]
-            if stream is None or stream.since_ms == NEVER_MS or day is None:
+            batch, stream = layers_of(store, (key,))[key]
+            if stream is None or stream.since_ms == NEVER_MS:
+                continue
+            day = newest_other_day(warehouse, view.source)
+            if day is None:
                 continue
             upto = day + timedelta(days=1)
             upto_ms = begins_ms(upto)

@@ -88,11 +88,11 @@ def _plans(settings: Settings, views: Sequence[FeatureView], day: date | None) -
     """What to write of each view: up to a day, or else the last that its source has whole."""
     from headrace_batch.days import last_whole_day
     from headrace_features.online.serving import view_key
-    from headrace_features.online.store import NO_LAYERS
+    from headrace_features.online.store import layers_of
     from headrace_features.online.stores import open_store
 
     keys = [view_key(view) for view in views]
-    layers = open_store(settings).read(dict.fromkeys(keys, NO_LAYERS), ()).layers
+    layers = layers_of(open_store(settings), keys)
     plans = []
     for view, key in zip(views, keys, strict=True):
         batch, stream = layers[key]

@@ -37,7 +37,7 @@ class ViewStatus:
         view: its name.
         version: its version.
         batch_boundary: the batch layer has the events before it; None if there is no such layer.
-        batch_written: when that was published.
+        batch_written: the layer has what there was then.
         stream_epoch: the deployment whose coverage is known; None if none is.
         stream_since: the stream layer has all events from then on; `always`, or None if unknown.
         stream_event_time: the greatest event time in it.
@@ -58,15 +58,13 @@ class ViewStatus:
 def show(as_json: JsonOption = False) -> None:
     """Tell what the store has of each view: up to when by batch, since when by the stream."""
     from headrace_features.online.serving import view_key
-    from headrace_features.online.store import NO_LAYERS
+    from headrace_features.online.store import layers_of
     from headrace_features.online.stores import open_store
 
     settings, project = current_project()
     keys = {view.name: view_key(view) for view in project.views.values()}
-    reading = open_store(settings).read(dict.fromkeys(keys.values(), NO_LAYERS), ())
-    found = [
-        _status(name, project.view(name).version, reading.layers[key]) for name, key in keys.items()
-    ]
+    layers = layers_of(open_store(settings), keys.values())
+    found = [_status(name, project.view(name).version, layers[key]) for name, key in keys.items()]
     if as_json:
         print_json(found)
         return

@@ -133,7 +133,7 @@ def _writes_otherwise(settings: Settings, project: Project) -> bool:
     if entry is None or entry.process is None or not is_alive(entry.process):
         return False
     told = read_status(settings.home)
-    # One that is still waiting for the topic has not said what it writes.
+    # One that was just started may have said nothing yet.
     return told is None or {*told.views} != {view_key(view) for view in project.views.values()}
 
 

@@ -8,7 +8,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from headrace_features.online.serving import view_key
-from headrace_features.online.store import NEVER_MS, NO_LAYERS
+from headrace_features.online.store import NEVER_MS, layers_of
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.topics import DEPLOYMENTS, FEATURE_UPDATES
 from headrace_streaming.kafka.reading import ends
@@ -87,7 +87,7 @@ class CoverageWatch:
         self._announcements.close()
 
     def _tell(self, store: StateStore) -> None:
-        layers = store.read(dict.fromkeys(self._untold, NO_LAYERS), ()).layers
+        layers = layers_of(store, self._untold)
         waiting: dict[str, Coverage] = {}
         for key, one in self._untold.items():
             span = layers[key].stream
@@ -109,7 +109,7 @@ class CoverageWatch:
 
         Numbers begin again with a broker that was made anew: what it sends would be refused.
         """
-        layers = store.read(dict.fromkeys(self._views, NO_LAYERS), ()).layers.values()
+        layers = layers_of(store, self._views).values()
         held = max((one.stream.epoch for one in layers if one.stream is not None), default=0)
         # Asked for after what is in the store.
         newest = 0
