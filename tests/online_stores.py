@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from headrace_features.online.store import (
+    ALWAYS_MS,
+    NEVER_MS,
     NO_LAYERS,
     Change,
     Layers,
@@ -27,6 +29,12 @@ def publish(
     rows = [Row(key, name, value) for key, held in entities.items() for name, value in held.items()]
     store.write(generation, rows)
     store.publish(generation, written_ms=boundary_ms + 1)
+
+
+def make_whole(store: StateStore, view: str, *, since_ms: int = ALWAYS_MS, epoch: int = 1) -> None:
+    """Let the stream layer have all events since a time, whenever they are sent."""
+    store.covers(view, epoch, since_ms)
+    store.caught_up({view: epoch}, NEVER_MS)
 
 
 def layers_of(store: StateStore, view: str) -> Layers:

@@ -25,7 +25,8 @@ from headrace_features.project import collect
 from headrace_schemas.errors import RetryableError
 from headrace_schemas.topics import DEAD_LETTERS
 from headrace_streaming.kafka.dead_letters import dead_letters
-from headrace_streaming.kafka.reading import record_of, records_now
+from headrace_streaming.kafka.positions import record_of
+from headrace_streaming.kafka.reading import records_now
 from headrace_streaming.kafka.replays import Replay, replay
 from headrace_streaming.kafka.topics import create_topics, topics_of
 from live_run import process

@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from headrace_features import FeatureReader, FeatureRow, Terms
 from headrace_features.feast_plugin import repository
 from headrace_features.fraud import definitions as fraud
 from headrace_features.kernel.prepare import ARROW_TYPES
@@ -59,8 +61,10 @@ def test_values_are_the_oracle_s_and_those_of_a_store_that_was_made_anew(
     with writing(stream):
         until_written(open_store(stream), config)
         until(lambda: status_of(stream, "stream_since") == ["always"] * 2, "all is known of it")
+        until(lambda: None not in status_of(stream, "stream_current"), "it has caught up")
     require_the_oracle_s_online(stream, made, labels)
     assert status_of(stream, "batch_boundary") == [None, None]
+    require_no_claim_on_what_is_sent_while_the_job_is_stopped(stream, made)
 
     for source, rows in ((fraud.transactions, made), (fraud.labels, labels)):
         columns = columns_of(source.schema)
@@ -78,6 +82,7 @@ def test_values_are_the_oracle_s_and_those_of_a_store_that_was_made_anew(
         report = json.loads(headrace(stream.home, *anew).stdout)
         assert report["updates"] >= len(made) + len(labels)
         assert report["entities"] > 12
+        assert None not in status_of(stream, "stream_current")
         require_the_oracle_s_online(stream, made, labels)
     with redis_server() as server, monkeypatch.context() as environ:
         for name, value in server.environ().items():
@@ -121,6 +126,35 @@ def require_no_claim_on_what_comes_in_files_later(stream: Settings, made: Rows) 
     tomorrow = datetime.fromtimestamp(now_ms / 1000, UTC) + timedelta(days=1)
     assert status_of(stream, "stream_since")[0] == f"{tomorrow:%Y-%m-%d} 00:00:00"
     assert "has none of these" not in headrace(stream.home, *file).stderr
+
+
+def require_no_claim_on_what_is_sent_while_the_job_is_stopped(stream: Settings, made: Rows) -> None:
+    """See that values tell that nobody takes in what is sent."""
+    headrace(stream.home, "stream", "stop")
+    sent = {**made[-1], "transaction_id": "a", "card_id": "of nobody", "terminal_id": "nowhere"}
+    send_events(kafka_config(stream), "transactions", "card_id", [sent])
+    sent_ms = time.time_ns() // 1_000_000
+    hasty = FeatureReader(
+        open_store(stream),
+        [view.select(*view.feature_names) for view in (fraud.card_activity, fraud.terminal_risk)],
+        terms=Terms(max_lag="0s"),
+    )
+    asked = [{"card_id": sent["card_id"], "terminal_id": sent["terminal_id"], "as_of": sent_ms}]
+    with writing(stream):
+        until(lambda: current_ms(hasty.read(asked)[0], "terminal_risk") > sent_ms, "labels are in")
+    (row,) = hasty.read(asked)
+    assert current_ms(row, "card_activity") <= sent_ms
+    assert "card_activity__count_1h" in row.incomplete
+    assert not any(name.startswith("terminal_risk") for name in row.incomplete)
+    headrace(stream.home, "stream", "deploy")
+    with writing(stream):
+        until(lambda: not hasty.read(asked)[0].incomplete, "it is taken in")
+
+
+def current_ms(row: FeatureRow, view: str) -> int:
+    """Up to when the stream layer has what was sent."""
+    layer = row.freshness[view].stream
+    return 0 if layer is None else layer.current or 0
 
 
 def kill_amidst(home: Path, arguments: tuple[str, ...], client: Any, keys: int) -> None:

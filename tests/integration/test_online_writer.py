@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import msgspec
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined] # it is
 
 from headrace_features.fraud.definitions import card_activity, terminal_risk
@@ -22,6 +22,7 @@ from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.event_times import MOST_AHEAD_MS
 from headrace_schemas.settings import Settings, load
 from headrace_schemas.topics import DEPLOYMENTS, FEATURE_UPDATES, Topic
+from headrace_streaming.job.assembly import consumer_group
 from headrace_streaming.kafka.epochs import Announcement, claim_epoch
 from headrace_streaming.kafka.reading import ends, reached
 from headrace_streaming.kafka.topics import create_topics, delete_topics, existing_topics, topics_of
@@ -219,6 +220,75 @@ def test_deployments_tell_since_when_views_are_complete(traffic: Traffic, opened
 def since(store: StateStore, view: str) -> int | None:
     span = layers_of(store, view).stream
     return None if span is None else span.since_ms
+
+
+def test_the_store_knows_up_to_when_it_has_what_was_sent(traffic: Traffic, opened: Opened) -> None:
+    settings, store = opened("redis")
+    config = traffic.config
+    card, terminal = VIEWS
+    told = Announcement(project="fraud", mode="immediate", starts={}, views=list(VIEWS))
+    job = Reading(config, claim_epoch(config, told))
+    put(config, "transactions", 1)
+    with writing(settings):
+        # Nobody has told that it reads: of labels there is nothing to read.
+        until(lambda: current_ms(store, terminal) > 0, "one view has all")
+        assert current_ms(store, card) == 0
+        job.tells("transactions", ends(config, "transactions"))
+        until(lambda: current_ms(store, card) > 0, "both have all")
+        put(config, "transactions", 1)
+        sent_ms = time.time_ns() // 1_000_000
+        until(lambda: current_ms(store, terminal) > sent_ms, "the other one goes on")
+        assert current_ms(store, card) <= sent_ms
+        held = ends(config, "transactions")
+        # It ends with what is no record, of which nobody tells.
+        put(config, "transactions", 1, transaction="test")
+        (_, end) = ends(config, "transactions")[1]
+        assert end == held[1][1] + 2
+        job.tells("transactions", {**held, 1: (0, end - 1)})
+        sent_ms = time.time_ns() // 1_000_000
+        until(lambda: current_ms(store, card) > sent_ms, "it has all")
+        assert current_ms(store, card) <= time.time_ns() // 1_000_000
+        # The next deployment has told nothing yet.
+        told = msgspec.structs.replace(told, restored_from="a state")
+        claim_epoch(config, told)
+        put(config, "transactions", 1)
+        sent_ms = time.time_ns() // 1_000_000
+        until(lambda: current_ms(store, terminal) > sent_ms, "the other one goes on")
+        assert 0 < current_ms(store, card) <= sent_ms
+
+
+def current_ms(store: StateStore, view: str) -> int:
+    span = layers_of(store, view).stream
+    return 0 if span is None else span.current_ms
+
+
+def put(
+    config: Mapping[str, str], topic: str, partition: int, transaction: str | None = None
+) -> None:
+    """Send a record, perhaps in a transaction."""
+    options = {} if transaction is None else {"transactional.id": transaction}
+    producer = Producer({**config, **options, "log_level": 0})
+    if transaction is not None:
+        producer.init_transactions(30)
+        producer.begin_transaction()
+    producer.produce(topic, b"{}", partition=partition)
+    if transaction is None:
+        assert producer.flush(30) == 0
+    else:
+        producer.commit_transaction(30)
+
+
+class Reading:
+    """The job of a deployment, as far as it tells what it has read."""
+
+    def __init__(self, config: Mapping[str, str], epoch: int) -> None:
+        self._config = {**config, "group.id": consumer_group("fraud", epoch)}
+
+    def tells(self, topic: str, places: Mapping[int, tuple[int, int]]) -> None:
+        """It has read all before the second offset of each partition."""
+        with closing(Consumer(self._config)) as consumer:
+            offsets = [TopicPartition(topic, number, end) for number, (_, end) in places.items()]
+            consumer.commit(offsets=offsets, asynchronous=False)
 
 
 def test_what_a_writer_passed_over_is_written_once_a_writer_knows_of_the_view(

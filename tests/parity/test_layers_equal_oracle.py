@@ -20,7 +20,7 @@ from headrace_features.online.serving import (
     view_key,
 )
 from headrace_features.online.sqlite_store import SqliteStateStore
-from headrace_features.online.store import ALWAYS_MS, Row, StateStore
+from headrace_features.online.store import Row, StateStore
 from headrace_features.oracle import Row as Event
 from headrace_features.oracle import SpineRow
 from headrace_features.partials.events import block_of, in_order
@@ -30,7 +30,7 @@ from headrace_features.state.layout import layout_of
 from headrace_schemas.errors import BadRecordError
 from histories import VIEWS_OF_DAYS as VIEWS
 from histories import as_table, bits, weeks
-from online_stores import apply, change
+from online_stores import apply, change, make_whole
 from stream_state import stream_fields
 
 
@@ -56,7 +56,7 @@ def fill(
         for number, (name, content) in enumerate(stream_fields(block, kinds).items())
     ]
     apply(store, *changes)
-    store.covers(view_key(view), 1, ALWAYS_MS)
+    make_whole(store, view_key(view))
 
 
 @pytest.mark.parametrize("name", VIEWS)

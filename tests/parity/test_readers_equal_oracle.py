@@ -17,14 +17,14 @@ from headrace_features import FeatureReader, FeatureService
 from headrace_features.definitions.views import SEPARATOR
 from headrace_features.feast_plugin import repository
 from headrace_features.online.serving import view_key
-from headrace_features.online.store import ALWAYS_MS, StateStore
+from headrace_features.online.store import StateStore
 from headrace_features.online.stores import open_store
 from headrace_features.project import load_project
 from headrace_schemas.settings import Settings, load
 from headrace_streaming.writer.changes import DeclaredViews
 from histories import as_table, bits
 from lakes import unwatched, write_events
-from online_stores import apply
+from online_stores import apply, make_whole
 from operator_jvm import Jvm
 from reader_definitions import COMPUTED, KEPT, VIEWS
 from reader_story import EPOCH, Asked, Story, story_of
@@ -72,7 +72,7 @@ def test_all_who_read_get_the_oracle_s_values_while_the_stream_goes_on(
         repository.apply(settings, load_project(settings))
         store = open_store(settings)
         for view in VIEWS:
-            store.covers(view_key(view), EPOCH, ALWAYS_MS)
+            make_whole(store, view_key(view), epoch=EPOCH)
         with headrace_server(settings.home, PYTHONPATH=DEFINITIONS) as server:
             reading = Reading(settings, server)
             for step, service in zip(story.steps, cycle(SERVICES)):

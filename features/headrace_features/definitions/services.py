@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from headrace_features.definitions.durations import parse_duration
 from headrace_features.definitions.on_demand import AnySelection, OnDemandSelection, OnDemandView
 from headrace_features.definitions.sources import checked_name
 from headrace_features.definitions.views import FeatureView, Selection
@@ -24,13 +25,22 @@ class Terms:
             gives the value of what there is with a status that says so, `refuse` an error.
         unavailable: if the online store doesn't answer in time: `fail` is an error, `empty` gives
             the values of empty windows with a status that says so.
+        max_lag: how far behind the end of a window the stream may be before that is incomplete, in
+            the form of "5m". It is known with every checkpoint: some seconds less would flag all.
     """
 
     incomplete: str = "flag"
     unavailable: str = "fail"
+    max_lag: str = "5m"
+    max_lag_ms: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Refuse what isn't offered."""
+        """Refuse what isn't offered.
+
+        Raises:
+            ConfigurationError: there is no such choice, or the lag is no duration.
+        """
+        object.__setattr__(self, "max_lag_ms", parse_duration(self.max_lag))
         for name, value, allowed in (
             ("incomplete", self.incomplete, _INCOMPLETE),
             ("unavailable", self.unavailable, _UNAVAILABLE),

@@ -27,7 +27,11 @@ from headrace_schemas.columns import ColumnType
 
 _USUAL = Terms()
 #: Tags of a service that say on what terms it is answered.
-_TERM_TAGS = {"incomplete": "headrace.incomplete", "unavailable": "headrace.unavailable"}
+_TERM_TAGS = {
+    "incomplete": "headrace.incomplete",
+    "unavailable": "headrace.unavailable",
+    "max_lag": "headrace.max_lag",
+}
 _MANAGED = {MANAGED_TAG: "true"}
 _KEY_TYPES = {
     ColumnType.INT64: feast.ValueType.INT64,

@@ -15,12 +15,15 @@ class LayerFreshness(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         since: the layer has all events from this event time on; None is since ever. Of the stream
             layer only.
+        current: the layer has all events that were sent by then; None if that isn't known. Of the
+            stream layer only.
         event_time: the batch layer has the events before it; it is the greatest event time in the
             stream layer. None if the stream layer has none.
         written: when it was last written; the batch layer has what there was then.
     """
 
     since: int | None = None
+    current: int | None = None
     event_time: int | None
     written: int
 
@@ -76,6 +79,7 @@ def _layers(layers: Layers) -> tuple[LayerFreshness | None, LayerFreshness | Non
         span = layers.stream
         stream = LayerFreshness(
             since=None if span.since_ms <= BEGINNING_MS else span.since_ms,
+            current=span.current_ms or None,
             event_time=None if span.event_time_ms <= BEGINNING_MS else span.event_time_ms,
             written=span.written_ms,
         )

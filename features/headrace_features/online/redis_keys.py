@@ -31,7 +31,7 @@ from headrace_features.state.read import Found
 
 #: What content of the stream layer begins with: epoch and sequence.
 VERSION = struct.Struct(">IQ")
-_SPAN_FIELDS = ("current", "epoch", "since_ms", "event_time_ms", "written_ms")
+_SPAN_FIELDS = ("current", "epoch", "since_ms", "event_time_ms", "written_ms", "current_ms")
 
 
 class Keys:
@@ -124,7 +124,7 @@ def generation_of(view: str, pointer: bytes | None) -> Generation | None:
 
 
 def _layers(view: str, answer: Sequence[bytes | None]) -> Layers:
-    pointer, epoch, since_ms, event_time_ms, written_ms = answer
+    pointer, epoch, since_ms, event_time_ms, written_ms, current_ms = answer
     stream = None
     if epoch is not None or written_ms is not None:
         stream = StreamSpan(
@@ -132,5 +132,6 @@ def _layers(view: str, answer: Sequence[bytes | None]) -> Layers:
             NEVER_MS if since_ms is None else int(since_ms),
             ALWAYS_MS if event_time_ms is None else int(event_time_ms),
             int(written_ms or 0),
+            int(current_ms or 0),
         )
     return Layers(generation_of(view, pointer), stream)

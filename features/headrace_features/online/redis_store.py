@@ -84,6 +84,14 @@ local newer = not held or tonumber(held) < tonumber(ARGV[1])
 local less = held == ARGV[1] and tonumber(since) < tonumber(ARGV[2])
 if newer or less then
     redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'since_ms', ARGV[2])
+    if newer then redis.call('HDEL', KEYS[1], 'current_ms') end
+end
+"""
+_CAUGHT_UP = """
+if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return end
+local held = redis.call('HGET', KEYS[1], 'current_ms')
+if not held or tonumber(held) < tonumber(ARGV[2]) then
+    redis.call('HSET', KEYS[1], 'current_ms', ARGV[2])
 end
 """
 # Where the store was emptied, the first to write says what for.
@@ -257,6 +265,15 @@ class RedisStateStore:
     def covers(self, view: str, epoch: int, since_ms: int) -> None:
         """Note from when on a deployment and those that go on from it have all events of a view."""
         self._run([(_COVERS, self._keys.view(view), (epoch, since_ms))])
+
+    def caught_up(self, views: Mapping[str, int], current_ms: int) -> None:
+        """Note that the stream layer has all events of some views that were sent by a time."""
+        self._run(
+            [
+                (_CAUGHT_UP, self._keys.view(view), (epoch, current_ms))
+                for view, epoch in views.items()
+            ]
+        )
 
     def remove(self) -> None:
         """Delete everything that is kept under the prefix.

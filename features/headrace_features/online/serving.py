@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _USUAL = Terms()
 #: The layers of a store that doesn't answer: there may be some.
-_UNKNOWN = Layers(None, StreamSpan(-1, NEVER_MS, ALWAYS_MS, 0))
+_UNKNOWN = Layers(None, StreamSpan(-1, NEVER_MS, ALWAYS_MS, 0, 0))
 #: A boundary moves once a day: one that moves at each of so many reads is none.
 _ATTEMPTS = 5
 #: So many entities are read faster together than one after the other.
@@ -141,7 +141,7 @@ class Server:
                 incomplete and the terms refuse such.
         """
         try:
-            answers = self._read(queries)
+            answers = self._read(queries, terms.max_lag_ms)
         except RetryableError:
             if terms.unavailable == "fail":
                 raise
@@ -153,18 +153,18 @@ class Server:
     ) -> list[ViewAnswer]:
         """The same as `read`, from a store that no thread has to wait for."""
         try:
-            answers = await self._read_async(store, queries)
+            answers = await self._read_async(store, queries, terms.max_lag_ms)
         except RetryableError:
             if terms.unavailable == "fail":
                 raise
             return [_empty(query) for query in queries]
         return _accepted(queries, answers, terms)
 
-    def _read(self, queries: Sequence[ViewQuery]) -> list[ViewAnswer]:
+    def _read(self, queries: Sequence[ViewQuery], lag_ms: int) -> list[ViewAnswer]:
         if not queries:
             return []
         for _ in range(_ATTEMPTS):
-            known, asked = self._asked(queries)
+            known, asked = self._asked(queries, lag_ms)
             reading = self.store.read(known, [w for one in asked for w in one.wanted()])
             answers = self._answers(asked, reading)
             if answers is not None:
@@ -172,23 +172,25 @@ class Server:
         raise _restless()
 
     async def _read_async(
-        self, store: AsyncReads, queries: Sequence[ViewQuery]
+        self, store: AsyncReads, queries: Sequence[ViewQuery], lag_ms: int
     ) -> list[ViewAnswer]:
         if not queries:
             return []
         for _ in range(_ATTEMPTS):
-            known, asked = self._asked(queries)
+            known, asked = self._asked(queries, lag_ms)
             reading = await store.read_async(known, [w for one in asked for w in one.wanted()])
             answers = self._answers(asked, reading)
             if answers is not None:
                 return answers
         raise _restless()
 
-    def _asked(self, queries: Sequence[ViewQuery]) -> tuple[Mapping[str, Layers], list[_AskedOf]]:
+    def _asked(
+        self, queries: Sequence[ViewQuery], lag_ms: int
+    ) -> tuple[Mapping[str, Layers], list[_AskedOf]]:
         """The layers of all views as they are known, and what queries need of the store then."""
         # Another thread may learn of a new boundary meanwhile: all of one view goes by the same.
         known = {one.view.key: self._known.get(one.view.key, NO_LAYERS) for one in queries}
-        return known, [_AskedOf(one, known[one.view.key]) for one in queries]
+        return known, [_AskedOf(one, known[one.view.key], lag_ms) for one in queries]
 
     def _answers(self, asked: Sequence[_AskedOf], reading: Reading) -> list[ViewAnswer] | None:
         """None if what was asked for is no longer what there is."""
@@ -202,8 +204,9 @@ class Server:
 class _AskedOf:
     """What a query needs of the store under some layers; equal queries need it once."""
 
-    def __init__(self, query: ViewQuery, layers: Layers) -> None:
+    def __init__(self, query: ViewQuery, layers: Layers, lag_ms: int) -> None:
         self.view = query.view
+        self._lag_ms = lag_ms
         self._queries = query.queries
         self._layout = query.view.layout(layers)
         self._alike: dict[tuple[int, bool], list[Query]] = {}
@@ -234,7 +237,7 @@ class _AskedOf:
         for (time_ms, leaves_out), queries in self._alike.items():
             entities = next(found)
             moment = asked.at(time_ms, self._layout)
-            missing = _missing(asked, moment.spans, layers)
+            missing = _missing(asked, moment.spans, layers, self._lag_ms)
             values: Sequence[Sequence[Value]]
             if leaves_out or len(queries) < _TOGETHER:
                 values = [
@@ -278,9 +281,9 @@ def _empty(query: ViewQuery) -> ViewAnswer:
     return ViewAnswer(_UNKNOWN, answers)
 
 
-def _missing(asked: Asked, spans: Sequence[Span], layers: Layers) -> list[bool] | None:
+def _missing(asked: Asked, spans: Sequence[Span], layers: Layers, lag_ms: int) -> list[bool] | None:
     """For each feature whether a part of its window may be in no layer; None if of none."""
-    windows = [layers.incomplete(*span) for span in spans]
+    windows = [layers.incomplete(*span, lag_ms) for span in spans]
     if not any(windows):
         return None
     missing = [False] * len(asked.features)

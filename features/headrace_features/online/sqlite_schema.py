@@ -7,7 +7,7 @@ from pathlib import Path
 
 from headrace_schemas.errors import ConfigurationError
 
-_SCHEMA_VERSION = 3
+_SCHEMA_VERSION = 4
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS generation (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -40,7 +40,8 @@ CREATE TABLE IF NOT EXISTS stream_span (
     epoch INTEGER NOT NULL,
     since_ms INTEGER NOT NULL,
     event_time_ms INTEGER NOT NULL,
-    written_ms INTEGER NOT NULL
+    written_ms INTEGER NOT NULL,
+    current_ms INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS progress (
     partition INTEGER PRIMARY KEY,

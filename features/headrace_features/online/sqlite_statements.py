@@ -4,7 +4,8 @@ from __future__ import annotations
 
 CURRENT = "SELECT id, boundary_ms, written_ms FROM generation WHERE view = ? AND state = 'current'"
 LAYERS = """
-SELECT g.id, g.boundary_ms, g.written_ms, s.epoch, s.since_ms, s.event_time_ms, s.written_ms
+SELECT g.id, g.boundary_ms, g.written_ms,
+    s.epoch, s.since_ms, s.event_time_ms, s.written_ms, s.current_ms
 FROM (SELECT ? AS key) AS asked
 LEFT JOIN generation AS g ON g.view = asked.key AND g.state = 'current'
 LEFT JOIN stream_span AS s ON s.view = asked.key
@@ -24,8 +25,13 @@ SET event_time_ms = max(event_time_ms, excluded.event_time_ms),
 COVERS = """
 INSERT INTO stream_span (view, epoch, since_ms, event_time_ms, written_ms)
 VALUES (?, ?, ?, ?, 0)
-ON CONFLICT DO UPDATE SET epoch = excluded.epoch, since_ms = excluded.since_ms
+ON CONFLICT DO UPDATE
+SET epoch = excluded.epoch, since_ms = excluded.since_ms,
+    current_ms = iif(excluded.epoch > epoch, 0, current_ms)
 WHERE (excluded.epoch, excluded.since_ms) > (epoch, since_ms)
+"""
+CAUGHT_UP = """
+UPDATE stream_span SET current_ms = max(current_ms, ?) WHERE view = ? AND epoch = ?
 """
 SWEPT_ENTITIES = """
 SELECT entity FROM (

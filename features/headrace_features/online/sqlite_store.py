@@ -18,6 +18,7 @@ from headrace_features.online.sqlite_reading import fields_of
 from headrace_features.online.sqlite_schema import KEPT, lay_out
 from headrace_features.online.sqlite_statements import (
     APPLY,
+    CAUGHT_UP,
     COVERS,
     CURRENT,
     LAYERS,
@@ -213,6 +214,11 @@ class SqliteStateStore:
         """Note from when on a deployment and those that go on from it have all events of a view."""
         with self._transaction() as db:
             db.execute(COVERS, (view, epoch, since_ms, ALWAYS_MS))
+
+    def caught_up(self, views: Mapping[str, int], current_ms: int) -> None:
+        """Note that the stream layer has all events of some views that were sent by a time."""
+        with self._transaction() as db:
+            db.executemany(CAUGHT_UP, [(current_ms, *one) for one in views.items()])
 
     def remove(self) -> None:
         """Delete everything that is kept; the file stays, since others may be writing to it.

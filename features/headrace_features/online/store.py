@@ -47,12 +47,15 @@ class StreamSpan(NamedTuple):
         since_ms: it has all events from this event time on, ms UTC.
         event_time_ms: the greatest event time in it, ms UTC.
         written_ms: when something was last written, ms UTC.
+        current_ms: it has all events that were sent by then, ms UTC; 0 until that is known of the
+            deployment.
     """
 
     epoch: int
     since_ms: int
     event_time_ms: int
     written_ms: int
+    current_ms: int
 
 
 class Layers(NamedTuple):
@@ -61,15 +64,24 @@ class Layers(NamedTuple):
     batch: Generation | None
     stream: StreamSpan | None
 
-    def incomplete(self, first_ms: int, last_ms: int) -> bool:
-        """Whether events of a span may be in neither layer."""
+    def incomplete(self, first_ms: int, last_ms: int, lag_ms: int) -> bool:
+        """Whether events of a span may be in neither layer.
+
+        Args:
+            first_ms: its beginning, ms UTC.
+            last_ms: its end, which belongs to it.
+            lag_ms: how far behind that the stream layer may be.
+        """
         from_ms = first_ms
         if self.batch is not None:
             from_ms = max(first_ms, self.batch.boundary_ms)
             # A boundary that was ahead: what happened before it after all was read by nobody.
             if max(first_ms, self.batch.written_ms) < min(last_ms + 1, self.batch.boundary_ms):
                 return True
-        return from_ms <= last_ms and (self.stream is None or from_ms < self.stream.since_ms)
+        if from_ms > last_ms:
+            return False
+        stream = self.stream
+        return stream is None or from_ms < stream.since_ms or last_ms > stream.current_ms + lag_ms
 
 
 NO_LAYERS = Layers(None, None)
@@ -246,7 +258,17 @@ class StateStore(Protocol):
         """Note from when on a deployment and those that go on from it have all events of a view.
 
         What an older deployment says changes nothing, nor does an earlier time of the same one: it
-        may have turned out since to lack more.
+        may have turned out since to lack more. Of a newer one it isn't known yet up to when it has
+        all that was sent.
+        """
+
+    def caught_up(self, views: Mapping[str, int], current_ms: int) -> None:
+        """Note that the stream layer has all events of some views that were sent by a time.
+
+        Args:
+            views: for the key of each the deployment of which that is known; if that isn't the
+                one which the store goes by, nothing is noted.
+            current_ms: ms UTC; an earlier one than what is known changes nothing.
         """
 
     def remove(self) -> None:

@@ -42,6 +42,7 @@ class ViewStatus:
         stream_since: the stream layer has all events from then on; `always`, or None if unknown.
         stream_event_time: the greatest event time in it.
         stream_written: when it was last changed.
+        stream_current: it has all events that were sent by then; None if that isn't known.
     """
 
     view: str
@@ -52,6 +53,7 @@ class ViewStatus:
     stream_since: str | None
     stream_event_time: str | None
     stream_written: str | None
+    stream_current: str | None
 
 
 @app.command("status")
@@ -122,6 +124,9 @@ def _status(name: str, version: int, layers: Layers) -> ViewStatus:
         stream_written=None
         if stream is None or not stream.written_ms
         else _text(stream.written_ms),
+        stream_current=None
+        if stream is None or not stream.current_ms
+        else _text(stream.current_ms),
     )
 
 

@@ -42,7 +42,8 @@ from headrace_schemas.topics import DECISIONS, LATE_EVENTS
 from headrace_streaming.job.config import JobConfig
 from headrace_streaming.kafka.dead_letters import dead_letters
 from headrace_streaming.kafka.epochs import deployments
-from headrace_streaming.kafka.reading import ends, record_of, records_now
+from headrace_streaming.kafka.positions import record_of
+from headrace_streaming.kafka.reading import ends, records_now
 
 if TYPE_CHECKING:
     from headrace_features.definitions.decisions import Decisions

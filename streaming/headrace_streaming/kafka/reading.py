@@ -5,19 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.kafka_clients import unreachable
+from headrace_streaming.kafka.positions import Positions, is_end, reader, record_of
 
 if TYPE_CHECKING:
-    from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+    from confluent_kafka import Message
 
-_TIMEOUT_S = 10.0
 _BATCH = 20_000
-_READING = "headrace-reading"
 _PATIENCE_S = 30.0
-_POLL_S = 0.1
 
 
 def records_now(
@@ -41,8 +38,18 @@ def records_now(
         ConfigurationError: there is no such topic.
         RetryableError: the broker doesn't answer, or has stopped to.
     """
+    from confluent_kafka import OFFSET_BEGINNING, TopicPartition
+
+    starts = starts or {}
+    left = {
+        number: end
+        for number, (first, end) in ends(config, topic).items()
+        if max(first, starts.get(number, first)) < end
+    }
     with closing(reader(config)) as consumer:
-        left = _ends(consumer, config, topic, starts or {})
+        consumer.assign(
+            [TopicPartition(topic, number, starts.get(number, OFFSET_BEGINNING)) for number in left]
+        )
         heard = time.monotonic()
         while left:
             messages = consumer.consume(_BATCH, 0.5)
@@ -53,11 +60,11 @@ def records_now(
                 raise unreachable(config["bootstrap.servers"])
             found = []
             for message in messages:
-                error = message.error()
-                if error is not None and not _is_end(error):
+                ended = is_end(message)
+                if message.error() is not None and not ended:
                     raise unreachable(config["bootstrap.servers"])
                 partition, offset = record_of(message)
-                if error is not None:
+                if ended:
                     left.pop(partition, None)
                 elif offset < left.get(partition, 0):
                     found.append(message)
@@ -76,12 +83,8 @@ def reached(config: Mapping[str, str], group: str, topic: str) -> dict[int, int]
         ConfigurationError: there is no such topic.
         RetryableError: the broker doesn't answer.
     """
-    from confluent_kafka import TopicPartition
-
-    with closing(reader(config, group)) as consumer:
-        places = [TopicPartition(topic, number) for number in _partitions(consumer, config, topic)]
-        told = _committed(consumer, config, places)
-    return {place.partition: place.offset for place in told if place.offset >= 0}
+    with closing(Positions(config, group)) as positions:
+        return positions.reached(topic)
 
 
 def ends(config: Mapping[str, str], topic: str) -> dict[int, tuple[int, int]]:
@@ -91,109 +94,5 @@ def ends(config: Mapping[str, str], topic: str) -> dict[int, tuple[int, int]]:
         ConfigurationError: there is no such topic.
         RetryableError: the broker doesn't answer.
     """
-    with closing(reader(config)) as consumer:
-        return _watermarks(consumer, config, topic)
-
-
-def record_of(message: Message) -> tuple[int, int]:
-    """The partition and offset of what was read."""
-    partition, offset = message.partition(), message.offset()
-    if partition is None or offset is None:
-        raise TypeError("expected a message that was read")
-    return partition, offset
-
-
-def reader(config: Mapping[str, Any], group: str = _READING) -> Consumer:
-    """A consumer of what is committed, which commits nothing itself."""
-    from confluent_kafka import Consumer
-
-    return Consumer(
-        {
-            **config,
-            "group.id": group,
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "isolation.level": "read_committed",
-            "log_level": 0,
-        }
-    )
-
-
-def _partitions(consumer: Consumer, config: Mapping[str, str], topic: str) -> list[int]:
-    from confluent_kafka import KafkaException
-
-    try:
-        known = consumer.list_topics(topic, timeout=_TIMEOUT_S).topics[topic]
-    except KafkaException as error:
-        raise unreachable(config["bootstrap.servers"]) from error
-    if known.error is not None or not known.partitions:
-        raise ConfigurationError(
-            f"there is no topic {topic} at {config['bootstrap.servers']}",
-            hint="headrace stream deploy makes the topics of a project",
-        )
-    return list(known.partitions)
-
-
-def _ends(
-    consumer: Consumer, config: Mapping[str, str], topic: str, starts: Mapping[int, int]
-) -> dict[int, int]:
-    """Assign the partitions that hold something; returns their ends."""
-    from confluent_kafka import OFFSET_BEGINNING, TopicPartition
-
-    held = {
-        number: end
-        for number, (first, end) in _watermarks(consumer, config, topic).items()
-        if max(first, starts.get(number, first)) < end
-    }
-    consumer.assign(
-        [TopicPartition(topic, number, starts.get(number, OFFSET_BEGINNING)) for number in held]
-    )
-    return held
-
-
-def _watermarks(
-    consumer: Consumer, config: Mapping[str, str], topic: str
-) -> dict[int, tuple[int, int]]:
-    from confluent_kafka import KafkaException, TopicPartition
-
-    try:
-        return {
-            number: consumer.get_watermark_offsets(
-                TopicPartition(topic, number), timeout=_TIMEOUT_S
-            )
-            for number in _partitions(consumer, config, topic)
-        }
-    except KafkaException as error:
-        raise unreachable(config["bootstrap.servers"]) from error
-
-
-def _committed(
-    consumer: Consumer, config: Mapping[str, str], places: list[TopicPartition]
-) -> list[TopicPartition]:
-    from confluent_kafka import KafkaException
-
-    deadline = time.monotonic() + _TIMEOUT_S
-    while True:
-        try:
-            return consumer.committed(places, timeout=_TIMEOUT_S)
-        except KafkaException as error:
-            # A broker that has just started doesn't know yet who keeps the group's offsets.
-            if not _comes_to_it(error) or time.monotonic() > deadline:
-                raise unreachable(config["bootstrap.servers"]) from error
-        time.sleep(_POLL_S)
-
-
-def _comes_to_it(error: KafkaException) -> bool:
-    from confluent_kafka import KafkaError
-
-    return error.args[0].code() in {
-        KafkaError.NOT_COORDINATOR,
-        KafkaError.COORDINATOR_NOT_AVAILABLE,
-        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-    }
-
-
-def _is_end(error: object) -> bool:
-    from confluent_kafka import KafkaError
-
-    return isinstance(error, KafkaError) and error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001 - its public name
+    with closing(Positions(config)) as positions:
+        return positions.ends(topic)

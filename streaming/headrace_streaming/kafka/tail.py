@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headrace_schemas.kafka_clients import unreachable
-from headrace_streaming.kafka.reading import ends, reader, record_of, records_now
+from headrace_streaming.kafka.positions import reader, record_of
+from headrace_streaming.kafka.reading import ends, records_now
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message

@@ -9,18 +9,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from headrace_schemas.errors import RetryableError
-from headrace_schemas.kafka_clients import unreachable
 from headrace_schemas.topics import DEPLOYMENTS
 from headrace_streaming.kafka.epochs import Deployed, announced
-from headrace_streaming.kafka.reading import ends, reader, record_of
+from headrace_streaming.kafka.positions import Positions, is_end, reader, record_of
 from headrace_streaming.writer.coverage import SentAround
 
 if TYPE_CHECKING:
-    from confluent_kafka import Consumer, Message
-
-_PATIENCE_S = 10.0
-_POLL_S = 0.2
+    from confluent_kafka import Message
 
 
 class Announcements:
@@ -51,7 +46,7 @@ class Announcements:
             if message is None:
                 return len(self.deployed) > before
             if message.error() is not None:
-                self.whole = self.whole or _is_end(message)
+                self.whole = self.whole or is_end(message)
             elif (one := self._read(message)) is not None:
                 self.deployed.append(one)
 
@@ -79,43 +74,23 @@ def sent_around(
         ConfigurationError: there is no such topic.
         RetryableError: the broker doesn't answer.
     """
-    held = ends(config, topic)
     found = {}
-    with closing(reader(config)) as consumer:
+    with closing(Positions(config)) as positions:
+        held = positions.ends(topic)
         for partition, offset in offsets.items():
             oldest, end = held.get(partition, (0, 0))
             first = before = None
             if max(oldest, offset) < end:
-                first = _first_from(consumer, config, topic, (partition, max(oldest, offset)))
+                first = _sent_ms(positions.first_from(topic, partition, max(oldest, offset)))
             elif oldest < offset <= end:
-                before = _first_from(consumer, config, topic, (partition, offset - 1))
+                before = _sent_ms(positions.first_from(topic, partition, offset - 1))
             found[partition] = SentAround(first, before)
     return found
 
 
-def _first_from(
-    consumer: Consumer, config: Mapping[str, str], topic: str, place: tuple[int, int]
-) -> int | None:
-    """When the first record from a place on was sent; None where there is none."""
-    from confluent_kafka import TopicPartition
-
-    consumer.assign([TopicPartition(topic, *place)])
-    deadline = time.monotonic() + _PATIENCE_S
-    while time.monotonic() < deadline:
-        message = consumer.poll(_POLL_S)
-        if message is None:
-            continue
-        if message.error() is not None:
-            if _is_end(message):
-                return None
-            raise unreachable(config["bootstrap.servers"])
-        kind, sent_ms = message.timestamp()
-        return sent_ms if kind else None
-    raise RetryableError(f"the broker gives no record of {topic}/{place[0]} within {_PATIENCE_S} s")
-
-
-def _is_end(message: Message) -> bool:
-    from confluent_kafka import KafkaError
-
-    error = message.error()
-    return error is not None and error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001 - its public name
+def _sent_ms(message: Message | None) -> int | None:
+    """When a record was sent, if there is one that tells."""
+    if message is None:
+        return None
+    kind, sent_ms = message.timestamp()
+    return sent_ms if kind else None

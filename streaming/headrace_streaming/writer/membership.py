@@ -11,7 +11,7 @@ from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.kafka_clients import unreachable
 from headrace_schemas.topics import FEATURE_UPDATES
 from headrace_streaming.job.assembly import job_name
-from headrace_streaming.kafka.reading import record_of
+from headrace_streaming.kafka.positions import record_of
 from headrace_streaming.writer.places import Place, Read
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -64,6 +65,14 @@ class Place:
     def lag(self) -> int | None:
         """How many records are left until the end that was last seen; None before that."""
         return None if self.end is None else max(self.end[0] - self.upto, 0)
+
+
+def has_all(progress: Mapping[int, Progress], ends: Mapping[int, int]) -> bool:
+    """Whether a store has everything before some offsets, by partition."""
+    return all(
+        end == 0 or (number in progress and progress[number].next_offset >= end)
+        for number, end in ends.items()
+    )
 
 
 class Read(NamedTuple):

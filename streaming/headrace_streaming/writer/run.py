@@ -20,6 +20,7 @@ from headrace_streaming.kafka.topics import existing_topics
 from headrace_streaming.writer.changes import DeclaredViews
 from headrace_streaming.writer.loop import WriterLoop, now_ms
 from headrace_streaming.writer.patience import Patience
+from headrace_streaming.writer.places import has_all
 from headrace_streaming.writer.status import WriterStatus
 from headrace_streaming.writer.watch import CoverageWatch, OtherBrokerError
 
@@ -163,9 +164,10 @@ def _attend(  # noqa: PLR0913, PLR0917 - a thread's
     while True:
         try:
             # What was announced before is waited for once.
+            written = upto is not None and has_all(store().progress(), upto)
             watch.look(store, patience_s=_LOOK_S)
             patience.succeeded("since when views are complete is known again")
-            if upto is not None and watch.done and _has(store(), upto):
+            if written and watch.done:
                 stop.set()
         except OtherBrokerError:
             raise
@@ -181,14 +183,6 @@ def _attend(  # noqa: PLR0913, PLR0917 - a thread's
         before = now
         if ended.wait(_LOOK_S if upto is None else _LOOK_SOON_S):
             return
-
-
-def _has(store: StateStore, upto: Mapping[int, int]) -> bool:
-    held = store.progress()
-    return all(
-        end == 0 or (partition in held and held[partition].next_offset >= end)
-        for partition, end in upto.items()
-    )
 
 
 def _status(loop: WriterLoop, rate: float) -> WriterStatus:

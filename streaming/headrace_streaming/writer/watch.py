@@ -15,6 +15,8 @@ from headrace_streaming.kafka.reading import ends
 from headrace_streaming.kafka.topics import existing_topics
 from headrace_streaming.writer.announcements import Announcements, sent_around
 from headrace_streaming.writer.coverage import Coverage, coverage_of
+from headrace_streaming.writer.lag import LagWatch
+from headrace_streaming.writer.places import has_all
 
 if TYPE_CHECKING:
     from headrace_features.definitions.views import FeatureView
@@ -26,7 +28,7 @@ class OtherBrokerError(ConfigurationError):
 
 
 class CoverageWatch:
-    """Notes in the store since when views are complete, as deployments are announced.
+    """Notes in the store since when views are complete, and up to when.
 
     A store that knows of a view is told at once. One that is new, or was emptied, is told when it
     has everything that was there when it was looked at: it isn't complete before.
@@ -38,6 +40,7 @@ class CoverageWatch:
         self._config = config
         self._views = {view_key(view): view for view in views}
         self._announcements = Announcements(config, project)
+        self._lag = LagWatch(config, project, self._views.values())
         self._known: dict[str, Coverage] = {}
         self._untold: dict[str, Coverage] = {}
         self._ends: dict[int, int] = {}
@@ -71,6 +74,9 @@ class CoverageWatch:
             self._known = known
         if self._untold:
             self._tell(store())
+        deployed = self._announcements.deployed
+        if deployed and self._announcements.whole:
+            self._lag.look(store(), deployed[-1].epoch, self._known)
 
     def again(self) -> None:
         """Have everything told once more by the next look: the store was emptied or put back."""
@@ -85,6 +91,7 @@ class CoverageWatch:
     def close(self) -> None:
         """End its connections."""
         self._announcements.close()
+        self._lag.close()
 
     def _tell(self, store: StateStore) -> None:
         layers = layers_of(store, self._untold)
@@ -126,8 +133,4 @@ class CoverageWatch:
     def _has_come_far_enough(self, store: StateStore) -> bool:
         if not self._ends:
             self._ends = {p: end for p, (_, end) in ends(self._config, FEATURE_UPDATES).items()}
-        held = store.progress()
-        return all(
-            end == 0 or (number in held and held[number].next_offset >= end)
-            for number, end in self._ends.items()
-        )
+        return has_all(store.progress(), self._ends)

@@ -10,7 +10,7 @@ from headrace_features import Count, Distinct, FeatureReader, Mean, Sliding, ora
 from headrace_features.definitions.durations import DAY_MS, HOUR_MS
 from headrace_features.online.serving import entity_key, view_key
 from headrace_features.online.sqlite_store import SqliteStateStore
-from headrace_features.online.store import ALWAYS_MS, Row
+from headrace_features.online.store import Row
 from headrace_features.oracle import Row as Event
 from headrace_features.oracle import SpineRow
 from headrace_features.partials.events import block_of, in_order
@@ -18,7 +18,7 @@ from headrace_features.partials.plan import plan_of
 from headrace_features.state.build import build
 from headrace_features.state.layout import layout_of
 from histories import as_table, bits, reading, view_with
-from online_stores import apply, change
+from online_stores import apply, change, make_whole
 from stream_state import stream_fields
 
 BOUNDARY_DAY = 19_000
@@ -69,7 +69,7 @@ def reader(tmp_path: Path) -> FeatureReader:
         if changes:
             apply(store, *changes)
     store.publish(generation, written_ms=BOUNDARY_MS)
-    store.covers(view_key(VIEW), 1, ALWAYS_MS)
+    make_whole(store, view_key(VIEW))
     return FeatureReader(store, [VIEW.select(*VIEW.feature_names)], clock_ms=lambda: NOW_MS)
 
 

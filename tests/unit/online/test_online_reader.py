@@ -19,7 +19,7 @@ from headrace_features import (
     Terms,
     Unbounded,
 )
-from headrace_features.definitions.durations import DAY_MS, HOUR_MS
+from headrace_features.definitions.durations import DAY_MS, HOUR_MS, MINUTE_MS
 from headrace_features.online.redis_connection import RedisConnection
 from headrace_features.online.redis_store import RedisStateStore
 from headrace_features.online.serving import entity_key, view_key
@@ -37,7 +37,7 @@ from headrace_schemas.errors import (
 )
 from headrace_schemas.event_times import MOST_AHEAD_MS
 from histories import as_table, reading, view_with
-from online_stores import apply, change
+from online_stores import apply, change, make_whole
 from redis_servers import redis_server
 
 USUAL = Terms()
@@ -90,7 +90,7 @@ def stream(store: StateStore, *times_ms: int, since_ms: int | None = None) -> No
         now_ms=NOW_MS - 3,
     )
     if since_ms is not None:
-        store.covers(view_key(VIEW), 1, since_ms)
+        make_whole(store, view_key(VIEW), since_ms=since_ms)
 
 
 def test_values_of_both_layers_are_merged_at_the_time_asked_for(store: SqliteStateStore) -> None:
@@ -195,9 +195,37 @@ def test_a_stream_layer_alone_answers_as_far_back_as_it_goes(store: SqliteStateS
     stream(store, NOW_MS - 1, since_ms=NOW_MS - 3 * HOUR_MS)
     (row,) = reader(store).read([{"sensor": "a"}])
     assert row.incomplete == {DAYS, SUM}
-    store.covers(view_key(VIEW), 2, ALWAYS_MS)
+    make_whole(store, view_key(VIEW), epoch=2)
     (row,) = reader(store).read([{"sensor": "a"}])
     assert not row.incomplete
+
+
+def test_what_was_sent_lately_may_be_missing_while_the_stream_is_behind(
+    store: SqliteStateStore,
+) -> None:
+    materialize(store, BOUNDARY_MS - 1)
+    stream(store, NOW_MS - HOUR_MS)
+    store.covers(view_key(VIEW), 1, ALWAYS_MS)
+    usual, hasty = reader(store), reader(store, Terms(max_lag="1m"))
+    strict = reader(store, Terms(incomplete="refuse", max_lag="1m"))
+    (row,) = usual.read([{"sensor": "a"}])
+    assert row.incomplete == {HOUR, DAYS, SUM}
+    assert row.freshness[VIEW.name].stream.current is None
+    store.caught_up({view_key(VIEW): 1}, NOW_MS - 2 * MINUTE_MS)
+    (row,) = usual.read([{"sensor": "a"}])
+    assert not row.incomplete
+    assert row.freshness[VIEW.name].stream.current == NOW_MS - 2 * MINUTE_MS
+    asked = [{"sensor": "a"}, {"sensor": "a", "as_of": NOW_MS - MINUTE_MS}]
+    assert [bool(row.incomplete) for row in hasty.read(asked)] == [True, False]
+    with pytest.raises(RetryableError, match="readings_lately is incomplete"):
+        strict.read(asked)
+    store.caught_up({view_key(VIEW): 1}, NOW_MS - MINUTE_MS)
+    assert not any(row.incomplete for row in strict.read(asked))
+    # Whoever begins anew makes fields anew, from the oldest event on.
+    store.covers(view_key(VIEW), 2, ALWAYS_MS)
+    (row,) = usual.read([{"sensor": "a"}])
+    assert row.incomplete == {HOUR, DAYS, SUM}
+    assert not reader(store).read([{"sensor": "a", "as_of": BOUNDARY_MS - 1}])[0].incomplete
 
 
 def test_an_answer_says_how_fresh_it_is(store: SqliteStateStore) -> None:
@@ -316,7 +344,7 @@ def test_a_service_may_refuse_what_is_incomplete(store: SqliteStateStore) -> Non
     with pytest.raises(RetryableError, match=r"readings_lately is incomplete: .* count_2d "):
         strict.read([{"sensor": "a"}])
     assert strict.read([{"sensor": "a", "as_of": BOUNDARY_MS - 1}])[0][DAYS] == 1
-    store.covers(view_key(VIEW), 2, ALWAYS_MS)
+    make_whole(store, view_key(VIEW), epoch=2)
     assert strict.read([{"sensor": "a"}])[0][DAYS] == 2
 
 
@@ -344,3 +372,5 @@ def test_a_service_may_have_empty_windows_while_the_store_is_away() -> None:
 def test_terms_that_are_not_offered_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="incomplete"):
         Terms(incomplete="hide")
+    with pytest.raises(ConfigurationError, match="'soon' is not a duration"):
+        Terms(max_lag="soon")

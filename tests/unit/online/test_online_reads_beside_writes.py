@@ -15,14 +15,14 @@ from headrace_features.online.redis_connection import RedisConnection
 from headrace_features.online.redis_store import RedisStateStore
 from headrace_features.online.serving import entity_key, view_key
 from headrace_features.online.sqlite_store import SqliteStateStore
-from headrace_features.online.store import ALWAYS_MS, Row, StateStore
+from headrace_features.online.store import Row, StateStore
 from headrace_features.partials.blocks import EventBlock
 from headrace_features.partials.events import block_of, encode_events, in_order
 from headrace_features.partials.plan import plan_of
 from headrace_features.state.build import build
 from headrace_features.state.layout import layout_of
 from histories import as_table, reading, view_with
-from online_stores import apply, change
+from online_stores import apply, change, make_whole
 from redis_servers import redis_cluster, redis_server
 
 VIEW = view_with(Count(windows=[Sliding("60d")]), Sum("amount", windows=[Sliding("60d")]))
@@ -100,7 +100,7 @@ class Writer:
 
 
 def test_a_reader_finds_each_event_once_whatever_is_written_meanwhile(store: StateStore) -> None:
-    store.covers(view_key(VIEW), 1, ALWAYS_MS)
+    make_whole(store, view_key(VIEW))
     reader = FeatureReader(store, [VIEW.select(*VIEW.feature_names)], clock_ms=lambda: NOW_MS)
     writer = Writer(store)
     thread = Thread(target=writer.run)

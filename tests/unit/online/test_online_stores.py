@@ -249,7 +249,7 @@ def test_the_stream_layer_says_what_it_holds(store: StateStore) -> None:
     apply(store, change("r2", 4, 65, b"c"), now_ms=900)
     span = layers_of(store, "view").stream
     assert span is not None
-    assert tuple(span) == (4, 50, 70, 1_000)
+    assert tuple(span) == (4, 50, 70, 1_000, 0)
     store.covers("view", 5, ALWAYS_MS)
     span = layers_of(store, "view").stream
     assert span is not None
@@ -260,6 +260,29 @@ def test_the_stream_layer_says_what_it_holds(store: StateStore) -> None:
     span = layers_of(store, "view").stream
     assert span is not None
     assert span[:2] == (5, 80)
+
+
+def test_a_store_knows_up_to_when_a_deployment_has_caught_up(store: StateStore) -> None:
+    def current_ms() -> int:
+        span = layers_of(store, "view").stream
+        assert span is not None
+        return span.current_ms
+
+    store.caught_up({"view": 4}, 1_000)
+    assert layers_of(store, "view") == NO_LAYERS
+    store.covers("view", 4, 50)
+    assert current_ms() == 0
+    for time_ms in (1_000, 3_000, 2_000):
+        store.caught_up({"view": 4, "other": 4}, time_ms)
+    apply(store, change("r1", 4, 70, b"a"))
+    store.covers("view", 4, 60)
+    store.caught_up({"view": 3}, 9_000)
+    assert current_ms() == 3_000
+    # The next one makes everything anew.
+    store.covers("view", 5, ALWAYS_MS)
+    assert current_ms() == 0
+    store.caught_up({"view": 5}, 2_000)
+    assert current_ms() == 2_000
 
 
 def test_what_two_generations_cover_goes_from_the_stream_layer(store: StateStore) -> None:

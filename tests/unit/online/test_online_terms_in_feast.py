@@ -28,7 +28,7 @@ def registered(service: FeatureService) -> feast.FeatureService:
 
 
 def test_terms_are_read_back_from_a_registered_service() -> None:
-    strict = Terms(incomplete="refuse", unavailable="empty")
+    strict = Terms(incomplete="refuse", unavailable="empty", max_lag="1m")
     assert terms_of(registered(FeatureService("scores", [card_activity], terms=strict))) == strict
     usual = registered(FeatureService("scores", [card_activity]))
     assert terms_of(usual) == Terms()

@@ -1,0 +1,112 @@
+"""Up to when the store has everything that was sent, by what the broker and the job tell."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from headrace_features.online.serving import view_key
+from headrace_features.online.store import NEVER_MS
+from headrace_schemas.topics import FEATURE_UPDATES
+from headrace_streaming.job.assembly import consumer_group
+from headrace_streaming.kafka.positions import Positions
+from headrace_streaming.writer.places import has_all
+
+if TYPE_CHECKING:
+    from headrace_features.definitions.views import FeatureView
+    from headrace_features.online.store import StateStore
+    from headrace_streaming.writer.coverage import Coverage
+
+
+@dataclass(slots=True)
+class _Moment:
+    """A moment, and what there was then.
+
+    Attributes:
+        at_ms: when, ms UTC.
+        events: by partition, where the topic of a source ended.
+        updates: by partition, where the topic of updates ended when the job had taken these in;
+            None until it has.
+    """
+
+    at_ms: int
+    events: dict[int, int]
+    updates: dict[int, int] | None = None
+
+
+class LagWatch:
+    """Notes in the store up to when the stream layer has all events; for one thread.
+
+    At some moment it sees where the topic of a source ends. With a checkpoint the job tells how far
+    it has read; all that it has made of that is in the topic of updates by then. Once the store has
+    what is there, it has every event that had been sent at that moment. A job that doesn't run, or
+    doesn't get on, tells nothing, and neither does a writer.
+    """
+
+    def __init__(
+        self, config: Mapping[str, str], project: str, views: Iterable[FeatureView]
+    ) -> None:
+        self._config = config
+        self._project = project
+        self._views: dict[str, list[str]] = {}
+        for view in views:
+            self._views.setdefault(view.source.topic, []).append(view_key(view))
+        self._moments: dict[str, _Moment] = {}
+        self._job: tuple[int, Positions] | None = None
+
+    def look(self, store: StateStore, epoch: int, known: Mapping[str, Coverage]) -> None:
+        """Tell the store what is known by now.
+
+        Args:
+            store: the online store.
+            epoch: of the newest deployment.
+            known: by the keys of views since when they are complete, and of which deployment.
+
+        Raises:
+            RetryableError: the broker or the store doesn't answer.
+            ConfigurationError: the topic of a source isn't there.
+        """
+        job = self._told_by(epoch)
+        for topic, keys in self._views.items():
+            views = {
+                key: known[key].epoch
+                for key in keys
+                if key in known and known[key].since_ms < NEVER_MS
+            }
+            if views and (current_ms := self._passed(job, topic, store)) is not None:
+                store.caught_up(views, current_ms)
+
+    def close(self) -> None:
+        """End its connections."""
+        if self._job is not None:
+            self._job[1].close()
+
+    def _told_by(self, epoch: int) -> Positions:
+        """What the job of a deployment tells; what another one has told is of no use."""
+        if self._job is None or self._job[0] != epoch:
+            self.close()
+            self._moments.clear()
+            self._job = epoch, Positions(self._config, consumer_group(self._project, epoch))
+        return self._job[1]
+
+    def _passed(self, job: Positions, topic: str, store: StateStore) -> int | None:
+        """The newest moment before which the store has all events of a topic, if it is news."""
+        moment = self._moments.get(topic)
+        if moment is None:
+            # The time is taken first: what is sent while we look is not of that moment.
+            at_ms = time.time_ns() // 1_000_000
+            moment = self._moments[topic] = _Moment(at_ms, _ends(job, topic))
+        if moment.updates is None:
+            if not job.has_read(topic, moment.events):
+                return None
+            moment.updates = _ends(job, FEATURE_UPDATES)
+        if not has_all(store.progress(), moment.updates):
+            return None
+        del self._moments[topic]
+        return moment.at_ms
+
+
+def _ends(job: Positions, topic: str) -> dict[int, int]:
+    return {partition: end for partition, (_, end) in job.ends(topic).items()}
