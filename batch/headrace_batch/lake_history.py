@@ -26,11 +26,13 @@ class History:
         source: the source.
         events: the columns of its contract, in no particular order.
         offsets: for each partition of its topic the offset before which the table has everything.
+        since_ms: they are all events from this time on, ms UTC; None is all that there are.
     """
 
     source: EventSource
     events: pa.Table
     offsets: Mapping[int, int]
+    since_ms: int | None
 
 
 def history_of(warehouse: Warehouse, source: EventSource, reach_ms: int | None) -> History:
@@ -57,9 +59,12 @@ def history_of(warehouse: Warehouse, source: EventSource, reach_ms: int | None) 
     first_ms = None
     if reach_ms is not None and days:
         first_ms = begins_ms(days[-1][0]) - reach_ms
+        if first_ms <= begins_ms(days[0][0]):
+            first_ms = None
     names = [column.name for column in source.columns]
     parts = table.read(names, Span(first_ms, PLAUSIBLE.latest_ms))
-    return History(source, pa.concat_tables([table.schema.empty_table(), *parts]), offsets)
+    events = pa.concat_tables([table.schema.empty_table(), *parts])
+    return History(source, events, offsets, first_ms)
 
 
 def newest_other_day(warehouse: Warehouse, source: EventSource) -> date | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -13,6 +12,7 @@ from headrace_features.definitions.sources import EventSource
 from headrace_features.project import Project
 from headrace_orchestration.event_records import EventRecords
 from headrace_schemas.settings import Settings
+from headrace_streaming.job.config import LakeState
 from headrace_streaming.kafka.topics import topics_of
 
 _MS = timedelta(milliseconds=1)
@@ -24,12 +24,12 @@ class LakeRecords:
 
     Attributes:
         records: the events, as far back as windows reach.
-        offsets: for each source and partition of its topic the offset before which the lake has
-            everything.
+        state: what a state has that is made of them: up to which offsets of the topics, and since
+            when.
     """
 
     records: EventRecords
-    offsets: Mapping[str, Mapping[int, int]]
+    state: LakeState
 
 
 def lake_records(settings: Settings, project: Project) -> LakeRecords:
@@ -48,7 +48,14 @@ def lake_records(settings: Settings, project: Project) -> LakeRecords:
     keys = {topic.name: topic.key for topic in topics_of(project)}
     return LakeRecords(
         EventRecords([(history.source, history.events) for history in histories], keys),
-        {history.source.name: history.offsets for history in histories},
+        LakeState(
+            starts={history.source.name: history.offsets for history in histories},
+            since_ms={
+                history.source.name: history.since_ms
+                for history in histories
+                if history.since_ms is not None
+            },
+        ),
     )
 
 

@@ -19,10 +19,9 @@ from headrace_orchestration.output import (
 from headrace_orchestration.session import current_project
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from headrace_features.project import Project
     from headrace_schemas.settings import Settings
+    from headrace_streaming.job.config import LakeState
 
 #: Stands for the state that the events in the lake make.
 _LAKE = "lake"
@@ -85,9 +84,9 @@ def deploy(  # noqa: PLR0913, PLR0917 - one for each option
     if fresh and from_state is not None:
         raise typer.BadParameter("a state to go on from and --fresh exclude each other")
     settings, project = current_project()
-    starts = None
+    lake = None
     if from_state == _LAKE:
-        from_state, starts = _from_lake(settings, project, quiet=as_json)
+        from_state, lake = _from_lake(settings, project, quiet=as_json)
     with status("headrace stream deploy"):
         deployed = deployment.deploy(
             settings,
@@ -98,7 +97,7 @@ def deploy(  # noqa: PLR0913, PLR0917 - one for each option
             fresh=fresh,
             bounded=bounded,
             parallelism=parallelism,
-            starts=starts,
+            lake=lake,
             also_in_files=lambda: also_in_files(settings, project),
             state_backend=StateBackend(state_backend) if state_backend else None,
         )
@@ -137,19 +136,17 @@ def _writes_otherwise(settings: Settings, project: Project) -> bool:
     return told is None or {*told.views} != {view_key(view) for view in project.views.values()}
 
 
-def _from_lake(
-    settings: Settings, project: Project, *, quiet: bool
-) -> tuple[str, Mapping[str, Mapping[int, int]]]:
-    """A savepoint that the events in the lake make, and the offsets that Kafka goes on with."""
+def _from_lake(settings: Settings, project: Project, *, quiet: bool) -> tuple[str, LakeState]:
+    """A savepoint that the events in the lake make, and what it has."""
     from headrace_orchestration.lake_records import lake_records
     from headrace_streaming.job.bootstrap import bootstrap, require_present
     from headrace_streaming.kafka.clients import kafka_config
 
     with status("read the lake"):
         lake = lake_records(settings, project)
-    require_present(kafka_config(settings), project, lake.offsets)
+    require_present(kafka_config(settings), project, lake.state.starts)
     with progress("make the state", quiet=quiet) as advance:
-        return bootstrap(settings, project, os.environ, lake.records, advance), lake.offsets
+        return bootstrap(settings, project, os.environ, lake.records, advance), lake.state
 
 
 @app.command("status")

@@ -35,12 +35,13 @@ def announcement_of(
         oldest: by source and partition, the offset of the oldest record.
         also_in_files: the sources that have events which never were in their topics.
     """
+    lake = config.lake
     views = [view for one in decisions_of(project) for view in one.views]
     announced = Announcement(
         project=project.name,
         mode=config.mode,
         restored_from=restored_from,
-        bootstrapped=restored_from is not None and bool(config.starts),
+        since_ms=None if lake is None else dict(lake.since_ms),
         lateness_ms=config.lateness_ms,
         out_of_orderness_ms=config.out_of_orderness_ms,
         features={view.name: list(view.feature_names) for view in views},
@@ -49,9 +50,8 @@ def announcement_of(
     )
     if not announced.anew:
         return announced
-    starts = {
-        source: {**offsets, **config.starts.get(source, {})} for source, offsets in oldest.items()
-    }
+    ends = {} if lake is None else lake.starts
+    starts = {source: {**offsets, **ends.get(source, {})} for source, offsets in oldest.items()}
     return replace(announced, starts=starts, also_in_files=list(also_in_files))
 
 

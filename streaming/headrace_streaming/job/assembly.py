@@ -153,8 +153,10 @@ class _Assembly:
     def _start(self, source: dict[str, Any]) -> Any:
         """Where a source begins that no state tells it of."""
         offsets = self._java("StartOffsets")()
-        for partition, offset in self._config.starts.get(source["name"], {}).items():
-            offsets.add(source["topic"], partition, offset)
+        lake = self._config.lake
+        if lake is not None:
+            for partition, offset in lake.starts.get(source["name"], {}).items():
+                offsets.add(source["topic"], partition, offset)
         return offsets.initializer()
 
     def _stage(

@@ -24,6 +24,20 @@ class StateBackend(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class LakeState:
+    """What a state has that was made of the lake's events.
+
+    Attributes:
+        starts: for each source and partition the offset with which Kafka goes on after it.
+        since_ms: for each source it has all events from this time on, ms UTC; those that aren't
+            named it has all of.
+    """
+
+    starts: Mapping[str, Mapping[int, int]]
+    since_ms: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class JobConfig:
     """One deployment.
 
@@ -35,8 +49,8 @@ class JobConfig:
         history: reads these topics of history, named by what is put to the names of the live ones,
             and writes nothing but the online state; None is a job that decides.
         goes_on: whether it begins with a state, which then has to have all views.
-        starts: for each source and partition the offset to begin with where there is no state;
-            partitions that are not named begin with their oldest record.
+        lake: what the state has that it begins with, if it was made of the lake's events. Else, and
+            of partitions that are not named there, sources begin with their oldest record.
         bounded: end at the newest records of the start instead of going on for ever.
         lateness_ms: how long before an entity's clock values can still be asked for.
         dedup_ms: how long before an entity's newest event duplicates are recognised.
@@ -58,7 +72,7 @@ class JobConfig:
     bounded: bool = False
     history: str | None = None
     goes_on: bool = False
-    starts: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+    lake: LakeState | None = None
     lateness_ms: int = 3_600_000
     dedup_ms: int = 3_600_000
     out_of_orderness_ms: int = 5_000

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from headrace_features.exclusive import exclusive
 from headrace_schemas.errors import ConfigurationError, RetryableError
 from headrace_streaming.job.assembly import history_job_name, job_name
 from headrace_streaming.job.cluster import Cluster, Job
-from headrace_streaming.job.config import Mode, StateBackend
+from headrace_streaming.job.config import LakeState, Mode, StateBackend
 from headrace_streaming.job.last_state import LastState, recall, remember, require_state
 from headrace_streaming.job.options import checkpoint_directory, has_changelog, job_config
 from headrace_streaming.job.submission import JobEndedError, started, submit
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 
     from headrace_features.project import Project
     from headrace_schemas.settings import Settings
-
-    #: By source and partition, the offset with which Kafka goes on.
-    Starts = Mapping[str, Mapping[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +51,7 @@ def deploy(  # noqa: PLR0913 - one for each choice
     bounded: bool = False,
     parallelism: int | None = None,
     state_backend: StateBackend | None = None,
-    starts: Starts | None = None,
+    lake: LakeState | None = None,
     also_in_files: Callable[[], Iterable[str]] = tuple,
 ) -> Deployment:
     """Deploy the job of a project and wait until it runs.
@@ -68,8 +66,7 @@ def deploy(  # noqa: PLR0913 - one for each choice
         bounded: end at the newest records of the start.
         parallelism: how many subtasks each operator has, if not as the settings say.
         state_backend: where state is kept, if not as the settings say.
-        starts: for each source and partition the offset with which Kafka goes on after a state
-            that was made of the lake's events.
+        lake: what the state has, if it was made of the lake's events.
         also_in_files: tells the sources that have events which never were in their topics, if
             there is no state: features are incomplete as far as they look back at these.
 
@@ -90,7 +87,7 @@ def deploy(  # noqa: PLR0913 - one for each choice
         known = recall(settings.home, project.name)
         restored = state
         if state is None and not fresh:
-            restored, starts = _newest(cluster, name, known)
+            restored, lake = _newest(cluster, name, known)
         if restored is not None:
             require_state(restored)
         apart = tuple(also_in_files()) if restored is None else ()
@@ -104,7 +101,7 @@ def deploy(  # noqa: PLR0913 - one for each choice
                 *(("--parallelism", str(parallelism)) if parallelism else ()),
                 *(("--bounded",) if bounded else ()),
                 *(("--state-backend", state_backend) if state_backend else ()),
-                *(("--starts", json.dumps(starts)) if starts else ()),
+                *(("--lake", msgspec.json.encode(lake).decode()) if lake else ()),
                 *(f"--also-in-files={source}" for source in apart),
             ],
             [
@@ -112,11 +109,11 @@ def deploy(  # noqa: PLR0913 - one for each choice
                 # With a changelog nothing else leaves what is gone on from where it is.
                 *(("--claimMode", "legacy") if restored and has_changelog(settings) else ()),
                 # The sources of history stay behind.
-                *(("--allowNonRestoredState",) if starts else ()),
+                *(("--allowNonRestoredState",) if lake else ()),
             ],
         )
         # From here on it may work, whether or not it does so as long as we wait.
-        submitted = LastState(job_id, checkpoints, began_with=restored, starts=starts or {})
+        submitted = LastState(job_id, checkpoints, began_with=restored, lake=lake)
         remember(settings.home, project.name, submitted)
         try:
             job = started(cluster, name, job_id)
@@ -140,8 +137,8 @@ def newest_state(settings: Settings, project: Project) -> str | None:
 
 def _newest(
     cluster: Cluster, name: str, known: LastState | None
-) -> tuple[str | None, Starts | None]:
-    """The newest state of a job, and the offsets for Kafka where the state has none.
+) -> tuple[str | None, LakeState | None]:
+    """The newest state of a job, and what it has where it was made of the lake's events.
 
     Raises:
         ConfigurationError: there may be one where it can't be looked for.
@@ -156,7 +153,7 @@ def _newest(
         return found, None
     found = known.path()
     # The first state of a job that began with the lake has no offsets.
-    return found, known.starts if found == known.began_with else None
+    return found, known.lake if found == known.began_with else None
 
 
 def alone(home: Path, project: Project) -> AbstractContextManager[None]:

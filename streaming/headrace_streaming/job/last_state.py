@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 import msgspec
 
 from headrace_schemas.errors import ConfigurationError
+from headrace_streaming.job.config import LakeState
 from headrace_streaming.whole_file import write_whole
 
 _CHECKPOINT = re.compile(r"chk-(\d+)")
@@ -23,14 +23,14 @@ class LastState(msgspec.Struct, frozen=True):
         checkpoints: the folder of all jobs' checkpoints as a URL.
         savepoint: what it was stopped with.
         began_with: the state that it went on from, which holds until it has a checkpoint.
-        starts: the offsets with which it went on after that, see `deployment.deploy`.
+        lake: what that has, if it was made of the lake's events.
     """
 
     job_id: str
     checkpoints: str
     savepoint: str | None = None
     began_with: str | None = None
-    starts: Mapping[str, Mapping[int, int]] = {}
+    lake: LakeState | None = None
 
     def path(self) -> str | None:
         """The newest state: the savepoint, else the newest whole checkpoint, else the first state.

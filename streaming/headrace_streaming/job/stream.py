@@ -6,19 +6,20 @@ It takes the project of the current directory, as every command does.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from headrace_features.project import load_project
 from headrace_features.stream_plan.plan import plan_json
 from headrace_schemas.settings import load
 from headrace_streaming.job.announcement import announcement_of, require_readable
 from headrace_streaming.job.assembly import assemble, history_job_name, job_name
-from headrace_streaming.job.config import Mode, StateBackend
+from headrace_streaming.job.config import LakeState, Mode, StateBackend
 from headrace_streaming.job.environment import new_environment, restored_from
 from headrace_streaming.job.options import job_config
 from headrace_streaming.kafka.clients import connector_properties, kafka_config
@@ -36,7 +37,7 @@ def main() -> None:
     settings = load(Path.cwd(), os.environ)
     chosen = {name: value for name, value in vars(arguments).items() if value is not None}
     bounded, history = chosen.pop("bounded"), chosen.pop("history", None)
-    starts = _starts(chosen.pop("starts", "{}"))
+    lake = msgspec.json.decode(chosen.pop("lake", "null"), type=LakeState | None)
     also_in_files = chosen.pop("also_in_files", [])
     if history is not None:
         # It writes its state once, at its end.
@@ -47,7 +48,7 @@ def main() -> None:
     kafka = kafka_config(settings)
     made = create_topics(kafka, topics_of(project))
     config = job_config(settings, connector_properties(kafka), 0, bounded=bounded)
-    config = replace(config, history=history, starts=starts)
+    config = replace(config, history=history, lake=lake)
     environment = new_environment(config)
     name = job_name(project.name) if history is None else history_job_name(project.name)
     if history is None:
@@ -64,13 +65,6 @@ def main() -> None:
     config = replace(config, epoch=claim_epoch(kafka, announced))
     assemble(environment, plan, config)
     environment.execute_async(name)
-
-
-def _starts(told: str) -> dict[str, dict[int, int]]:
-    return {
-        source: {int(partition): offset for partition, offset in offsets.items()}
-        for source, offsets in json.loads(told).items()
-    }
 
 
 def _oldest(
@@ -96,7 +90,7 @@ def _arguments() -> argparse.Namespace:
         "--state-backend", choices=list(StateBackend), help="in place of [stream] state_backend"
     )
     parser.add_argument("--history", help="read topics of history, and make state alone")
-    parser.add_argument("--starts", help="JSON: by source and partition the offset to begin with")
+    parser.add_argument("--lake", help="JSON: what a state has that was made of the lake's events")
     parser.add_argument(
         "--also-in-files",
         action="append",

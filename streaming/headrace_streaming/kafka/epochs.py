@@ -21,9 +21,10 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
         project: whose job it is.
         mode: when events are absorbed.
         restored_from: the state that it goes on from; None begins anew.
-        bootstrapped: whether that state was made of the lake's events, by no earlier deployment.
         starts: by source and partition, the offset of the first record that its state is made of
             if it goes on from no earlier deployment.
+        since_ms: where its state was made of the lake's events, for each source the event time from
+            which on it has all of them, ms UTC; of those that aren't named it has all there are.
         also_in_files: the sources that have events which never were in their topics.
         lateness_ms: how late an event may be and still count in full.
         out_of_orderness_ms: how far the watermark is behind the newest event of a partition.
@@ -35,14 +36,19 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
     project: str
     mode: str
     restored_from: str | None = None
-    bootstrapped: bool = False
     starts: dict[str, dict[int, int]] | None = None
+    since_ms: dict[str, int] | None = None
     also_in_files: list[str] | None = None
     lateness_ms: int | None = None
     out_of_orderness_ms: int | None = None
     features: dict[str, list[str]] | None = None
     views: list[str] | None = None
     contracts: dict[str, dict[str, Any]] | None = None
+
+    @property
+    def bootstrapped(self) -> bool:
+        """Whether its state was made of the lake's events, by no earlier deployment."""
+        return self.since_ms is not None
 
     @property
     def anew(self) -> bool:

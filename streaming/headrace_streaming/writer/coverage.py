@@ -3,7 +3,7 @@
 What a deployment that began anew has not read was sent before the first record that it read, and
 before it was announced. So it lacks no event whose time is later than that, by more than how late
 an event may be. Where there are events that never were in the topic, they are from before its
-very first record. One that began with the lake has what windows reached when it was announced.
+very first record. One that began with the lake tells since when it has what is there.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from headrace_features.definitions.durations import DAY_MS
 from headrace_features.online.serving import view_key
 from headrace_features.online.store import ALWAYS_MS, NEVER_MS
 from headrace_schemas.event_times import MOST_AHEAD_MS
@@ -65,11 +64,12 @@ def coverage_of(
         lateness_ms = max(told.lateness_ms or 0, MOST_AHEAD_MS)
         if not _writes(told, view):
             found[key] = Coverage(newest.epoch, NEVER_MS)
+        elif told.since_ms is not None:
+            since_ms = told.since_ms.get(view.source.name, ALWAYS_MS)
+            found[key] = Coverage(newest.epoch, since_ms)
         elif not told.anew:
             # It writes a view that the one before it didn't: all that was sent since.
             found[key] = Coverage(newest.epoch, newest.at_ms + lateness_ms)
-        elif told.bootstrapped:
-            found[key] = Coverage(newest.epoch, _reached(view, newest.at_ms, lateness_ms))
         elif told.starts is not None:
             starts = told.starts.get(view.source.name, {})
             apart = view.source.name in (told.also_in_files or ())
@@ -115,16 +115,6 @@ def complete_since(
         # All partitions are sent to since the first of them was.
         times.append(min(sent_ms.values(), default=announced_ms))
     return max(times) + lateness_ms if times else ALWAYS_MS
-
-
-def _reached(view: FeatureView, announced_ms: int, lateness_ms: int) -> int:
-    """Since when a state that was made of the lake has all events, ms UTC.
-
-    It has what windows reach from the newest day of the lake, which isn't later than today.
-    """
-    if view.lookback_ms is None:
-        return ALWAYS_MS
-    return announced_ms // DAY_MS * DAY_MS - view.lookback_ms - lateness_ms
 
 
 def _newest(deployed: Sequence[Deployed], view: FeatureView) -> Deployed | None:

@@ -12,6 +12,7 @@ import pytest
 from headrace_features import (
     Count,
     FeatureReader,
+    FeatureRow,
     FeatureView,
     Session,
     Sliding,
@@ -210,12 +211,12 @@ def test_what_was_sent_lately_may_be_missing_while_the_stream_is_behind(
     strict = reader(store, Terms(incomplete="refuse", max_lag="1m"))
     (row,) = usual.read([{"sensor": "a"}])
     assert row.incomplete == {HOUR, DAYS, SUM}
-    assert row.freshness[VIEW.name].stream.current is None
+    assert current_ms(row) is None
     store.caught_up({view_key(VIEW): 1}, NOW_MS - 2 * MINUTE_MS)
     (row,) = usual.read([{"sensor": "a"}])
     assert not row.incomplete
-    assert row.freshness[VIEW.name].stream.current == NOW_MS - 2 * MINUTE_MS
-    asked = [{"sensor": "a"}, {"sensor": "a", "as_of": NOW_MS - MINUTE_MS}]
+    assert current_ms(row) == NOW_MS - 2 * MINUTE_MS
+    asked: list[dict[str, object]] = [{"sensor": "a"}, {"sensor": "a", "as_of": NOW_MS - MINUTE_MS}]
     assert [bool(row.incomplete) for row in hasty.read(asked)] == [True, False]
     with pytest.raises(RetryableError, match="readings_lately is incomplete"):
         strict.read(asked)
@@ -226,6 +227,12 @@ def test_what_was_sent_lately_may_be_missing_while_the_stream_is_behind(
     (row,) = usual.read([{"sensor": "a"}])
     assert row.incomplete == {HOUR, DAYS, SUM}
     assert not reader(store).read([{"sensor": "a", "as_of": BOUNDARY_MS - 1}])[0].incomplete
+
+
+def current_ms(row: FeatureRow) -> int | None:
+    layer = row.freshness[VIEW.name].stream
+    assert layer is not None
+    return layer.current
 
 
 def test_an_answer_says_how_fresh_it_is(store: SqliteStateStore) -> None:

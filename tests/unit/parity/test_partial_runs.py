@@ -266,7 +266,7 @@ def announced(epoch: int, **told: Any) -> Deployed:
 def test_a_run_begins_anew_with_the_lake() -> None:
     first, lake, again = (
         announced(1),
-        announced(2, restored_from="history", bootstrapped=True),
+        announced(2, restored_from="history", since_ms={}),
         announced(3, restored_from="savepoint"),
     )
     assert newest_run([first, lake, again], {1, 2, 3}) == [lake, again]

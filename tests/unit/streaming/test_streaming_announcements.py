@@ -9,7 +9,7 @@ from headrace_features.online.serving import view_key
 from headrace_features.project import load_project
 from headrace_schemas.settings import Settings
 from headrace_streaming.job.announcement import announcement_of
-from headrace_streaming.job.config import JobConfig, Mode
+from headrace_streaming.job.config import JobConfig, LakeState, Mode
 from headrace_streaming.kafka.epochs import Announcement, announced
 
 OLDEST = {"transactions": {0: 7, 1: 9}, "transaction_labels": {0: 0}}
@@ -31,9 +31,10 @@ def test_a_deployment_without_state_tells_what_it_works_under_and_where_it_begin
 
 def test_one_that_begins_with_the_lake_is_told_from_one_that_goes_on(settings: Settings) -> None:
     project = load_project(settings)
-    lake = JobConfig(kafka={}, starts={"transactions": {1: 20}})
-    told = announcement_of(project, lake, "savepoint", OLDEST, ())
+    lake = LakeState(starts={"transactions": {1: 20}}, since_ms={"transactions": 99})
+    told = announcement_of(project, JobConfig(kafka={}, lake=lake), "savepoint", OLDEST, ())
     assert (told.anew, told.bootstrapped) == (True, True)
+    assert told.since_ms == {"transactions": 99}
     assert told.starts == {"transactions": {0: 7, 1: 20}, "transaction_labels": {0: 0}}
     on = announcement_of(project, JobConfig(kafka={}), "savepoint", OLDEST, ())
     assert (on.anew, on.bootstrapped, on.starts) == (False, False, None)

@@ -8,6 +8,7 @@ import pytest
 
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.settings import load
+from headrace_streaming.job.config import LakeState
 from headrace_streaming.job.last_state import LastState, recall, remember, require_state
 from headrace_streaming.job.options import job_config, job_options
 
@@ -128,7 +129,8 @@ def test_state_that_can_not_be_looked_for_is_not_taken_for_none(directory: str, 
 
 
 def test_what_is_remembered_of_a_job_is_recalled_and_can_be_forgotten(tmp_path: Path) -> None:
-    state = LastState("job", "file:///x", began_with="y", starts={"transactions": {0: 7}})
+    lake = LakeState(starts={"transactions": {0: 7}}, since_ms={"transactions": 8})
+    state = LastState("job", "file:///x", began_with="y", lake=lake)
     remember(tmp_path, "fraud", state)
     assert recall(tmp_path, "fraud") == state
     remember(tmp_path, "fraud", None)

@@ -6,9 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from headrace_features import Count, FeatureView
-from headrace_features.definitions.durations import DAY_MS
-from headrace_features.fraud.definitions import card, card_activity, terminal_risk, transactions
+from headrace_features.fraud.definitions import card_activity, terminal_risk
 from headrace_features.online.serving import view_key
 from headrace_features.online.store import ALWAYS_MS, NEVER_MS, Progress
 from headrace_schemas.event_times import MOST_AHEAD_MS
@@ -23,8 +21,6 @@ from headrace_streaming.writer.coverage import (
 from headrace_streaming.writer.patience import Patience
 from headrace_streaming.writer.places import Place, Read
 
-ever = FeatureView(name="ever", version=1, entity=card, source=transactions, aggregates=[Count()])
-EVER = view_key(ever)
 CARD, TERMINAL = view_key(card_activity), view_key(terminal_risk)
 BOTH = [CARD, TERMINAL]
 VIEWS = (card_activity, terminal_risk)
@@ -152,7 +148,7 @@ def deployed(  # noqa: PLR0913 - what differs between deployments
     starts: dict[str, dict[int, int]] | None = None,
     views: list[str] | None = None,
     restored_from: str | None = None,
-    bootstrapped: bool = False,
+    since_ms: dict[str, int] | None = None,
     also_in_files: list[str] | None = None,
     features: dict[str, list[str]] | None = None,
 ) -> Deployed:
@@ -160,7 +156,7 @@ def deployed(  # noqa: PLR0913 - what differs between deployments
         project="fraud",
         mode="immediate",
         restored_from=restored_from,
-        bootstrapped=bootstrapped,
+        since_ms=since_ms,
         starts=starts,
         also_in_files=also_in_files,
         lateness_ms=100,
@@ -192,22 +188,12 @@ def test_one_that_goes_on_changes_nothing_and_one_that_begins_anew_does() -> Non
     assert found == {CARD: Coverage(3, 50 + MOST_AHEAD_MS), TERMINAL: Coverage(3, ALWAYS_MS)}
 
 
-def test_one_that_begins_with_the_lake_has_what_windows_reach() -> None:
+def test_one_that_begins_with_the_lake_has_what_was_read_of_it() -> None:
     lake = {"transactions": {0: 40, 1: 50}, "transaction_labels": {0: 60}}
-    made = deployed(
-        90_000, restored_from="made", bootstrapped=True, starts=lake, views=[*BOTH, EVER]
-    )
-    views = (*VIEWS, ever)
-    found = coverage_of([deployed(1, starts=NOTHING, views=BOTH), made], views, sent)
-    # Of the second day, whose beginning windows may have reached back from.
-    card_ms, terminal_ms = card_activity.lookback_ms, terminal_risk.lookback_ms
-    assert card_ms is not None
-    assert terminal_ms is not None
-    assert found == {
-        CARD: Coverage(90_000, DAY_MS - card_ms - MOST_AHEAD_MS),
-        TERMINAL: Coverage(90_000, DAY_MS - terminal_ms - MOST_AHEAD_MS),
-        EVER: Coverage(90_000, ALWAYS_MS),
-    }
+    since = {"transactions": 77}
+    made = deployed(9, restored_from="made", since_ms=since, starts=lake, views=BOTH)
+    found = coverage_of([deployed(1, starts=NOTHING, views=BOTH), made], VIEWS, sent)
+    assert found == {CARD: Coverage(9, 77), TERMINAL: Coverage(9, ALWAYS_MS)}
 
 
 def test_a_view_that_one_which_goes_on_writes_first_is_complete_since_then() -> None:
