@@ -27,7 +27,7 @@ def values_of(
     asked = Asked.of(view, view.feature_names)
     state = EntityState(asked, asked.at(time_ms))
     state._stream = StreamLayer(asked.plan, fields, time_ms, widths)
-    return dict(zip(view.feature_names, state.values(current), strict=True))
+    return dict(zip(view.feature_names, state.read(current).values, strict=True))
 
 
 def stream_fields(block: EventBlock, kinds: Mapping[int, str]) -> dict[str, bytes]:

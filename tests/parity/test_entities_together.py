@@ -99,8 +99,8 @@ def test_entities_that_are_read_together_have_the_oracle_s_values(
             ]
         except BadRecordError:
             continue
-        found = together.values(asked.at(time_ms, layout), entities)
-        for values, right in zip(found, expected, strict=True):
+        found = together.read(asked.at(time_ms, layout), entities)
+        for (values, _), right in zip(found, expected, strict=True):
             assert list(map(bits, values)) == list(map(bits, right.values()))
 
 
@@ -114,7 +114,7 @@ def of_each(view: FeatureView, histories: list[list[Row]], time_ms: int) -> list
     boundary_ms = 2 * DAY_MS
     entities = [found_of(view, history, boundary_ms, (2, 4), {2: "x"}) for history in histories]
     moment = asked.at(time_ms, layout_of(view, boundary_ms))
-    found = [list(map(bits, one)) for one in Together(asked).values(moment, entities)]
+    found = [list(map(bits, one.values)) for one in Together(asked).read(moment, entities)]
     assert found == [
         [bits(v) for v in oracle.values(view, one, [SpineRow("a", time_ms, None)])[0].values()]
         for one in histories
@@ -153,7 +153,7 @@ def test_an_entity_with_nulls_or_events_that_stand_alone_is_read_alone() -> None
     ]
     time_ms = 2 * DAY_MS + 3
     right = oracle.values(view, history, [SpineRow("a", time_ms, None)])[0]
-    for values in Together(asked).values(asked.at(time_ms), entities):
+    for values, _ in Together(asked).read(asked.at(time_ms), entities):
         assert list(map(bits, values)) == list(map(bits, right.values()))
 
 
@@ -166,7 +166,7 @@ def test_without_a_layer_or_an_entity_there_is_nothing_to_read() -> None:
     view = VIEWS["prompt, sums"]
     asked = Asked.of(view, view.feature_names)
     together = Together(asked)
-    assert together.values(asked.at(0), []) == []
-    (values,) = together.values(asked.at(0), [Found()])
+    assert together.read(asked.at(0), []) == []
+    ((values, _),) = together.read(asked.at(0), [Found()])
     right = oracle.values(view, [], [SpineRow("a", 0, None)])[0]
     assert list(map(bits, values)) == list(map(bits, right.values()))

@@ -48,7 +48,7 @@ def test_state_read_at_any_time_equals_the_oracle(name: str, data: st.DataObject
         moment = asked.at(time_ms, layout)
         wanted = None if current is not None else asked.fields(layout, time_ms // 60_000)
         held = {n: content for n, content in fields.items() if wanted is None or n in wanted}
-        found = EntityState(asked, moment, Found(held)).values(current)
+        found = EntityState(asked, moment, Found(held)).read(current).values
         assert list(map(bits, found)) == list(map(bits, expected.values()))
 
 

@@ -32,7 +32,8 @@ class FeatureFreshness(msgspec.Struct, frozen=True, kw_only=True):
     """What the value of one feature looked at. All times are ms UTC.
 
     Attributes:
-        first, last: the span of event time, closed on both sides; None is since ever.
+        first, last: the span of event time, closed on both sides; None is since ever. A session
+            looks as far back as a gap before its first event.
         complete: whether all of its events are in a layer.
     """
 

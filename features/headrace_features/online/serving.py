@@ -98,7 +98,7 @@ class Answer(NamedTuple):
         values: of each feature, in the order they were asked for.
         incomplete: for each feature whether events of its window may be in no layer; None if
             that is so of none.
-        spans: what the windows looked at, in the order of `Asked.windows`.
+        spans: what the windows looked at, in the order of `Asked.windows`, see `Valued`.
         found: whether the entity has state.
     """
 
@@ -237,18 +237,21 @@ class _AskedOf:
         for (time_ms, leaves_out), queries in self._alike.items():
             entities = next(found)
             moment = asked.at(time_ms, self._layout)
-            missing = _missing(asked, moment.spans, layers, self._lag_ms)
-            values: Sequence[Sequence[Value]]
             if leaves_out or len(queries) < _TOGETHER:
-                values = [
-                    EntityState(asked, moment, one).values(query.current)
+                read = [
+                    EntityState(asked, moment, one).read(query.current)
                     for query, one in zip(queries, entities, strict=True)
                 ]
             else:
-                values = self.view.together.values(moment, entities)
-            for query, row, one in zip(queries, values, entities, strict=True):
+                read = self.view.together.read(moment, entities)
+            # Of all entities but for sessions.
+            usual = _missing(asked, moment.spans, layers, self._lag_ms)
+            for query, (values, spans), one in zip(queries, read, entities, strict=True):
+                missing = usual
+                if spans != moment.spans:
+                    missing = _missing(asked, spans, layers, self._lag_ms)
                 there = bool(one.batch or one.stream)
-                answers[query] = Answer(row, missing, moment.spans, there)
+                answers[query] = Answer(values, missing, spans, there)
         return ViewAnswer(layers, [answers[query] for query in self._queries])
 
 
@@ -276,8 +279,8 @@ def _empty(query: ViewQuery) -> ViewAnswer:
     answers = []
     for _, time_ms, _ in query.queries:
         moment = asked.at(time_ms)
-        values = EntityState(asked, moment).values()
-        answers.append(Answer(values, [True] * len(values), moment.spans, found=False))
+        values, spans = EntityState(asked, moment).read()
+        answers.append(Answer(values, [True] * len(values), spans, found=False))
     return ViewAnswer(_UNKNOWN, answers)
 
 

@@ -81,11 +81,11 @@ def joined(plan: PartialPlan, gap_ms: int, chains: Iterable[Chain]) -> tuple[Cha
     return tuple(done)
 
 
-def session(plan: PartialPlan, chains: Sequence[Chain], gap_ms: int, end_ms: int) -> States:
-    """The states of the newest of joined chains; empty if it ended over a gap before a time."""
+def session(chains: Sequence[Chain], gap_ms: int, end_ms: int) -> Chain | None:
+    """The newest of joined chains; None if it ended over a gap before a time."""
     if not chains or end_ms - chains[-1].last_ms > gap_ms:
-        return plan.empty
-    return chains[-1].states
+        return None
+    return chains[-1]
 
 
 def encode(plan: PartialPlan, tile: Tile) -> bytes:

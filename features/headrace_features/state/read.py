@@ -45,6 +45,16 @@ class Found(NamedTuple):
     stream: Mapping[str, bytes] = _NO_FIELDS
 
 
+class Valued(NamedTuple):
+    """The value of each feature, and by window the span that has to be known for them.
+
+    A session looks as far back as a gap before its first event, or before its end if it is empty.
+    """
+
+    values: Sequence[Value]
+    spans: Sequence[Span]
+
+
 class Moment(NamedTuple):
     """A query time, and what each window looks at then: of the batch layer, and of the stream's.
 
@@ -195,7 +205,7 @@ class EntityState:
             else None
         )
 
-    def values(self, current: str | None = None) -> list[Value]:
+    def read(self, current: str | None = None) -> Valued:
         """The value of each feature, without the event that is being decided where it says so.
 
         Args:
@@ -205,20 +215,24 @@ class EntityState:
         values: list[Value] = [None] * len(self._asked.features)
         dedup = None if current is None else current.encode()
         moment = self._moment
-        for one, span, before, after in zip(
-            self._asked.windows, moment.spans, moment.batch, moment.stream, strict=True
+        spans = list(moment.spans)
+        for number, (one, before, after) in enumerate(
+            zip(self._asked.windows, moment.batch, moment.stream, strict=True)
         ):
             pieces = self._pieces(before, after, dedup if one.left_out else None)
             session = None
             if one.gap is not None:
-                chains = chains_of(plan, pieces, one.gap)
-                session = tiles.session(plan, chains, plan.gaps_ms[one.gap], span[1])
+                gap_ms, last_ms = plan.gaps_ms[one.gap], spans[number][1]
+                chain = tiles.session(chains_of(plan, pieces, one.gap), gap_ms, last_ms)
+                session = plan.empty if chain is None else chain.states
+                began_ms = last_ms if chain is None else chain.start_ms
+                spans[number] = began_ms - gap_ms, last_ms
             for place, features in one.partials:
                 state = combined(plan, pieces, place) if session is None else session[place]
                 finalize = plan.partials[place].finalize
                 for at, feature in features:
                     values[at] = finalize(state, feature)
-        return values
+        return Valued(values, spans)
 
     def _pieces(
         self, before: Span | None, after: Span | None, left_out: bytes | None

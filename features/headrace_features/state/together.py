@@ -21,7 +21,7 @@ from headrace_features.partials.partial import IntegerSums, Part, Value
 from headrace_features.partials.sums import is_sum
 from headrace_features.partials.tiles import read_row
 from headrace_features.state.batch import steps
-from headrace_features.state.read import Asked, EntityState, Found
+from headrace_features.state.read import Asked, EntityState, Found, Valued
 from headrace_features.state.stream import blocks_of
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Together:
         ]
         self._windows = {number for number, *_ in self._features}
 
-    def values(self, moment: Moment, entities: Sequence[Found]) -> list[Sequence[Value]]:
+    def read(self, moment: Moment, entities: Sequence[Found]) -> list[Valued]:
         """The value of each feature of each entity, with no event left out.
 
         Args:
@@ -74,8 +74,8 @@ class Together:
             entities: what was found of each.
         """
 
-        def alone(found: Found) -> list[Value]:
-            return EntityState(self._asked, moment, found).values()
+        def alone(found: Found) -> Valued:
+            return EntityState(self._asked, moment, found).read()
 
         if not self._features:
             return list(map(alone, entities))
@@ -90,7 +90,7 @@ class Together:
             states = partial.of_sums(sums[number][self._sums.places[place]].tolist())
             for at, feature in features:
                 values[at] = [partial.finalize(state, feature) for state in states]
-        rows: list[Sequence[Value]] = list(zip(*values, strict=True))
+        rows = [Valued(row, moment.spans) for row in zip(*values, strict=True)]
         for row in columns.alone:
             rows[row] = alone(entities[row])
         if self._rest.windows:
@@ -101,7 +101,7 @@ class Together:
         self,
         moment: Moment,
         entities: Sequence[Found],
-        rows: list[Sequence[Value]],
+        rows: list[Valued],
         done: set[int],
     ) -> None:
         """Put in the values of the features that are no sums."""
@@ -109,11 +109,13 @@ class Together:
         for row, found in enumerate(entities):
             if row in done:
                 continue
-            others = EntityState(self._rest, rest, found).values()
-            values = list(rows[row])
+            others = EntityState(self._rest, rest, found).read()
+            values, spans = list(rows[row].values), list(rows[row].spans)
             for at in self._rest_places:
-                values[at] = others[at]
-            rows[row] = values
+                values[at] = others.values[at]
+            for number, span in zip(self._rest_windows, others.spans, strict=True):
+                spans[number] = span
+            rows[row] = Valued(values, spans)
 
 
 class _TooGreatError(Exception):

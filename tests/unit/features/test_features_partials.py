@@ -70,7 +70,8 @@ def values(tile: Tile, time_ms: int) -> dict[str, Any]:
 
 def newest_session(plan: PartialPlan, tile: Tile, gap_ms: int, time_ms: int) -> Any:
     chains = tile.chains[plan.gaps_ms.index(gap_ms)]
-    return tiles.session(plan, chains, gap_ms, time_ms)
+    chain = tiles.session(chains, gap_ms, time_ms)
+    return plan.empty if chain is None else chain.states
 
 
 def outcome(plan: PartialPlan, states: Any, feature: Feature) -> Any:

@@ -54,7 +54,7 @@ def read(
     """All features of a state as of a time."""
     asked = Asked.of(view, view.feature_names)
     moment = asked.at(time_ms, layout_of(view, BOUNDARY_MS))
-    values = EntityState(asked, moment, Found(fields)).values(current)
+    values = EntityState(asked, moment, Found(fields)).read(current).values
     return dict(zip(view.feature_names, map(bits, values), strict=True))
 
 

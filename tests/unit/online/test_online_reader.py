@@ -14,6 +14,7 @@ from headrace_features import (
     FeatureReader,
     FeatureRow,
     FeatureView,
+    Last,
     Session,
     Sliding,
     Sum,
@@ -80,18 +81,20 @@ def materialize(
     store.publish(generation, written_ms)
 
 
-def stream(store: StateStore, *times_ms: int, since_ms: int | None = None) -> None:
-    plan = plan_of(VIEW)
+def stream(
+    store: StateStore, *times_ms: int, since_ms: int | None = None, view: FeatureView = VIEW
+) -> None:
+    plan = plan_of(view)
     events = [reading(f"s{ms}", ms, amount=7) for ms in times_ms]
-    block = in_order(block_of(VIEW, plan, as_table(VIEW, events)))
+    block = in_order(block_of(view, plan, as_table(view, events)))
     day = times_ms[0] // DAY_MS
     apply(
         store,
-        change(f"r{day}", 1, 9, encode_events(block), view=view_key(VIEW), entity="a"),
+        change(f"r{day}", 1, 9, encode_events(block), view=view_key(view), entity="a"),
         now_ms=NOW_MS - 3,
     )
     if since_ms is not None:
-        make_whole(store, view_key(VIEW), since_ms=since_ms)
+        make_whole(store, view_key(view), since_ms=since_ms)
 
 
 def test_values_of_both_layers_are_merged_at_the_time_asked_for(store: SqliteStateStore) -> None:
@@ -233,6 +236,33 @@ def current_ms(row: FeatureRow) -> int | None:
     layer = row.freshness[VIEW.name].stream
     assert layer is not None
     return layer.current
+
+
+@pytest.mark.parametrize("rows", [1, 20])
+def test_a_session_looks_back_a_gap_before_its_first_event(
+    store: SqliteStateStore, rows: int
+) -> None:
+    view = view_with(
+        Count(windows=[Session("1h"), Sliding("1h")]), Last("amount", windows=[Sliding("1h")])
+    )
+    began_ms = NOW_MS - 4 * HOUR_MS
+    stream(store, *(began_ms + step * HOUR_MS for step in range(4)), view=view)
+    make_whole(store, view_key(view), since_ms=began_ms - HOUR_MS)
+    others = [{"sensor": f"none such {number}"} for number in range(rows)]
+    asked: list[dict[str, str]] = [{"sensor": "a"}, *others]
+    found = reader(store, view=view).read(asked)
+    session = f"{view.name}__count_session_1h"
+    for row, first_ms, count in ((found[0], began_ms, 4), (found[-1], NOW_MS, 0)):
+        assert row[session] == count
+        looked = row.freshness[view.name].features["count_session_1h"]
+        assert (looked.first, looked.last) == (first_ms - HOUR_MS, NOW_MS)
+        hour = row.freshness[view.name].features["count_1h"]
+        assert (hour.first, hour.last) == (NOW_MS - HOUR_MS + 1, NOW_MS)
+        assert not row.incomplete
+    # An event before it would be of the session.
+    store.covers(view_key(view), 1, began_ms - HOUR_MS + 1)
+    lacking = reader(store, view=view).read(asked)
+    assert [row.incomplete for row in (lacking[0], lacking[-1])] == [{session}, frozenset()]
 
 
 def test_an_answer_says_how_fresh_it_is(store: SqliteStateStore) -> None:
