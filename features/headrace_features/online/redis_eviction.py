@@ -6,8 +6,10 @@ An entity that is dropped reads as one without events: nobody could tell that fr
 from __future__ import annotations
 
 import re
+from typing import Any
 
-from redis.exceptions import ResponseError
+from redis.cluster import RedisCluster
+from redis.exceptions import NoPermissionError, ResponseError
 
 #: The command whose answer tells.
 ASK_MEMORY = ("INFO", "memory")
@@ -31,5 +33,29 @@ def require_no_eviction(answer: object) -> None:
     if not isinstance(answer, bytes):
         return
     policy, limit = _POLICY.search(answer), _LIMIT.search(answer)
-    if policy and limit and int(limit[1]) and policy[1].startswith(b"allkeys"):
-        raise EvictingError(policy[1].decode())
+    if policy and limit:
+        _require(policy[1].decode(), int(limit[1]))
+
+
+def require_still_none(client: Any) -> None:
+    """The same of a client that is in use: how Redis is set may have been changed since.
+
+    Args:
+        client: `Redis`, or `RedisCluster`, of which all nodes are asked.
+
+    Raises:
+        EvictingError: it may.
+    """
+    everywhere = {"target_nodes": "all"} if isinstance(client, RedisCluster) else {}
+    try:
+        answer = client.info("memory", **everywhere)
+    except NoPermissionError:
+        return
+    # By node, where there are several.
+    for told in [answer] if "maxmemory" in answer else answer.values():
+        _require(told["maxmemory_policy"], told["maxmemory"])
+
+
+def _require(policy: str, limit: int) -> None:
+    if limit and policy.startswith("allkeys"):
+        raise EvictingError(policy)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from redis.exceptions import NoScriptError
 
 from headrace_features.online.redis_connection import AsyncRedisConnection
+from headrace_features.online.redis_eviction import require_still_none
 from headrace_features.online.redis_exchange import exchange, exchange_async
 from headrace_features.online.redis_keys import VERSION, Keys, generation_of
 from headrace_features.online.store import (
@@ -267,7 +268,13 @@ class RedisStateStore:
         self._run([(_COVERS, self._keys.view(view), (epoch, since_ms))])
 
     def caught_up(self, views: Mapping[str, int], current_ms: int) -> None:
-        """Note that the stream layer has all events of some views that were sent by a time."""
+        """Note that the stream layer has all events of some views that were sent by a time.
+
+        Raises:
+            RetryableError: Redis was set to drop keys since it was connected.
+        """
+        with self.connection.commands() as client:
+            require_still_none(client)
         self._run(
             [
                 (_CAUGHT_UP, self._keys.view(view), (epoch, current_ms))

@@ -12,7 +12,8 @@ from headrace_features.online.redis_connection import RedisConnection
 from headrace_features.online.redis_store import RedisStateStore
 from headrace_features.online.store import NO_LAYERS, Wanted
 from headrace_schemas.errors import RetryableError
-from redis_servers import redis_cluster, redis_server
+from online_stores import layers_of
+from redis_servers import RedisServer, redis_cluster, redis_server
 
 KNOWN = {"view": NO_LAYERS}
 #: In all parts of a cluster.
@@ -69,6 +70,27 @@ def test_each_node_of_a_cluster_is_asked_by_threads_and_tasks() -> None:
             store.read(KNOWN, [Wanted("view", ENTITIES, None)])
 
 
+@pytest.mark.parametrize("nodes", [1, 3])
+def test_a_store_that_was_set_to_drop_keys_has_not_caught_up_any_more(nodes: int) -> None:
+    with (
+        redis_server() if nodes == 1 else redis_cluster() as server,
+        closing(RedisConnection(server.access())) as connection,
+    ):
+        store = RedisStateStore(connection, "p")
+        store.covers("view", 1, 0)
+        store.caught_up({"view": 1}, 5)
+        last = server if isinstance(server, RedisServer) else server.nodes[-1]
+        for name, value in (("maxmemory", "64mb"), ("maxmemory-policy", "allkeys-lru")):
+            last.cli("config", "set", name, value)
+        with pytest.raises(RetryableError, match="maxmemory-policy is allkeys-lru"):
+            store.caught_up({"view": 1}, 7)
+        span = layers_of(store, "view").stream
+        assert span is not None
+        assert span.current_ms == 5
+        last.cli("config", "set", "maxmemory-policy", "noeviction")
+        store.caught_up({"view": 1}, 9)
+
+
 @pytest.mark.parametrize(
     ("limit", "policy"),
     [
@@ -95,7 +117,9 @@ def test_one_that_may_not_be_asked_is_used() -> None:
         closing(redis.Redis.from_url(server.url)) as other,
     ):
         other.acl_setuser("default", commands=["-info"], enabled=True, nopass=True, keys=["*"])
-        assert RedisStateStore(connection, "p").read(KNOWN, ()).layers == KNOWN
+        store = RedisStateStore(connection, "p")
+        assert store.read(KNOWN, ()).layers == KNOWN
+        store.caught_up({}, 5)
 
 
 def test_a_redis_that_comes_back_with_another_policy_is_noticed() -> None:
