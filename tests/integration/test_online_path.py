@@ -71,7 +71,8 @@ def test_values_are_the_oracle_s_and_those_of_a_store_that_was_made_anew(
         schema = pa.schema([(column.name, ARROW_TYPES[column.type]) for column in columns])
         write_events(stream, source.table, pa.Table.from_pylist(rows, schema))
     refused = headrace(stream.home, "online", "rebuild", check=False)
-    assert refused.returncode == 1
+    assert refused.returncode == 2
+    assert "give --yes" in refused.stderr
     with sqlite3.connect(stream.online.path) as db:
         # What nobody can say where it comes from.
         db.execute("UPDATE stream SET content = x'00', epoch = 99")
@@ -99,6 +100,8 @@ def test_values_are_the_oracle_s_and_those_of_a_store_that_was_made_anew(
     # A stream that begins anew has none of what the lake was given in files.
     require_no_claim_on_what_was_in_files(stream, made)
     require_no_claim_on_what_comes_in_files_later(stream, made)
+    shown = headrace(stream.home, "stream", "status").stdout
+    assert (shown.count("RUNNING"), shown.count("finished before: job")) == (1, 2)
 
 
 def require_no_claim_on_what_was_in_files(stream: Settings, made: Rows) -> None:

@@ -361,10 +361,12 @@ def test_definitions_that_cannot_be_imported_are_told_in_one_line(
 def test_outside_a_project_there_is_the_built_in_one(machine: Machine, tmp_path: Path) -> None:
     done = machine.run("headrace plan --json", tmp_path)
     assert done.returncode == 0, done.stderr
-    assert [change["view"] for change in json.loads(done.stdout)] == [
+    assert [change.get("view") or change["service"] for change in json.loads(done.stdout)] == [
         "card_activity",
         "terminal_risk",
         "transaction_context",
+        "fraud",
+        "fraud_scoring",
     ]
     assert list(tmp_path.iterdir()) == []
 
@@ -380,7 +382,7 @@ def test_the_doctor_finds_the_project_and_its_stores(machine: Machine, shop: Pat
     assert done.returncode == 0, done.stdout
     checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
     assert checks["settings"]["found"] == f"project shop in {shop}/headrace.toml"
-    assert checks["registry"]["found"].endswith("has the views as they are declared")
+    assert checks["registry"]["found"].endswith("has views and services as they are declared")
     assert "user_activity before 20" in checks["online store"]["found"]
     assert checks["Headrace"]["found"].endswith(
         str(next(machine.environment.glob("lib/python*/site-packages")))

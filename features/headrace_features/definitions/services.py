@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from headrace_features.definitions.durations import parse_duration
+from headrace_features.definitions.durations import canonical, parse_duration
 from headrace_features.definitions.on_demand import AnySelection, OnDemandSelection, OnDemandView
 from headrace_features.definitions.sources import checked_name
 from headrace_features.definitions.views import FeatureView, Selection
@@ -41,6 +41,7 @@ class Terms:
             ConfigurationError: there is no such choice, or the lag is no duration.
         """
         object.__setattr__(self, "max_lag_ms", parse_duration(self.max_lag))
+        object.__setattr__(self, "max_lag", canonical(self.max_lag))
         for name, value, allowed in (
             ("incomplete", self.incomplete, _INCOMPLETE),
             ("unavailable", self.unavailable, _UNAVAILABLE),

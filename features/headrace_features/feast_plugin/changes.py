@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from headrace_features.definitions.fingerprint import meaning
+from headrace_features.definitions.services import FeatureService
 from headrace_features.project import Project
 from headrace_schemas.errors import ConfigurationError
 
@@ -18,10 +19,12 @@ MANAGED_TAG = "headrace.managed"
 FINGERPRINT_TAG = "headrace.fingerprint"
 VERSION_TAG = "headrace.version"
 MEANING_TAG = "headrace.meaning"
+#: Tag of our services: what they ask for, and on what terms.
+ASKED_TAG = "headrace.asked"
 
 
 class ChangeKind(StrEnum):
-    """What happens to a view."""
+    """What happens to a view or a service."""
 
     ADDED = "added"
     CHANGED = "changed"
@@ -46,6 +49,15 @@ class ViewChange:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceChange:
+    """How one feature service differs from the registered one; lines as for views."""
+
+    service: str
+    kind: ChangeKind
+    differences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Registered:
     """A view as the registry has it."""
 
@@ -57,6 +69,40 @@ def changes(registered: Mapping[str, Registered], project: Project) -> tuple[Vie
     """One change for each view of the registry or the project, on-demand ones too, by name."""
     names = sorted({*registered, *project.views, *project.on_demand})
     return tuple(_change(name, registered.get(name), project) for name in names)
+
+
+def service_changes(
+    registered: Mapping[str, Mapping[str, Any]], project: Project
+) -> tuple[ServiceChange, ...]:
+    """One change for each service of the registry or the project, by name."""
+    found = []
+    for name in sorted({*registered, *project.services}):
+        old, service = registered.get(name), project.services.get(name)
+        new = {} if service is None else asked_by(service)
+        differences = tuple(_differences(old or {}, new)) if service is not None else ()
+        if service is None:
+            kind = ChangeKind.REMOVED
+        elif old is None:
+            kind, differences = ChangeKind.ADDED, ()
+        else:
+            kind = ChangeKind.CHANGED if differences else ChangeKind.UNCHANGED
+        found.append(ServiceChange(name, kind, differences))
+    return tuple(found)
+
+
+def asked_by(service: FeatureService) -> dict[str, Any]:
+    """What a service asks for and on what terms, as JSON-compatible data."""
+    terms = service.terms
+    return {
+        "features": {
+            selection.view.name: dict.fromkeys(selection.names, True) for selection in service.asked
+        },
+        "terms": {
+            "incomplete": terms.incomplete,
+            "unavailable": terms.unavailable,
+            "max_lag": terms.max_lag,
+        },
+    }
 
 
 def refuse_silent_changes(found: Iterable[ViewChange]) -> None:

@@ -15,10 +15,12 @@ from headrace_features.definitions.services import FeatureService, Terms
 from headrace_features.definitions.sources import Entity, EventSource
 from headrace_features.definitions.views import FeatureView
 from headrace_features.feast_plugin.changes import (
+    ASKED_TAG,
     FINGERPRINT_TAG,
     MANAGED_TAG,
     MEANING_TAG,
     VERSION_TAG,
+    asked_by,
 )
 from headrace_features.feast_plugin.field_types import FIELD_TYPES
 from headrace_features.feast_plugin.on_demand_objects import on_demand_object
@@ -132,7 +134,12 @@ def _service(service: FeatureService, views: Mapping[str, Any]) -> feast.Feature
         features=list(chosen),
         description=service.description,
         owner=service.owner,
-        tags={**service.tags, **_MANAGED, **_terms(service.terms)},
+        tags={
+            **service.tags,
+            **_MANAGED,
+            **_terms(service.terms),
+            ASKED_TAG: json.dumps(asked_by(service), separators=(",", ":")),
+        },
     )
 
 

@@ -1,4 +1,4 @@
-"""The views in the file of a Feast registry, read without Feast, which takes seconds to import.
+"""Our definitions in the file of a Feast registry, read without Feast: its import takes seconds.
 
 Of the registry's protocol buffers only a few fields are looked at; all others are passed over.
 """
@@ -6,28 +6,35 @@ Of the registry's protocol buffers only a few fields are looked at; all others a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
 from headrace_features.feast_plugin.changes import (
+    ASKED_TAG,
+    MANAGED_TAG,
     MEANING_TAG,
     VERSION_TAG,
     Registered,
+    ServiceChange,
     ViewChange,
     changes,
+    service_changes,
 )
 from headrace_features.project import Project
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.settings import Settings
 
-# Field numbers in feast.core: of views and on-demand views in Registry, with that of the tags in
-# their specs; of the spec in either; of what both specs have; and of an entry of a map.
+# Field numbers in feast.core: of views, on-demand views and services in Registry, with that of the
+# tags in their specs; of the spec in each; of what all specs have; and of an entry of a map.
 _FEATURE_VIEWS, _FEATURE_VIEW_TAGS = 6, 5
 _ON_DEMAND_VIEWS, _ON_DEMAND_VIEW_TAGS = 8, 7
+_SERVICES, _SERVICE_TAGS = 7, 4
 _SPEC = 1
 _NAME, _PROJECT = 1, 2
 _KEY, _VALUE = 1, 2
 
+_T = TypeVar("_T")
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
@@ -37,10 +44,24 @@ def registered_views(path: Path, project: str) -> dict[str, Registered]:
     Raises:
         ConfigurationError: the file can't be read, or is no registry.
     """
+    return _read(path, lambda data: dict(_views(data, project)))
+
+
+def registered_services(path: Path, project: str) -> dict[str, Mapping[str, Any]]:
+    """Our services of a project in a registry file, by name, as `asked_by` tells of them.
+
+    Raises:
+        ConfigurationError: the file can't be read, or is no registry.
+    """
+    return _read(path, lambda data: dict(_services(data, project)))
+
+
+def _read(path: Path, found: Callable[[bytes], dict[str, _T]]) -> dict[str, _T]:
+    """What there is in a registry file; nothing where there is no file."""
     if not path.exists():
         return {}
     try:
-        return dict(_views(_contents(path), project))
+        return found(_contents(path))
     except (OSError, ValueError, KeyError) as error:
         message = f"the registry {path} can't be read: {error}"
         raise ConfigurationError(
@@ -56,23 +77,39 @@ def _contents(path: Path) -> bytes:
 
 
 def pending_changes(settings: Settings, project: Project) -> tuple[ViewChange, ...]:
-    """How a project differs from its registry."""
+    """How the views of a project differ from those in its registry."""
     return changes(registered_views(settings.feast.registry, settings.project.name), project)
 
 
+def pending_service_changes(settings: Settings, project: Project) -> tuple[ServiceChange, ...]:
+    """How the services of a project differ from those in its registry."""
+    registered = registered_services(settings.feast.registry, settings.project.name)
+    return service_changes(registered, project)
+
+
 def _views(data: bytes, project: str) -> Iterator[tuple[str, Registered]]:
-    kinds = ((_FEATURE_VIEWS, _FEATURE_VIEW_TAGS), (_ON_DEMAND_VIEWS, _ON_DEMAND_VIEW_TAGS))
-    specs = (
-        (spec, tags)
-        for views, tags in kinds
-        for view in _fields(data, views)
-        for spec in _fields(view, _SPEC)
-    )
-    for spec, number in specs:
-        tags = {_text(tag, _KEY): _text(tag, _VALUE) for tag in _fields(spec, number)}
-        if MEANING_TAG in tags and _text(spec, _PROJECT) == project:
-            registered = Registered(int(tags[VERSION_TAG]), json.loads(tags[MEANING_TAG]))
-            yield _text(spec, _NAME), registered
+    for kind in ((_FEATURE_VIEWS, _FEATURE_VIEW_TAGS), (_ON_DEMAND_VIEWS, _ON_DEMAND_VIEW_TAGS)):
+        for name, tags in _tagged(data, project, *kind):
+            if MEANING_TAG in tags:
+                yield name, Registered(int(tags[VERSION_TAG]), json.loads(tags[MEANING_TAG]))
+
+
+def _services(data: bytes, project: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for name, tags in _tagged(data, project, _SERVICES, _SERVICE_TAGS):
+        if MANAGED_TAG in tags:
+            # Older releases have told nothing more.
+            yield name, json.loads(tags.get(ASKED_TAG, "{}"))
+
+
+def _tagged(
+    data: bytes, project: str, kind: int, number: int
+) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """What a project has of a kind, by name with its tags."""
+    for one in _fields(data, kind):
+        for spec in _fields(one, _SPEC):
+            if _text(spec, _PROJECT) == project:
+                tags = {_text(tag, _KEY): _text(tag, _VALUE) for tag in _fields(spec, number)}
+                yield _text(spec, _NAME), tags
 
 
 def _text(message: bytes, number: int) -> str:

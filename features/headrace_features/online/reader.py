@@ -62,6 +62,10 @@ class FeatureRow(Mapping[str, Value]):
     def __len__(self) -> int:
         return len(self._values)
 
+    def __repr__(self) -> str:
+        """The values, as they are looked at in a shell."""
+        return f"FeatureRow({self._values!r})"
+
     def to_dict(self) -> dict[str, Value]:
         """The values by name."""
         return dict(self._values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -85,6 +86,8 @@ def rebuild(date: Day = None, yes: Yes = False, as_json: JsonOption = False) -> 
     from headrace_orchestration.rebuilding import rebuild as make_anew
 
     settings, project = current_project()
+    if not yes and not sys.stdin.isatty():
+        raise typer.BadParameter("it empties the store, which has to be confirmed: give --yes")
     if not yes:
         typer.confirm(f"empty the online store of {project.name} and fill it again?", abort=True)
     registered = registered_views(settings, project)

@@ -10,7 +10,7 @@ from headrace_orchestration.session import current_project
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from headrace_features.feast_plugin.changes import ViewChange
+    from headrace_features.feast_plugin.changes import ServiceChange, ViewChange
 
 _MARKS = {"added": "+", "changed": "~", "removed": "-", "unchanged": " ", "refused": "!"}
 
@@ -21,29 +21,36 @@ def plan(as_json: JsonOption = False) -> None:
     Ends with an error if a view means something else without a new version.
     """
     from headrace_features.feast_plugin.changes import refuse_silent_changes
-    from headrace_features.feast_plugin.registry_file import pending_changes
+    from headrace_features.feast_plugin.registry_file import (
+        pending_changes,
+        pending_service_changes,
+    )
 
     settings, project = current_project()
     found = pending_changes(settings, project)
+    services = pending_service_changes(settings, project)
     if as_json:
-        print_json([_described(change) for change in found])
+        print_json([*map(_described, found), *map(_described_service, services)])
     else:
         _show(found)
+        _show_services(services)
     refuse_silent_changes(found)
 
 
 def apply(as_json: JsonOption = False) -> None:
     """Register the definitions in Feast's registry."""
     from headrace_features.feast_plugin import repository
+    from headrace_features.feast_plugin.registry_file import pending_service_changes
 
     settings, project = current_project()
+    services = pending_service_changes(settings, project)
     found = repository.apply(settings, project)
     if as_json:
-        print_json([_described(change) for change in found])
+        print_json([*map(_described, found), *map(_described_service, services)])
         return
     _show(found)
-    services = ", ".join(project.services) or "none"
-    console().print(f"registered in {settings.feast.registry}; services: {services}")
+    _show_services(services)
+    console().print(f"registered in {settings.feast.registry}")
     fresh = [
         f"--view {change.view}"
         for change in found
@@ -64,6 +71,22 @@ def _show(found: Iterable[ViewChange]) -> None:
         out.print(f"{_MARKS[change.kind]} {change.view}: {change.kind}, {versions}")
         for line in change.differences:
             out.print(f"    {line}")
+
+
+def _show_services(found: Iterable[ServiceChange]) -> None:
+    out = console()
+    for change in found:
+        out.print(f"{_MARKS[change.kind]} service {change.service}: {change.kind}")
+        for line in change.differences:
+            out.print(f"    {line}")
+
+
+def _described_service(change: ServiceChange) -> dict[str, Any]:
+    return {
+        "service": change.service,
+        "change": str(change.kind),
+        "differences": list(change.differences),
+    }
 
 
 def _described(change: ViewChange) -> dict[str, Any]:

@@ -164,7 +164,11 @@ def show(as_json: JsonOption = False) -> None:
     for number, report in enumerate(found):
         if number:
             console().print()
-        print_fields(report)
+        if number == 0 or not report.ended:
+            print_fields(report)
+        else:
+            told = f"{report.state.lower()} before: job {report.job}"
+            console().print(told if report.failure is None else f"{told}; {report.failure}")
     if all(report.ended for report in found):
         try:
             state = newest_state(settings, project)

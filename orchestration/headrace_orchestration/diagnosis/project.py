@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headrace_features.engines import GROUP
-from headrace_features.feast_plugin.changes import ChangeKind, changes
-from headrace_features.feast_plugin.registry_file import registered_views
+from headrace_features.feast_plugin.changes import ChangeKind, changes, service_changes
+from headrace_features.feast_plugin.registry_file import registered_services, registered_views
 from headrace_features.online.serving import view_key
 from headrace_features.online.sqlite_store import SqliteStateStore
 from headrace_features.online.store import NO_LAYERS
@@ -133,14 +133,21 @@ def _registry(settings: Settings, project: Project | None) -> Check:
         return Check(name, Status.OK, f"{path} is not there yet", "made by: headrace apply")
     try:
         registered = registered_views(path, settings.project.name)
+        services = registered_services(path, settings.project.name)
     except ConfigurationError as error:
         return failed(name, error)
     if project is None:
         return Check(name, Status.OK, f"{path} has {', '.join(sorted(registered)) or 'no views'}")
     found = [c for c in changes(registered, project) if c.kind is not ChangeKind.UNCHANGED]
-    if not found:
-        return Check(name, Status.OK, f"{path} has the views as they are declared")
-    differs = f"not as declared: {', '.join(f'{c.view} ({c.kind})' for c in found)}"
+    told = [f"{change.view} ({change.kind})" for change in found]
+    told += [
+        f"service {change.service} ({change.kind})"
+        for change in service_changes(services, project)
+        if change.kind is not ChangeKind.UNCHANGED
+    ]
+    if not told:
+        return Check(name, Status.OK, f"{path} has views and services as they are declared")
+    differs = f"not as declared: {', '.join(told)}"
     if any(change.kind is ChangeKind.REFUSED for change in found):
         advice = "a view that means something else needs a new version; see headrace plan"
         return Check(name, Status.PROBLEM, differs, advice)

@@ -103,6 +103,7 @@ def test_values_of_both_layers_are_merged_at_the_time_asked_for(store: SqliteSta
     (row,) = reader(store).read([{"sensor": "a"}])
     assert row.to_dict() == {HOUR: 1, DAYS: 4, SUM: 24}
     assert row[HOUR] == 1
+    assert repr(row) == f"FeatureRow({row.to_dict()!r})"
     assert not row.incomplete
     assert not row.not_found
     (later,) = reader(store, now_ms=NOW_MS + HOUR_MS).read([{"sensor": "a"}])

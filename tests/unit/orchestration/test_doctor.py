@@ -12,8 +12,14 @@ import pytest
 
 from headrace_batch.jars import SPARK
 from headrace_features import archives
-from headrace_features.feast_plugin.changes import MEANING_TAG, VERSION_TAG, Registered
-from headrace_features.feast_plugin.registry_file import registered_views
+from headrace_features.feast_plugin.changes import (
+    MEANING_TAG,
+    VERSION_TAG,
+    Registered,
+    asked_by,
+)
+from headrace_features.feast_plugin.registry_file import registered_services, registered_views
+from headrace_features.fraud.definitions import fraud, fraud_scoring
 from headrace_orchestration.diagnosis import machine
 from headrace_orchestration.diagnosis.checks import Check, Status
 from headrace_orchestration.diagnosis.diagnose import Diagnosis, diagnose
@@ -266,6 +272,8 @@ def test_views_are_read_from_a_registry_as_feast_has_written_them(
     assert views == by_feast
     assert set(views) == {"card_activity", "terminal_risk", "transaction_context"}
     assert registered_views(settings.feast.registry, "another") == {}
+    services = registered_services(settings.feast.registry, "fraud")
+    assert services == {service.name: asked_by(service) for service in (fraud, fraud_scoring)}
     cut = tmp_path / "cut.db"
     cut.write_bytes(settings.feast.registry.read_bytes()[:-10])
     with pytest.raises(ConfigurationError, match="it ends in the middle of a field"):
@@ -279,7 +287,8 @@ def test_another_project_in_the_same_registry_is_told_from_this_one(tmp_path: Pa
     assert check == Check(
         "registry",
         Status.WARNING,
-        "not as declared: basket (added), user_activity (added), user_purchases (added)",
+        "not as declared: basket (added), user_activity (added), user_purchases (added),"
+        " service recommender (added)",
         "headrace plan, then headrace apply",
     )
 
