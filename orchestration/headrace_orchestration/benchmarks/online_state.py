@@ -83,6 +83,8 @@ def _filled(  # noqa: PLR0913 - what state is made of
         written += sum(len(change.content) for change in changes)
     store.publish(generation, now_ms)
     store.covers(view_key(view), 1, ALWAYS_MS)
+    # As a stream that keeps up for as long as anything is measured.
+    store.caught_up({view_key(view): 1}, now_ms + DAY_MS)
     return written
 
 
