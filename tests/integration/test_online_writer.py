@@ -207,7 +207,8 @@ def test_deployments_tell_since_when_views_are_complete(traffic: Traffic, opened
         )
         assert since(store, terminal) == ALWAYS_MS
         # Whoever goes on from it changes nothing.
-        claim_epoch(config, Announcement(project="fraud", mode="immediate", restored_from="s"))
+        on = Announcement(project="fraud", mode="immediate", restored_from="s", newest_state=True)
+        claim_epoch(config, on)
         # A store that was emptied is told again, when it is whole.
         store.remove()
         until(lambda: since(store, card) == sent_ms + 1 + MOST_AHEAD_MS, "it is known again")
@@ -249,12 +250,16 @@ def test_the_store_knows_up_to_when_it_has_what_was_sent(traffic: Traffic, opene
         until(lambda: current_ms(store, card) > sent_ms, "it has all")
         assert current_ms(store, card) <= time.time_ns() // 1_000_000
         # The next deployment has told nothing yet.
-        told = msgspec.structs.replace(told, restored_from="a state")
+        told = msgspec.structs.replace(told, restored_from="a state", newest_state=True)
         claim_epoch(config, told)
         put(config, "transactions", 1)
         sent_ms = time.time_ns() // 1_000_000
         until(lambda: current_ms(store, terminal) > sent_ms, "the other one goes on")
         assert 0 < current_ms(store, card) <= sent_ms
+        # One that goes on from an older state takes in again what the store has.
+        claim_epoch(config, msgspec.structs.replace(told, newest_state=False))
+        until(lambda: current_ms(store, card) == 0, "it isn't known of that one")
+        assert since(store, card) == ALWAYS_MS
 
 
 def current_ms(store: StateStore, view: str) -> int:

@@ -28,6 +28,7 @@ from headrace_streaming.job.config import Mode
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.kafka.dead_letters import dead_letters
 from headrace_streaming.kafka.disorder import Disorder, Sent, disturbed
+from headrace_streaming.kafka.epochs import deployments
 from headrace_streaming.kafka.reading import records_now
 from headrace_streaming.kafka.replays import replay
 from headrace_streaming.kafka.sender import send as kafka_send
@@ -199,6 +200,7 @@ def test_a_job_that_was_stopped_goes_on_from_its_savepoint(stream: Settings) -> 
     second = deploy(stream)
 
     assert second.restored_from == path
+    assert [one.told.newest_state for one in deployments(config, "fraud")] == [False, True]
     decided = decisions(config, len(events))
     assert sorted(d["id"] for d in decided) == sorted(e["transaction_id"] for e in events)
     assert len({d["epoch"] for d in decided}) == 2

@@ -41,6 +41,7 @@ def announcement_of(
         project=project.name,
         mode=config.mode,
         restored_from=restored_from,
+        newest_state=config.newest_state,
         since_ms=None if lake is None else dict(lake.since_ms),
         lateness_ms=config.lateness_ms,
         out_of_orderness_ms=config.out_of_orderness_ms,

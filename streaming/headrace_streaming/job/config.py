@@ -49,6 +49,7 @@ class JobConfig:
         history: reads these topics of history, named by what is put to the names of the live ones,
             and writes nothing but the online state; None is a job that decides.
         goes_on: whether it begins with a state, which then has to have all views.
+        newest_state: whether that is the newest state of the deployment before it.
         lake: what the state has that it begins with, if it was made of the lake's events. Else, and
             of partitions that are not named there, sources begin with their oldest record.
         bounded: end at the newest records of the start instead of going on for ever.
@@ -72,6 +73,7 @@ class JobConfig:
     bounded: bool = False
     history: str | None = None
     goes_on: bool = False
+    newest_state: bool = False
     lake: LakeState | None = None
     lateness_ms: int = 3_600_000
     dedup_ms: int = 3_600_000

@@ -86,7 +86,8 @@ def deploy(  # noqa: PLR0913 - one for each choice
         name = job_name(project.name)
         known = recall(settings.home, project.name)
         restored = state
-        if state is None and not fresh:
+        goes_on = state is None and not fresh
+        if goes_on:
             restored, lake = _newest(cluster, name, known)
         if restored is not None:
             require_state(restored)
@@ -100,6 +101,7 @@ def deploy(  # noqa: PLR0913 - one for each choice
                 *(("--mode", mode) if mode else ()),
                 *(("--parallelism", str(parallelism)) if parallelism else ()),
                 *(("--bounded",) if bounded else ()),
+                *(("--newest-state",) if goes_on and restored else ()),
                 *(("--state-backend", state_backend) if state_backend else ()),
                 *(("--lake", msgspec.json.encode(lake).decode()) if lake else ()),
                 *(f"--also-in-files={source}" for source in apart),

@@ -37,6 +37,7 @@ def main() -> None:
     settings = load(Path.cwd(), os.environ)
     chosen = {name: value for name, value in vars(arguments).items() if value is not None}
     bounded, history = chosen.pop("bounded"), chosen.pop("history", None)
+    newest_state = chosen.pop("newest_state")
     lake = msgspec.json.decode(chosen.pop("lake", "null"), type=LakeState | None)
     also_in_files = chosen.pop("also_in_files", [])
     if history is not None:
@@ -48,7 +49,7 @@ def main() -> None:
     kafka = kafka_config(settings)
     made = create_topics(kafka, topics_of(project))
     config = job_config(settings, connector_properties(kafka), 0, bounded=bounded)
-    config = replace(config, history=history, lake=lake)
+    config = replace(config, history=history, lake=lake, newest_state=newest_state)
     environment = new_environment(config)
     name = job_name(project.name) if history is None else history_job_name(project.name)
     if history is None:
@@ -85,6 +86,11 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Run the stream job of a project.")
     parser.add_argument("--mode", choices=list(Mode), help="in place of [stream] mode")
     parser.add_argument("--bounded", action="store_true", help="end at the newest records")
+    parser.add_argument(
+        "--newest-state",
+        action="store_true",
+        help="what it goes on from is the newest state of the job before it",
+    )
     parser.add_argument("--parallelism", type=int, help="in place of [stream] parallelism")
     parser.add_argument(
         "--state-backend", choices=list(StateBackend), help="in place of [stream] state_backend"

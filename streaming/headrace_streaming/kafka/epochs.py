@@ -21,6 +21,8 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
         project: whose job it is.
         mode: when events are absorbed.
         restored_from: the state that it goes on from; None begins anew.
+        newest_state: whether that is the newest one of the deployment before it; else it may take
+            in again what that had taken in, and make older fields of it in the meantime.
         starts: by source and partition, the offset of the first record that its state is made of
             if it goes on from no earlier deployment.
         since_ms: where its state was made of the lake's events, for each source the event time from
@@ -36,6 +38,7 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
     project: str
     mode: str
     restored_from: str | None = None
+    newest_state: bool = False
     starts: dict[str, dict[int, int]] | None = None
     since_ms: dict[str, int] | None = None
     also_in_files: list[str] | None = None

@@ -4,6 +4,9 @@ What a deployment that began anew has not read was sent before the first record 
 before it was announced. So it lacks no event whose time is later than that, by more than how late
 an event may be. Where there are events that never were in the topic, they are from before its
 very first record. One that began with the lake tells since when it has what is there.
+
+One that goes on from another state than the newest has what its deployments have, and takes some of
+it in again: it is told from these, as it has to catch up first.
 """
 
 from __future__ import annotations
@@ -16,11 +19,13 @@ from headrace_features.online.store import ALWAYS_MS, NEVER_MS
 from headrace_schemas.event_times import MOST_AHEAD_MS
 
 if TYPE_CHECKING:
+    from headrace_features.definitions.sources import EventSource
     from headrace_features.definitions.views import FeatureView
     from headrace_streaming.kafka.epochs import Announcement, Deployed
 
-    #: For a topic and offsets by partition, when records there were sent.
-    Sent = Callable[[str, Mapping[int, int]], Mapping[int, "SentAround"]]
+    #: By partition, when records about an offset were sent; and for a topic and offsets, that.
+    Around = Mapping[int, "SentAround"]
+    Sent = Callable[[str, Mapping[int, int]], Around]
 
 
 class SentAround(NamedTuple):
@@ -36,10 +41,17 @@ class SentAround(NamedTuple):
 
 
 class Coverage(NamedTuple):
-    """Since when a deployment, and those that go on from it, have all events of a view."""
+    """Since when a deployment, and those that go on from it, have all events of a view.
+
+    Attributes:
+        epoch: of the newest deployment that has to catch up.
+        since_ms: all events are there from this time on, ms UTC.
+        began: the deployment of which that is known.
+    """
 
     epoch: int
     since_ms: int
+    began: int
 
 
 def coverage_of(
@@ -54,38 +66,55 @@ def coverage_of(
     """
     found: dict[str, Coverage] = {}
     around: dict[tuple[int, str], Mapping[int, SentAround]] = {}
+
+    def sent_around(epoch: int, source: EventSource, offsets: Mapping[int, int]) -> Around:
+        place = epoch, source.name
+        if place not in around:
+            around[place] = sent(source.topic, offsets) if offsets else {}
+        return around[place]
+
     for view in views:
-        key = view_key(view)
         newest = _newest(deployed, view)
-        if newest is None:
-            continue
-        told = newest.told
-        # An event may also lie ahead of the moment in which it is sent.
-        lateness_ms = max(told.lateness_ms or 0, MOST_AHEAD_MS)
-        if not _writes(told, view):
-            found[key] = Coverage(newest.epoch, NEVER_MS)
-        elif told.since_ms is not None:
-            since_ms = told.since_ms.get(view.source.name, ALWAYS_MS)
-            found[key] = Coverage(newest.epoch, since_ms)
-        elif not told.anew:
-            # It writes a view that the one before it didn't: all that was sent since.
-            found[key] = Coverage(newest.epoch, newest.at_ms + lateness_ms)
-        elif told.starts is not None:
-            starts = told.starts.get(view.source.name, {})
-            apart = view.source.name in (told.also_in_files or ())
-            wanted = {number: offset for number, offset in starts.items() if offset > 0 or apart}
-            place = (newest.epoch, view.source.name)
-            if place not in around:
-                around[place] = sent(view.source.topic, wanted) if wanted else {}
-            since_ms = complete_since(
-                starts,
-                around[place],
-                announced_ms=newest.at_ms,
-                lateness_ms=lateness_ms,
-                whole=not apart,
-            )
-            found[key] = Coverage(newest.epoch, since_ms)
+        since_ms = None if newest is None else _since_ms(newest, view, sent_around)
+        if newest is not None and since_ms is not None:
+            again = [
+                one.epoch
+                for one in deployed
+                if one.epoch > newest.epoch and not one.told.newest_state
+            ]
+            epoch = max([newest.epoch, *again])
+            found[view_key(view)] = Coverage(epoch, since_ms, newest.epoch)
     return found
+
+
+def _since_ms(
+    newest: Deployed,
+    view: FeatureView,
+    sent_around: Callable[[int, EventSource, Mapping[int, int]], Around],
+) -> int | None:
+    """Since when a deployment has all events of a view, ms UTC; None where it doesn't tell."""
+    told, source = newest.told, view.source
+    # An event may also lie ahead of the moment in which it is sent.
+    lateness_ms = max(told.lateness_ms or 0, MOST_AHEAD_MS)
+    if not _writes(told, view):
+        return NEVER_MS
+    if told.since_ms is not None:
+        return told.since_ms.get(source.name, ALWAYS_MS)
+    if not told.anew:
+        # It writes a view that the one before it didn't: all that was sent since.
+        return newest.at_ms + lateness_ms
+    if told.starts is None:
+        return None
+    starts = told.starts.get(source.name, {})
+    apart = source.name in (told.also_in_files or ())
+    wanted = {number: offset for number, offset in starts.items() if offset > 0 or apart}
+    return complete_since(
+        starts,
+        sent_around(newest.epoch, source, wanted),
+        announced_ms=newest.at_ms,
+        lateness_ms=lateness_ms,
+        whole=not apart,
+    )
 
 
 def complete_since(

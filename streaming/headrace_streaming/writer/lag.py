@@ -42,8 +42,8 @@ class LagWatch:
     At some moment it sees where the topic of a source ends. With a checkpoint the job tells how far
     it has read; all that it has made of that is in the topic of updates by then. Once the store has
     what is there, it has every event that had been sent at that moment. A job that doesn't run, or
-    doesn't get on, tells nothing, and neither does a writer. One in ordered mode tells that it has read
-    what still waits for the watermark.
+    doesn't get on, tells nothing, and neither does a writer. One in ordered mode tells that it has
+    read what still waits for the watermark.
     """
 
     def __init__(

@@ -102,11 +102,12 @@ class CoverageWatch:
                 waiting[key] = one
             elif span.epoch < one.epoch:
                 # Once known it stays: records go from topics, not from the store.
-                store.covers(key, *one)
+                known = span.epoch >= one.began
+                store.covers(key, one.epoch, span.since_ms if known else one.since_ms)
         self._untold = waiting
         if waiting and self._has_come_far_enough(store):
             for key, one in waiting.items():
-                store.covers(key, *one)
+                store.covers(key, one.epoch, one.since_ms)
             self._untold = {}
         if not self._untold:
             self._ends = {}

@@ -148,6 +148,7 @@ def deployed(  # noqa: PLR0913 - what differs between deployments
     starts: dict[str, dict[int, int]] | None = None,
     views: list[str] | None = None,
     restored_from: str | None = None,
+    newest_state: bool = True,
     since_ms: dict[str, int] | None = None,
     also_in_files: list[str] | None = None,
     features: dict[str, list[str]] | None = None,
@@ -156,6 +157,7 @@ def deployed(  # noqa: PLR0913 - what differs between deployments
         project="fraud",
         mode="immediate",
         restored_from=restored_from,
+        newest_state=newest_state and restored_from is not None,
         since_ms=since_ms,
         starts=starts,
         also_in_files=also_in_files,
@@ -175,7 +177,7 @@ def sent(topic: str, offsets: Mapping[int, int]) -> dict[int, SentAround]:
 def test_each_view_is_complete_as_far_as_its_own_source_was_read() -> None:
     starts = {"transactions": {0: 0, 1: 500}, "transaction_labels": {0: 0}}
     found = coverage_of([deployed(4, starts=starts, views=BOTH)], VIEWS, sent)
-    assert found == {CARD: Coverage(4, 500 + MOST_AHEAD_MS), TERMINAL: Coverage(4, ALWAYS_MS)}
+    assert found == {CARD: Coverage(4, 500 + MOST_AHEAD_MS, 4), TERMINAL: Coverage(4, ALWAYS_MS, 4)}
 
 
 def test_one_that_goes_on_changes_nothing_and_one_that_begins_anew_does() -> None:
@@ -183,9 +185,18 @@ def test_one_that_goes_on_changes_nothing_and_one_that_begins_anew_does() -> Non
     on = deployed(2, restored_from="savepoint", views=BOTH)
     files = ["transactions"]
     anew = deployed(3, starts={"transactions": {0: 0, 1: 50}}, views=BOTH, also_in_files=files)
-    assert coverage_of([first, on], VIEWS, sent)[CARD] == Coverage(1, ALWAYS_MS)
+    assert coverage_of([first, on], VIEWS, sent)[CARD] == Coverage(1, ALWAYS_MS, 1)
     found = coverage_of([first, on, anew], VIEWS, sent)
-    assert found == {CARD: Coverage(3, 50 + MOST_AHEAD_MS), TERMINAL: Coverage(3, ALWAYS_MS)}
+    assert found == {CARD: Coverage(3, 50 + MOST_AHEAD_MS, 3), TERMINAL: Coverage(3, ALWAYS_MS, 3)}
+
+
+def test_one_that_goes_on_from_an_older_state_has_the_same_once_it_has_caught_up() -> None:
+    first = deployed(1, starts=NOTHING, views=BOTH)
+    on = deployed(2, restored_from="newest", views=BOTH)
+    back = deployed(3, restored_from="older", newest_state=False, views=BOTH)
+    later = deployed(4, restored_from="newest", views=BOTH)
+    found = coverage_of([first, on, back, later], VIEWS, sent)
+    assert found == {view: Coverage(3, ALWAYS_MS, 1) for view in BOTH}
 
 
 def test_one_that_begins_with_the_lake_has_what_was_read_of_it() -> None:
@@ -193,7 +204,7 @@ def test_one_that_begins_with_the_lake_has_what_was_read_of_it() -> None:
     since = {"transactions": 77}
     made = deployed(9, restored_from="made", since_ms=since, starts=lake, views=BOTH)
     found = coverage_of([deployed(1, starts=NOTHING, views=BOTH), made], VIEWS, sent)
-    assert found == {CARD: Coverage(9, 77), TERMINAL: Coverage(9, ALWAYS_MS)}
+    assert found == {CARD: Coverage(9, 77, 9), TERMINAL: Coverage(9, ALWAYS_MS, 9)}
 
 
 def test_a_view_that_one_which_goes_on_writes_first_is_complete_since_then() -> None:
@@ -201,20 +212,23 @@ def test_a_view_that_one_which_goes_on_writes_first_is_complete_since_then() -> 
     on = deployed(2, restored_from="savepoint", views=BOTH)
     later = deployed(3, restored_from="savepoint", views=BOTH)
     found = coverage_of([first, on, later], VIEWS, sent)
-    assert found == {CARD: Coverage(1, ALWAYS_MS), TERMINAL: Coverage(2, 2_000 + MOST_AHEAD_MS)}
+    assert found == {
+        CARD: Coverage(1, ALWAYS_MS, 1),
+        TERMINAL: Coverage(2, 2_000 + MOST_AHEAD_MS, 2),
+    }
 
 
 def test_a_view_that_is_no_longer_written_is_not_complete() -> None:
     first = deployed(1, starts=NOTHING, views=BOTH)
     anew = deployed(2, starts=NOTHING, views=[CARD])
     found = coverage_of([first, anew], VIEWS, sent)
-    assert found == {CARD: Coverage(2, ALWAYS_MS), TERMINAL: Coverage(2, NEVER_MS)}
+    assert found == {CARD: Coverage(2, ALWAYS_MS, 2), TERMINAL: Coverage(2, NEVER_MS, 2)}
 
 
 def test_older_deployments_are_known_by_the_names_of_their_features() -> None:
     same = {"card_activity": list(card_activity.feature_names), "terminal_risk": ["other"]}
     found = coverage_of([deployed(1, starts=NOTHING, features=same)], VIEWS, sent)
-    assert found == {CARD: Coverage(1, ALWAYS_MS), TERMINAL: Coverage(1, NEVER_MS)}
+    assert found == {CARD: Coverage(1, ALWAYS_MS, 1), TERMINAL: Coverage(1, NEVER_MS, 1)}
     # Still older ones tell nothing of what they write.
     assert coverage_of([deployed(1, starts=NOTHING)], VIEWS, sent) == {}
     assert coverage_of([], VIEWS, sent) == {}
