@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from headrace_schemas.settings import Settings
 
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
+_MS = timedelta(milliseconds=1)
 
 
 def begins_ms(day: date) -> int:
@@ -43,6 +44,9 @@ def days_with_events(settings: Settings, source: EventSource) -> tuple[date, dat
 def whole_until(settings: Settings, source: EventSource, *, streamed: bool) -> date | None:
     """The first day (UTC) of which the table of a source may lack events that there are already.
 
+    An event may be as late as the stream bears: of a day before its newest event the table may lack
+    some for so long.
+
     Args:
         settings: where the table is.
         source: whose events.
@@ -56,7 +60,48 @@ def whole_until(settings: Settings, source: EventSource, *, streamed: bool) -> d
         ConfigurationError: there is no table, or no event in it.
     """
     _, last = days_with_events(settings, source)
-    return last if streamed or covered_offsets(Warehouse.of(settings), source) else None
+    if not streamed and not covered_offsets(Warehouse.of(settings), source):
+        return None
+    newest_ms = _newest_ms(settings, source, source.event_time)
+    if newest_ms is None:
+        newest_ms = begins_ms(last)
+    whole_ms = newest_ms - settings.stream.lateness // _MS
+    return min(last, datetime.fromtimestamp(whole_ms / 1000, UTC).date())
+
+
+def known_until_ms(settings: Settings, source: EventSource, *, streamed: bool) -> int | None:
+    """Up to when the table of a source has all events that were known, ms UTC.
+
+    Args:
+        settings: where the table is.
+        source: whose events.
+        streamed: see `whole_until`.
+
+    Returns:
+        None where events are known when they are, or the table is given all that there is in files.
+
+    Raises:
+        ConfigurationError: there is no table, or no event in it.
+    """
+    if source.available_at is None:
+        return None
+    until = whole_until(settings, source, streamed=streamed)
+    if until is None:
+        return None
+    newest_ms = _newest_ms(settings, source, source.available_at)
+    if newest_ms is None:
+        return begins_ms(until)
+    return newest_ms - settings.stream.lateness // _MS
+
+
+def _newest_ms(settings: Settings, source: EventSource, column: str) -> int | None:
+    """The greatest time in a column of a source's table, by its log; None if that doesn't tell."""
+    table = Warehouse.of(settings).open(source.table)
+    files = pa.table(table.get_add_actions(flatten=True))
+    if f"max.{column}" not in files.column_names:
+        return None
+    found = pc.max(files[f"max.{column}"]).as_py()
+    return found if isinstance(found, int) else None
 
 
 def last_whole_day(settings: Settings, source: EventSource, *, streamed: bool) -> date | None:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from headrace_batch.days import begins_ms, whole_until
+from headrace_batch.days import begins_ms, known_until_ms, whole_until
 from headrace_batch.local_engine import PART_ROWS
 from headrace_batch.local_events import Events, Span
 from headrace_batch.local_spill import Workspace, entity_parts
@@ -81,7 +82,8 @@ def materialize_view(
     began = perf_counter()
     boundary_ms = begins_ms(last + timedelta(days=1))
     boundary = datetime.fromtimestamp(boundary_ms // 1000, UTC)
-    layout = layout_of(view, boundary_ms)
+    known_ms = _known_ms(settings, view, streamed=streamed)
+    layout = layout_of(view, boundary_ms, known_ms)
     # Before the table is opened: what comes into it from now on is not in the layer.
     read_ms = time.time_ns() // 1_000_000
     lacking = _lacking_ms(settings, view, boundary_ms, streamed=streamed)
@@ -96,10 +98,19 @@ def materialize_view(
             entities += count
             done += events_in
             advance(done)
-    store.publish(generation, read_ms if lacking is None else min(read_ms, lacking))
+    store.publish(generation, read_ms if lacking is None else min(read_ms, lacking), known_ms)
     return MaterializeReport(
         view.name, view.version, boundary, entities, done, fields, perf_counter() - began
     )
+
+
+def _known_ms(settings: Settings, view: FeatureView, *, streamed: bool) -> int | None:
+    """Up to when the layer has what was known, and leaves the rest to the stream."""
+    try:
+        return known_until_ms(settings, view.source, streamed=streamed)
+    except ConfigurationError:
+        # All that was there was refused.
+        return None
 
 
 def _lacking_ms(
@@ -126,9 +137,17 @@ def _by_entity(
     schema = pa.schema([events.schema.field(name) for name in view.input_columns])
     with workspace.spill(parts, schema) as waiting:
         for read in events.read(view.input_columns, span):
-            waiting.add(read, entity_parts(read[view.entity.join_key], parts))
+            known = _known(view, layout, read)
+            waiting.add(known, entity_parts(known[view.entity.join_key], parts))
         for part in range(parts):
             yield apply_expressions(view, waiting.take(part))
+
+
+def _known(view: FeatureView, layout: Layout, events: pa.Table) -> pa.Table:
+    """Events without those that the layer leaves to the stream."""
+    if layout.known_ms is None or view.source.available_at is None:
+        return events
+    return events.filter(pc.field(view.source.available_at) <= layout.known_ms)
 
 
 def _batches(

@@ -19,7 +19,7 @@ from headrace_features.partials.plan import plan_of
 from headrace_features.state import build as build_module
 from headrace_features.state import together as together_module
 from headrace_features.state.build import build
-from headrace_features.state.layout import layout_of
+from headrace_features.state.layout import Layout, layout_of
 from headrace_features.state.read import Asked, Found
 from headrace_features.state.together import Together
 from headrace_schemas.columns import INT64_MAX
@@ -51,16 +51,22 @@ SPARSE = [(0, 0), (2, 4), (32, 128), (2, 0)]
 def found_of(
     view: FeatureView,
     history: list[Row],
-    boundary_ms: int,
+    layout: Layout,
     sparse: tuple[int, int],
     kinds: Mapping[int, str],
 ) -> Found:
-    """The state of an entity: of what was before a boundary as batch leaves it as well."""
-    plan = plan_of(view)
+    """The state of an entity: of what a layout keeps as batch leaves it as well."""
+    plan, boundary_ms, known_ms = plan_of(view), layout.boundary_ms, layout.known_ms
     block = in_order(block_of(view, plan, as_table(view, history)))
-    before = block.chosen([at for at, ms in enumerate(block.times) if ms < boundary_ms])
+    before = block.chosen(
+        [
+            at
+            for at, ms in enumerate(block.times)
+            if ms < boundary_ms and (known_ms is None or block.available_ms(at) <= known_ms)
+        ]
+    )
     with mock.patch.multiple(build_module, SPARSE_DAY=sparse[0], SPARSE_ENTITY=sparse[1]):
-        batch = build(plan, layout_of(view, boundary_ms), before)
+        batch = build(plan, layout, before)
     return Found(batch, stream_fields(block, kinds))
 
 
@@ -79,7 +85,11 @@ def test_entities_that_are_read_together_have_the_oracle_s_values(
     asked = Asked.of(view, view.feature_names)
     together = Together(asked)
     boundary_ms = data.draw(st.integers(0, 15)) * DAY_MS
-    layout = layout_of(view, boundary_ms)
+    known_ms = None
+    if view.source.available_at is not None:
+        after_ms = data.draw(st.sampled_from([None, -HOUR_MS, 0, 26 * HOUR_MS]))
+        known_ms = None if after_ms is None else boundary_ms + after_ms
+    layout = layout_of(view, boundary_ms, known_ms)
     histories: list[list[Row]] = [[]]
     entities = [Found()]
     for _ in range(3):
@@ -88,7 +98,7 @@ def test_entities_that_are_read_together_have_the_oracle_s_values(
             kinds = data.draw(st.dictionaries(st.integers(0, 21), st.sampled_from("rxyz")))
             sparse = data.draw(st.sampled_from(SPARSE))
             histories.append(history)
-            entities.append(found_of(view, history, boundary_ms, sparse, kinds))
+            entities.append(found_of(view, history, layout, sparse, kinds))
     for _ in range(3):
         hours = data.draw(st.integers(0, 24 * 21))
         time_ms = layout.earliest_ms + hours * HOUR_MS + data.draw(st.sampled_from([0, 1, 777_777]))
@@ -111,9 +121,9 @@ def busy(amounts: list[int | None]) -> list[Row]:
 def of_each(view: FeatureView, histories: list[list[Row]], time_ms: int) -> list[list[object]]:
     """The values of some entities, which have to be the oracle's."""
     asked = Asked.of(view, view.feature_names)
-    boundary_ms = 2 * DAY_MS
-    entities = [found_of(view, history, boundary_ms, (2, 4), {2: "x"}) for history in histories]
-    moment = asked.at(time_ms, layout_of(view, boundary_ms))
+    layout = layout_of(view, 2 * DAY_MS)
+    entities = [found_of(view, history, layout, (2, 4), {2: "x"}) for history in histories]
+    moment = asked.at(time_ms, layout)
     found = [list(map(bits, one.values)) for one in Together(asked).read(moment, entities)]
     assert found == [
         [bits(v) for v in oracle.values(view, one, [SpineRow("a", time_ms, None)])[0].values()]

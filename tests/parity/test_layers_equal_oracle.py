@@ -20,13 +20,13 @@ from headrace_features.online.serving import (
     view_key,
 )
 from headrace_features.online.sqlite_store import SqliteStateStore
-from headrace_features.online.store import Row, StateStore
+from headrace_features.online.store import NEVER_MS, Row, StateStore
 from headrace_features.oracle import Row as Event
 from headrace_features.oracle import SpineRow
 from headrace_features.partials.events import block_of, in_order
 from headrace_features.partials.plan import plan_of
 from headrace_features.state.build import build
-from headrace_features.state.layout import layout_of
+from headrace_features.state.layout import Layout, layout_of
 from headrace_schemas.errors import BadRecordError
 from histories import VIEWS_OF_DAYS as VIEWS
 from histories import as_table, bits, weeks
@@ -38,19 +38,27 @@ def fill(
     store: StateStore,
     view: FeatureView,
     history: list[Event],
-    boundary_ms: int,
+    layout: Layout,
     kinds: dict[int, str],
 ) -> None:
-    """Put events before a boundary into the batch layer, and all into the stream's."""
-    plan, layout = plan_of(view), layout_of(view, boundary_ms)
+    """Put what a layout keeps into the batch layer, and all events into the stream's."""
+    plan, boundary_ms, known_ms = plan_of(view), layout.boundary_ms, layout.known_ms
     block = in_order(block_of(view, plan, as_table(view, history)))
-    before = block.chosen([at for at, ms in enumerate(block.times) if ms < boundary_ms])
+    before = block.chosen(
+        [
+            at
+            for at, ms in enumerate(block.times)
+            if ms < boundary_ms and (known_ms is None or block.available_ms(at) <= known_ms)
+        ]
+    )
     generation = store.begin(view_key(view), boundary_ms)
     store.write(
         generation,
         [Row(entity_key("a"), name, value) for name, value in build(plan, layout, before).items()],
     )
-    store.publish(generation, written_ms=boundary_ms)
+    # Without such a time it has what is yet to become known.
+    written_ms = boundary_ms if known_ms is not None else NEVER_MS
+    store.publish(generation, written_ms, known_ms)
     changes = [
         change(name, 1, number, content, view=view_key(view), entity="a")
         for number, (name, content) in enumerate(stream_fields(block, kinds).items())
@@ -70,15 +78,21 @@ def test_both_layers_together_give_the_oracle_s_values(name: str, data: st.DataO
     )
     history = data.draw(weeks())
     kinds = data.draw(st.dictionaries(st.integers(0, 21), st.sampled_from("rxyz"), max_size=20))
+    known_ms = None
+    if view.source.available_at is not None:
+        after_ms = data.draw(st.sampled_from([None, -HOUR_MS, 0, 1, 26 * HOUR_MS]))
+        known_ms = None if after_ms is None else boundary_ms + after_ms
     with tempfile.TemporaryDirectory() as folder:
         store = SqliteStateStore(Path(folder) / "online.db")
-        fill(store, view, history, boundary_ms, kinds)
+        layout = layout_of(view, boundary_ms, known_ms)
+        fill(store, view, history, layout, kinds)
         server = Server(store)
         served = ServedView(view, view.feature_names)
-        earliest_ms = layout_of(view, boundary_ms).earliest_ms
         for _ in range(5):
             hours = data.draw(st.integers(0, 24 * 21))
-            time_ms = earliest_ms + hours * HOUR_MS + data.draw(st.sampled_from([0, 1, 777_777]))
+            time_ms = (
+                layout.earliest_ms + hours * HOUR_MS + data.draw(st.sampled_from([0, 1, 777_777]))
+            )
             known = [str(row["reading_id"]) for row in history]
             current = data.draw(st.sampled_from([None, "none such", *known]))
             try:

@@ -119,8 +119,8 @@ def generation_of(view: str, pointer: bytes | None) -> Generation | None:
     """The generation that a pointer names."""
     if pointer is None:
         return None
-    number, boundary_ms, written_ms = map(int, pointer.split(b":"))
-    return Generation(number, view, boundary_ms, written_ms)
+    number, boundary_ms, written_ms, *known = map(int, pointer.split(b":"))
+    return Generation(number, view, boundary_ms, written_ms, *known)
 
 
 def _layers(view: str, answer: Sequence[bytes | None]) -> Layers:

@@ -27,13 +27,14 @@ from headrace_features.online.store import (
     Row,
     Wanted,
     Written,
+    least_known,
     newest,
     newest_times,
     overtaken,
     require_no_later,
     views_noted,
 )
-from headrace_features.state.stream import end_ms
+from headrace_features.state.stream import is_covered
 
 if TYPE_CHECKING:
     from headrace_features.online.redis_connection import RedisConnection
@@ -194,7 +195,7 @@ class RedisStateStore:
                 pipe.execute()
         return count
 
-    def publish(self, generation: Generation, written_ms: int) -> None:
+    def publish(self, generation: Generation, written_ms: int, known_ms: int | None = None) -> None:
         """Let readers see a generation instead of the one before it, in one step.
 
         Raises:
@@ -205,12 +206,14 @@ class RedisStateStore:
         current = self._current(view)
         require_no_later(current, view, generation.boundary_ms, _ANEW)
         pointer = f"{generation.id}:{generation.boundary_ms}:{written_ms}"
+        if known_ms is not None:
+            pointer += f":{known_ms}"
         key = self._keys.view(view)
         (done,) = self._run([(_PUBLISH, key, (generation.id, pointer))])
         if not done:
             raise overtaken(view)
         if current is not None:
-            self._sweep(view, current)
+            self._sweep(view, current, least_known(current.known_ms, known_ms))
 
     def apply(
         self,
@@ -317,7 +320,7 @@ class RedisStateStore:
                     answers += _evaluated(client, some)
         return answers
 
-    def _sweep(self, view: str, kept: Generation) -> None:
+    def _sweep(self, view: str, kept: Generation, known_ms: int | None) -> None:
         """Delete what no reader of a generation, or of a later one, looks at."""
         with self.connection.commands() as client:
             keys = client.scan_iter(match=self._keys.of(view), count=_AT_ONCE)
@@ -331,12 +334,16 @@ class RedisStateStore:
                     elif generation < kept.id:
                         pipe.unlink(key)
                 for key in streams:
-                    pipe.hkeys(key)
+                    pipe.hgetall(key)
                 answers = pipe.execute()
-                for key, fields in zip(
-                    streams, answers[len(answers) - len(streams) :], strict=True
-                ):
-                    covered = [f for f in fields if end_ms(f.decode()) <= kept.boundary_ms]
+                for key, held in zip(streams, answers[len(answers) - len(streams) :], strict=True):
+                    covered = [
+                        name
+                        for name, content in held.items()
+                        if is_covered(
+                            name.decode(), content[VERSION.size :], kept.boundary_ms, known_ms
+                        )
+                    ]
                     if covered:
                         pipe.hdel(key, *covered)
                 pipe.execute()

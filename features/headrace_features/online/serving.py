@@ -58,6 +58,8 @@ class ServedView:
         self.key = view_key(view)
         self.asked = Asked.of(view, names)
         self.together = Together(self.asked)
+        #: Whether events can become known later than they were.
+        self.is_late = view.source.available_at is not None
         self._layout: Layout | None = None
         self._fields: tuple[tuple[int, int], tuple[str, ...]] | None = None
 
@@ -65,11 +67,11 @@ class ServedView:
         """How the batch layer is divided; None if there is none."""
         if layers.batch is None:
             return None
-        boundary_ms = layers.batch.boundary_ms
+        made = layers.batch.boundary_ms, layers.batch.known_ms
         layout = self._layout
-        if layout is None or layout.boundary_ms != boundary_ms:
+        if layout is None or (layout.boundary_ms, layout.known_ms) != made:
             # Another thread may do the same; either will do.
-            layout = self._layout = layout_of(self.view, boundary_ms)
+            layout = self._layout = layout_of(self.view, *made)
         return layout
 
     def fields(self, layout: Layout, time_ms: int) -> tuple[str, ...]:
@@ -245,11 +247,12 @@ class _AskedOf:
             else:
                 read = self.view.together.read(moment, entities)
             # Of all entities but for sessions.
-            usual = _missing(asked, moment.spans, layers, self._lag_ms)
+            known_ms = time_ms if self.view.is_late else None
+            usual = _missing(asked, moment.spans, layers, self._lag_ms, known_ms)
             for query, (values, spans), one in zip(queries, read, entities, strict=True):
                 missing = usual
                 if spans != moment.spans:
-                    missing = _missing(asked, spans, layers, self._lag_ms)
+                    missing = _missing(asked, spans, layers, self._lag_ms, known_ms)
                 there = bool(one.batch or one.stream)
                 answers[query] = Answer(values, missing, spans, there)
         return ViewAnswer(layers, [answers[query] for query in self._queries])
@@ -284,9 +287,11 @@ def _empty(query: ViewQuery) -> ViewAnswer:
     return ViewAnswer(_UNKNOWN, answers)
 
 
-def _missing(asked: Asked, spans: Sequence[Span], layers: Layers, lag_ms: int) -> list[bool] | None:
+def _missing(
+    asked: Asked, spans: Sequence[Span], layers: Layers, lag_ms: int, known_ms: int | None
+) -> list[bool] | None:
     """For each feature whether a part of its window may be in no layer; None if of none."""
-    windows = [layers.incomplete(*span, lag_ms) for span in spans]
+    windows = [layers.incomplete(*span, lag_ms, known_ms) for span in spans]
     if not any(windows):
         return None
     missing = [False] * len(asked.features)

@@ -22,7 +22,9 @@ from headrace_features.online.sqlite_statements import (
     COVERS,
     CURRENT,
     LAYERS,
+    PUBLISH,
     SWEPT_ENTITIES,
+    SWEPT_FIELDS,
     TOUCH,
 )
 from headrace_features.online.store import (
@@ -38,6 +40,7 @@ from headrace_features.online.store import (
     StreamSpan,
     Wanted,
     Written,
+    least_known,
     newest,
     newest_times,
     overtaken,
@@ -45,7 +48,7 @@ from headrace_features.online.store import (
     views_noted,
 )
 from headrace_features.state.read import Found
-from headrace_features.state.stream import end_ms
+from headrace_features.state.stream import is_covered
 from headrace_schemas.errors import ConfigurationError, RetryableError
 
 #: How long a writer waits for another one's transaction.
@@ -129,7 +132,7 @@ class SqliteStateStore:
             )
             return cursor.rowcount
 
-    def publish(self, generation: Generation, written_ms: int) -> None:
+    def publish(self, generation: Generation, written_ms: int, known_ms: int | None = None) -> None:
         """Let readers see a generation instead of the one before it, in one step.
 
         Raises:
@@ -146,12 +149,9 @@ class SqliteStateStore:
                 "UPDATE generation SET state = 'previous' WHERE view = ? AND state = 'current'",
                 (view,),
             )
-            db.execute(
-                "UPDATE generation SET state = 'current', written_ms = ? WHERE id = ?",
-                (written_ms, generation.id),
-            )
+            db.execute(PUBLISH, (written_ms, known_ms, generation.id))
         if current is not None:
-            self._sweep(view, current)
+            self._sweep(view, current, least_known(current.known_ms, known_ms))
 
     def apply(
         self,
@@ -238,7 +238,7 @@ class SqliteStateStore:
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{self.path}{suffix}").unlink(missing_ok=True)
 
-    def _sweep(self, view: str, kept: Generation) -> None:
+    def _sweep(self, view: str, kept: Generation, known_ms: int | None) -> None:
         """Delete what no reader of a generation, or of a later one, looks at.
 
         Some entities at a time, so that others get to write in between.
@@ -257,15 +257,10 @@ class SqliteStateStore:
                     " AND generation < ?",
                     (*span, kept.id),
                 )
-                fields = db.execute(
-                    "SELECT entity, field FROM stream"
-                    " WHERE view = ? AND entity > ? AND entity <= ?",
-                    span,
-                )
                 covered = [
                     (number, entity, field)
-                    for entity, field in fields
-                    if end_ms(field) <= kept.boundary_ms
+                    for entity, field, content in db.execute(SWEPT_FIELDS, span)
+                    if is_covered(field, content, kept.boundary_ms, known_ms)
                 ]
                 db.executemany(
                     "DELETE FROM stream WHERE view = ? AND entity = ? AND field = ?", covered
@@ -367,16 +362,16 @@ class SqliteStateStore:
 
 
 def _layers(db: sqlite3.Connection, view: str) -> Layers:
-    number, boundary_ms, written_ms, *span = db.execute(LAYERS, (view,)).fetchone()
+    number, boundary_ms, written_ms, known_ms, *span = db.execute(LAYERS, (view,)).fetchone()
     return Layers(
-        None if number is None else Generation(number, view, boundary_ms, written_ms),
+        None if number is None else Generation(number, view, boundary_ms, written_ms, known_ms),
         None if span[0] is None else StreamSpan(*span),
     )
 
 
 def _current(db: sqlite3.Connection, view: str) -> Generation | None:
     row = db.execute(CURRENT, (view,)).fetchone()
-    return None if row is None else Generation(row[0], view, row[1], row[2])
+    return None if row is None else Generation(row[0], view, *row[1:])
 
 
 def _number_of(db: sqlite3.Connection, view: str) -> int | None:

@@ -31,12 +31,15 @@ class Generation:
         view: key of the view version.
         boundary_ms: the layer holds the events before it, ms UTC.
         written_ms: it has what there was to read then, ms UTC; 0 while it grows.
+        known_ms: of events that can become known later than they were it has those that were known
+            by then, ms UTC, and leaves the others to the stream; None where it leaves none out.
     """
 
     id: int
     view: str
     boundary_ms: int
     written_ms: int = 0
+    known_ms: int | None = None
 
 
 class StreamSpan(NamedTuple):
@@ -64,13 +67,17 @@ class Layers(NamedTuple):
     batch: Generation | None
     stream: StreamSpan | None
 
-    def incomplete(self, first_ms: int, last_ms: int, lag_ms: int) -> bool:
+    def incomplete(
+        self, first_ms: int, last_ms: int, lag_ms: int, known_ms: int | None = None
+    ) -> bool:
         """Whether events of a span may be in neither layer.
 
         Args:
             first_ms: its beginning, ms UTC.
             last_ms: its end, which belongs to it.
-            lag_ms: how far behind that the stream layer may be.
+            lag_ms: how far behind the stream layer may be.
+            known_ms: of events that can become known later than they were those count that are
+                known by then, ms UTC; None where each is known when it is.
         """
         from_ms = first_ms
         if self.batch is not None:
@@ -78,10 +85,25 @@ class Layers(NamedTuple):
             # A boundary that was ahead: what happened before it after all was read by nobody.
             if max(first_ms, self.batch.written_ms) < min(last_ms + 1, self.batch.boundary_ms):
                 return True
-        if from_ms > last_ms:
-            return False
+        wanted_ms = last_ms if known_ms is None else known_ms
+        if known_ms is not None and self.batch is not None and first_ms < from_ms:
+            # What has become known since of the time before the boundary.
+            if self.batch.known_ms is None:
+                # That is nowhere.
+                if known_ms > self.batch.written_ms:
+                    return True
+            elif known_ms > self.batch.known_ms and self._lacks(
+                self.batch.known_ms, wanted_ms, lag_ms
+            ):
+                return True
+        return from_ms <= last_ms and self._lacks(from_ms, wanted_ms, lag_ms)
+
+    def _lacks(self, since_ms: int, wanted_ms: int, lag_ms: int) -> bool:
+        """Whether the stream layer may lack something between two times."""
         stream = self.stream
-        return stream is None or from_ms < stream.since_ms or last_ms > stream.current_ms + lag_ms
+        return (
+            stream is None or since_ms < stream.since_ms or wanted_ms > stream.current_ms + lag_ms
+        )
 
 
 NO_LAYERS = Layers(None, None)
@@ -203,7 +225,7 @@ class StateStore(Protocol):
             RetryableError: another writer has begun a generation of the same view since.
         """
 
-    def publish(self, generation: Generation, written_ms: int) -> None:
+    def publish(self, generation: Generation, written_ms: int, known_ms: int | None = None) -> None:
         """Let readers see a generation instead of the one before it, in one step.
 
         The one before it is kept, for readers that are about to use it; what is older goes, and
@@ -213,6 +235,7 @@ class StateStore(Protocol):
         Args:
             generation: all of it is written.
             written_ms: it has what there was to read then, ms UTC.
+            known_ms: see `Generation`.
 
         Raises:
             RetryableError: another writer has begun a generation of the same view since.
@@ -331,6 +354,11 @@ def newest_times(changes: Iterable[Change]) -> dict[str, int]:
     for change in changes:
         found[change.view] = max(found.get(change.view, ALWAYS_MS), change.event_time_ms)
     return found
+
+
+def least_known(*known_ms: int | None) -> int | None:
+    """The earliest time up to which one of some generations has what was known; None for none."""
+    return min((one for one in known_ms if one is not None), default=None)
 
 
 def view_name(key: str) -> str:

@@ -55,6 +55,7 @@ class Layout:
         raw_from_ms: raw events are kept from this time on.
         least_delay_ms: the least delay of the view's windows.
         unbounded: whether a window reaches back without a bound.
+        known_ms: see `Generation`.
     """
 
     boundary_ms: int
@@ -63,6 +64,7 @@ class Layout:
     raw_from_ms: int
     least_delay_ms: int
     unbounded: bool
+    known_ms: int | None = None
 
     @property
     def enough(self) -> tuple[str, ...]:
@@ -96,8 +98,8 @@ class Layout:
         return available_ms <= max(whole_ms, self.earliest_ms)
 
 
-def layout_of(view: FeatureView, boundary_ms: int) -> Layout:
-    """The layout of a view's batch layer for a boundary."""
+def layout_of(view: FeatureView, boundary_ms: int, known_ms: int | None = None) -> Layout:
+    """The layout of a view's batch layer for a boundary, and what was known by a time."""
     windows = {feature.window for feature in view.features}
     earliest_ms = boundary_ms - AS_OF_RETENTION_MS
     horizon_ms = floor_to(min(_first_needed(w, earliest_ms) for w in windows), DAY_MS)
@@ -115,6 +117,7 @@ def layout_of(view: FeatureView, boundary_ms: int) -> Layout:
         raw_from_ms=floor_to(raw_from_ms, DAY_MS),
         least_delay_ms=min(window.delay_ms for window in windows),
         unbounded=any(isinstance(window, Session | Unbounded) for window in windows),
+        known_ms=known_ms,
     )
 
 

@@ -179,9 +179,9 @@ _NOTHING = Found()
 class EntityState:
     """The state of one entity, read for one query time; blocks are decoded once.
 
-    What happened before the batch boundary is taken from the batch layer, the rest from the
-    stream's; without a batch layer all is. An entity without fields has the values of empty
-    windows.
+    What happened before the batch boundary is taken from the batch layer, if it was known when that
+    was made, the rest from the stream's; without a batch layer all is. An entity without fields has
+    the values of empty windows.
     """
 
     def __init__(self, asked: Asked, moment: Moment, found: Found = _NOTHING) -> None:
@@ -199,10 +199,10 @@ class EntityState:
         self._batch = (
             BatchLayer(plan, layout, found.batch, time_ms) if layout and found.batch else None
         )
+        self._known_ms = None if layout is None else layout.known_ms
+        looked_at = any(moment.stream) or (self._known_ms is not None and any(moment.batch))
         self._stream = (
-            StreamLayer(plan, found.stream, time_ms)
-            if found.stream and any(moment.stream)
-            else None
+            StreamLayer(plan, found.stream, time_ms) if found.stream and looked_at else None
         )
 
     def read(self, current: str | None = None) -> Valued:
@@ -243,6 +243,9 @@ class EntityState:
                 found = self._batch.pieces(*before)
             else:
                 found = self._batch.pieces_without(left_out, *before)
-        if self._stream is not None and after is not None:
-            found += self._stream.pieces(*after, left_out)
+        if self._stream is not None:
+            if before is not None and self._known_ms is not None:
+                found += self._stream.late_pieces(*before, self._known_ms, left_out)
+            if after is not None:
+                found += self._stream.pieces(*after, left_out)
         return found

@@ -29,7 +29,7 @@ from headrace_features.partials import tiles
 from headrace_features.partials.blocks import EventBlock
 from headrace_features.partials.events import decode_events, joined
 from headrace_features.partials.plan import PartialPlan
-from headrace_features.state.pieces import Piece, Whole, events_between
+from headrace_features.state.pieces import Events, Piece, Whole, events_between
 
 
 class Widths(NamedTuple):
@@ -46,6 +46,7 @@ CALENDAR = Widths()
 # For each letter of a field its place among the widths.
 _PLACES = {"z": 0, "y": 1, "l": 1, "x": 2, "h": 2, "r": 3, "d": 3, "s": 3}
 _BLOCKS = frozenset("rxyz")
+_TILES = frozenset("hd")
 # So many blocks are looked at sooner than they are made into one, or passed over for tiles.
 _FEW = 4
 # For each letter the coarser blocks that hide it.
@@ -101,6 +102,35 @@ class StreamLayer:
         if self._lone:
             self._add_alone(found, (first_ms, last_ms), left_out)
         return found
+
+    def late_pieces(
+        self, first_ms: int, last_ms: int, known_ms: int, left_out: bytes | None
+    ) -> list[Piece]:
+        """What makes up the events of a span that became known after a time.
+
+        Tiles don't tell when what they are made of became known: they aren't read.
+
+        Args:
+            first_ms, last_ms, left_out: see `pieces`.
+            known_ms: ms UTC.
+        """
+        found: list[Piece] = []
+        for piece in self._events(first_ms, last_ms, left_out):
+            block = piece.block
+            places = range(piece.start, piece.stop)
+            late = [at for at in places if block.available_ms(at) > known_ms]
+            if late:
+                found.append(Events(block.chosen(late), 0, len(late)))
+        return found
+
+    def _events(self, first_ms: int, last_ms: int, left_out: bytes | None) -> list[Events]:
+        """The known events of a span."""
+        found: list[Piece] = []
+        for name in self._seen:
+            if name[0] in _BLOCKS and self._overlaps(name, (first_ms, last_ms)):
+                self._add(found, self._block(name), first_ms, last_ms, left_out)
+        self._add_alone(found, (first_ms, last_ms), left_out)
+        return [piece for piece in found if isinstance(piece, Events)]
 
     def _add_within(
         self,
@@ -209,9 +239,21 @@ class StreamLayer:
         return self._read[name]
 
 
-def end_ms(name: str) -> int:
-    """The time before which all events of a field are."""
-    return (int(name[1:]) + 1) * CALENDAR[_PLACES[name[0]]]
+def is_covered(name: str, content: bytes, boundary_ms: int, known_ms: int | None) -> bool:
+    """Whether all that a field has is in a batch layer.
+
+    Args:
+        name: of the field.
+        content: of it.
+        boundary_ms: the layer has the events before it.
+        known_ms: it has those that were known by then; None where it leaves none out.
+    """
+    if (int(name[1:]) + 1) * CALENDAR[_PLACES[name[0]]] > boundary_ms:
+        return False
+    if known_ms is None or not content or name[0] in _TILES:
+        return True
+    block = decode_events(content)
+    return all(block.available_ms(at) <= known_ms for at in range(len(block)))
 
 
 def blocks_of(fields: Mapping[str, bytes]) -> list[str] | None:

@@ -27,6 +27,7 @@ from headrace_features.state.stream import blocks_of
 if TYPE_CHECKING:
     from headrace_features.kernel.arrays import Ints
     from headrace_features.state.batch import Step
+    from headrace_features.state.layout import Layout
     from headrace_features.state.read import Moment
 
 #: Sums of one field stay below it, so that those of all fields of a window have 64 bits.
@@ -183,10 +184,13 @@ class _Columns:
                 if columns is not None:
                     width_ms = step.width_ms or 1
                     found += columns.sums(step.first_ms // width_ms, step.last_ms // width_ms)
-        if after is not None:
-            columns = self._stream()
-            if columns is not None:
-                found += columns.sums(*after)
+        looked_at = [after]
+        if moment.layout is not None and moment.layout.known_ms is not None:
+            looked_at.append(before)
+        for span in looked_at:
+            columns = None if span is None else self._stream()
+            if columns is not None and span is not None:
+                found += columns.sums(*span)
         return found
 
     def _batch(self, step: Step) -> _Sorted | None:
@@ -213,11 +217,20 @@ class _Columns:
                 else:
                     rows += [row] * len(names)
                     contents += [one.stream[name] for name in names]
-            self._read[_STREAM] = self._events(rows, contents) if rows else None
+            layout = self._moment.layout
+            self._read[_STREAM] = self._events(rows, contents, layout) if rows else None
         return self._read[_STREAM]
 
-    def _events(self, rows: list[int], contents: Sequence[bytes]) -> _Sorted | None:
-        """Blocks of events, and the entities that they are of."""
+    def _events(
+        self, rows: list[int], contents: Sequence[bytes], beside: Layout | None = None
+    ) -> _Sorted | None:
+        """Blocks of events, and the entities that they are of.
+
+        Args:
+            rows: for each block the entity.
+            contents: the blocks.
+            beside: the layout of a batch layer; what that has counts for nothing.
+        """
         bases, offsets, _, delays, columns = zip(*map(read_events, contents), strict=True)
         numbers = [[one[at] for one in columns] for at in self._sums.positions]
         kept = self._kept(rows, numbers)
@@ -234,11 +247,15 @@ class _Columns:
             if position is not None and power:
                 _require_small(values[position], power)
                 part[:] = values[position] ** power
+        known = times
         late = [one for one in delays if one is not None]
         if late:
             of_late = np.repeat([one is not None for one in delays], lengths)
-            known = times[of_late] + joined_integers(late) <= self._moment.time_ms
-            sums[:, of_late] *= known
+            known = times.copy()
+            known[of_late] += joined_integers(late)
+            sums *= known <= self._moment.time_ms
+        if beside is not None and beside.known_ms is not None:
+            sums *= (times >= beside.boundary_ms) | (known > beside.known_ms)
         return _Sorted(np.repeat(rows, lengths), times, sums, len(self._entities))
 
     def _tiles(self, rows: list[int], contents: Sequence[bytes]) -> _Sorted | None:

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,11 @@ from headrace_batch.ingest.topic_tables import TopicTables
 from headrace_batch.lake_history import has_other_events, newest_other_day
 from headrace_batch.materialize import materialize_view
 from headrace_batch.warehouse import Warehouse
-from headrace_features.definitions.durations import DAY_MS
+from headrace_features.definitions.durations import DAY_MS, HOUR_MS
 from headrace_features.online.serving import view_key
 from headrace_features.online.stores import open_store
 from headrace_schemas.event_times import MOST_AHEAD_MS
+from histories import as_table
 from ingestion import (
     START_MS,
     Row,
@@ -39,10 +40,11 @@ from ingestion import (
     transactions,
     write_json_lines,
 )
-from lakes import unwatched
+from lakes import unwatched, write_events
 from online_stores import layers_of
 
 BRONZE = "bronze.transactions"
+START_DATE = date(2018, 4, 1)
 REJECTED = "rejected.transactions"
 SENT_AT_MS = 1_700_000_000_000
 START = {0: 0, 1: 0}
@@ -190,7 +192,7 @@ def test_events_of_files_alone_never_were_in_a_topic(lake: Lake) -> None:
 
 
 def test_a_batch_layer_of_a_day_of_which_more_may_come_says_what_it_may_lack(lake: Lake) -> None:
-    rows = [transaction(0), transaction(1, event_time=START_MS + 2 * DAY_MS)]
+    rows = [transaction(0), transaction(1, event_time=START_MS + 2 * DAY_MS + 2 * HOUR_MS)]
     lake.tables().take(lake.records(0, 0, rows), START)
     view, store = lake.project.view("card_activity"), open_store(lake.settings)
     newest = max(row["event_date"] for row in lake.stored())
@@ -203,8 +205,40 @@ def test_a_batch_layer_of_a_day_of_which_more_may_come_says_what_it_may_lack(lak
         assert (batch.written_ms == began_ms) is lacks
         assert (batch.written_ms >= began) is not lacks
     # With all of it from files the day is whole, unless a stream brings more.
-    lake.take_file([transaction(2, event_time=START_MS + 4 * DAY_MS)])
+    lake.take_file([transaction(2, event_time=START_MS + 4 * DAY_MS + HOUR_MS)])
     assert whole_until(lake.settings, lake.source, streamed=True) == newest + timedelta(days=2)
+
+
+def test_a_day_is_whole_once_no_event_of_it_can_come_in_time_any_more(lake: Lake) -> None:
+    days = 2 * DAY_MS
+    for number, (after_ms, last) in enumerate(((HOUR_MS - 1, 0), (HOUR_MS, 1)), start=1):
+        lake.take_file([transaction(0), transaction(number, event_time=START_MS + days + after_ms)])
+        found = last_whole_day(lake.settings, lake.source, streamed=True)
+        assert found == START_DATE + timedelta(days=last)
+
+
+def test_a_layer_leaves_what_becomes_known_later_to_the_stream(lake: Lake) -> None:
+    source = lake.project.source("transaction_labels")
+    view, store = lake.project.view("terminal_risk"), open_store(lake.settings)
+    reported_ms = START_MS + 9 * DAY_MS
+    labels: list[Row] = [
+        {
+            "transaction_id": f"t{number}",
+            "card_id": "c",
+            "terminal_id": f"terminal {number}",
+            "event_time": START_MS + number,
+            "is_fraud": False,
+            "reported_at": reported_ms - before_ms,
+        }
+        for number, before_ms in enumerate((0, HOUR_MS - 1, HOUR_MS, 2 * HOUR_MS))
+    ]
+    write_events(lake.settings, source.table, as_table(view, labels))
+    for streamed, entities, known_ms in ((False, 4, None), (True, 2, reported_ms - HOUR_MS)):
+        report = materialize_view(lake.settings, view, START_DATE, unwatched, streamed=streamed)
+        assert report.entities == entities
+        batch = layers_of(store, view_key(view)).batch
+        assert batch is not None
+        assert batch.known_ms == known_ms
 
 
 def test_a_refused_record_is_kept_with_its_place_reason_and_bytes(lake: Lake) -> None:

@@ -25,6 +25,8 @@ from headrace_features.online.store import (
     Wanted,
     Written,
 )
+from headrace_features.partials.blocks import EventBlock
+from headrace_features.partials.events import encode_events
 from headrace_schemas.errors import ConfigurationError, RetryableError
 from online_stores import apply, batch_of, change, found_of, layers_of, publish, stream_of
 from redis_servers import RedisCluster, RedisServer, redis_cluster, redis_server
@@ -298,6 +300,32 @@ def test_what_two_generations_cover_goes_from_the_stream_layer(store: StateStore
     publish(store, "view", {}, 4 * DAY_MS)
     assert set(stream_of(store, "view", b"card")) == {"r3", "r4", "r5"}
     assert set(stream_of(store, "other", b"card")) == {"r0"}
+
+
+def test_what_became_known_after_a_generation_stays_in_the_stream_layer(store: StateStore) -> None:
+    def events(*delays_ms: int) -> bytes:
+        times = list(range(len(delays_ms)))
+        block = EventBlock(times, [b"%d" % at for at in times], list(delays_ms), [])
+        return encode_events(block)
+
+    prompt, late = events(0, 5), events(0, 50, 1)
+    apply(
+        store,
+        change("r0", 1, 1, late),
+        change("x0", 1, 2, prompt),
+        change("s0", 1, 3, late),
+        change("d0", 1, 4, b"a tile"),
+        change("r1", 1, 5, prompt),
+    )
+    for boundary_ms, known_ms in ((DAY_MS, 20), (DAY_MS, 30), (DAY_MS, 40)):
+        store.publish(store.begin("view", boundary_ms), 1, known_ms)
+    batch = layers_of(store, "view").batch
+    assert batch is not None
+    assert (batch.boundary_ms, batch.written_ms, batch.known_ms) == (DAY_MS, 1, 40)
+    assert set(stream_of(store, "view", b"card")) == {"r0", "s0", "r1"}
+    for known_ms in (60, 70):
+        store.publish(store.begin("view", DAY_MS), 1, known_ms)
+    assert set(stream_of(store, "view", b"card")) == {"r1"}
 
 
 def test_two_generations_are_kept(store: StateStore) -> None:
