@@ -21,6 +21,7 @@ from headrace_features.embedded import Service
 from headrace_features.exclusive import exclusive
 from headrace_features.online.stores import open_store
 from headrace_schemas.errors import ConfigurationError, RetryableError
+from headrace_schemas.setting_table import EMBEDDED
 from headrace_schemas.topics import FEATURE_UPDATES
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.kafka.reading import ends
@@ -137,7 +138,11 @@ def _written(
 
 
 def _ends(settings: Settings) -> dict[int, int]:
-    """Where the partitions of updates end; nothing where there is no such topic."""
+    """Where the partitions of updates end; nothing where there never was such a topic."""
+    if settings.kafka.bootstrap_servers == EMBEDDED and not control.was_started(
+        settings.home, Service.KAFKA
+    ):
+        return {}
     config = kafka_config(settings)
     if FEATURE_UPDATES not in existing_topics(config):
         return {}

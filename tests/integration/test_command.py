@@ -290,6 +290,22 @@ def test_an_older_day_is_not_materialized_over_a_newer_one(run: Run) -> None:
     assert then["card_activity__count_30d"] > 0
 
 
+@pytest.mark.usefixtures("home")
+def test_the_online_store_of_a_project_without_a_stream_is_made_anew_from_the_lake(
+    run: Run,
+) -> None:
+    asked = ["features", "get", "--feature", "card_activity", "--entity", "card_id=card-000001"]
+    made = run(*asked, "--as-of", "2018-05-15", "--json")
+    assert made.status == 0, made.error
+    before = json.loads(made.out)["features"]
+    done = run("online", "rebuild", "--yes", "--date", "2018-05-15", "--json")
+    assert done.status == 0, done.error
+    report = json.loads(done.out)
+    assert (report["updates"], len(report["views"])) == (0, 2)
+    then = json.loads(run(*asked, "--as-of", "2018-05-15", "--json").out)["features"]
+    assert then == before
+
+
 IN_FULL = (
     "features get --feature transaction_context --entity card_id=1"
     " --request latitude=1 --request longitude=1"

@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from redis.cluster import RedisCluster
-from redis.exceptions import NoPermissionError, ResponseError
+from redis.exceptions import ResponseError
 
 #: The command whose answer tells.
 ASK_MEMORY = ("INFO", "memory")
@@ -33,29 +33,38 @@ def require_no_eviction(answer: object) -> None:
     if not isinstance(answer, bytes):
         return
     policy, limit = _POLICY.search(answer), _LIMIT.search(answer)
-    if policy and limit:
-        _require(policy[1].decode(), int(limit[1]))
+    if policy and limit and _evicts(policy[1].decode(), int(limit[1])):
+        raise EvictingError(policy[1].decode())
 
 
-def require_still_none(client: Any) -> None:
-    """The same of a client that is in use: how Redis is set may have been changed since.
+def evicting_now(client: Any) -> tuple[str, int] | None:
+    """By which policy a client that is in use may drop keys, and how many it has dropped.
+
+    How Redis is set may have been changed since it was connected.
 
     Args:
-        client: `Redis`, or `RedisCluster`, of which all nodes are asked.
+        client: `Redis`, or `RedisCluster`, of which all primaries are asked.
 
-    Raises:
-        EvictingError: it may.
+    Returns:
+        None if it drops none, or may not be asked.
     """
-    everywhere = {"target_nodes": "all"} if isinstance(client, RedisCluster) else {}
-    try:
-        answer = client.info("memory", **everywhere)
-    except NoPermissionError:
-        return
     # By node, where there are several.
-    for told in [answer] if "maxmemory" in answer else answer.values():
-        _require(told["maxmemory_policy"], told["maxmemory"])
+    everywhere = {"target_nodes": "primaries"} if isinstance(client, RedisCluster) else {}
+    try:
+        memory = client.info("memory", **everywhere)
+        found = [
+            one["maxmemory_policy"]
+            for one in ([memory] if "maxmemory" in memory else memory.values())
+            if _evicts(one.get("maxmemory_policy", ""), one.get("maxmemory", 0))
+        ]
+        if not found:
+            return None
+        stats = client.info("stats", **everywhere)
+    except ResponseError:
+        return None
+    told = [stats] if "evicted_keys" in stats else stats.values()
+    return found[0], sum(one["evicted_keys"] for one in told)
 
 
-def _require(policy: str, limit: int) -> None:
-    if limit and policy.startswith("allkeys"):
-        raise EvictingError(policy)
+def _evicts(policy: str, limit: int) -> bool:
+    return bool(limit) and policy.startswith("allkeys")

@@ -5,10 +5,11 @@ Under a prefix, which is the project's:
     <prefix>:<view>                             the layers of a view version
     <prefix>:progress                           how far the stream layer has come, by partition,
                                                 and with which view versions
+    <prefix>:evicted                            the policy by which keys were dropped, if any
     <prefix>:{<entity>}:<view>:b<generation>    fields of a batch layer
     <prefix>:{<entity>}:<view>:s                fields of the stream layer
 
-All are hashes. All of an entity is in one slot of a cluster. A field of the stream layer begins
+Most are hashes. All of an entity is in one slot of a cluster. A field of the stream layer begins
 with its version.
 """
 
@@ -42,6 +43,7 @@ class Keys:
         self._encoded = prefix.encode()
         self.progress = f"{prefix}:progress".encode()
         self.generations = f"{prefix}:generations".encode()
+        self.evicted = f"{prefix}:evicted".encode()
         self.all = f"{prefix}:*"
 
     def view(self, view: str) -> bytes:

@@ -117,7 +117,8 @@ class _Assembly:
                 self._java("RecordDecoder")(self._plan_json, place, self._config.most_ahead_ms)
             )
         )
-        for name, value in self._config.kafka.items():
+        # What a transaction has aborted is no event.
+        for name, value in {"isolation.level": "read_committed", **self._config.kafka}.items():
             builder.setProperty(name, value)
         if self._config.bounded:
             builder.setBounded(initializer.latest())

@@ -28,6 +28,7 @@ class Positions:
         """Name broker and group; nothing is sent yet."""
         self._servers = config["bootstrap.servers"]
         self._consumer = reader(config, group)
+        self._reached: dict[str, dict[int, int]] = {}
 
     def ends(self, topic: str) -> dict[int, tuple[int, int]]:
         """By partition, the offset of the oldest record and the one that the next will have."""
@@ -53,12 +54,16 @@ class Positions:
     def has_read(self, topic: str, ends: Mapping[int, int]) -> bool:
         """Whether the group has read all records before some offsets.
 
-        Offsets without a record are told by nobody: transactions have some.
+        Offsets without a record are told by nobody: transactions have some. They are looked for
+        once a group that is behind doesn't get on any more.
         """
-        reached = self.reached(topic)
+        before, reached = self._reached.get(topic), self.reached(topic)
+        self._reached[topic] = reached
         behind = {number: end for number, end in ends.items() if reached.get(number, 0) < end}
         if not behind:
             return True
+        if before != reached:
+            return False
         oldest = {number: first for number, (first, _) in self.ends(topic).items()}
         for number, end in behind.items():
             start = max(reached.get(number, 0), oldest.get(number, 0))

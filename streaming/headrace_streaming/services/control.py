@@ -205,6 +205,11 @@ def _ended(home: Path, service: Service) -> ConfigurationError:
     )
 
 
+def was_started(home: Path, service: Service) -> bool:
+    """Whether a service of a home has ever been started."""
+    return _folder(home, service).exists()
+
+
 def last_words(log: str) -> str:
     """The last line of a log that tells something: none of a Java stack trace's places."""
     for line in reversed(log.splitlines()):

@@ -77,6 +77,8 @@ class WriterLoop:
         self._emptied = emptied
         self._limits = limits or Limits()
         self._patience = Patience(told)
+        #: Set once the store holds every update of all our views, or has forgotten its progress.
+        self.included = Event()
         # Of those since the last beat how many, and the first.
         self._unread = 0
         self._unread_first = ""
@@ -113,6 +115,7 @@ class WriterLoop:
         beat = 0.0
         try:
             self._include()
+            self.included.set()
             while not self._stop.is_set():
                 self.beaten_ms = now_ms()
                 if self._member.misplaced:

@@ -163,12 +163,14 @@ def _attend(  # noqa: PLR0913, PLR0917 - a thread's
     before = time.monotonic(), 0
     while True:
         try:
-            # What was announced before is waited for once.
-            written = upto is not None and has_all(store().progress(), upto)
-            watch.look(store, patience_s=_LOOK_S)
-            patience.succeeded("since when views are complete is known again")
-            if written and watch.done:
-                stop.set()
+            # Before, progress may be that of a writer which knew of less.
+            if loop.included.is_set():
+                written = upto is not None and has_all(store().progress(), upto)
+                # What was announced before is waited for once.
+                watch.look(store, patience_s=_LOOK_S)
+                patience.succeeded("since when views are complete is known again")
+                if written and watch.done:
+                    stop.set()
         except OtherBrokerError:
             raise
         except HeadraceError as error:

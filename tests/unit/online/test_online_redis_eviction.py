@@ -12,7 +12,7 @@ from headrace_features.online.redis_connection import RedisConnection
 from headrace_features.online.redis_store import RedisStateStore
 from headrace_features.online.store import NO_LAYERS, Wanted
 from headrace_schemas.errors import RetryableError
-from online_stores import layers_of
+from online_stores import apply, change, layers_of
 from redis_servers import RedisServer, redis_cluster, redis_server
 
 KNOWN = {"view": NO_LAYERS}
@@ -88,6 +88,28 @@ def test_a_store_that_was_set_to_drop_keys_has_not_caught_up_any_more(nodes: int
         assert span is not None
         assert span.current_ms == 5
         last.cli("config", "set", "maxmemory-policy", "noeviction")
+        store.caught_up({"view": 1}, 9)
+
+
+def test_once_keys_were_dropped_a_store_is_never_complete_again_before_it_is_made_anew() -> None:
+    with redis_server() as server, closing(RedisConnection(server.access())) as connection:
+        store = RedisStateStore(connection, "p")
+        store.covers("view", 1, 0)
+        store.caught_up({"view": 1}, 5)
+        apply(store, *(change("r1", 1, n, b"x" * 10_000, entity=str(n)) for n in range(300)))
+        server.cli("config", "set", "maxmemory-policy", "allkeys-random")
+        server.cli("config", "set", "maxmemory", "3mb")
+        apply(store, *(change("r1", 1, n, b"x" * 10_000, entity=str(n)) for n in range(300, 400)))
+        with pytest.raises(RetryableError, match="maxmemory-policy is allkeys-random"):
+            store.caught_up({"view": 1}, 7)
+        server.cli("config", "set", "maxmemory-policy", "noeviction")
+        server.cli("config", "set", "maxmemory", "0")
+        with pytest.raises(RetryableError, match=r"has dropped keys .*allkeys-random.*rebuild"):
+            store.caught_up({"view": 1}, 7)
+        span = layers_of(store, "view").stream
+        assert span is None or span.current_ms == 0
+        store.remove()
+        store.covers("view", 1, 0)
         store.caught_up({"view": 1}, 9)
 
 
