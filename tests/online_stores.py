@@ -9,6 +9,7 @@ from headrace_features.online.store import (
     NEVER_MS,
     NO_LAYERS,
     Change,
+    Had,
     Layers,
     Progress,
     Row,
@@ -28,7 +29,7 @@ def publish(
     generation = store.begin(view, boundary_ms)
     rows = [Row(key, name, value) for key, held in entities.items() for name, value in held.items()]
     store.write(generation, rows)
-    store.publish(generation, written_ms=boundary_ms + 1)
+    store.publish(generation, Had.until(generation, boundary_ms + 1))
 
 
 def make_whole(store: StateStore, view: str, *, since_ms: int = ALWAYS_MS, epoch: int = 1) -> None:

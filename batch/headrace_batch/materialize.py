@@ -22,7 +22,7 @@ from headrace_features.kernel.columns import times
 from headrace_features.kernel.prepare import apply_expressions, encode_keys
 from headrace_features.kernel.sorting import order_by
 from headrace_features.online.serving import entity_key, view_key
-from headrace_features.online.store import Row
+from headrace_features.online.store import Had, Row
 from headrace_features.online.stores import open_store
 from headrace_features.partials.events import block_of, in_order
 from headrace_features.partials.plan import plan_of
@@ -98,7 +98,10 @@ def materialize_view(
             entities += count
             done += events_in
             advance(done)
-    store.publish(generation, read_ms if lacking is None else min(read_ms, lacking), known_ms)
+    had = Had.until(generation, read_ms)
+    if lacking is not None:
+        had = had._replace(whole_ms=min(had.whole_ms, lacking))
+    store.publish(generation, had._replace(known_ms=known_ms))
     return MaterializeReport(
         view.name, view.version, boundary, entities, done, fields, perf_counter() - began
     )

@@ -20,7 +20,7 @@ from headrace_features.online.serving import (
     view_key,
 )
 from headrace_features.online.sqlite_store import SqliteStateStore
-from headrace_features.online.store import NEVER_MS, Row, StateStore
+from headrace_features.online.store import NEVER_MS, Had, Row, StateStore
 from headrace_features.oracle import Row as Event
 from headrace_features.oracle import SpineRow
 from headrace_features.partials.events import block_of, in_order
@@ -58,7 +58,7 @@ def fill(
     )
     # Without such a time it has what is yet to become known.
     written_ms = boundary_ms if known_ms is not None else NEVER_MS
-    store.publish(generation, written_ms, known_ms)
+    store.publish(generation, Had.until(generation, written_ms)._replace(known_ms=known_ms))
     changes = [
         change(name, 1, number, content, view=view_key(view), entity="a")
         for number, (name, content) in enumerate(stream_fields(block, kinds).items())

@@ -75,7 +75,7 @@ def freshness_of(view: ServedView, answered: ViewAnswer, answer: Answer, time_ms
 def _layers(layers: Layers) -> tuple[LayerFreshness | None, LayerFreshness | None]:
     batch = stream = None
     if layers.batch is not None:
-        batch = LayerFreshness(event_time=layers.batch.boundary_ms, written=layers.batch.written_ms)
+        batch = LayerFreshness(event_time=layers.boundary_ms, written=layers.batch.written_ms)
     if layers.stream is not None and layers.stream.since_ms < NEVER_MS:
         span = layers.stream
         stream = LayerFreshness(

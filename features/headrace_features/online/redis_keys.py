@@ -121,8 +121,8 @@ def generation_of(view: str, pointer: bytes | None) -> Generation | None:
     """The generation that a pointer names."""
     if pointer is None:
         return None
-    number, boundary_ms, written_ms, *known = map(int, pointer.split(b":"))
-    return Generation(number, view, boundary_ms, written_ms, *known)
+    number, *rest = map(int, pointer.split(b":"))
+    return Generation(number, view, *rest)
 
 
 def _layers(view: str, answer: Sequence[bytes | None]) -> Layers:

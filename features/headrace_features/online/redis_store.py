@@ -21,6 +21,7 @@ from headrace_features.online.redis_keys import VERSION, Keys, generation_of
 from headrace_features.online.store import (
     Change,
     Generation,
+    Had,
     Layers,
     Progress,
     Reading,
@@ -196,7 +197,7 @@ class RedisStateStore:
                 pipe.execute()
         return count
 
-    def publish(self, generation: Generation, written_ms: int, known_ms: int | None = None) -> None:
+    def publish(self, generation: Generation, had: Had) -> None:
         """Let readers see a generation instead of the one before it, in one step.
 
         Raises:
@@ -206,15 +207,14 @@ class RedisStateStore:
         view = generation.view
         current = self._current(view)
         require_no_later(current, view, generation.boundary_ms, _ANEW)
-        pointer = f"{generation.id}:{generation.boundary_ms}:{written_ms}"
-        if known_ms is not None:
-            pointer += f":{known_ms}"
+        numbers = (generation.id, generation.boundary_ms, *had)
+        pointer = ":".join(str(number) for number in numbers if number is not None)
         key = self._keys.view(view)
         (done,) = self._run([(_PUBLISH, key, (generation.id, pointer))])
         if not done:
             raise overtaken(view)
         if current is not None:
-            self._sweep(view, current, least_known(current.known_ms, known_ms))
+            self._sweep(view, current, least_known(current.known_ms, had.known_ms))
 
     def apply(
         self,
@@ -358,7 +358,7 @@ class RedisStateStore:
                         name
                         for name, content in held.items()
                         if is_covered(
-                            name.decode(), content[VERSION.size :], kept.boundary_ms, known_ms
+                            name.decode(), content[VERSION.size :], kept.whole_ms, known_ms
                         )
                     ]
                     if covered:

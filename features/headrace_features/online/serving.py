@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from headrace_features.definitions.durations import MINUTE_MS
@@ -60,19 +61,22 @@ class ServedView:
         self.together = Together(self.asked)
         #: Whether events can become known later than they were.
         self.is_late = view.source.available_at is not None
-        self._layout: Layout | None = None
+        self._layout: tuple[tuple[int, int | None, int], Layout] | None = None
         self._fields: tuple[tuple[int, int], tuple[str, ...]] | None = None
 
     def layout(self, layers: Layers) -> Layout | None:
         """How the batch layer is divided; None if there is none."""
         if layers.batch is None:
             return None
-        made = layers.batch.boundary_ms, layers.batch.known_ms
-        layout = self._layout
-        if layout is None or (layout.boundary_ms, layout.known_ms) != made:
+        made = layers.batch.boundary_ms, layers.batch.known_ms, layers.boundary_ms
+        held = self._layout
+        if held is None or held[0] != made:
             # Another thread may do the same; either will do.
-            layout = self._layout = layout_of(self.view, *made)
-        return layout
+            held = self._layout = (
+                made,
+                replace(layout_of(self.view, *made[:2]), boundary_ms=made[2]),
+            )
+        return held[1]
 
     def fields(self, layout: Layout, time_ms: int) -> tuple[str, ...]:
         """The fields of the batch layer for a time, where no event is left out.

@@ -14,6 +14,7 @@ CREATE TABLE IF NOT EXISTS generation (
     view TEXT NOT NULL,
     boundary_ms INTEGER NOT NULL,
     written_ms INTEGER NOT NULL DEFAULT 0,
+    whole_ms INTEGER NOT NULL DEFAULT 0,
     known_ms INTEGER,
     state TEXT NOT NULL CHECK (state IN ('building', 'current', 'previous'))
 );

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 CURRENT = """
-SELECT id, boundary_ms, written_ms, known_ms FROM generation WHERE view = ? AND state = 'current'
+SELECT id, boundary_ms, written_ms, whole_ms, known_ms FROM generation
+WHERE view = ? AND state = 'current'
 """
 LAYERS = """
-SELECT g.id, g.boundary_ms, g.written_ms, g.known_ms,
+SELECT g.id, g.boundary_ms, g.written_ms, g.whole_ms, g.known_ms,
     s.epoch, s.since_ms, s.event_time_ms, s.written_ms, s.current_ms
 FROM (SELECT ? AS key) AS asked
 LEFT JOIN generation AS g ON g.view = asked.key AND g.state = 'current'
@@ -45,5 +46,6 @@ SWEPT_FIELDS = """
 SELECT entity, field, content FROM stream WHERE view = ? AND entity > ? AND entity <= ?
 """
 PUBLISH = """
-UPDATE generation SET state = 'current', written_ms = ?, known_ms = ? WHERE id = ?
+UPDATE generation SET state = 'current', written_ms = ?, whole_ms = ?, known_ms = ?
+WHERE id = ?
 """

@@ -33,6 +33,7 @@ from headrace_features.online.store import (
     NO_LAYERS,
     Change,
     Generation,
+    Had,
     Layers,
     Progress,
     Reading,
@@ -132,7 +133,7 @@ class SqliteStateStore:
             )
             return cursor.rowcount
 
-    def publish(self, generation: Generation, written_ms: int, known_ms: int | None = None) -> None:
+    def publish(self, generation: Generation, had: Had) -> None:
         """Let readers see a generation instead of the one before it, in one step.
 
         Raises:
@@ -149,9 +150,9 @@ class SqliteStateStore:
                 "UPDATE generation SET state = 'previous' WHERE view = ? AND state = 'current'",
                 (view,),
             )
-            db.execute(PUBLISH, (written_ms, known_ms, generation.id))
+            db.execute(PUBLISH, (*had, generation.id))
         if current is not None:
-            self._sweep(view, current, least_known(current.known_ms, known_ms))
+            self._sweep(view, current, least_known(current.known_ms, had.known_ms))
 
     def apply(
         self,
@@ -260,7 +261,7 @@ class SqliteStateStore:
                 covered = [
                     (number, entity, field)
                     for entity, field, content in db.execute(SWEPT_FIELDS, span)
-                    if is_covered(field, content, kept.boundary_ms, known_ms)
+                    if is_covered(field, content, kept.whole_ms, known_ms)
                 ]
                 db.executemany(
                     "DELETE FROM stream WHERE view = ? AND entity = ? AND field = ?", covered
@@ -362,9 +363,11 @@ class SqliteStateStore:
 
 
 def _layers(db: sqlite3.Connection, view: str) -> Layers:
-    number, boundary_ms, written_ms, known_ms, *span = db.execute(LAYERS, (view,)).fetchone()
+    row = db.execute(LAYERS, (view,)).fetchone()
+    number, *batch = row[:5]
+    span = row[5:]
     return Layers(
-        None if number is None else Generation(number, view, boundary_ms, written_ms, known_ms),
+        None if number is None else Generation(number, view, *batch),
         None if span[0] is None else StreamSpan(*span),
     )
 

@@ -31,6 +31,7 @@ class Generation:
         view: key of the view version.
         boundary_ms: the layer holds the events before it, ms UTC.
         written_ms: it has what there was to read then, ms UTC; 0 while it grows.
+        whole_ms: until when it has all events, ms UTC: a boundary may be ahead of that.
         known_ms: of events that can become known later than they were it has those that were known
             by then, ms UTC, and leaves the others to the stream; None where it leaves none out.
     """
@@ -39,7 +40,21 @@ class Generation:
     view: str
     boundary_ms: int
     written_ms: int = 0
+    whole_ms: int = 0
     known_ms: int | None = None
+
+
+class Had(NamedTuple):
+    """What a batch layer was made of: `written_ms`, `whole_ms` and `known_ms` of `Generation`."""
+
+    written_ms: int
+    whole_ms: int
+    known_ms: int | None = None
+
+    @classmethod
+    def until(cls, generation: Generation, written_ms: int) -> Had:
+        """All events until the boundary, unless that was ahead."""
+        return cls(written_ms, min(written_ms, generation.boundary_ms))
 
 
 class StreamSpan(NamedTuple):
@@ -67,6 +82,13 @@ class Layers(NamedTuple):
     batch: Generation | None
     stream: StreamSpan | None
 
+    @property
+    def boundary_ms(self) -> int:
+        """What was before it is asked of the batch layer, the rest of the stream layer, ms UTC."""
+        if self.batch is None:
+            return ALWAYS_MS
+        return self.batch.boundary_ms if self.stream is None else self.batch.whole_ms
+
     def incomplete(
         self, first_ms: int, last_ms: int, lag_ms: int, known_ms: int | None = None
     ) -> bool:
@@ -79,11 +101,11 @@ class Layers(NamedTuple):
             known_ms: of events that can become known later than they were those count that are
                 known by then, ms UTC; None where each is known when it is.
         """
-        from_ms = first_ms
+        from_ms = max(first_ms, self.boundary_ms)
         if self.batch is not None:
-            from_ms = max(first_ms, self.batch.boundary_ms)
-            # A boundary that was ahead: what happened before it after all was read by nobody.
-            if max(first_ms, self.batch.written_ms) < min(last_ms + 1, self.batch.boundary_ms):
+            # What happened before a boundary that was ahead, and no stream tells of.
+            unread_ms = max(first_ms, self.batch.whole_ms)
+            if unread_ms < min(last_ms + 1, self.boundary_ms):
                 return True
         wanted_ms = last_ms if known_ms is None else known_ms
         if known_ms is not None and self.batch is not None and first_ms < from_ms:
@@ -225,7 +247,7 @@ class StateStore(Protocol):
             RetryableError: another writer has begun a generation of the same view since.
         """
 
-    def publish(self, generation: Generation, written_ms: int, known_ms: int | None = None) -> None:
+    def publish(self, generation: Generation, had: Had) -> None:
         """Let readers see a generation instead of the one before it, in one step.
 
         The one before it is kept, for readers that are about to use it; what is older goes, and
@@ -234,8 +256,7 @@ class StateStore(Protocol):
 
         Args:
             generation: all of it is written.
-            written_ms: it has what there was to read then, ms UTC.
-            known_ms: see `Generation`.
+            had: what there was to write.
 
         Raises:
             RetryableError: another writer has begun a generation of the same view since.

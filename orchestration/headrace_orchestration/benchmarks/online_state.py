@@ -10,7 +10,7 @@ from itertools import groupby
 from headrace_features.definitions.durations import DAY_MS, HOUR_MS, MINUTE_MS
 from headrace_features.definitions.views import FeatureView
 from headrace_features.online.serving import entity_key, view_key
-from headrace_features.online.store import ALWAYS_MS, Change, Progress, Row, StateStore
+from headrace_features.online.store import ALWAYS_MS, Change, Had, Progress, Row, StateStore
 from headrace_features.partials import tiles
 from headrace_features.partials.blocks import EventBlock
 from headrace_features.partials.events import encode_events
@@ -81,7 +81,7 @@ def _filled(  # noqa: PLR0913 - what state is made of
         store.apply(changes, {0: Progress(held + 1, now_ms)}, {0: held}, now_ms)
         written += sum(len(row.content) for row in rows)
         written += sum(len(change.content) for change in changes)
-    store.publish(generation, now_ms)
+    store.publish(generation, Had.until(generation, now_ms))
     store.covers(view_key(view), 1, ALWAYS_MS)
     # As a stream that keeps up for as long as anything is measured.
     store.caught_up({view_key(view): 1}, now_ms + DAY_MS)

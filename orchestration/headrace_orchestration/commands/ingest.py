@@ -126,7 +126,7 @@ def _note_beside_streams(settings: Settings, project: Project, sources: Collecti
                 continue
             upto = day + timedelta(days=1)
             upto_ms = begins_ms(upto)
-            if batch is not None and upto_ms <= batch.boundary_ms:
+            if batch is not None and upto_ms <= batch.whole_ms:
                 continue
             store.covers(key, stream.epoch, upto_ms)
         except HeadraceError as error:

@@ -38,6 +38,7 @@ class ViewStatus:
         view: its name.
         version: its version.
         batch_boundary: the batch layer has the events before it; None if there is no such layer.
+        batch_whole: it has all events before; a boundary may be ahead of that.
         batch_written: the layer has what there was then.
         stream_epoch: the deployment whose coverage is known; None if none is.
         stream_since: the stream layer has all events from then on; `always`, or None if unknown.
@@ -49,6 +50,7 @@ class ViewStatus:
     view: str
     version: int
     batch_boundary: str | None
+    batch_whole: str | None
     batch_written: str | None
     stream_epoch: int | None
     stream_since: str | None
@@ -116,6 +118,7 @@ def _status(name: str, version: int, layers: Layers) -> ViewStatus:
         view=name,
         version=version,
         batch_boundary=None if batch is None else _text(batch.boundary_ms),
+        batch_whole=None if batch is None else _text(batch.whole_ms),
         batch_written=None if batch is None else _text(batch.written_ms),
         stream_epoch=None if stream is None or since is None else stream.epoch,
         stream_since=since,

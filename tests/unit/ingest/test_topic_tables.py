@@ -202,8 +202,8 @@ def test_a_batch_layer_of_a_day_of_which_more_may_come_says_what_it_may_lack(lak
         materialize_view(lake.settings, view, last, unwatched)
         batch = layers_of(store, view_key(view)).batch
         assert batch is not None
-        assert (batch.written_ms == began_ms) is lacks
-        assert (batch.written_ms >= began) is not lacks
+        assert batch.whole_ms == (began_ms if lacks else batch.boundary_ms)
+        assert batch.written_ms >= began
     # With all of it from files the day is whole, unless a stream brings more.
     lake.take_file([transaction(2, event_time=START_MS + 4 * DAY_MS + HOUR_MS)])
     assert whole_until(lake.settings, lake.source, streamed=True) == newest + timedelta(days=2)

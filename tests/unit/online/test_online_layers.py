@@ -14,7 +14,7 @@ def layers(
     *, since_ms: int | None = ALWAYS_MS, current_ms: int = 5_000, known_ms: int | None = None
 ) -> Layers:
     stream = None if since_ms is None else StreamSpan(1, since_ms, 0, 0, current_ms)
-    return Layers(Generation(1, "view", BOUNDARY_MS, WRITTEN_MS, known_ms), stream)
+    return Layers(Generation(1, "view", BOUNDARY_MS, WRITTEN_MS, BOUNDARY_MS, known_ms), stream)
 
 
 def test_a_window_after_the_boundary_needs_a_stream_that_keeps_up() -> None:

@@ -10,7 +10,7 @@ from headrace_features import Count, Distinct, FeatureReader, Mean, Sliding, ora
 from headrace_features.definitions.durations import DAY_MS, HOUR_MS
 from headrace_features.online.serving import entity_key, view_key
 from headrace_features.online.sqlite_store import SqliteStateStore
-from headrace_features.online.store import Row
+from headrace_features.online.store import Had, Row
 from headrace_features.oracle import Row as Event
 from headrace_features.oracle import SpineRow
 from headrace_features.partials.events import block_of, in_order
@@ -68,7 +68,7 @@ def reader(tmp_path: Path) -> FeatureReader:
         ]
         if changes:
             apply(store, *changes)
-    store.publish(generation, written_ms=BOUNDARY_MS)
+    store.publish(generation, Had.until(generation, BOUNDARY_MS))
     make_whole(store, view_key(VIEW))
     return FeatureReader(store, [VIEW.select(*VIEW.feature_names)], clock_ms=lambda: NOW_MS)
 

@@ -26,7 +26,7 @@ from headrace_features.online.redis_connection import RedisConnection
 from headrace_features.online.redis_store import RedisStateStore
 from headrace_features.online.serving import entity_key, view_key
 from headrace_features.online.sqlite_store import SqliteStateStore
-from headrace_features.online.store import ALWAYS_MS, Row, StateStore
+from headrace_features.online.store import ALWAYS_MS, Had, Row, StateStore
 from headrace_features.partials.events import block_of, encode_events, in_order
 from headrace_features.partials.plan import plan_of
 from headrace_features.state.build import build
@@ -78,7 +78,7 @@ def materialize(
     generation = store.begin(view_key(view), boundary_ms)
     fields = build(plan, layout_of(view, boundary_ms), block)
     store.write(generation, [Row(entity_key("a"), *field) for field in fields.items()])
-    store.publish(generation, written_ms)
+    store.publish(generation, Had.until(generation, written_ms))
 
 
 def stream(
@@ -177,23 +177,33 @@ def test_a_gap_between_the_layers_makes_those_windows_incomplete_that_reach_into
     assert row.to_dict() == {HOUR: 1, DAYS: 2, SUM: 12}
 
 
-def test_what_a_batch_layer_could_not_know_yet_makes_windows_incomplete(
+def test_what_a_batch_layer_could_not_know_yet_comes_from_the_stream_or_is_incomplete(
     store: SqliteStateStore,
 ) -> None:
     written_ms = BOUNDARY_MS - 6 * HOUR_MS
-    materialize(store, written_ms - 1, written_ms=written_ms)
-    stream(store, written_ms + 1, NOW_MS - 1, since_ms=ALWAYS_MS)
-    now, before, between, just = reader(store).read(
-        [
-            {"sensor": "a"},
-            {"sensor": "a", "as_of": written_ms - 1},
-            {"sensor": "a", "as_of": BOUNDARY_MS - 1},
-            {"sensor": "a", "as_of": BOUNDARY_MS + HOUR_MS - 2},
-        ]
-    )
-    assert now.incomplete == {DAYS, SUM}
+    # It was given one that was yet to be.
+    materialize(store, written_ms - 1, BOUNDARY_MS - 1, written_ms=written_ms)
+    rows: list[dict[str, object]] = [
+        {"sensor": "a"},
+        {"sensor": "a", "as_of": written_ms - 1},
+        {"sensor": "a", "as_of": BOUNDARY_MS - 1},
+        {"sensor": "a", "as_of": BOUNDARY_MS + HOUR_MS - 2},
+    ]
+    now, before, between, just = reader(store).read(rows)
+    assert now.incomplete == between.incomplete == just.incomplete == {HOUR, DAYS, SUM}
     assert not before.incomplete
-    assert between.incomplete == just.incomplete == {HOUR, DAYS, SUM}
+    assert [row[DAYS] for row in (now, before, between)] == [2, 1, 2]
+    # Whoever writes takes over where the layer ends, and makes it whole if it has all since then.
+    stream(store, written_ms + 1, BOUNDARY_MS - 1, NOW_MS - 1, since_ms=written_ms + 1)
+    late = reader(store).read(rows)
+    assert [row.incomplete for row in late] == [{DAYS, SUM}, frozenset(), {DAYS, SUM}, {DAYS, SUM}]
+    make_whole(store, view_key(VIEW), since_ms=written_ms, epoch=2)
+    found = reader(store).read(rows)
+    assert not any(row.incomplete for row in found)
+    assert [row[DAYS] for row in found] == [row[DAYS] for row in late] == [4, 1, 3, 3]
+    batch = found[0].freshness[VIEW.name].batch
+    assert batch is not None
+    assert batch.event_time == written_ms
 
 
 def test_a_stream_layer_alone_answers_as_far_back_as_it_goes(store: SqliteStateStore) -> None:

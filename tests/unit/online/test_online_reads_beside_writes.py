@@ -15,7 +15,7 @@ from headrace_features.online.redis_connection import RedisConnection
 from headrace_features.online.redis_store import RedisStateStore
 from headrace_features.online.serving import entity_key, view_key
 from headrace_features.online.sqlite_store import SqliteStateStore
-from headrace_features.online.store import Row, StateStore
+from headrace_features.online.store import Had, Row, StateStore
 from headrace_features.partials.blocks import EventBlock
 from headrace_features.partials.events import block_of, encode_events, in_order
 from headrace_features.partials.plan import plan_of
@@ -92,7 +92,7 @@ class Writer:
             generation,
             [Row(entity_key(entity), *one) for entity in ENTITIES for one in fields.items()],
         )
-        self._store.publish(generation, boundary_ms)
+        self._store.publish(generation, Had.until(generation, boundary_ms))
 
     def _block(self, times_ms: list[int]) -> EventBlock:
         events = [reading(f"e{ms}", ms, amount=3) for ms in times_ms]

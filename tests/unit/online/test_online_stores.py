@@ -18,6 +18,7 @@ from headrace_features.online.store import (
     NEVER_MS,
     NO_LAYERS,
     AsyncReads,
+    Had,
     Progress,
     Reading,
     Row,
@@ -32,6 +33,7 @@ from online_stores import apply, batch_of, change, found_of, layers_of, publish,
 from redis_servers import RedisCluster, RedisServer, redis_cluster, redis_server
 
 DAY_MS = 86_400_000
+HAD = Had(9, 9)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +73,7 @@ def test_a_generation_is_invisible_until_it_is_published(store: StateStore) -> N
     assert (before.boundary_ms, before.written_ms) == (1, 2)
     assert batch_of(store, "view", b"card") == {"r1": b"old"}
     assert batch_of(store, "view", b"other") == {}
-    store.publish(growing, written_ms=5)
+    store.publish(growing, Had(5, 4))
     after = layers_of(store, "view").batch
     assert after is not None
     assert (after.boundary_ms, after.written_ms) == (2, 5)
@@ -171,9 +173,9 @@ def test_a_writer_that_is_overtaken_stops_and_publishes_nothing(store: StateStor
     with pytest.raises(RetryableError, match="has taken over"):
         store.write(slow, [Row(b"card", "r2", b"slow")])
     with pytest.raises(RetryableError, match="has taken over"):
-        store.publish(slow, written_ms=1)
+        store.publish(slow, HAD)
     store.write(fast, [Row(b"card", "r1", b"fast")])
-    store.publish(fast, written_ms=1)
+    store.publish(fast, HAD)
     assert batch_of(store, "view", b"card") == {"r1": b"fast"}
 
 
@@ -318,13 +320,13 @@ def test_what_became_known_after_a_generation_stays_in_the_stream_layer(store: S
         change("r1", 1, 5, prompt),
     )
     for boundary_ms, known_ms in ((DAY_MS, 20), (DAY_MS, 30), (DAY_MS, 40)):
-        store.publish(store.begin("view", boundary_ms), 1, known_ms)
+        store.publish(store.begin("view", boundary_ms), Had(1, DAY_MS, known_ms))
     batch = layers_of(store, "view").batch
     assert batch is not None
     assert (batch.boundary_ms, batch.written_ms, batch.known_ms) == (DAY_MS, 1, 40)
     assert set(stream_of(store, "view", b"card")) == {"r0", "s0", "r1"}
     for known_ms in (60, 70):
-        store.publish(store.begin("view", DAY_MS), 1, known_ms)
+        store.publish(store.begin("view", DAY_MS), Had(1, DAY_MS, known_ms))
     assert set(stream_of(store, "view", b"card")) == {"r1"}
 
 
@@ -354,10 +356,10 @@ def test_a_publication_may_be_repeated_where_nobody_heard_that_it_worked(
     if isinstance(store, SqliteStateStore):
         return
     growing = store.begin("view", 1)
-    store.publish(growing, 2)
-    store.publish(growing, 2)
+    store.publish(growing, HAD)
+    store.publish(growing, HAD)
     with pytest.raises(RetryableError, match="has taken over"):
-        store.publish(growing, 3)
+        store.publish(growing, Had(9, 8))
 
 
 def test_a_generation_that_is_built_while_all_is_removed_is_not_taken_for_a_later_one(
@@ -368,11 +370,11 @@ def test_a_generation_that_is_built_while_all_is_removed_is_not_taken_for_a_late
     later = store.begin("view", 2 * DAY_MS)
     for late in (
         lambda: store.write(growing, [Row(b"card", "r1", b"late")]),
-        lambda: store.publish(growing, 9),
+        lambda: store.publish(growing, HAD),
     ):
         with pytest.raises(RetryableError, match="has taken over"):
             late()
-    store.publish(later, 9)
+    store.publish(later, HAD)
     assert batch_of(store, "view", b"card") == {}
 
 
