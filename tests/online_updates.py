@@ -143,11 +143,16 @@ class Writing:
         self.status: WriterStatus | None = None
         self.report: WriterReport | None = None
         self.error: Exception | None = None
+        self._shown = 0
         self._stop = Event()
         self._settings = settings
         self._views = views
         self._thread = Thread(target=self._run, name="writer")
         self._thread.start()
+
+    def looks(self) -> int:
+        """How often it has looked what is known of deployments."""
+        return self._shown
 
     def partitions(self) -> int:
         """How many it writes now."""
@@ -177,6 +182,7 @@ class Writing:
 
     def _show(self, status: WriterStatus) -> None:
         self.status = status
+        self._shown += 1
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,16 +17,18 @@ from headrace_features.feast_plugin import repository
 from headrace_features.fraud import definitions as fraud
 from headrace_features.online.stores import open_store
 from headrace_features.project import load_project
+from headrace_orchestration.lake_records import lake_records
 from headrace_schemas.errors import RetryableError
 from headrace_schemas.settings import Settings
-from headrace_schemas.topics import history_topic, source_topic
-from headrace_streaming.job import submission
+from headrace_schemas.topics import FEATURE_UPDATES, history_topic, source_topic
+from headrace_streaming.job import deployment, submission
 from headrace_streaming.job.assembly import history_job_name, job_name
 from headrace_streaming.job.bootstrap import bootstrap
 from headrace_streaming.job.cluster import Cluster
 from headrace_streaming.job.last_state import recall
 from headrace_streaming.kafka.clients import kafka_config
-from headrace_streaming.kafka.topics import create_topics
+from headrace_streaming.kafka.reading import ends
+from headrace_streaming.kafka.topics import create_topics, existing_topics
 from live_run import records, until, until_told
 from online_updates import until_written, writing
 from online_values import require_the_oracle_s_online, status_of
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
 
 
 def test_a_job_that_begins_with_the_lake_goes_on_where_the_lake_ends(
-    stream: Settings, spark: SparkSession
+    stream: Settings, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del spark  # it is active
     chance = random.Random(8)
@@ -57,10 +60,12 @@ def test_a_job_that_begins_with_the_lake_goes_on_where_the_lake_ends(
     ingest_topics(stream, load_project(stream), config)
     send_events(config, "transactions", "card_id", moved)
 
-    deployed = headrace(stream.home, "stream", "deploy", "--from", "lake")
+    repository.apply(stream, load_project(stream))
+    history = deployed_but_not_taken_over(stream, monkeypatch)
     decided = decisions(config, len(moved))
+    deployed = taken_over_later(stream, history)
 
-    assert "savepoint" in deployed.stdout
+    assert "savepoint" in deployed
     assert sorted(one["id"] for one in decided) == sorted(e["transaction_id"] for e in moved)
     assert complete(decided, "card_activity") == complete(decided, "terminal_risk") == 1
     rows = [as_row(fraud.transactions.schema, event) for event in [*before, *moved]]
@@ -81,26 +86,66 @@ def test_a_job_that_begins_with_the_lake_goes_on_where_the_lake_ends(
     assert (compared["unexplained"], compared["findings"]) == (0, [])
     assert compared["from_lake"]
     assert compared["decided"] == {"fraud": len(moved)}
-    repository.apply(stream, load_project(stream))
     with writing(stream):
         until_written(open_store(stream), config)
-        until(lambda: None not in status_of(stream, "stream_since"), "all is known of it")
     # Also of what only the lake has told of.
     require_the_oracle_s_online(stream, rows, facts)
-    # What windows of the lake's newest day don't reach is left out.
-    lateness_ms = stream.stream.lateness // timedelta(milliseconds=1)
-    assert fraud.card_activity.lookback_ms is not None
-    newest_ms = before[-1]["event_time"] // DAY_MS * DAY_MS
-    since_ms = newest_ms - fraud.card_activity.lookback_ms - lateness_ms
-    since = f"{datetime.fromtimestamp(since_ms // 1000, UTC):%Y-%m-%d %H:%M:%S}"
-    assert status_of(stream, "stream_since") == [since, "always"]
+    require_what_windows_reach(stream, before)
     held = headrace(stream.home, "stream", "deploy", "--from", "lake", check=False)
     assert "runs already" in held.stderr
 
 
-def interrupted(_: int) -> None:
+def taken_over_later(stream: Settings, history: str) -> str:
+    """See that values aren't complete before all is taken over; what the command says that does."""
+    config = kafka_config(stream)
+    until_told(config, "transactions")
+    with writing(stream) as writer:
+        until_written(open_store(stream), config)
+        until(lambda: None not in status_of(stream, "stream_since"), "all else is known of it")
+        looked = writer.looks()
+        until(lambda: writer.looks() > looked + 2, "it looks whether all is there")
+        assert status_of(stream, "stream_current") == [None, None]
+        deployed = headrace(stream.home, "stream", "deploy").stdout
+        until(lambda: None not in status_of(stream, "stream_current"), "all is there")
+    assert not [topic for topic in existing_topics(config) if history in topic]
+    return deployed
+
+
+def require_what_windows_reach(stream: Settings, events: list[dict[str, Any]]) -> None:
+    """See that of the lake is said to be there what windows of its newest day reach."""
+    lateness_ms = stream.stream.lateness // timedelta(milliseconds=1)
+    assert fraud.card_activity.lookback_ms is not None
+    newest_ms = events[-1]["event_time"] // DAY_MS * DAY_MS
+    since_ms = newest_ms - fraud.card_activity.lookback_ms - lateness_ms
+    since = f"{datetime.fromtimestamp(since_ms // 1000, UTC):%Y-%m-%d %H:%M:%S}"
+    assert status_of(stream, "stream_since") == [since, "always"]
+
+
+def deployed_but_not_taken_over(stream: Settings, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Deploy from the lake, and press Ctrl-C once the job runs; the name of the history."""
+    project = load_project(stream)
+    lake = lake_records(stream, project)
+    environ = {**os.environ, "HEADRACE_HOME": str(stream.home)}
+    path, history = bootstrap(stream, project, environ, lake.records)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(deployment, "take_over", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            deploy(stream, state=path, lake=replace(lake.state, history=history))
+    return history
+
+
+#: Records of a history that nobody waits for to its end.
+MADE = 50
+
+
+def interrupted(done: int) -> None:
     """Stands for somebody who presses Ctrl-C while the state is made."""
-    raise KeyboardInterrupt
+    if done >= MADE:
+        raise KeyboardInterrupt
 
 
 def test_state_that_nobody_waits_for_any_more_is_not_made(
@@ -111,9 +156,11 @@ def test_state_that_nobody_waits_for_any_more_is_not_made(
     name = history_job_name(project.name)
     environ = {**os.environ, "HEADRACE_HOME": str(stream.home)}
     with pytest.raises(KeyboardInterrupt):
-        bootstrap(stream, project, environ, records(50), interrupted)
+        bootstrap(stream, project, environ, records(MADE), interrupted)
     assert [job.state for job in cluster.jobs(name)] == ["CANCELED"]
     assert not [topic for topic in AdminClient({**config}).list_topics().topics if ".h" in topic]
+    # What was half made is nowhere.
+    assert not any(end for _, end in ends(config, FEATURE_UPDATES).values())
 
     # One whose command was killed with no time to do so is left to the next deployment.
     topics = [source_topic(history_topic(s.topic, "h"), "") for s in project.sources.values()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -146,7 +147,8 @@ def _from_lake(settings: Settings, project: Project, *, quiet: bool) -> tuple[st
         lake = lake_records(settings, project)
     require_present(kafka_config(settings), project, lake.state.starts)
     with progress("make the state", quiet=quiet) as advance:
-        return bootstrap(settings, project, os.environ, lake.records, advance), lake.state
+        path, history = bootstrap(settings, project, os.environ, lake.records, advance)
+    return path, replace(lake.state, history=history)
 
 
 @app.command("status")

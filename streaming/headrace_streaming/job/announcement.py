@@ -43,6 +43,7 @@ def announcement_of(
         restored_from=restored_from,
         newest_state=config.newest_state,
         since_ms=None if lake is None else dict(lake.since_ms),
+        history=None if lake is None else lake.history,
         lateness_ms=config.lateness_ms,
         out_of_orderness_ms=config.out_of_orderness_ms,
         features={view.name: list(view.feature_names) for view in views},

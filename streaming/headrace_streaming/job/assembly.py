@@ -218,9 +218,12 @@ class _Assembly:
         stream.sinkTo(builder.build()).name(", ".join(topics)).uid(f"sink-{label}")
 
     def _sink_builder(self, topics: list[str], sending: dict[str, str]) -> Any:
+        # What is half made of history must not be taken for what a deployment has made.
+        history = self._config.history
+        ending = "" if history is None else history_topic("", history)
         builder = (
             self._jvm.org.apache.flink.connector.kafka.sink.KafkaSink.builder()
-            .setRecordSerializer(self._java("RecordSchema")(topics))
+            .setRecordSerializer(self._java("RecordSchema")(topics, ending))
             .setProperty("max.request.size", str(MOST_OUTPUT_BYTES))
         )
         for name, value in {**sending, **self._config.kafka}.items():

@@ -20,6 +20,7 @@ from headrace_streaming.job.assembly import history_job_name
 from headrace_streaming.job.cluster import Cluster, Job
 from headrace_streaming.job.deployment import alone, end_history, require_stopped
 from headrace_streaming.job.submission import started, submit
+from headrace_streaming.job.takeover import updates_of
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.kafka.reading import ends, reached
 from headrace_streaming.kafka.sender import send
@@ -41,7 +42,7 @@ def bootstrap(
     environ: Mapping[str, str],
     records: Iterable[Sent],
     told: Callable[[int], None] = lambda _: None,
-) -> str:
+) -> tuple[str, str]:
     """Make the state of a project's job out of the records of its sources.
 
     Args:
@@ -52,7 +53,8 @@ def bootstrap(
         told: is told how many records were sent, then how many the state has.
 
     Returns:
-        The path of a savepoint.
+        The path of a savepoint, and the name of the history: its updates are in a topic of their
+        own until they are taken over.
 
     Raises:
         ConfigurationError: the job of the project runs, or the state can't be made.
@@ -68,7 +70,7 @@ def _bootstrap(
     environ: Mapping[str, str],
     records: Iterable[Sent],
     told: Callable[[int], None],
-) -> str:
+) -> tuple[str, str]:
     cluster = Cluster.of(settings)
     require_stopped(cluster, project)
     end_history(cluster, project)
@@ -80,19 +82,22 @@ def _bootstrap(
         for topic in topics_of(project)
         if topic.name in {source.topic for source in project.sources.values()}
     ]
+    updates = updates_of(history)
     try:
-        create_topics(kafka, topics)
+        create_topics(kafka, [*topics, updates])
         send(kafka, _renamed(records, history), told=told)
         arguments = ["--history", history, "--mode", "immediate"]
         job_id = submit(settings, environ, cluster, arguments)
         job = started(cluster, history_job_name(project.name), job_id)
         _wait(cluster, job, kafka, history, topics, told)
-        return cluster.stop(job)
+        return cluster.stop(job), history
     except BaseException:
         # Without its topics it would go on for ever. If that can't be done now, whoever deploys
         # next does it.
         with suppress(HeadraceError):
             end_history(cluster, project)
+        with suppress(HeadraceError):
+            delete_topics(kafka, [updates])
         raise
     finally:
         delete_topics(kafka, topics)

@@ -31,10 +31,12 @@ class LakeState:
         starts: for each source and partition the offset with which Kafka goes on after it.
         since_ms: for each source it has all events from this time on, ms UTC; those that aren't
             named it has all of.
+        history: the name of the history that it was made of.
     """
 
     starts: Mapping[str, Mapping[int, int]]
     since_ms: Mapping[str, int]
+    history: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,9 @@ from headrace_streaming.job.config import LakeState, Mode, StateBackend
 from headrace_streaming.job.last_state import LastState, recall, remember, require_state
 from headrace_streaming.job.options import checkpoint_directory, has_changelog, job_config
 from headrace_streaming.job.submission import JobEndedError, started, submit
+from headrace_streaming.job.takeover import take_over
 from headrace_streaming.kafka.clients import kafka_config
+from headrace_streaming.kafka.epochs import pending_history
 from headrace_streaming.kafka.topics import create_topics, topics_of
 
 if TYPE_CHECKING:
@@ -79,11 +81,18 @@ def deploy(  # noqa: PLR0913 - one for each choice
     job_config(settings, {}, 0)
     cluster = Cluster.of(settings)
     with alone(settings.home, project):
+        name = job_name(project.name)
+        running = next((job for job in cluster.jobs(name) if not job.ended), None)
+        if running is not None:
+            pending = pending_history(kafka_config(settings), project.name)
+            if pending is not None:
+                # A command before this one was interrupted.
+                take_over(kafka_config(settings), project, cluster, running)
+                return Deployment(running, pending.told.restored_from)
         require_stopped(cluster, project)
         end_history(cluster, project)
         # What the script would stumble over in a JVM of its own is told here in one line.
         create_topics(kafka_config(settings), topics_of(project))
-        name = job_name(project.name)
         known = recall(settings.home, project.name)
         restored = state
         goes_on = state is None and not fresh
@@ -123,6 +132,7 @@ def deploy(  # noqa: PLR0913 - one for each choice
             # It has ended before all of it ran, and so left nothing: what was known still holds.
             remember(settings.home, project.name, known)
             raise
+        take_over(kafka_config(settings), project, cluster, job)
     return Deployment(job, restored, apart)
 
 

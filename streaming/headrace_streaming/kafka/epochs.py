@@ -27,6 +27,7 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
             if it goes on from no earlier deployment.
         since_ms: where its state was made of the lake's events, for each source the event time from
             which on it has all of them, ms UTC; of those that aren't named it has all there are.
+        history: the history that such a state was made of, whose updates are to be taken over.
         also_in_files: the sources that have events which never were in their topics.
         lateness_ms: how late an event may be and still count in full.
         out_of_orderness_ms: how far the watermark is behind the newest event of a partition.
@@ -41,6 +42,7 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
     newest_state: bool = False
     starts: dict[str, dict[int, int]] | None = None
     since_ms: dict[str, int] | None = None
+    history: str | None = None
     also_in_files: list[str] | None = None
     lateness_ms: int | None = None
     out_of_orderness_ms: int | None = None
@@ -67,12 +69,32 @@ class Deployed(msgspec.Struct, frozen=True):
     told: Announcement
 
 
+class TakenOver(msgspec.Struct, frozen=True):
+    """That all updates of a deployment's history are among those of deployments by now."""
+
+    taken_over: int
+
+
 def claim_epoch(config: Mapping[str, str], announcement: Announcement) -> int:
     """The number of a new deployment: the offset of the record that announces it, from 1.
 
     Raises:
         RetryableError: the broker doesn't take the record.
     """
+    return _sent(config, msgspec.json.encode(announcement), announcement.project.encode())
+
+
+def tell_taken_over(config: Mapping[str, str], epoch: int) -> None:
+    """Tell that the updates of a deployment's history were taken over.
+
+    Raises:
+        RetryableError: the broker doesn't take the record.
+    """
+    _sent(config, msgspec.json.encode(TakenOver(epoch)), None)
+
+
+def _sent(config: Mapping[str, str], value: bytes, key: bytes | None) -> int:
+    """Send a record to the topic of deployments; its number there, from 1."""
     from confluent_kafka import KafkaError, Message, Producer
 
     claimed: list[int] = []
@@ -83,8 +105,7 @@ def claim_epoch(config: Mapping[str, str], announcement: Announcement) -> int:
             claimed.append(offset + 1)
 
     producer = Producer({**config, "acks": "all", "log_level": 0})
-    announced = msgspec.json.encode(announcement)
-    producer.produce(DEPLOYMENTS, announced, announcement.project.encode(), on_delivery=note)
+    producer.produce(DEPLOYMENTS, value, key, on_delivery=note)
     producer.flush(_TIMEOUT_S)
     if not claimed:
         raise unreachable(config["bootstrap.servers"])
@@ -106,6 +127,31 @@ def deployments(config: Mapping[str, str], project: str) -> list[Deployed]:
                 epoch = (message.offset() or 0) + 1
                 found.append(Deployed(epoch, message.timestamp()[1], told))
     return found
+
+
+def pending_history(config: Mapping[str, str], project: str) -> Deployed | None:
+    """The deployment that goes on from a history whose updates were not taken over yet, if any.
+
+    Raises:
+        ConfigurationError: the broker has no topic of deployments.
+        RetryableError: it doesn't answer.
+    """
+    anew = [one for one in deployments(config, project) if one.told.anew]
+    if not anew or not anew[-1].told.history:
+        return None
+    for batch in records_now(config, DEPLOYMENTS):
+        for message in batch:
+            if taken_over(message.value() or b"") == anew[-1].epoch:
+                return None
+    return anew[-1]
+
+
+def taken_over(value: bytes) -> int | None:
+    """The deployment of which a record tells that its history was taken over; None of others."""
+    try:
+        return msgspec.json.decode(value, type=TakenOver).taken_over
+    except msgspec.DecodeError:
+        return None
 
 
 def announced(value: bytes) -> Announcement | None:

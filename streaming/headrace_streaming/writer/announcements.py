@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from headrace_schemas.topics import DEPLOYMENTS
-from headrace_streaming.kafka.epochs import Deployed, announced
+from headrace_streaming.kafka.epochs import Deployed, announced, taken_over
 from headrace_streaming.kafka.positions import Positions, is_end, reader, record_of
 from headrace_streaming.writer.coverage import SentAround
 
@@ -26,6 +26,8 @@ class Announcements:
 
         self._project = project
         self.deployed: list[Deployed] = []
+        #: The deployments whose histories were taken over.
+        self.taken_over: set[int] = set()
         #: Whether all that was there at first is among them.
         self.whole = False
         self._consumer = reader(config)
@@ -38,13 +40,13 @@ class Announcements:
         Args:
             patience_s: how long to wait for all that is there already.
         """
-        before = len(self.deployed)
+        before = len(self.deployed), len(self.taken_over)
         deadline = time.monotonic() + patience_s
         while True:
             left_s = 0.0 if self.whole else max(deadline - time.monotonic(), 0.0)
             message = self._consumer.poll(left_s)
             if message is None:
-                return len(self.deployed) > before
+                return (len(self.deployed), len(self.taken_over)) > before
             if message.error() is not None:
                 self.whole = self.whole or is_end(message)
             elif (one := self._read(message)) is not None:
@@ -60,6 +62,9 @@ class Announcements:
         except msgspec.DecodeError:
             # Somebody else's.
             return None
+        if told is None:
+            epoch = taken_over(message.value() or b"")
+            self.taken_over.update([] if epoch is None else [epoch])
         if told is None or told.project != self._project:
             return None
         return Deployed(record_of(message)[1] + 1, message.timestamp()[1], told)

@@ -76,7 +76,13 @@ class CoverageWatch:
             self._tell(store())
         deployed = self._announcements.deployed
         if deployed and self._announcements.whole:
-            self._lag.look(store(), deployed[-1].epoch, self._known)
+            waiting = {
+                one.epoch
+                for one in deployed
+                if one.told.history and one.epoch not in self._announcements.taken_over
+            }
+            whole = {key: one for key, one in self._known.items() if one.began not in waiting}
+            self._lag.look(store(), deployed[-1].epoch, whole)
 
     def again(self) -> None:
         """Have everything told once more by the next look: the store was emptied or put back."""

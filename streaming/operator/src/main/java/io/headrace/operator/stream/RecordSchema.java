@@ -15,19 +15,26 @@ public final class RecordSchema implements KafkaRecordSerializationSchema<OutRec
     private static final long serialVersionUID = 1L;
 
     private final Set<String> topics;
+    private final String ending;
 
-    /** To some topics; what is meant for others is left out. */
-    public RecordSchema(Collection<String> topics) {
+    /**
+     * To some topics; what is meant for others is left out.
+     *
+     * @param topics their names
+     * @param ending what the names of those that are sent to end with besides
+     */
+    public RecordSchema(Collection<String> topics, String ending) {
         this.topics = Set.copyOf(topics);
+        this.ending = ending;
     }
 
     @Override
     public ProducerRecord<byte[], byte[]> serialize(
             OutRecord record, KafkaSinkContext context, Long timestamp) {
-        String topic = record.topic;
-        if (!topics.contains(topic)) {
+        if (!topics.contains(record.topic)) {
             return null;
         }
+        String topic = record.topic + ending;
         if (record.placedBy != null) {
             int[] partitions = context.getPartitionsForTopic(topic);
             int place = Math.floorMod(record.placedBy.hashCode(), partitions.length);
