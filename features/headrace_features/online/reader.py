@@ -226,7 +226,7 @@ class FeatureReader:
             RetryableError: the store doesn't answer, or values are incomplete and the service
                 refuses such.
         """
-        if isinstance(rows, Mapping):
+        if isinstance(rows, Mapping | str):
             raise BadRecordError(
                 Reason.WRONG_TYPE, "one row was given, expected some", hint="put it into a list"
             )

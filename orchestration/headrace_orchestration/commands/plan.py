@@ -58,8 +58,8 @@ def apply(as_json: JsonOption = False) -> None:
         if change.kind in {"added", "changed"} and change.view in project.views
     ]
     if fresh:
-        told = "their values online are missing until: headrace materialize"
-        console().print(f"{told} {' '.join(fresh)}", soft_wrap=True)
+        told = f"headrace materialize {' '.join(fresh)}"
+        console().print(f"their values online come from: {told}, and a stream", soft_wrap=True)
 
 
 def _show(found: Iterable[ViewChange]) -> None:

@@ -58,7 +58,7 @@ def show(as_json: JsonOption = False) -> None:
         return
     print_table(
         None,
-        ("partition", "written up to", "lag", "current, seconds ago"),
+        ("partition", "written up to", "lag", "all updates were in, seconds ago"),
         [(str(p.partition), p.next_offset, p.lag, p.current_s) for p in report.partitions],
     )
     lines = [f"a writer {'runs' if report.running else 'does not run'}"]

@@ -52,7 +52,7 @@ def _reached(settings: Settings) -> Check:
     try:
         access = redis_access(settings.online, settings.home)
     except RetryableError as error:
-        return Check(_NAME, Status.OK, error.message, error.hint)
+        return Check(_NAME, Status.WARNING, error.message, error.hint)
     connection = RedisConnection(access)
     try:
         with connection.commands() as client:
