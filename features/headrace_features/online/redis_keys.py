@@ -6,6 +6,7 @@ Under a prefix, which is the project's:
     <prefix>:progress                           how far the stream layer has come, by partition,
                                                 and with which view versions
     <prefix>:evicted                            the policy by which keys were dropped, if any
+    <prefix>:mark:<number>                      in all parts of a cluster, to see that none was lost
     <prefix>:{<entity>}:<view>:b<generation>    fields of a batch layer
     <prefix>:{<entity>}:<view>:s                fields of the stream layer
 
@@ -35,6 +36,10 @@ VERSION = struct.Struct(">IQ")
 _SPAN_FIELDS = ("current", "epoch", "since_ms", "event_time_ms", "written_ms", "current_ms")
 
 
+#: So many that every node of a cluster has some.
+_MARKS = 128
+
+
 class Keys:
     """How keys are called under a prefix, and what reads and their answers look like."""
 
@@ -44,6 +49,7 @@ class Keys:
         self.progress = f"{prefix}:progress".encode()
         self.generations = f"{prefix}:generations".encode()
         self.evicted = f"{prefix}:evicted".encode()
+        self.marks = [f"{prefix}:mark:{number}".encode() for number in range(_MARKS)]
         self.all = f"{prefix}:*"
 
     def view(self, view: str) -> bytes:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from redis.exceptions import NoScriptError
 
 from headrace_features.online.redis_connection import AsyncRedisConnection
-from headrace_features.online.redis_eviction import EvictingError, evicting_now
 from headrace_features.online.redis_exchange import exchange, exchange_async
 from headrace_features.online.redis_keys import VERSION, Keys, generation_of
+from headrace_features.online.redis_losses import require_no_losses
 from headrace_features.online.store import (
     Change,
     Generation,
@@ -36,7 +36,6 @@ from headrace_features.online.store import (
     views_noted,
 )
 from headrace_features.state.stream import is_covered
-from headrace_schemas.errors import RetryableError
 
 if TYPE_CHECKING:
     from headrace_features.online.redis_connection import RedisConnection
@@ -275,32 +274,16 @@ class RedisStateStore:
         """Note that the stream layer has all events of some views that were sent by a time.
 
         Raises:
-            RetryableError: Redis was set to drop keys since it was connected, or has dropped some.
+            RetryableError: Redis was set to drop keys since it was connected, or has lost some.
         """
-        self._require_all_kept(views)
+        with self.connection.commands() as client:
+            require_no_losses(client, self._keys, views)
         self._run(
             [
                 (_CAUGHT_UP, self._keys.view(view), (epoch, current_ms))
                 for view, epoch in views.items()
             ]
         )
-
-    def _require_all_kept(self, views: Iterable[str]) -> None:
-        """See that Redis drops nothing; once it has, nothing is known to be there."""
-        with self.connection.commands() as client:
-            evicting = evicting_now(client)
-            if evicting is not None and evicting[1]:
-                client.set(self._keys.evicted, evicting[0])
-                for view in views:
-                    client.hdel(self._keys.view(view), "current_ms")
-            if evicting is not None:
-                raise EvictingError(evicting[0])
-            policy = client.get(self._keys.evicted)
-        if policy is not None:
-            raise RetryableError(
-                f"Redis has dropped keys while its maxmemory-policy was {policy.decode()}",
-                hint="run: headrace online rebuild",
-            )
 
     def remove(self) -> None:
         """Delete everything that is kept under the prefix.
@@ -318,6 +301,8 @@ class RedisStateStore:
             # A writer that has noticed that and begun again may have lost of that what it had
             # written before it was looked at.
             client.unlink(self._keys.progress)
+            for key in self._keys.marks:
+                client.unlink(key)
 
     def _current(self, view: str) -> Generation | None:
         with self.connection.commands() as client:

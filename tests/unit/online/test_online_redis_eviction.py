@@ -91,6 +91,32 @@ def test_a_store_that_was_set_to_drop_keys_has_not_caught_up_any_more(nodes: int
         store.caught_up({"view": 1}, 9)
 
 
+def test_a_node_that_comes_back_empty_leaves_nothing_complete() -> None:
+    with redis_cluster() as cluster, closing(RedisConnection(cluster.access())) as connection:
+        store = RedisStateStore(connection, "p")
+        store.covers("view", 1, 0)
+        for time_ms in (5, 7):
+            store.caught_up({"view": 1}, time_ms)
+        apply(store, *(change("r1", 1, n, b"x", entity=str(n)) for n in range(60)))
+        there = [layers_of(store, "view").stream is not None]
+        for node in cluster.nodes:
+            node.kill()
+            node.start()
+            cluster.wait()
+            with pytest.raises(
+                RetryableError, match=r"a part of the Redis cluster .* online rebuild"
+            ):
+                store.caught_up({"view": 1}, 9)
+            span = layers_of(store, "view").stream
+            there.append(span is not None)
+            assert span is None or span.current_ms == 0
+            store.remove()
+            store.covers("view", 1, 0)
+            store.caught_up({"view": 1}, 9)
+        # One of them had what is known of the view.
+        assert there.count(False) == 1
+
+
 def test_once_keys_were_dropped_a_store_is_never_complete_again_before_it_is_made_anew() -> None:
     with redis_server() as server, closing(RedisConnection(server.access())) as connection:
         store = RedisStateStore(connection, "p")
