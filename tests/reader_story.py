@@ -1,9 +1,10 @@
 """What comes into an online store, what is asked in between, and what the oracle says to that.
 
 A story has groups of entities. The events of each come by the stream in some steps, and in one of
-these steps views are materialized up to another day. The lake has all events from the start. Rows
-are asked for at times at which nothing that is yet to come can be known, so that their values are
-those of the whole history.
+these steps views are materialized up to another day. The lake has all events from the start. In a
+story of a lake that learns it has those that have come, of one group, and views are materialized
+several times. Rows are asked for at times at which nothing that is yet to come can be known, so
+that their values are those of the whole history.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ EPOCH = 3
 #: yet, before everything, in between, where one is repeated, and after everything.
 BOUNDARIES = (None, -12, -4, 1, 1, 8, 22)
 STEPS = 4
+_MOVED = 0.6
 _ROWS = 6
 #: How much after an event can be known it may come, which is less than the stream bears.
 _DISORDER_MS = 30 * MINUTE_MS
@@ -65,47 +67,79 @@ class Step:
 
     Attributes:
         updates: records of the stream, some of them once more.
+        events: by source, what comes into the lake.
         last: the last day of the batch layers that come after them, if any do.
         rows: what is asked for then.
     """
 
     updates: Sequence[bytes]
+    events: Mapping[str, Sequence[Row]]
     last: date | None
     rows: Sequence[Asked]
 
 
 @dataclass(frozen=True)
 class Story:
-    """All events by source, what comes one after the other, and the values of all rows."""
+    """What comes one after the other, and the values of all rows.
 
-    events: Mapping[str, Sequence[Row]]
+    Attributes:
+        learning: whether the lake has only what has come.
+    """
+
     steps: Sequence[Step]
     expected: Mapping[Asked, Mapping[str, Value]]
+    learning: bool
 
 
 def story_of(seed: int, operator: Jvm) -> Story:
     """The story that a seed draws; the operator writes what the stream brings."""
     chance = random.Random(seed)
     groups = [_Group(number, chance) for number in range(len(BOUNDARIES))]
+    events = _by_source([one for group in groups for one in group.happened])
     steps: list[Step] = []
     boundary: int | None = None
     for group, days in zip(groups, BOUNDARIES, strict=True):
         moves = chance.randrange(STEPS)
-        for number, (updates, missing) in enumerate(group.sent(operator)):
+        for number, (updates, _, missing) in enumerate(group.sent(operator, STEPS)):
             moved = number == moves and days is not None
             boundary = days if moved else boundary
-            held = _Held.of(boundary, missing)
+            coming = [one for one in missing if time_of(one.event) >= _boundary_ms(boundary)]
+            held = _Held.of(boundary, coming)
             # What was asked for earlier is still so, if the store answers for such times.
             earlier = [row for step in steps for row in step.rows if row.time_ms >= held.first_ms]
             again = chance.sample(earlier, min(2, len(earlier)))
             last = _day_before(boundary) if moved and boundary is not None else None
-            steps.append(Step(updates, last, [*group.rows(held), *again]))
-    events = {
-        source.name: [event for group in groups for event in group.events_of(source)]
-        for source in (PROMPTLY, LATELY)
-    }
+            rows = [*group.rows(held), *again]
+            steps.append(Step(updates, {} if steps else events, last, rows))
+    return _told(steps, events, learning=False)
+
+
+def learning_story_of(seed: int, operator: Jvm) -> Story:
+    """The story of a lake that learns of events as they come."""
+    chance = random.Random(seed)
+    group = _Group(3, chance)
+    steps: list[Step] = []
+    boundary: int | None = None
+    came: list[_Happened] = []
+    for updates, new, missing in group.sent(operator, 3 * STEPS):
+        newest_ms = max((one.known_ms for one in new), default=_BEGIN_MS)
+        # Of the newest day more may come, and the next may be given by hand.
+        days = (newest_ms - MIDNIGHT_MS) // DAY_MS + chance.choice([-4, 0, 1, 2])
+        came += new
+        whole = {one.source.name for one in came} == {PROMPTLY.name, LATELY.name}
+        later = boundary is None or days > boundary
+        moved = whole and later and chance.random() < _MOVED
+        boundary = days if moved else boundary
+        held = _Held.of(boundary, missing)
+        last = _day_before(days) if moved else None
+        rows = [*group.rows(held), *group.rows(held)]
+        steps.append(Step(updates, _by_source(new), last, rows))
+    return _told(steps, _by_source(group.happened), learning=True)
+
+
+def _told(steps: Sequence[Step], events: Mapping[str, Sequence[Row]], *, learning: bool) -> Story:
     rows = list(dict.fromkeys(row for step in steps for row in step.rows))
-    return Story(events, steps, dict(zip(rows, _expected(events, rows), strict=True)))
+    return Story(steps, dict(zip(rows, _expected(events, rows), strict=True)), learning)
 
 
 class _Happened(NamedTuple):
@@ -120,6 +154,13 @@ class _Happened(NamedTuple):
         return int(str(self.event[self.source.available_at or self.source.event_time]))
 
 
+def _by_source(happened: Sequence[_Happened]) -> dict[str, list[Row]]:
+    return {
+        source.name: [event for of, event in happened if of is source]
+        for source in (PROMPTLY, LATELY)
+    }
+
+
 class _Held(NamedTuple):
     """The first and last time that a store can answer for, and has all events of a group for."""
 
@@ -127,12 +168,14 @@ class _Held(NamedTuple):
     last_ms: int
 
     @staticmethod
-    def of(boundary: int | None, missing: Sequence[_Happened]) -> _Held:
+    def of(boundary: int | None, coming: Sequence[_Happened]) -> _Held:
         """The times under a boundary, while some events are yet to come."""
-        boundary_ms = ALWAYS_MS if boundary is None else MIDNIGHT_MS + boundary * DAY_MS
-        first_ms = max(_BEGIN_MS, boundary_ms - AS_OF_RETENTION_MS)
-        coming = (one.known_ms for one in missing if time_of(one.event) >= boundary_ms)
-        return _Held(first_ms, min(coming, default=_END_MS) - 1)
+        first_ms = max(_BEGIN_MS, _boundary_ms(boundary) - AS_OF_RETENTION_MS)
+        return _Held(first_ms, min((one.known_ms for one in coming), default=_END_MS) - 1)
+
+
+def _boundary_ms(boundary: int | None) -> int:
+    return ALWAYS_MS if boundary is None else MIDNIGHT_MS + boundary * DAY_MS
 
 
 class _Group:
@@ -143,7 +186,7 @@ class _Group:
         self._sensors = [f"{number}:ß", f"sensor {number}", "" if number == 0 else f"{number}"]
         self._stations = [-number - 1, 2**62 + number, 1_000 + number]
         middle_ms = MIDNIGHT_MS + (BOUNDARIES[number] or 0) * DAY_MS
-        self._happened = [
+        self.happened = [
             _Happened(source, self._event(f"{number}{letter}{at:03d}"[::-1], middle_ms, delays))
             for source, letter, delays in (
                 (PROMPTLY, "p", (0, 1, DAY_MS)),
@@ -152,25 +195,23 @@ class _Group:
             for at in range(chance.choice([20, 100, 300]))
         ]
 
-    def events_of(self, source: EventSource) -> list[Row]:
-        """All events of a source."""
-        return [event for of, event in self._happened if of is source]
-
-    def sent(self, operator: Jvm) -> Iterator[tuple[list[bytes], Sequence[_Happened]]]:
-        """For each step the records that come, and the events that are then yet to come."""
-        disorder = [self._chance.choice([0, 0, _DISORDER_MS]) for _ in self._happened]
+    def sent(
+        self, operator: Jvm, steps: int
+    ) -> Iterator[tuple[list[bytes], Sequence[_Happened], Sequence[_Happened]]]:
+        """For each step the records and events that come, and those that are then yet to come."""
+        disorder = [self._chance.choice([0, 0, _DISORDER_MS]) for _ in self.happened]
         order = sorted(
-            range(len(self._happened)), key=lambda at: self._happened[at].known_ms + disorder[at]
+            range(len(self.happened)), key=lambda at: self.happened[at].known_ms + disorder[at]
         )
-        coming = [self._happened[at] for at in order]
+        coming = [self.happened[at] for at in order]
         records = self._records(operator, coming)
-        cuts = sorted(self._chance.sample(range(len(coming)), STEPS - 1))
+        cuts = sorted(self._chance.sample(range(len(coming)), steps - 1))
         for start, stop in pairwise([0, *cuts, len(coming)]):
             new = [record for some in records[start:stop] for record in some]
             # A writer that was killed reads some of them again.
             known = [record for some in records[:stop] for record in some]
             again = self._chance.sample(known, min(20, len(known)))
-            yield [*new, *again], coming[stop:]
+            yield [*new, *again], coming[start:stop], coming[stop:]
 
     def _records(self, operator: Jvm, coming: Sequence[_Happened]) -> list[list[bytes]]:
         """Of each event the records of all views."""
@@ -204,7 +245,7 @@ class _Group:
 
     def _row(self, held: _Held) -> Asked:
         choice = self._chance.choice
-        event = choice(self._happened).event
+        event = choice(self.happened).event
         time_ms = time_of(event) + choice([0, 0, 1, -1, 777_777, 3 * HOUR_MS, DAY_MS, 9 * DAY_MS])
         if not held.first_ms <= time_ms <= held.last_ms:
             time_ms = choice([self._chance.randint(*held), *held])

@@ -22,17 +22,18 @@ from headrace_features.kernel.columns import times
 from headrace_features.kernel.prepare import apply_expressions, encode_keys
 from headrace_features.kernel.sorting import order_by
 from headrace_features.online.serving import entity_key, view_key
-from headrace_features.online.store import Had, Row
+from headrace_features.online.store import Had, Row, layers_of
 from headrace_features.online.stores import open_store
 from headrace_features.partials.events import block_of, in_order
 from headrace_features.partials.plan import plan_of
 from headrace_features.state.build import build
-from headrace_features.state.layout import Layout, layout_of
+from headrace_features.state.layout import AS_OF_RETENTION_MS, Layout, layout_of
 from headrace_schemas.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from headrace_features.definitions.views import FeatureView
     from headrace_features.kernel.arrays import Ints
+    from headrace_features.online.store import StateStore
     from headrace_schemas.settings import Settings
 
 #: Fields written in one transaction: large enough to be fast, small enough for memory.
@@ -80,16 +81,18 @@ def materialize_view(
         ConfigurationError: readers have a layer with a later boundary already.
     """
     began = perf_counter()
+    store = open_store(settings)
     boundary_ms = begins_ms(last + timedelta(days=1))
+    lacking = _lacking_ms(settings, view, boundary_ms, streamed=streamed)
+    if lacking is not None:
+        boundary_ms = _nearer_ms(store, view, boundary_ms, lacking, streamed=streamed)
     boundary = datetime.fromtimestamp(boundary_ms // 1000, UTC)
     known_ms = _known_ms(settings, view, streamed=streamed)
     layout = layout_of(view, boundary_ms, known_ms)
     # Before the table is opened: what comes into it from now on is not in the layer.
     read_ms = time.time_ns() // 1_000_000
-    lacking = _lacking_ms(settings, view, boundary_ms, streamed=streamed)
     events = Events(Warehouse.of(settings), view.source)
     workspace = Workspace(PART_ROWS, settings.home / "scratch")
-    store = open_store(settings)
     generation = store.begin(view_key(view), boundary_ms)
     fields = entities = done = 0
     for part in _by_entity(view, layout, events, workspace):
@@ -128,6 +131,20 @@ def _lacking_ms(
     if until is None or boundary_ms <= begins_ms(until):
         return None
     return begins_ms(until)
+
+
+def _nearer_ms(
+    store: StateStore, view: FeatureView, boundary_ms: int, lacking_ms: int, *, streamed: bool
+) -> int:
+    """The boundary of a layer that lacks events from before the one that is wanted, ms UTC.
+
+    Beside a stream it is where the layer is whole, as the stream has the rest; but not before the
+    boundary that there is. Without one it isn't so far ahead that all since then were in the base.
+    """
+    if not streamed:
+        return min(boundary_ms, lacking_ms + AS_OF_RETENTION_MS)
+    held = layers_of(store, [view_key(view)])[view_key(view)].batch
+    return lacking_ms if held is None else min(boundary_ms, max(lacking_ms, held.boundary_ms))
 
 
 def _by_entity(

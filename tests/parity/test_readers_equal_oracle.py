@@ -19,6 +19,7 @@ from headrace_features.feast_plugin import repository
 from headrace_features.online.serving import view_key
 from headrace_features.online.store import StateStore
 from headrace_features.online.stores import open_store
+from headrace_features.oracle import Row
 from headrace_features.project import load_project
 from headrace_schemas.settings import Settings, load
 from headrace_streaming.writer.changes import DeclaredViews
@@ -27,7 +28,7 @@ from lakes import unwatched, write_events
 from online_stores import apply, make_whole
 from operator_jvm import Jvm
 from reader_definitions import COMPUTED, KEPT, VIEWS
-from reader_story import EPOCH, Asked, Story, story_of
+from reader_story import EPOCH, Asked, Story, learning_story_of, story_of
 from redis_servers import redis_server
 from servers import Server, headrace_server
 
@@ -58,17 +59,22 @@ def online_store(kind: str) -> Iterator[str]:
             yield f'type = "redis"\nredis_url = "{server.url}"\n'
 
 
-@pytest.mark.parametrize(("kind", "seed"), [("sqlite", 1), ("redis", 2)])
+@pytest.mark.parametrize(
+    ("kind", "told", "seed"),
+    [
+        ("sqlite", story_of, 1),
+        ("redis", story_of, 2),
+        ("sqlite", learning_story_of, 3),
+        ("redis", learning_story_of, 4),
+    ],
+)
 def test_all_who_read_get_the_oracle_s_values_while_the_stream_goes_on(
-    kind: str, seed: int, engine: Jvm, tmp_path: Path
+    kind: str, told: Callable[[int, Jvm], Story], seed: int, engine: Jvm, tmp_path: Path
 ) -> None:
-    story = story_of(seed, engine)
+    story = told(seed, engine)
     with online_store(kind) as more:
         (tmp_path / "headrace.toml").write_text(PROJECT + more, encoding="utf-8")
         settings = load(tmp_path, {})
-        for view in {view.source.name: view for view in VIEWS}.values():
-            events = story.events[view.source.name]
-            write_events(settings, view.source.table, as_table(view, events))
         repository.apply(settings, load_project(settings))
         store = open_store(settings)
         for view in VIEWS:
@@ -77,15 +83,26 @@ def test_all_who_read_get_the_oracle_s_values_while_the_stream_goes_on(
             reading = Reading(settings, server)
             for step, service in zip(story.steps, cycle(SERVICES)):
                 write(store, step.updates)
+                into_the_lake(settings, step.events)
                 if step.last is not None:
                     for view in VIEWS:
-                        materialize_view(settings, view, step.last, unwatched)
+                        materialize_view(
+                            settings, view, step.last, unwatched, streamed=story.learning
+                        )
                 if step.rows:
                     found = reading.online(service, step.rows)
                     require_the_oracle_s(service, step.rows, found, story)
         rows = list(story.expected)
         assert len(rows) > 100
         require_the_oracle_s(COMPUTED, rows, reading.history(rows), story)
+
+
+def into_the_lake(settings: Settings, events: Mapping[str, Sequence[Row]]) -> None:
+    """Add events to the tables of their sources."""
+    for view in {view.source.name: view for view in VIEWS}.values():
+        rows = events.get(view.source.name, ())
+        if rows:
+            write_events(settings, view.source.table, as_table(view, rows))
 
 
 def write(store: StateStore, updates: Sequence[bytes]) -> None:

@@ -93,7 +93,7 @@ class Keys:
         """What the answers to those commands say."""
         given = iter(answers)
         layers = {view: _layers(view, next(given)) for view in known}
-        if any(layers[view].batch != before.batch for view, before in known.items()):
+        if any(layers[view].differs(before) for view, before in known.items()):
             return Reading(layers, None)
         return Reading(layers, [self._found(layers[one.view], one, given) for one in wanted])
 

@@ -62,7 +62,7 @@ class ServedView:
         #: Whether events can become known later than they were.
         self.is_late = view.source.available_at is not None
         self._layout: tuple[tuple[int, int | None, int], Layout] | None = None
-        self._fields: tuple[tuple[int, int], tuple[str, ...]] | None = None
+        self._fields: tuple[tuple[Layout, int], tuple[str, ...]] | None = None
 
     def layout(self, layers: Layers) -> Layout | None:
         """How the batch layer is divided; None if there is none."""
@@ -83,7 +83,7 @@ class ServedView:
 
         They are the same for a minute, in which others ask for the present as well.
         """
-        key = (layout.boundary_ms, time_ms // MINUTE_MS)
+        key = (layout, time_ms // MINUTE_MS)
         remembered = self._fields
         if remembered is None or remembered[0] != key:
             remembered = self._fields = key, self.asked.fields(layout, key[1])

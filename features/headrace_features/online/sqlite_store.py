@@ -92,7 +92,7 @@ class SqliteStateStore:
             return Reading(dict.fromkeys(known, NO_LAYERS), nothing)
         with self._snapshot() as db:
             layers = {view: _layers(db, view) for view in known}
-            if any(layers[view].batch != before.batch for view, before in known.items()):
+            if any(layers[view].differs(before) for view, before in known.items()):
                 return Reading(layers, None)
             return Reading(layers, [self._found(db, layers[one.view], one) for one in wanted])
 

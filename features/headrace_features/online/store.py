@@ -89,6 +89,10 @@ class Layers(NamedTuple):
             return ALWAYS_MS
         return self.batch.boundary_ms if self.stream is None else self.batch.whole_ms
 
+    def differs(self, known: Layers) -> bool:
+        """Whether other fields are to be read than under layers that were known."""
+        return self.batch != known.batch or self.boundary_ms != known.boundary_ms
+
     def incomplete(
         self, first_ms: int, last_ms: int, lag_ms: int, known_ms: int | None = None
     ) -> bool:
@@ -154,7 +158,7 @@ class Reading(NamedTuple):
     Attributes:
         layers: of each view, as they are now.
         found: for each that was wanted the fields of its entities; None if a batch layer is no
-            longer the one known.
+            longer the one known, or ends elsewhere.
     """
 
     layers: Mapping[str, Layers]

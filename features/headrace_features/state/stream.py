@@ -130,7 +130,32 @@ class StreamLayer:
             if name[0] in _BLOCKS and self._overlaps(name, (first_ms, last_ms)):
                 self._add(found, self._block(name), first_ms, last_ms, left_out)
         self._add_alone(found, (first_ms, last_ms), left_out)
+        self._add_hidden(found, (first_ms, last_ms), left_out)
         return [piece for piece in found if isinstance(piece, Events)]
+
+    def _add_hidden(
+        self, found: list[Piece], span: tuple[int, int], left_out: bytes | None
+    ) -> None:
+        """Add what only hidden blocks have.
+
+        Where a batch layer covers all that is in a field it is swept, an empty one too. A writer
+        that reads the updates again may put its former content back, which would hide finer blocks.
+        """
+        hidden = hidden_blocks(self.fields, self._seen)
+        if not hidden:
+            return
+        counted = {
+            event
+            for name in self._seen
+            if name[0] not in _TILES
+            for event in zip(self._block(name).times, self._block(name).dedups, strict=True)
+        }
+        for name in hidden:
+            block = self._block(name)
+            events = list(zip(block.times, block.dedups, strict=True))
+            places = [at for at, event in enumerate(events) if event not in counted]
+            counted.update(events)
+            self._add(found, block.chosen(places), *span, left_out)
 
     def _add_within(
         self,
@@ -256,13 +281,30 @@ def is_covered(name: str, content: bytes, boundary_ms: int, known_ms: int | None
     return all(block.available_ms(at) <= known_ms for at in range(len(block)))
 
 
-def blocks_of(fields: Mapping[str, bytes]) -> list[str] | None:
-    """The blocks of a layer, which have all of its events if none stands alone; None if one does.
+def hidden_blocks(fields: Mapping[str, bytes], seen: Sequence[str]) -> list[str]:
+    """The blocks with content that coarser ones hide, coarse ones first."""
+    blocks = [name for name, content in fields.items() if content and name[0] in _BLOCKS]
+    return sorted({*blocks}.difference(seen), key=_coarse_first)
+
+
+def _coarse_first(name: str) -> tuple[int, str]:
+    return -_PLACES[name[0]], name
+
+
+def blocks_of(fields: Mapping[str, bytes], *, late: bool) -> list[str] | None:
+    """The blocks of a layer, if they have all of its events, each once; None if they don't.
 
     Tiles only save reading them.
+
+    Args:
+        fields: of the layer.
+        late: whether those before a batch boundary are wanted too.
     """
     names = []
-    for name in _seen(fields, _CALENDAR_MS):
+    seen = _seen(fields, _CALENDAR_MS)
+    if late and hidden_blocks(fields, seen):
+        return None
+    for name in seen:
         if name[0] in _BLOCKS:
             names.append(name)
         elif name[0] == "l":

@@ -210,14 +210,15 @@ class _Columns:
         if _STREAM not in self._read:
             rows: list[int] = []
             contents: list[bytes] = []
+            layout = self._moment.layout
+            late = layout is not None and layout.known_ms is not None
             for row, one in enumerate(self._entities):
-                names = blocks_of(one.stream) if one.stream else ()
+                names = blocks_of(one.stream, late=late) if one.stream else ()
                 if names is None or len(names) > _MANY_BLOCKS:
                     self.alone.add(row)
                 else:
                     rows += [row] * len(names)
                     contents += [one.stream[name] for name in names]
-            layout = self._moment.layout
             self._read[_STREAM] = self._events(rows, contents, layout) if rows else None
         return self._read[_STREAM]
 
