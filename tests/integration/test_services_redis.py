@@ -369,7 +369,7 @@ def test_the_doctor_looks_at_the_redis_of_the_settings(tmp_path: Path, files: Ce
     embedded = looked_at({"HEADRACE_ONLINE_TYPE": "redis"})
     assert [(name, status) for name, status, _, _ in embedded] == [
         ("Redis", "ok"),
-        ("online store", "ok"),
+        ("online store", "warning"),
     ]
     assert embedded[1][2:] == ("the embedded redis does not run", "run: headrace up")
     with redis_server(password=PASSWORD, certificates=files) as server:

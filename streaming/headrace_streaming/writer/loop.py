@@ -127,6 +127,7 @@ class WriterLoop:
                     self._beat()
                     beat = time.monotonic() + _BEAT_S
         finally:
+            self._tell_unread()
             self._member.close()
 
     def _include(self) -> None:
@@ -187,6 +188,9 @@ class WriterLoop:
         if self._member.places:
             self._patiently(self._attempt_beat)
             self._member.commit()
+        self._tell_unread()
+
+    def _tell_unread(self) -> None:
         if self._unread:
             told = f"{self._unread:,} updates can't be read and are passed over, the first"
             self._told(f"{told} {self._unread_first}")
