@@ -64,8 +64,7 @@ def online_store(kind: str) -> Iterator[str]:
     [
         ("sqlite", story_of, 1),
         ("redis", story_of, 2),
-        ("sqlite", learning_story_of, 3),
-        ("redis", learning_story_of, 4),
+        ("sqlite", learning_story_of, 4),
     ],
 )
 def test_all_who_read_get_the_oracle_s_values_while_the_stream_goes_on(

@@ -164,7 +164,7 @@ def _attend(  # noqa: PLR0913, PLR0917 - a thread's
     while True:
         try:
             # Before, progress may be that of a writer which knew of less.
-            if loop.included.is_set():
+            if loop.included.wait(_LOOK_S):
                 written = upto is not None and has_all(store().progress(), upto)
                 # What was announced before is waited for once.
                 watch.look(store, patience_s=_LOOK_S)
