@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 
 from headrace_features.definitions.durations import canonical, parse_duration
@@ -48,6 +48,10 @@ class Terms:
         ):
             if value not in allowed:
                 raise ConfigurationError.unknown(f"choice for {name}", value, allowed)
+
+
+#: What a service may say of its terms.
+TERMS = tuple(one.name for one in fields(Terms) if one.init)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from headrace_features.definitions.fingerprint import meaning
-from headrace_features.definitions.services import FeatureService
+from headrace_features.definitions.services import TERMS, FeatureService
 from headrace_features.project import Project
 from headrace_schemas.errors import ConfigurationError
 
@@ -92,16 +92,11 @@ def service_changes(
 
 def asked_by(service: FeatureService) -> dict[str, Any]:
     """What a service asks for and on what terms, as JSON-compatible data."""
-    terms = service.terms
     return {
         "features": {
             selection.view.name: dict.fromkeys(selection.names, True) for selection in service.asked
         },
-        "terms": {
-            "incomplete": terms.incomplete,
-            "unavailable": terms.unavailable,
-            "max_lag": terms.max_lag,
-        },
+        "terms": {name: getattr(service.terms, name) for name in TERMS},
     }
 
 

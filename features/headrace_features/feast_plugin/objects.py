@@ -11,7 +11,7 @@ import feast
 from feast.data_format import DeltaFormat
 
 from headrace_features.definitions.fingerprint import fingerprint, meaning
-from headrace_features.definitions.services import FeatureService, Terms
+from headrace_features.definitions.services import TERMS, FeatureService, Terms
 from headrace_features.definitions.sources import Entity, EventSource
 from headrace_features.definitions.views import FeatureView
 from headrace_features.feast_plugin.changes import (
@@ -29,11 +29,7 @@ from headrace_schemas.columns import ColumnType
 
 _USUAL = Terms()
 #: Tags of a service that say on what terms it is answered.
-_TERM_TAGS = {
-    "incomplete": "headrace.incomplete",
-    "unavailable": "headrace.unavailable",
-    "max_lag": "headrace.max_lag",
-}
+_TERM_TAGS = {name: f"headrace.{name}" for name in TERMS}
 _MANAGED = {MANAGED_TAG: "true"}
 _KEY_TYPES = {
     ColumnType.INT64: feast.ValueType.INT64,

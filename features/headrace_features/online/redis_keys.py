@@ -34,8 +34,6 @@ from headrace_features.state.read import Found
 #: What content of the stream layer begins with: epoch and sequence.
 VERSION = struct.Struct(">IQ")
 _SPAN_FIELDS = ("current", "epoch", "since_ms", "event_time_ms", "written_ms", "current_ms")
-
-
 #: So many that every node of a cluster has some.
 _MARKS = 128
 

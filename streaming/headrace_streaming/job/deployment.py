@@ -87,7 +87,7 @@ def deploy(  # noqa: PLR0913 - one for each choice
             pending = pending_history(kafka_config(settings), project.name)
             if pending is not None:
                 # A command before this one was interrupted.
-                take_over(kafka_config(settings), project, cluster, running)
+                take_over(kafka_config(settings), pending, cluster, running)
                 return Deployment(running, pending.told.restored_from)
         require_stopped(cluster, project)
         end_history(cluster, project)
@@ -132,7 +132,9 @@ def deploy(  # noqa: PLR0913 - one for each choice
             # It has ended before all of it ran, and so left nothing: what was known still holds.
             remember(settings.home, project.name, known)
             raise
-        take_over(kafka_config(settings), project, cluster, job)
+        pending = pending_history(kafka_config(settings), project.name)
+        if pending is not None:
+            take_over(kafka_config(settings), pending, cluster, job)
     return Deployment(job, restored, apart)
 
 

@@ -20,7 +20,7 @@ from headrace_schemas.topics import (
     history_topic,
     updates_topic,
 )
-from headrace_streaming.kafka.epochs import pending_history, tell_taken_over
+from headrace_streaming.kafka.epochs import tell_taken_over
 from headrace_streaming.kafka.positions import record_of
 from headrace_streaming.kafka.reading import records_now
 from headrace_streaming.kafka.sender import hand_over, producer_config
@@ -29,8 +29,8 @@ from headrace_streaming.kafka.topics import delete_topics, existing_topics
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message
 
-    from headrace_features.project import Project
     from headrace_streaming.job.cluster import Cluster, Job
+    from headrace_streaming.kafka.epochs import Deployed
 
 _POLL_S = 0.2
 _TIMEOUT_S = 120.0
@@ -40,23 +40,26 @@ _FLUSH_S = 60.0
 _KEY = b"history|"
 
 
-def take_over(kafka: Mapping[str, str], project: Project, cluster: Cluster, job: Job) -> None:
-    """Put the updates of a history among those of deployments, if one waits for that.
+def take_over(kafka: Mapping[str, str], pending: Deployed, cluster: Cluster, job: Job) -> None:
+    """Put the updates of a history among those of deployments.
 
     It may be repeated, wherever it was interrupted.
+
+    Args:
+        kafka: of Kafka's clients.
+        pending: the deployment whose history waits for that.
+        cluster: where its job runs.
+        job: that, or one that goes on from it.
 
     Raises:
         RetryableError: the job makes no checkpoint, or the broker doesn't answer.
     """
-    pending = pending_history(kafka, project.name)
-    if pending is None:
-        return
     _wait(cluster, job)
-    topic = history_topic(FEATURE_UPDATES, str(pending.told.history))
-    if topic in existing_topics(kafka):
-        _copy(kafka, topic)
+    updates = updates_of(str(pending.told.history))
+    if updates.name in existing_topics(kafka):
+        _copy(kafka, updates.name)
     tell_taken_over(kafka, pending.epoch)
-    delete_topics(kafka, [updates_of(str(pending.told.history))])
+    delete_topics(kafka, [updates])
 
 
 def updates_of(history: str) -> Topic:

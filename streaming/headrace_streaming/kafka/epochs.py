@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from headrace_schemas.kafka_clients import unreachable
 from headrace_schemas.topics import DEPLOYMENTS
 from headrace_streaming.kafka.reading import records_now
+
+if TYPE_CHECKING:
+    from confluent_kafka import Message
 
 _TIMEOUT_S = 10.0
 
@@ -95,7 +99,7 @@ def tell_taken_over(config: Mapping[str, str], epoch: int) -> None:
 
 def _sent(config: Mapping[str, str], value: bytes, key: bytes | None) -> int:
     """Send a record to the topic of deployments; its number there, from 1."""
-    from confluent_kafka import KafkaError, Message, Producer
+    from confluent_kafka import KafkaError, Producer
 
     claimed: list[int] = []
 
@@ -119,14 +123,8 @@ def deployments(config: Mapping[str, str], project: str) -> list[Deployed]:
         ConfigurationError: the broker has no topic of deployments.
         RetryableError: it doesn't answer.
     """
-    found = []
-    for batch in records_now(config, DEPLOYMENTS):
-        for message in batch:
-            told = announced(message.value() or b"")
-            if told is not None and told.project == project:
-                epoch = (message.offset() or 0) + 1
-                found.append(Deployed(epoch, message.timestamp()[1], told))
-    return found
+    found = (_deployed(message, project) for message in _records(config))
+    return [one for one in found if one is not None]
 
 
 def pending_history(config: Mapping[str, str], project: str) -> Deployed | None:
@@ -136,14 +134,26 @@ def pending_history(config: Mapping[str, str], project: str) -> Deployed | None:
         ConfigurationError: the broker has no topic of deployments.
         RetryableError: it doesn't answer.
     """
-    anew = [one for one in deployments(config, project) if one.told.anew]
-    if not anew or not anew[-1].told.history:
+    newest, done = None, set()
+    for message in _records(config):
+        done.add(taken_over(message.value() or b""))
+        one = _deployed(message, project)
+        if one is not None and one.told.anew:
+            newest = one
+    waits = newest is not None and newest.told.history and newest.epoch not in done
+    return newest if waits else None
+
+
+def _records(config: Mapping[str, str]) -> Iterator[Message]:
+    return chain.from_iterable(records_now(config, DEPLOYMENTS))
+
+
+def _deployed(message: Message, project: str) -> Deployed | None:
+    """The deployment of a project that a record announces, if it does."""
+    told = announced(message.value() or b"")
+    if told is None or told.project != project:
         return None
-    for batch in records_now(config, DEPLOYMENTS):
-        for message in batch:
-            if taken_over(message.value() or b"") == anew[-1].epoch:
-                return None
-    return anew[-1]
+    return Deployed((message.offset() or 0) + 1, message.timestamp()[1], told)
 
 
 def taken_over(value: bytes) -> int | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from headrace_features.online.store import NEVER_MS
 from headrace_schemas.topics import FEATURE_UPDATES
 from headrace_streaming.job.assembly import consumer_group
 from headrace_streaming.kafka.positions import Positions
+from headrace_streaming.writer.loop import now_ms
 from headrace_streaming.writer.places import has_all
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class LagWatch:
         moment = self._moments.get(topic)
         if moment is None:
             # The time is taken first: what is sent while we look is not of that moment.
-            at_ms = time.time_ns() // 1_000_000
+            at_ms = now_ms()
             moment = self._moments[topic] = _Moment(at_ms, _ends(job, topic))
         if moment.updates is None:
             if not job.has_read(topic, moment.events):
