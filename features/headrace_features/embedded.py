@@ -93,8 +93,28 @@ def address_of(home: Path, service: Service) -> str:
     """
     entry = read_book(home).services.get(service)
     if entry is None or entry.process is None or not is_alive(entry.process):
-        raise RetryableError(f"the embedded {service} does not run", hint="run: headrace up")
+        raise _down(service)
+    return _address(entry)
+
+
+def noted_address(home: Path, service: Service) -> str:
+    """Where a service is reached whenever it runs, as host:port: it keeps its ports.
+
+    Raises:
+        RetryableError: it was never started.
+    """
+    entry = read_book(home).services.get(service)
+    if entry is None:
+        raise _down(service)
+    return _address(entry)
+
+
+def _address(entry: Entry) -> str:
     return f"{HOST}:{entry.ports['client']}"
+
+
+def _down(service: Service) -> RetryableError:
+    return RetryableError(f"the embedded {service} does not run", hint="run: headrace up")
 
 
 def book_file(home: Path) -> Path:

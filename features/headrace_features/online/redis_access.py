@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headrace_features.embedded import Service, address_of
+from headrace_features.embedded import Service, noted_address
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.redis_address import RedisAddress, parse_redis_url
 from headrace_schemas.setting_table import EMBEDDED
@@ -102,10 +102,10 @@ def redis_access(online: OnlineSettings, home: Path) -> RedisAccess:
         home: the folder for all data, where the embedded one is noted.
 
     Raises:
-        RetryableError: the embedded one is meant, and it doesn't run.
+        RetryableError: the embedded one is meant, and it was never started.
     """
     embedded = online.redis_url == EMBEDDED
-    url = f"redis://{address_of(home, Service.REDIS)}" if embedded else online.redis_url
+    url = f"redis://{noted_address(home, Service.REDIS)}" if embedded else online.redis_url
     address = parse_redis_url(url)
     return RedisAccess(address, embedded, online.redis_options, online.timeout, online.pool)
 

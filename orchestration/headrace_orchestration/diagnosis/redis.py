@@ -60,6 +60,8 @@ def _reached(settings: Settings) -> Check:
             told = client.info("all", target_nodes="primaries") if access.address.cluster else None
             nodes = list(told.values()) if told else [client.info("all")]
     except HeadraceError as error:
+        if access.embedded and isinstance(error, RetryableError):
+            return Check(_NAME, Status.WARNING, error.message, error.hint)
         return failed(_NAME, error)
     finally:
         connection.close()
