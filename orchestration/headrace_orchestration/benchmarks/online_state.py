@@ -9,8 +9,9 @@ from itertools import groupby
 
 from headrace_features.definitions.durations import DAY_MS, HOUR_MS, MINUTE_MS
 from headrace_features.definitions.views import FeatureView
+from headrace_features.online.layers import ALWAYS_MS, Had
 from headrace_features.online.serving import entity_key, view_key
-from headrace_features.online.store import ALWAYS_MS, Change, Had, Progress, Row, StateStore
+from headrace_features.online.store import Change, Progress, Row, StateStore
 from headrace_features.partials import tiles
 from headrace_features.partials.blocks import EventBlock
 from headrace_features.partials.events import encode_events
@@ -47,7 +48,7 @@ def fill(store: StateStore, *, entities: int, events: int) -> int:
 def _filled(  # noqa: PLR0913 - what state is made of
     store: StateStore, view: FeatureView, *, entities: int, events: int, now_ms: int, seed: int
 ) -> int:
-    """Give entities the events of a window, the last day and a bit of them by the stream alone.
+    """Give entities the events of a window, as both layers have them some days on.
 
     Args:
         store: an empty one.
@@ -61,31 +62,51 @@ def _filled(  # noqa: PLR0913 - what state is made of
         The bytes of all fields.
     """
     boundary_ms = now_ms // DAY_MS * DAY_MS - DAY_MS
-    plan, layout = plan_of(view), layout_of(view, boundary_ms)
+    known_ms = boundary_ms if view.source.available_at else None
+    plan, layout = plan_of(view), layout_of(view, boundary_ms, known_ms)
     chance = random.Random(seed)  # noqa: S311 - a benchmark's events
     generation = store.begin(view_key(view), boundary_ms)
     written = 0
     for number in range(entities):
         key = entity_key(entity(number))
         since_ms = boundary_ms - _REACH_DAYS * DAY_MS
-        before = _block(chance, view, plan, since_ms, boundary_ms, events)
-        rows = [Row(key, *field) for field in build(plan, layout, before).items()]
+        history = _block(chance, view, plan, since_ms, now_ms, events)
+        batch, stream = _layers(history, boundary_ms, known_ms, now_ms)
+        rows = [Row(key, *field) for field in build(plan, layout, batch).items()]
         store.write(generation, rows)
-        after = _block(chance, view, plan, boundary_ms, now_ms, events)
         changes = [
             Change(view_key(view), key, name, 1, 1, now_ms, content)
-            for name, content in _stream_fields(plan, after, now_ms)
+            for name, content in _stream_fields(plan, stream, now_ms)
         ]
         progress = store.progress().get(0)
         held = -1 if progress is None else progress.next_offset
         store.apply(changes, {0: Progress(held + 1, now_ms)}, {0: held}, now_ms)
         written += sum(len(row.content) for row in rows)
         written += sum(len(change.content) for change in changes)
-    store.publish(generation, Had.until(generation, now_ms))
+    store.publish(generation, Had.until(generation, now_ms)._replace(known_ms=known_ms))
     store.covers(view_key(view), 1, ALWAYS_MS)
     # As a stream that keeps up for as long as anything is measured.
     store.caught_up({view_key(view): 1}, now_ms + DAY_MS)
     return written
+
+
+def _layers(
+    history: EventBlock, boundary_ms: int, known_ms: int | None, now_ms: int
+) -> tuple[EventBlock, EventBlock]:
+    """The events that the batch layer has, and those of the stream layer.
+
+    That keeps what only the newest generation of the batch layer covers, beside what none does.
+    """
+    batch, stream = [], []
+    for at, time_ms in enumerate(history.times):
+        available_ms = history.available_ms(at)
+        if available_ms > now_ms:
+            continue
+        if time_ms < boundary_ms and (known_ms is None or available_ms <= known_ms):
+            batch.append(at)
+        if (time_ms if known_ms is None else available_ms) >= boundary_ms - DAY_MS:
+            stream.append(at)
+    return history.chosen(batch), history.chosen(stream)
 
 
 def _block(  # noqa: PLR0913, PLR0917 - what events are made of
@@ -113,7 +134,14 @@ def _stream_fields(
     for letter, width_ms, most in (("d", DAY_MS, _UNTILED_EVENTS), ("h", HOUR_MS, _BLOCK_EVENTS)):
         for index, inside in _runs(block, width_ms):
             if (index + 1) * width_ms <= now_ms and len(inside) > most:
-                yield f"{letter}{index}", tiles.encode(plan, tiles.fold(plan, inside))
+                # What becomes known later than its hour has ended stands beside the tile.
+                late = inside.delays_ms is not None
+                folded = inside.chosen([]) if late else inside
+                yield f"{letter}{index}", tiles.encode(plan, tiles.fold(plan, folded))
+    if block.delays_ms is not None:
+        for day, inside in _runs(block, DAY_MS):
+            if len(inside) > _UNTILED_EVENTS:
+                yield f"s{day}", encode_events(inside)
 
 
 def _blocks(block: EventBlock, widths: tuple[tuple[str, int], ...]) -> Iterator[tuple[str, bytes]]:
