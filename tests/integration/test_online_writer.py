@@ -13,8 +13,9 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined] # it is
 
 from headrace_features.fraud.definitions import card_activity, terminal_risk
+from headrace_features.online.layers import ALWAYS_MS, NEVER_MS
 from headrace_features.online.serving import view_key
-from headrace_features.online.store import ALWAYS_MS, NEVER_MS, StateStore
+from headrace_features.online.store import StateStore
 from headrace_features.online.stores import open_store
 from headrace_features.project import load_project
 from headrace_features.state.updates import UPDATE_ENCODING
@@ -243,8 +244,9 @@ def test_the_store_knows_up_to_when_it_has_what_was_sent(traffic: Traffic, opene
         held = ends(config, "transactions")
         # It ends with what is no record, of which nobody tells.
         put(config, "transactions", 1, transaction="test")
-        (_, end) = ends(config, "transactions")[1]
-        assert end == held[1][1] + 2
+        end = held[1][1] + 2
+        # The broker writes the marker after it has answered.
+        until(lambda: ends(config, "transactions")[1][1] == end, "the transaction is whole")
         job.tells("transactions", {**held, 1: (0, end - 1)})
         sent_ms = time.time_ns() // 1_000_000
         until(lambda: current_ms(store, card) > sent_ms, "it has all")
@@ -260,6 +262,41 @@ def test_the_store_knows_up_to_when_it_has_what_was_sent(traffic: Traffic, opene
         claim_epoch(config, msgspec.structs.replace(told, newest_state=False))
         until(lambda: current_ms(store, card) == 0, "it isn't known of that one")
         assert since(store, card) == ALWAYS_MS
+
+
+def test_in_ordered_mode_the_store_has_what_the_watermark_has_passed(
+    traffic: Traffic, opened: Opened
+) -> None:
+    settings, store = opened("sqlite")
+    config = traffic.config
+    card, terminal = VIEWS
+    told = Announcement(project="fraud", mode="ordered", starts={}, views=list(VIEWS))
+    epoch = claim_epoch(config, told)
+    decide(config, epoch - 1, 9_000)
+    decide(config, epoch, 5_000)
+    decide(config, epoch, 4_000)
+    job = Reading(config, epoch)
+    job.tells("transactions", ends(config, "transactions"))
+    with writing(settings):
+        until(lambda: current_ms(store, card) == 5_000, "it has come as far as a decision")
+        until(lambda: current_ms(store, terminal) == 5_000, "likewise")
+        # What has been read waits, until something later is decided.
+        put(config, "transactions", 1)
+        job.tells("transactions", ends(config, "transactions"))
+        sent_ms = time.time_ns() // 1_000_000
+        decide(config, epoch, sent_ms + HOUR_MS)
+        until(lambda: current_ms(store, card) > 5_000, "it has come further")
+        # What will be sent yet isn't there, whatever time it may have.
+        assert current_ms(store, card) <= time.time_ns() // 1_000_000
+
+
+def decide(config: Mapping[str, str], epoch: int, event_time: int) -> None:
+    """Tell of a decision of the deployment."""
+    made = {"project": "fraud", "decision": "fraud", "epoch": epoch}
+    decision = msgspec.json.encode({**made, "event": {"event_time": event_time}})
+    producer = Producer({**config, "log_level": 0})
+    producer.produce("decisions", decision)
+    assert producer.flush(30) == 0
 
 
 def current_ms(store: StateStore, view: str) -> int:

@@ -73,6 +73,19 @@ class Deployed(msgspec.Struct, frozen=True):
     told: Announcement
 
 
+class Started(msgspec.Struct, frozen=True):
+    """That the job of a deployment starts.
+
+    Attributes:
+        started: number of the deployment.
+        goes_on_from: of the one whose state it goes on from, 0 where that is no deployment's;
+            None where it doesn't tell, as older ones.
+    """
+
+    started: int
+    goes_on_from: int | None = None
+
+
 class TakenOver(msgspec.Struct, frozen=True):
     """That all updates of a deployment's history are among those of deployments by now."""
 
@@ -160,6 +173,14 @@ def taken_over(value: bytes) -> int | None:
     """The deployment of which a record tells that its history was taken over; None of others."""
     try:
         return msgspec.json.decode(value, type=TakenOver).taken_over
+    except msgspec.DecodeError:
+        return None
+
+
+def started(value: bytes) -> Started | None:
+    """What a record tells of a job that starts; None of others."""
+    try:
+        return msgspec.json.decode(value, type=Started)
     except msgspec.DecodeError:
         return None
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from headrace_schemas.topics import DEPLOYMENTS
-from headrace_streaming.kafka.epochs import Deployed, announced, taken_over
+from headrace_streaming.kafka.epochs import Deployed, announced, started, taken_over
 from headrace_streaming.kafka.positions import Positions, is_end, reader, record_of
 from headrace_streaming.writer.coverage import SentAround
 
@@ -26,6 +26,8 @@ class Announcements:
 
         self._project = project
         self.deployed: list[Deployed] = []
+        #: See `line_of`.
+        self.started: dict[int, int | None] = {}
         #: The deployments whose histories were taken over.
         self.taken_over: set[int] = set()
         #: Whether all that was there at first is among them.
@@ -40,17 +42,20 @@ class Announcements:
         Args:
             patience_s: how long to wait for all that is there already.
         """
-        before = len(self.deployed), len(self.taken_over)
+        before = self._known()
         deadline = time.monotonic() + patience_s
         while True:
             left_s = 0.0 if self.whole else max(deadline - time.monotonic(), 0.0)
             message = self._consumer.poll(left_s)
             if message is None:
-                return (len(self.deployed), len(self.taken_over)) > before
+                return self._known() > before
             if message.error() is not None:
                 self.whole = self.whole or is_end(message)
             elif (one := self._read(message)) is not None:
                 self.deployed.append(one)
+
+    def _known(self) -> int:
+        return len(self.deployed) + len(self.started) + len(self.taken_over)
 
     def close(self) -> None:
         """End its connections."""
@@ -63,11 +68,17 @@ class Announcements:
             # Somebody else's.
             return None
         if told is None:
-            epoch = taken_over(message.value() or b"")
-            self.taken_over.update([] if epoch is None else [epoch])
+            self._note(message.value() or b"")
         if told is None or told.project != self._project:
             return None
         return Deployed(record_of(message)[1] + 1, message.timestamp()[1], told)
+
+    def _note(self, value: bytes) -> None:
+        """Take in what is no announcement: numbers are those of any project."""
+        if (began := started(value)) is not None:
+            self.started[began.started] = began.goes_on_from
+        elif (epoch := taken_over(value)) is not None:
+            self.taken_over.add(epoch)
 
 
 def sent_around(

@@ -5,8 +5,10 @@ before it was announced. So it lacks no event whose time is later than that, by 
 an event may be. Where there are events that never were in the topic, they are from before its
 very first record. One that began with the lake tells since when it has what is there.
 
-One that goes on from another state than the newest has what its deployments have, and takes some of
-it in again: it is told from these, as it has to catch up first.
+One that goes on from another state than the newest has what its deployments have, and takes some
+of it in again: it is told from these, as it has to catch up first. If others that it doesn't go on
+from have written since, some fields are as those have left them: it has what was sent since it goes
+on.
 """
 
 from __future__ import annotations
@@ -14,9 +16,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from headrace_features.online.layers import ALWAYS_MS, NEVER_MS
 from headrace_features.online.serving import view_key
-from headrace_features.online.store import ALWAYS_MS, NEVER_MS
 from headrace_schemas.event_times import MOST_AHEAD_MS
+from headrace_streaming.writer.line import line_of
 
 if TYPE_CHECKING:
     from headrace_features.definitions.sources import EventSource
@@ -47,24 +50,33 @@ class Coverage(NamedTuple):
         epoch: of the newest deployment that has to catch up.
         since_ms: all events are there from this time on, ms UTC.
         began: the deployment of which that is known.
+        holds_from: what is known of this deployment, or of a later one, is known of the newest.
     """
 
     epoch: int
     since_ms: int
     began: int
+    holds_from: int
 
 
 def coverage_of(
-    deployed: Sequence[Deployed], views: Iterable[FeatureView], sent: Sent
+    deployed: Sequence[Deployed],
+    started: Mapping[int, int | None],
+    views: Iterable[FeatureView],
+    sent: Sent,
 ) -> dict[str, Coverage]:
     """By the key of a view what its newest deployment says of it; nothing where none is known.
 
     Args:
         deployed: the deployments of the project, in their order.
+        started: see `line_of`.
         views: those that are declared.
         sent: tells when records of a topic were sent.
     """
     found: dict[str, Coverage] = {}
+    if not deployed:
+        return found
+    line = line_of(deployed, started)
     around: dict[tuple[int, str], Mapping[int, SentAround]] = {}
 
     def sent_around(epoch: int, source: EventSource, offsets: Mapping[int, int]) -> Around:
@@ -74,17 +86,26 @@ def coverage_of(
         return around[place]
 
     for view in views:
-        newest = _newest(deployed, view)
+        newest = _newest(line.members, view)
         since_ms = None if newest is None else _since_ms(newest, view, sent_around)
-        if newest is not None and since_ms is not None:
-            again = [
-                one.epoch
-                for one in deployed
-                if one.epoch > newest.epoch and not one.told.newest_state
-            ]
-            epoch = max([newest.epoch, *again])
-            found[view_key(view)] = Coverage(epoch, since_ms, newest.epoch)
+        if newest is None or since_ms is None:
+            continue
+        later = [one for one in line.members if one.epoch > newest.epoch]
+        epoch = max([newest.epoch, *(one.epoch for one in later if not one.told.newest_state)])
+        holds_from = newest.epoch
+        for one in line.aside:
+            if one.epoch > newest.epoch and _writes(one.told, view) is not False:
+                back = line.back_from(one)
+                holds_from, epoch = back.epoch, max(epoch, back.epoch)
+                if one.epoch in line.wrote:
+                    since_ms = max(since_ms, back.at_ms + _lateness_ms(back.told))
+        found[view_key(view)] = Coverage(epoch, since_ms, newest.epoch, holds_from)
     return found
+
+
+def _lateness_ms(told: Announcement) -> int:
+    """How much older than its sending an event may be: it may also lie ahead of that."""
+    return max(told.lateness_ms or 0, MOST_AHEAD_MS)
 
 
 def _since_ms(
@@ -94,8 +115,7 @@ def _since_ms(
 ) -> int | None:
     """Since when a deployment has all events of a view, ms UTC; None where it doesn't tell."""
     told, source = newest.told, view.source
-    # An event may also lie ahead of the moment in which it is sent.
-    lateness_ms = max(told.lateness_ms or 0, MOST_AHEAD_MS)
+    lateness_ms = _lateness_ms(told)
     if not _writes(told, view):
         return NEVER_MS
     if told.since_ms is not None:

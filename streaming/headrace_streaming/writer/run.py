@@ -83,7 +83,7 @@ def run_writer(  # noqa: PLR0913 - what differs between its callers
     if config is None:
         return WriterReport(0, 0, 0, 0, time.monotonic() - began)
     store = cache(lambda: open_store(settings))
-    watch = CoverageWatch(config, project.name, views)
+    watch = CoverageWatch(config, project)
     loop = WriterLoop(
         config,
         project.name,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING
 
+from headrace_features.online.layers import NEVER_MS
 from headrace_features.online.serving import view_key
-from headrace_features.online.store import NEVER_MS, layers_of
+from headrace_features.online.store import layers_of
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.topics import DEPLOYMENTS, FEATURE_UPDATES
 from headrace_streaming.kafka.reading import ends
@@ -19,8 +20,8 @@ from headrace_streaming.writer.lag import LagWatch
 from headrace_streaming.writer.places import has_all
 
 if TYPE_CHECKING:
-    from headrace_features.definitions.views import FeatureView
     from headrace_features.online.store import StateStore
+    from headrace_features.project import Project
 
 
 class OtherBrokerError(ConfigurationError):
@@ -34,13 +35,11 @@ class CoverageWatch:
     has everything that was there when it was looked at: it isn't complete before.
     """
 
-    def __init__(
-        self, config: Mapping[str, str], project: str, views: Iterable[FeatureView]
-    ) -> None:
+    def __init__(self, config: Mapping[str, str], project: Project) -> None:
         self._config = config
-        self._views = {view_key(view): view for view in views}
-        self._announcements = Announcements(config, project)
-        self._lag = LagWatch(config, project, self._views.values())
+        self._views = {view_key(view): view for view in project.views.values()}
+        self._announcements = Announcements(config, project.name)
+        self._lag = LagWatch(config, project)
         self._known: dict[str, Coverage] = {}
         self._untold: dict[str, Coverage] = {}
         self._ends: dict[int, int] = {}
@@ -66,6 +65,7 @@ class CoverageWatch:
         if not self._computed:
             known = coverage_of(
                 self._announcements.deployed,
+                self._announcements.started,
                 self._views.values(),
                 partial(sent_around, self._config),
             )
@@ -82,7 +82,7 @@ class CoverageWatch:
                 if one.told.history and one.epoch not in self._announcements.taken_over
             }
             whole = {key: one for key, one in self._known.items() if one.began not in waiting}
-            self._lag.look(store(), deployed[-1].epoch, whole)
+            self._lag.look(store(), deployed[-1], whole)
 
     def again(self) -> None:
         """Have everything told once more by the next look: the store was emptied or put back."""
@@ -108,7 +108,7 @@ class CoverageWatch:
                 waiting[key] = one
             elif span.epoch < one.epoch:
                 # Once known it stays: records go from topics, not from the store.
-                known = span.epoch >= one.began
+                known = span.epoch >= one.holds_from
                 store.covers(key, one.epoch, span.since_ms if known else one.since_ms)
         self._untold = waiting
         if waiting and self._has_come_far_enough(store):

@@ -89,9 +89,13 @@ final class DeploymentWatch {
         }
     }
 
-    /** Announces that this one starts, and waits until whoever looks now and then has seen it. */
-    void announce() throws ExecutionException, InterruptedException {
-        byte[] value = Started.write(deployment.epoch());
+    /**
+     * Announces that this one starts, and waits until whoever looks now and then has seen it.
+     *
+     * @param from the deployment whose state it goes on from; 0 if that is no deployment's
+     */
+    void announce(long from) throws ExecutionException, InterruptedException {
+        byte[] value = Started.write(deployment.epoch(), from);
         try (KafkaProducer<byte[], byte[]> producer = new KafkaProducer<>(deployment.producer())) {
             producer.send(new ProducerRecord<>(TOPIC, project, value)).get();
         }

@@ -55,7 +55,7 @@ final class FormerRuns implements AutoCloseable {
             throws ExecutionException, InterruptedException {
         watch.check();
         if (restored.epoch() != deployment.epoch()) {
-            watch.announce();
+            watch.announce(restored.epoch());
             new OpenTransactions(deployment, transactions).settle(restored.epoch());
         }
         from = restored.start();

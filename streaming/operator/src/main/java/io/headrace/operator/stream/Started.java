@@ -10,8 +10,18 @@ final class Started {
 
     private Started() {}
 
-    static byte[] write(long epoch) {
-        return Json.object(json -> json.writeNumberField(FIELD, epoch));
+    /**
+     * The record.
+     *
+     * @param epoch number of the deployment
+     * @param from the number of the one whose state it goes on from; 0 if that is no deployment's
+     */
+    static byte[] write(long epoch, long from) {
+        return Json.object(
+                json -> {
+                    json.writeNumberField(FIELD, epoch);
+                    json.writeNumberField("goes_on_from", from);
+                });
     }
 
     /** The number of the deployment that starts; 0 for a record that says something else. */

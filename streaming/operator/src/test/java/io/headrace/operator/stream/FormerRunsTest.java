@@ -169,7 +169,7 @@ class FormerRunsTest {
 
     @Test
     void anAnnouncementTellsWhoStarts() {
-        assertEquals(7, Started.read(Started.write(7)));
+        assertEquals(7, Started.read(Started.write(7, 3)));
         assertEquals(0, Started.read(bytes("{\"project\": \"fraud\"}")));
         assertEquals(0, Started.read(bytes("nonsense")));
         assertEquals(0, Started.read(null));
