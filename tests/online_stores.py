@@ -4,19 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from headrace_features.online.store import (
-    ALWAYS_MS,
-    NEVER_MS,
-    NO_LAYERS,
-    Change,
-    Had,
-    Layers,
-    Progress,
-    Row,
-    StateStore,
-    Wanted,
-    Written,
-)
+from headrace_features.online.layers import ALWAYS_MS, NEVER_MS, NO_LAYERS, Had, Layers
+from headrace_features.online.store import Change, Progress, Row, StateStore, Wanted, Written
 from headrace_features.state.read import Found
 
 Fields = Mapping[str, bytes]

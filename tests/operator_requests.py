@@ -29,8 +29,13 @@ class Told:
     """One event and what the operator said of it."""
 
     event: Row
-    absorbed: bool
+    became: str
     puts: Sequence[tuple[str, bytes]]
+
+    @property
+    def absorbed(self) -> bool:
+        """Whether the state has it."""
+        return self.became == "ABSORBED"
 
 
 def project_of(view: FeatureView) -> Project:
@@ -45,17 +50,19 @@ def project_of(view: FeatureView) -> Project:
     )
 
 
-def planned(
+def planned(  # noqa: PLR0913 - what a test may choose
     view: FeatureView,
     *,
     lateness: int,
     widths: Sequence[int],
     chunk: int = 256,
+    room: int = 2**31 - 1,
     keeps: bool = False,
 ) -> dict[str, Any]:
     """Go on with a view: with no states, or with those of the former one.
 
-    Where an entity has many events, each chunk of them has `chunk` or more.
+    Where an entity has many events, each chunk of them has `chunk` or more. A state has room for so
+    many events.
     """
     return {
         "op": "plan",
@@ -64,6 +71,7 @@ def planned(
         "widths": list(widths),
         "limits": list(USUAL),
         "chunk": chunk,
+        "room": room,
         "keeps": keeps,
     }
 
@@ -111,7 +119,7 @@ def taken_in(
     told = [
         Told(
             event,
-            answer["became"] == "ABSORBED",
+            answer["became"],
             [(field, b64decode(content)) for field, content in answer["puts"]],
         )
         for event, answer in zip(events, answers, strict=True)

@@ -26,7 +26,7 @@ from headrace_features.definitions.fingerprint import fingerprint
 from headrace_features.definitions.on_demand import OnDemandFeature
 from headrace_features.expressions.rows import evaluate
 from headrace_features.kernel.prepare import apply_expressions
-from headrace_features.online.store import ALWAYS_MS
+from headrace_features.online.layers import ALWAYS_MS
 from headrace_features.oracle import Row, SpineRow, Value
 from headrace_features.state.layout import AS_OF_RETENTION_MS
 from headrace_features.state.updates import UPDATE_ENCODING, Update

@@ -10,6 +10,7 @@ from headrace_features.definitions.views import FeatureView
 from headrace_features.partials.blocks import EventBlock
 from headrace_features.partials.events import encode_events
 from headrace_features.partials.partial import Value
+from headrace_features.state.batch import Span
 from headrace_features.state.read import Asked, EntityState
 from headrace_features.state.stream import CALENDAR, StreamLayer, Widths
 
@@ -24,10 +25,28 @@ def values_of(
     widths: Widths = CALENDAR,
 ) -> dict[str, Value]:
     """Every feature of a view for an entity of which there is a stream layer alone."""
+    found = read_of(view, fields, time_ms, current, widths)
+    return {name: found[name][0] for name in view.feature_names}
+
+
+def read_of(
+    view: FeatureView,
+    fields: Mapping[str, bytes],
+    time_ms: int,
+    current: str | None = None,
+    widths: Widths = CALENDAR,
+) -> dict[str, tuple[Value, Span]]:
+    """The same, with the span that each feature looked at."""
     asked = Asked.of(view, view.feature_names)
     state = EntityState(asked, asked.at(time_ms))
     state._stream = StreamLayer(asked.plan, fields, time_ms, widths)
-    return dict(zip(view.feature_names, state.read(current).values, strict=True))
+    values, spans = state.read(current)
+    return {
+        feature.name: (values[at], span)
+        for window, span in zip(asked.windows, spans, strict=True)
+        for _, features in window.partials
+        for at, feature in features
+    }
 
 
 def stream_fields(block: EventBlock, kinds: Mapping[int, str]) -> dict[str, bytes]:

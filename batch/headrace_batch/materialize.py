@@ -21,8 +21,9 @@ from headrace_batch.warehouse import Warehouse
 from headrace_features.kernel.columns import times
 from headrace_features.kernel.prepare import apply_expressions, encode_keys
 from headrace_features.kernel.sorting import order_by
+from headrace_features.online.layers import Had
 from headrace_features.online.serving import entity_key, view_key
-from headrace_features.online.store import Had, Row, layers_of
+from headrace_features.online.store import Row, layers_of
 from headrace_features.online.stores import open_store
 from headrace_features.partials.events import block_of, in_order
 from headrace_features.partials.plan import plan_of

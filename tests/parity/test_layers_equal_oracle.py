@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from headrace_features import FeatureView, oracle
 from headrace_features.definitions.durations import HOUR_MS
+from headrace_features.online.layers import NEVER_MS, Had
 from headrace_features.online.serving import (
     Query,
     ServedView,
@@ -20,7 +21,7 @@ from headrace_features.online.serving import (
     view_key,
 )
 from headrace_features.online.sqlite_store import SqliteStateStore
-from headrace_features.online.store import NEVER_MS, Had, Row, StateStore
+from headrace_features.online.store import Row, StateStore
 from headrace_features.oracle import Row as Event
 from headrace_features.oracle import SpineRow
 from headrace_features.partials.events import block_of, in_order

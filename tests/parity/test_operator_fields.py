@@ -22,17 +22,20 @@ from headrace_features import (
     oracle,
 )
 from headrace_features.definitions.durations import DAY_MS, HOUR_MS, MINUTE_MS
+from headrace_features.online.layers import ALWAYS_MS, Layers, StreamSpan
 from headrace_features.oracle import Row, SpineRow
 from headrace_features.partials import tiles
 from headrace_features.partials.blocks import EventBlock
+from headrace_features.partials.encoding import pack, unpack
 from headrace_features.partials.events import decode_events, encode_events, in_order
 from headrace_features.partials.plan import plan_of
+from headrace_features.state.left_out import LEFT_OUT, left_out
 from headrace_features.state.stream import Widths
 from headrace_schemas.errors import BadRecordError
 from histories import LATE, PROMPT, bits, histories, reading, time_of, view_of, view_with, weeks
 from operator_jvm import Jvm
 from operator_requests import CALENDAR, FINE, LOW, USUAL, absorbing, planned, taken_in
-from stream_state import values_of
+from stream_state import read_of, values_of
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,9 @@ def require_canonical(view: FeatureView, fields: Mapping[str, bytes]) -> None:
     for name, content in fields.items():
         if not content:
             continue
+        if name == LEFT_OUT:
+            assert pack(unpack(content)) == content
+            continue
         if name[0] in "hd":
             assert tiles.encode(plan, tiles.decode(plan, content)) == content
             continue
@@ -206,6 +212,58 @@ def test_a_reader_in_between_sees_what_was_before_an_event_or_is_after_it(
                 found = values_of(view, fields, row.time_ms, widths=Widths(*widths))
                 for feature, value in found.items():
                     assert value in (was[feature], is_now[feature])
+
+
+CROWDED = {
+    **MOMENTS,
+    "sessions": Case(view_with(Count(windows=[Session("2h"), Session("30m", delay="6h")]))),
+}
+
+
+@pytest.mark.parametrize("name", CROWDED)
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(data=st.data())
+def test_without_room_for_all_events_the_fields_tell_which_values_may_lack_some(
+    name: str, engine: Jvm, data: st.DataObject
+) -> None:
+    case = CROWDED[name]
+    view = case.view
+    widths = data.draw(st.sampled_from(case.widths))
+    events = data.draw(case.events())
+    if data.draw(st.booleans()):
+        events.sort(key=time_of)
+
+    told, fields = taken_in(
+        engine,
+        view,
+        events,
+        lateness=data.draw(st.sampled_from(case.latenesses)),
+        widths=widths,
+        limits=data.draw(st.sampled_from([LOW, USUAL])),
+        chunk=data.draw(st.sampled_from([2, 256])),
+        room=data.draw(st.sampled_from([1, 4, 10])),
+    )
+
+    refused = [one.event for one in told if one.became == "FULL"]
+    lacking = left_out(fields)
+    assert (lacking is not None) == bool(refused)
+    if lacking is not None:
+        assert lacking.event_time_ms == max(map(time_of, refused))
+        known = view.source.available_at or view.source.event_time
+        assert lacking.known_ms == max(int(str(event[known])) for event in refused)
+    there = [one.event for one in told if one.became != "TOO_OLD"]
+    layers = Layers(None, StreamSpan(1, ALWAYS_MS, 0, 0, 0))
+    for _ in range(6):
+        time_ms = data.draw(case.times())
+        expected = oracle.values(view, there, [SpineRow("a", time_ms, None)])[0]
+        found = read_of(view, fields, time_ms, widths=Widths(*widths))
+        for feature, (value, span) in found.items():
+            if lacking is None or not layers.lacks(lacking, *span):
+                assert value == expected[feature]
 
 
 OPEN = view_with(Count(windows=[Unbounded(), Sliding("2d")]), Sum("amount", windows=[Unbounded()]))

@@ -37,8 +37,8 @@ from headrace_features.feast_plugin.responses import (
     fill_version,
     integer_columns,
 )
+from headrace_features.online.layers import NO_LAYERS
 from headrace_features.online.serving import Query, ServedView, ViewAnswer, ViewQuery
-from headrace_features.online.store import NO_LAYERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,8 +17,8 @@ from headrace_features.feast_plugin.entity_rows import plain_values
 from headrace_features.feast_plugin.objects import is_ours
 from headrace_features.feast_plugin.responses import read_status, value_proto
 from headrace_features.on_demand import Value, request_value, value_of
+from headrace_features.online.layers import NO_LAYERS
 from headrace_features.online.serving import Query, ServedView, ViewAnswer, ViewQuery
-from headrace_features.online.store import NO_LAYERS
 from headrace_schemas.columns import ColumnType
 from headrace_schemas.errors import ConfigurationError
 

@@ -28,8 +28,9 @@ from headrace_features.feast_plugin.objects import is_ours, terms_of
 from headrace_features.feast_plugin.opened import Opened
 from headrace_features.feast_plugin.plain_store import PlainStore
 from headrace_features.feast_plugin.responses import event_time_ms, value_proto
+from headrace_features.online.layers import NO_LAYERS
 from headrace_features.online.serving import Query, ViewQuery
-from headrace_features.online.store import NO_LAYERS, AsyncReads
+from headrace_features.online.store import AsyncReads
 from headrace_schemas.errors import UnsupportedError
 
 _NAME: Final = "headrace_features.feast_plugin.online_store.HeadraceOnlineStore"

@@ -15,8 +15,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from headrace_features.definitions.views import SEPARATOR, Feature
 from headrace_features.online.freshness import freshness_of
+from headrace_features.online.layers import NO_LAYERS, Layers
 from headrace_features.online.serving import Answer, ViewAnswer, ViewQuery
-from headrace_features.online.store import NO_LAYERS, Layers
 from headrace_features.partials.partial import Value
 from headrace_schemas.columns import ColumnType
 

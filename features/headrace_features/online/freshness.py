@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from headrace_features.definitions.windows import BEGINNING_MS
+from headrace_features.online.layers import NEVER_MS, Layers
 from headrace_features.online.serving import Answer, ServedView, ViewAnswer
-from headrace_features.online.store import NEVER_MS, Layers
 
 
 class LayerFreshness(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,9 +13,9 @@ from headrace_features.definitions.services import Terms
 from headrace_features.definitions.views import SEPARATOR
 from headrace_features.on_demand import request_value, value_of
 from headrace_features.online.freshness import Freshness, freshness_of
+from headrace_features.online.layers import NO_LAYERS
 from headrace_features.online.query_times import AS_OF, CURRENT, as_of_ms
 from headrace_features.online.serving import Query, ServedView, Server, ViewAnswer, ViewQuery
-from headrace_features.online.store import NO_LAYERS
 from headrace_features.online.stores import open_store
 from headrace_features.partials.partial import Value
 from headrace_features.project import load_project
@@ -26,7 +26,8 @@ from headrace_schemas.settings import load
 
 if TYPE_CHECKING:
     from headrace_features.definitions.on_demand import AnySelection
-    from headrace_features.online.store import Layers, StateStore
+    from headrace_features.online.layers import Layers
+    from headrace_features.online.store import StateStore
     from headrace_features.project import Project
     from headrace_schemas.settings import Settings
 

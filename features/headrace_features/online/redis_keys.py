@@ -20,15 +20,8 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from headrace_features.online.store import (
-    ALWAYS_MS,
-    NEVER_MS,
-    Generation,
-    Layers,
-    Reading,
-    StreamSpan,
-    Wanted,
-)
+from headrace_features.online.layers import ALWAYS_MS, NEVER_MS, Generation, Layers, StreamSpan
+from headrace_features.online.store import Reading, Wanted
 from headrace_features.state.read import Found
 
 #: What content of the stream layer begins with: epoch and sequence.

@@ -14,21 +14,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from redis.exceptions import NoScriptError
 
+from headrace_features.online.layers import Generation, Had, Layers, least_known
 from headrace_features.online.redis_connection import AsyncRedisConnection
 from headrace_features.online.redis_exchange import exchange, exchange_async
 from headrace_features.online.redis_keys import VERSION, Keys, generation_of
 from headrace_features.online.redis_losses import require_no_losses
 from headrace_features.online.store import (
     Change,
-    Generation,
-    Had,
-    Layers,
     Progress,
     Reading,
     Row,
     Wanted,
     Written,
-    least_known,
     newest,
     newest_times,
     overtaken,

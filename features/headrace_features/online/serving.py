@@ -9,17 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from headrace_features.definitions.durations import MINUTE_MS
 from headrace_features.definitions.fingerprint import fingerprint
 from headrace_features.definitions.services import Terms
-from headrace_features.online.store import (
-    ALWAYS_MS,
-    NEVER_MS,
-    NO_LAYERS,
-    Layers,
-    Reading,
-    StreamSpan,
-    Wanted,
-)
+from headrace_features.online.layers import ALWAYS_MS, NEVER_MS, NO_LAYERS, Layers, StreamSpan
+from headrace_features.online.store import Reading, Wanted
 from headrace_features.partials.partial import Value
 from headrace_features.state.layout import Layout, layout_of
+from headrace_features.state.left_out import left_out
 from headrace_features.state.read import Asked, EntityState, Found
 from headrace_features.state.together import Together
 from headrace_schemas.errors import RetryableError
@@ -28,6 +22,7 @@ if TYPE_CHECKING:
     from headrace_features.definitions.views import FeatureView
     from headrace_features.online.store import AsyncReads, StateStore
     from headrace_features.state.batch import Span
+    from headrace_features.state.left_out import LeftOut
 
 _USUAL = Terms()
 #: The layers of a store that doesn't answer: there may be some.
@@ -250,13 +245,14 @@ class _AskedOf:
                 ]
             else:
                 read = self.view.together.read(moment, entities)
-            # Of all entities but for sessions.
+            # Of all entities, but for sessions and where there was no room for events.
             known_ms = time_ms if self.view.is_late else None
             usual = _missing(asked, moment.spans, layers, self._lag_ms, known_ms)
             for query, (values, spans), one in zip(queries, read, entities, strict=True):
                 missing = usual
-                if spans != moment.spans:
-                    missing = _missing(asked, spans, layers, self._lag_ms, known_ms)
+                lacking = left_out(one.stream)
+                if spans != moment.spans or lacking is not None:
+                    missing = _missing(asked, spans, layers, self._lag_ms, known_ms, lacking)
                 there = bool(one.batch or one.stream)
                 answers[query] = Answer(values, missing, spans, there)
         return ViewAnswer(layers, [answers[query] for query in self._queries])
@@ -291,11 +287,19 @@ def _empty(query: ViewQuery) -> ViewAnswer:
     return ViewAnswer(_UNKNOWN, answers)
 
 
-def _missing(
-    asked: Asked, spans: Sequence[Span], layers: Layers, lag_ms: int, known_ms: int | None
+def _missing(  # noqa: PLR0913, PLR0917 - what it depends on
+    asked: Asked,
+    spans: Sequence[Span],
+    layers: Layers,
+    lag_ms: int,
+    known_ms: int | None,
+    lacking: LeftOut | None = None,
 ) -> list[bool] | None:
     """For each feature whether a part of its window may be in no layer; None if of none."""
     windows = [layers.incomplete(*span, lag_ms, known_ms) for span in spans]
+    if lacking is not None:
+        for at, span in enumerate(spans):
+            windows[at] = windows[at] or layers.lacks(lacking, *span)
     if not any(windows):
         return None
     missing = [False] * len(asked.features)

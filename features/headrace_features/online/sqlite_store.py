@@ -14,6 +14,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from headrace_features.online.layers import (
+    ALWAYS_MS,
+    NEVER_MS,
+    NO_LAYERS,
+    Generation,
+    Had,
+    Layers,
+    StreamSpan,
+    least_known,
+)
 from headrace_features.online.sqlite_reading import fields_of
 from headrace_features.online.sqlite_schema import KEPT, lay_out
 from headrace_features.online.sqlite_statements import (
@@ -28,20 +38,12 @@ from headrace_features.online.sqlite_statements import (
     TOUCH,
 )
 from headrace_features.online.store import (
-    ALWAYS_MS,
-    NEVER_MS,
-    NO_LAYERS,
     Change,
-    Generation,
-    Had,
-    Layers,
     Progress,
     Reading,
     Row,
-    StreamSpan,
     Wanted,
     Written,
-    least_known,
     newest,
     newest_times,
     overtaken,

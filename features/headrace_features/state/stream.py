@@ -10,8 +10,9 @@ While time goes on the stream adds to an entity's state:
     d<n>    the tile of day n, unless it has next to none, once it has ended
     s<n>    events of day n that became known too late to be in the tile of their hour
     l<n>    events of minute n that came when others of their time were no longer held
+    m       up to when there are events that are in no field, see `left_out`
 
-Every event is in one of the blocks r, x, y, z and l, which begin at x, y or z where a view's
+Every other event is in one of the blocks r, x, y, z and l, which begin at x, y or z where a view's
 windows are short. What has come to have too many events is divided: first the finer blocks are
 written, then the coarse one is emptied. One that isn't empty hides all finer ones inside its range,
 and the tiles of hours. Tiles save reading the blocks that they span. What the stream takes in again
@@ -29,6 +30,7 @@ from headrace_features.partials import tiles
 from headrace_features.partials.blocks import EventBlock
 from headrace_features.partials.events import decode_events, joined
 from headrace_features.partials.plan import PartialPlan
+from headrace_features.state.left_out import LEFT_OUT, left_out
 from headrace_features.state.pieces import Events, Piece, Whole, events_between
 
 
@@ -273,6 +275,9 @@ def is_covered(name: str, content: bytes, boundary_ms: int, known_ms: int | None
         boundary_ms: the layer has the events before it.
         known_ms: it has those that were known by then; None where it leaves none out.
     """
+    if name == LEFT_OUT:
+        lacking = left_out({name: content})
+        return lacking is None or lacking.is_in_batch(boundary_ms, known_ms)
     if (int(name[1:]) + 1) * CALENDAR[_PLACES[name[0]]] > boundary_ms:
         return False
     if known_ms is None or not content or name[0] in _TILES:
@@ -314,7 +319,7 @@ def blocks_of(fields: Mapping[str, bytes], *, late: bool) -> list[str] | None:
 
 def _seen(fields: Mapping[str, bytes], widths_ms: Mapping[str, int]) -> list[str]:
     """The fields that have content and that no coarser one hides."""
-    there = [name for name, content in fields.items() if content]
+    there = [name for name, content in fields.items() if content and name != LEFT_OUT]
     letters = {name[0] for name in there}
     if len(letters) == 1:
         return there

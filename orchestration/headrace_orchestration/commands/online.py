@@ -23,7 +23,7 @@ from headrace_orchestration.output import (
 from headrace_orchestration.session import current_project
 
 if TYPE_CHECKING:
-    from headrace_features.online.store import Layers
+    from headrace_features.online.layers import Layers
 
 app = typer.Typer(no_args_is_help=True, help="Look at the online store, and make it anew.")
 
@@ -108,7 +108,7 @@ def rebuild(date: Day = None, yes: Yes = False, as_json: JsonOption = False) -> 
 
 
 def _status(name: str, version: int, layers: Layers) -> ViewStatus:
-    from headrace_features.online.store import ALWAYS_MS, NEVER_MS
+    from headrace_features.online.layers import ALWAYS_MS, NEVER_MS
 
     batch, stream = layers
     since = None

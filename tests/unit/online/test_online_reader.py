@@ -22,11 +22,13 @@ from headrace_features import (
     Unbounded,
 )
 from headrace_features.definitions.durations import DAY_MS, HOUR_MS, MINUTE_MS
+from headrace_features.online.layers import ALWAYS_MS, Had
 from headrace_features.online.redis_connection import RedisConnection
 from headrace_features.online.redis_store import RedisStateStore
 from headrace_features.online.serving import entity_key, view_key
 from headrace_features.online.sqlite_store import SqliteStateStore
-from headrace_features.online.store import ALWAYS_MS, Had, Row, StateStore
+from headrace_features.online.store import Row, StateStore
+from headrace_features.partials.encoding import pack
 from headrace_features.partials.events import block_of, encode_events, in_order
 from headrace_features.partials.plan import plan_of
 from headrace_features.state.build import build
@@ -213,6 +215,23 @@ def test_a_stream_layer_alone_answers_as_far_back_as_it_goes(store: SqliteStateS
     make_whole(store, view_key(VIEW), epoch=2)
     (row,) = reader(store).read([{"sensor": "a"}])
     assert not row.incomplete
+
+
+def test_values_that_lack_events_for_which_there_was_no_room_are_incomplete(
+    store: SqliteStateStore,
+) -> None:
+    stream(store, NOW_MS - 2 * HOUR_MS, since_ms=ALWAYS_MS)
+    left_out_ms = NOW_MS - HOUR_MS - 1
+    lacking = change("m", 1, 9, pack([left_out_ms] * 2), view=view_key(VIEW), entity="a")
+    apply(store, lacking, now_ms=NOW_MS - 2)
+    (row, other) = reader(store).read([{"sensor": "a"}, {"sensor": "b"}])
+    assert row.incomplete == {DAYS, SUM}
+    assert not other.incomplete
+    assert row.statuses[DAYS] == "OUTSIDE_MAX_AGE"
+    with pytest.raises(RetryableError, match="is incomplete"):
+        reader(store, Terms(incomplete="refuse")).read([{"sensor": "a"}])
+    materialize(store, left_out_ms, boundary_ms=left_out_ms + 1, written_ms=NOW_MS)
+    assert not reader(store).read([{"sensor": "a"}])[0].incomplete
 
 
 def test_what_was_sent_lately_may_be_missing_while_the_stream_is_behind(

@@ -8,9 +8,10 @@ from contextlib import closing
 import pytest
 import redis
 
+from headrace_features.online.layers import NO_LAYERS
 from headrace_features.online.redis_connection import RedisConnection
 from headrace_features.online.redis_store import RedisStateStore
-from headrace_features.online.store import NO_LAYERS, Wanted
+from headrace_features.online.store import Wanted
 from headrace_schemas.errors import RetryableError
 from online_stores import apply, change, layers_of
 from redis_servers import RedisServer, redis_cluster, redis_server

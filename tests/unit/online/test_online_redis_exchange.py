@@ -12,10 +12,11 @@ from datetime import timedelta
 
 import pytest
 
+from headrace_features.online.layers import NO_LAYERS, Layers
 from headrace_features.online.redis_access import RedisAccess
 from headrace_features.online.redis_connection import RedisConnection
 from headrace_features.online.redis_store import RedisStateStore
-from headrace_features.online.store import NO_LAYERS, Layers, Reading, Wanted
+from headrace_features.online.store import Reading, Wanted
 from headrace_schemas.errors import ConfigurationError, HeadraceError, RetryableError
 from headrace_schemas.redis_address import RedisAddress
 from online_stores import apply, change, layers_of, publish

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from headrace_features.online.layers import NO_LAYERS
 from headrace_features.online.sqlite_schema import lay_out
 from headrace_features.online.sqlite_store import SqliteStateStore
-from headrace_features.online.store import NO_LAYERS, Progress
+from headrace_features.online.store import Progress
 from headrace_schemas.errors import ConfigurationError, RetryableError
 from online_stores import apply, batch_of, change, publish, stream_of
 

@@ -10,15 +10,12 @@ from typing import Any
 import pytest
 
 from headrace_features.online import redis_store
+from headrace_features.online.layers import ALWAYS_MS, NEVER_MS, NO_LAYERS, Had
 from headrace_features.online.redis_connection import RedisConnection
 from headrace_features.online.redis_store import RedisStateStore
 from headrace_features.online.sqlite_store import SqliteStateStore
 from headrace_features.online.store import (
-    ALWAYS_MS,
-    NEVER_MS,
-    NO_LAYERS,
     AsyncReads,
-    Had,
     Progress,
     Reading,
     Row,

@@ -10,7 +10,8 @@ import java.io.UncheckedIOException;
  * <p>Each event is in a block of single events ({@link EventBlocks}). What can't be asked about any
  * more gets tiles as well ({@link EndedTiles}). An event that comes when others of its time are
  * folded away or dropped, so that their fields can't be made again, is in a block of its own, one
- * for each minute ("l"), and in no other field.
+ * for each minute ("l"), and in no other field. Of events that are in none of them, for lack of
+ * room, one field ("m") tells up to when they were.
  */
 final class ChangedFields {
     private final TileWidths widths;
@@ -54,6 +55,22 @@ final class ChangedFields {
     void close(ViewState state, long earliest, FieldSink sink) {
         try {
             tiles.close(state, earliest, sink);
+        } catch (IOException error) {
+            throw new UncheckedIOException(error);
+        }
+    }
+
+    /**
+     * Tells that the fields lack events.
+     *
+     * @param time none of them is newer, ms
+     * @param known by then each of them was known, ms
+     */
+    void leftOut(ViewState state, long time, long known, FieldSink sink) {
+        state.leftOut = Math.max(state.leftOut, time);
+        state.leftOutKnown = Math.max(state.leftOutKnown, known);
+        try {
+            sink.put("m", packer.leftOut(state.leftOut, state.leftOutKnown));
         } catch (IOException error) {
             throw new UncheckedIOException(error);
         }

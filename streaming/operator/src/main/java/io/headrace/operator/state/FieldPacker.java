@@ -47,6 +47,16 @@ final class FieldPacker {
         return late.length == 0 ? null : block(raw, late);
     }
 
+    /** Up to when events are left out, and by when each of them was known. */
+    byte[] leftOut(long time, long known) throws IOException {
+        out.array(2);
+        out.integer(ENCODING_VERSION);
+        out.array(2);
+        out.integer(time);
+        out.integer(known);
+        return out.bytes();
+    }
+
     private static int[] rows(int from, int to, IntPredicate wanted) {
         return IntStream.range(from, to).filter(wanted).toArray();
     }

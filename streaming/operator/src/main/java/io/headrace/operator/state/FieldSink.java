@@ -4,4 +4,9 @@ package io.headrace.operator.state;
 public interface FieldSink {
     /** The new content of a field; without any bytes the field is no more. */
     void put(String field, byte[] content);
+
+    /** Whether what was put for the event at hand was too large to be taken. */
+    default boolean lacksSome() {
+        return false;
+    }
 }

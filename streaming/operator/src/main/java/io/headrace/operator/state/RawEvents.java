@@ -98,6 +98,18 @@ final class RawEvents {
         return columns(row).available(local(row));
     }
 
+    /** By when all events are known, or a later time; none without events. */
+    long mostAvailable() {
+        long most = ViewState.NO_CLOCK;
+        for (Chunk chunk : chunks) {
+            most = Math.max(most, chunk.mostAvailable);
+        }
+        for (int row = 0; row < tail.size(); row++) {
+            most = Math.max(most, tail.available(row));
+        }
+        return most;
+    }
+
     byte[] dedup(int row) {
         return columns(row).dedup(local(row));
     }

@@ -114,6 +114,7 @@ public final class ViewEngine {
             }
             if (state.raw.size() >= mostEvents) {
                 state.refused = Math.max(state.refused, time);
+                changed.leftOut(state, time, available, sink);
                 return Absorption.FULL;
             }
         }
@@ -126,6 +127,10 @@ public final class ViewEngine {
         state.clock = Math.max(state.clock, time);
         changed.absorbed(state, time, alone, sink);
         changed.close(state, retention.earliest(state), sink);
+        if (sink.lacksSome()) {
+            // A field may hold any events up to now.
+            changed.leftOut(state, state.clock, state.raw.mostAvailable(), sink);
+        }
         retention.apply(state);
         return Absorption.ABSORBED;
     }

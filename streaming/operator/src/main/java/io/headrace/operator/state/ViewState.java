@@ -18,6 +18,9 @@ public final class ViewState {
     long expiredTo = NO_CLOCK;
     // The newest event time of those for which there was no room.
     long refused = NO_CLOCK;
+    // The newest event time of those that the online state may lack, and when all were known.
+    long leftOut = NO_CLOCK;
+    long leftOutKnown = NO_CLOCK;
     // For each feature; null where all are known for as long as the state reaches back.
     long[] knownFrom;
     int foldAt = Retention.LEAST_TO_FOLD;

@@ -8,7 +8,7 @@ import io.headrace.operator.plan.ViewPlan;
 
 /** Writes and reads the state of one view; the layout begins with its version. */
 final class ViewStateCodec {
-    static final int VERSION = 4;
+    static final int VERSION = 5;
 
     private final ViewPlan view;
     private final int chunkEvents;
@@ -34,6 +34,8 @@ final class ViewStateCodec {
         writeTime(out, state.tiledTo, state.clock);
         writeTime(out, state.expiredTo, state.clock);
         writeTime(out, state.refused, state.clock);
+        writeTime(out, state.leftOut, state.clock);
+        writeTime(out, state.leftOutKnown, state.clock);
         out.natural(state.knownFrom == null ? 0 : state.knownFrom.length);
         for (int i = 0; state.knownFrom != null && i < state.knownFrom.length; i++) {
             writeTime(out, state.knownFrom[i], state.clock);
@@ -76,6 +78,8 @@ final class ViewStateCodec {
         state.tiledTo = readTime(in, state.clock);
         state.expiredTo = readTime(in, state.clock);
         state.refused = readTime(in, state.clock);
+        state.leftOut = readTime(in, state.clock);
+        state.leftOutKnown = readTime(in, state.clock);
         int known = in.count();
         if (known > 0) {
             state.knownFrom = new long[known];

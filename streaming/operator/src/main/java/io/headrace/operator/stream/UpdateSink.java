@@ -30,6 +30,7 @@ final class UpdateSink implements FieldSink {
     private Object entity;
     private Envelope event;
     private long sequence;
+    private boolean lacksSome;
 
     /**
      * For one view.
@@ -65,12 +66,14 @@ final class UpdateSink implements FieldSink {
         entity = key;
         event = by;
         sequence = number;
+        lacksSome = false;
     }
 
     @Override
     public void put(String field, byte[] content) {
         if (content.length > Outputs.MOST_BYTES) {
             tooLarge.told(event, view, sequence);
+            lacksSome = true;
             return;
         }
         String owner = view.name() + ":" + view.version() + ":" + entity;
@@ -78,6 +81,11 @@ final class UpdateSink implements FieldSink {
         OutRecord record = new OutRecord(Outputs.FEATURE_UPDATES, key, packed(field, content));
         record.placedBy = owner;
         records.accept(record);
+    }
+
+    @Override
+    public boolean lacksSome() {
+        return lacksSome;
     }
 
     private byte[] packed(String field, byte[] content) {

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.headrace.operator.state.Bounds;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import org.apache.flink.api.common.typeinfo.Types;
@@ -259,12 +260,37 @@ class FeatureFunctionTest {
             assertEquals(
                     List.of("does-not state_full", "does-not keys_full"), sorted(stage, "keys_full"));
             assertEquals("does-not " + ROOM + " " + Envelope.FULL, stage.answers().get(ROOM));
+            List<String> updates = keys(stage.aside(Outputs.FEATURE_UPDATES));
+            assertEquals("of_buyer:1:b:m", updates.get(updates.size() - 1));
             // Those that took the room are out of every window that can be asked for.
             long later = HOUR_MS + LATENESS_MS + 100;
             stage.send(order("has-room", later));
             assertEquals("has-room 1 0", stage.answers().get(ROOM + 1));
             assertTrue(stage.ledgered().stream().noneMatch(t -> t.startsWith("has-room")));
         }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void ofAFieldThatIsTooLargeItIsToldThatEventsAreMissing(Backend backend) throws Exception {
+        try (Running stage = new Running(backend, false, null)) {
+            stage.send(order("fits", 1_000));
+            String large = "x".repeat(Outputs.MOST_BYTES);
+            stage.send(order(large, 2_000));
+            assertEquals(List.of(large + " update_too_large"), stage.ledgered());
+            assertEquals(List.of("fits 1 0", large + " 2 0"), stage.answers());
+            List<OutRecord> updates = stage.aside(Outputs.FEATURE_UPDATES);
+            assertEquals(List.of("of_buyer:1:b:x0", "of_buyer:1:b:m"), keys(updates));
+            byte[] told = updates.get(1).value;
+            // The newest event that may be missing, and when it was known.
+            assertEquals("920392cd07d0cd07d0", HexFormat.of().formatHex(told, told.length - 9, told.length));
+        }
+    }
+
+    private static List<String> keys(List<OutRecord> records) {
+        return records.stream()
+                .map(record -> new String(record.key, StandardCharsets.UTF_8))
+                .toList();
     }
 
     private static List<String> sorted(Running stage, String last) throws Exception {

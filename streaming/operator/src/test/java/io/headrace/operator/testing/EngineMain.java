@@ -91,7 +91,7 @@ public final class EngineMain {
                                 of.get(3).asLong());
                 JsonNode most = request.get("limits");
                 FieldLimits limits = new FieldLimits(most.get(0).asInt(), most.get(1).asInt());
-                Bounds bounds = new Bounds(lateness, 0, Integer.MAX_VALUE);
+                Bounds bounds = new Bounds(lateness, 0, request.get("room").asInt());
                 engine = new ViewEngine(view, bounds, widths, limits);
                 if (!request.path("keeps").asBoolean()) {
                     states.clear();
