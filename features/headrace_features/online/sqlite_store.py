@@ -58,6 +58,8 @@ from headrace_schemas.errors import ConfigurationError, RetryableError
 _WRITER_WAITS_S = 30.0
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _OUR_MISTAKES = (sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.IntegrityError)
+#: Bytes of a page in a file that is made: most fields of a busy entity lie in one, not beside it.
+_PAGE = 8_192
 #: Memory of a connection for pages of the file, as SQLite has it: in KiB, less than 0.
 _CACHE = -16_384
 #: Entities that are swept in one transaction, between which others get to write.
@@ -344,6 +346,7 @@ class SqliteStateStore:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             db = sqlite3.connect(self.path, timeout=patience_s, isolation_level=None)
+            db.execute(f"PRAGMA page_size = {_PAGE}")
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = NORMAL")
             db.execute(f"PRAGMA cache_size = {_CACHE}")

@@ -6,8 +6,8 @@ While time goes on the stream adds to an entity's state:
     x<n>    the events of hour n of a day with more, while they are few
     y<n>    the events of minute n of an hour with more, while they are few
     z<n>    the events of second n of a minute with more
-    h<n>    the tile of hour n, if it has more, once it has ended
-    d<n>    the tile of day n, unless it has next to none, once it has ended
+    h<n>    the tile of hour n, if more are in it, once it has ended
+    d<n>    the tile of day n, unless next to none are in it, once it has ended
     s<n>    events of day n that became known too late to be in the tile of their hour
     l<n>    events of minute n that came when others of their time were no longer held
     m       up to when there are events that are in no field, see `left_out`
@@ -22,6 +22,7 @@ after a failure may be in l the second time.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from headrace_features.definitions.durations import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
@@ -87,7 +88,7 @@ class StreamLayer:
         self.time_ms = time_ms
         self._widths_ms = _CALENDAR_MS if widths is CALENDAR else _by_letter(widths)
         self._read: dict[str, EventBlock] = {}
-        self._seen = _seen(fields, self._widths_ms)
+        self._seen = _seen(_there(fields), widths)
         self._lone = [name for name in self._seen if name[0] == "l"]
         self._whole = self._divided()
 
@@ -296,7 +297,7 @@ def _coarse_first(name: str) -> tuple[int, str]:
     return -_PLACES[name[0]], name
 
 
-def blocks_of(fields: Mapping[str, bytes], *, late: bool) -> list[str] | None:
+def blocks_of(fields: Mapping[str, bytes], *, late: bool) -> tuple[str, ...] | None:
     """The blocks of a layer, if they have all of its events, each once; None if they don't.
 
     Tiles only save reading them.
@@ -305,34 +306,51 @@ def blocks_of(fields: Mapping[str, bytes], *, late: bool) -> list[str] | None:
         fields: of the layer.
         late: whether those before a batch boundary are wanted too.
     """
-    names = []
-    seen = _seen(fields, _CALENDAR_MS)
-    if late and hidden_blocks(fields, seen):
+    return _blocks_among(_there(fields), late=late)
+
+
+def span_of(name: str) -> tuple[int, int]:
+    """What a field is about, by its name: first and last event time, ms UTC."""
+    width_ms = _CALENDAR_MS[name[0]]
+    start_ms = int(name[1:]) * width_ms
+    return start_ms, start_ms + width_ms - 1
+
+
+def _there(fields: Mapping[str, bytes]) -> tuple[str, ...]:
+    return tuple([name for name, content in fields.items() if content and name != LEFT_OUT])
+
+
+# Many entities have fields of the same names.
+@lru_cache(maxsize=4_096)
+def _blocks_among(there: tuple[str, ...], *, late: bool) -> tuple[str, ...] | None:
+    seen = _seen(there, CALENDAR)
+    if any(name[0] == "l" for name in seen):
         return None
-    for name in seen:
-        if name[0] in _BLOCKS:
-            names.append(name)
-        elif name[0] == "l":
-            return None
-    return names
+    blocks = tuple([name for name in seen if name[0] in _BLOCKS])
+    hides = late and len(blocks) < sum(name[0] in _BLOCKS for name in there)
+    return None if hides else blocks
 
 
-def _seen(fields: Mapping[str, bytes], widths_ms: Mapping[str, int]) -> list[str]:
-    """The fields that have content and that no coarser one hides."""
-    there = [name for name, content in fields.items() if content and name != LEFT_OUT]
+@lru_cache(maxsize=4_096)
+def _seen(there: tuple[str, ...], widths: Widths) -> tuple[str, ...]:
+    """Of the fields that have content those that no coarser one hides."""
     letters = {name[0] for name in there}
     if len(letters) == 1:
         return there
+    widths_ms = _by_letter(widths)
     hiding = {one: [c for c in coarser if c in letters] for one, coarser in _COARSER.items()}
-    return [
-        name
-        for name in there
-        if not hiding.get(name[0]) or not _is_hidden(name, hiding[name[0]], fields, widths_ms)
-    ]
+    return tuple(
+        [
+            name
+            for name in there
+            if not hiding.get(name[0])
+            or not _is_hidden(name, hiding[name[0]], frozenset(there), widths_ms)
+        ]
+    )
 
 
 def _is_hidden(
-    name: str, hiding: Sequence[str], fields: Mapping[str, bytes], widths_ms: Mapping[str, int]
+    name: str, hiding: Sequence[str], there: frozenset[str], widths_ms: Mapping[str, int]
 ) -> bool:
     start_ms = int(name[1:]) * widths_ms[name[0]]
-    return any(fields.get(f"{letter}{start_ms // widths_ms[letter]}") for letter in hiding)
+    return any(f"{letter}{start_ms // widths_ms[letter]}" in there for letter in hiding)

@@ -22,11 +22,11 @@ from headrace_features.partials.sums import is_sum
 from headrace_features.partials.tiles import read_row
 from headrace_features.state.batch import steps
 from headrace_features.state.read import Asked, EntityState, Found, Valued
-from headrace_features.state.stream import blocks_of
+from headrace_features.state.stream import blocks_of, span_of
 
 if TYPE_CHECKING:
     from headrace_features.kernel.arrays import Ints
-    from headrace_features.state.batch import Step
+    from headrace_features.state.batch import Span, Step
     from headrace_features.state.layout import Layout
     from headrace_features.state.read import Moment
 
@@ -171,23 +171,21 @@ class _Columns:
         self._entities = entities
         self._there = frozenset().union(*(one.batch for one in entities))
         self._read: dict[tuple[str, str | None], _Sorted | None] = {}
+        self._asked: dict[str, bool] = {}
         self.alone: set[int] = set()
 
     def over(self, window: int) -> Ints:
         """For each part and entity the sum over what a window looks at."""
         moment = self._moment
         found = np.zeros((len(self._sums.parts), len(self._entities)), np.int64)
-        before, after = moment.batch[window], moment.stream[window]
+        before = moment.batch[window]
         if moment.layout is not None and before is not None:
             for step in steps(moment.layout, *before, self._there):
                 columns = self._batch(step)
                 if columns is not None:
                     width_ms = step.width_ms or 1
                     found += columns.sums(step.first_ms // width_ms, step.last_ms // width_ms)
-        looked_at = [after]
-        if moment.layout is not None and moment.layout.known_ms is not None:
-            looked_at.append(before)
-        for span in looked_at:
+        for span in self._looked_at(window):
             columns = None if span is None else self._stream()
             if columns is not None and span is not None:
                 found += columns.sums(*span)
@@ -217,10 +215,28 @@ class _Columns:
                 if names is None or len(names) > _MANY_BLOCKS:
                     self.alone.add(row)
                 else:
-                    rows += [row] * len(names)
-                    contents += [one.stream[name] for name in names]
+                    asked = [name for name in names if self._is_asked(name)]
+                    rows += [row] * len(asked)
+                    contents += [one.stream[name] for name in asked]
             self._read[_STREAM] = self._events(rows, contents, layout) if rows else None
         return self._read[_STREAM]
+
+    def _is_asked(self, name: str) -> bool:
+        """Whether a window looks at the time of a field of the stream layer."""
+        if name not in self._asked:
+            first_ms, last_ms = span_of(name)
+            self._asked[name] = any(
+                span is not None and span[0] <= last_ms and first_ms <= span[1]
+                for window in range(len(self._moment.spans))
+                for span in self._looked_at(window)
+            )
+        return self._asked[name]
+
+    def _looked_at(self, window: int) -> Sequence[Span | None]:
+        """The parts of a window that are asked of the stream layer."""
+        moment = self._moment
+        late = moment.layout is not None and moment.layout.known_ms is not None
+        return (moment.stream[window], moment.batch[window] if late else None)
 
     def _events(
         self, rows: list[int], contents: Sequence[bytes], beside: Layout | None = None

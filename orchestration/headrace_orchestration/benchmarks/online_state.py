@@ -131,17 +131,13 @@ def _stream_fields(
 ) -> Iterator[tuple[str, bytes]]:
     """Blocks, and tiles of what has ended, as the stream's operator writes them."""
     yield from _blocks(block, _WIDTHS)
+    if block.delays_ms is not None:
+        # All of them become known too late to be in a tile.
+        return
     for letter, width_ms, most in (("d", DAY_MS, _UNTILED_EVENTS), ("h", HOUR_MS, _BLOCK_EVENTS)):
         for index, inside in _runs(block, width_ms):
             if (index + 1) * width_ms <= now_ms and len(inside) > most:
-                # What becomes known later than its hour has ended stands beside the tile.
-                late = inside.delays_ms is not None
-                folded = inside.chosen([]) if late else inside
-                yield f"{letter}{index}", tiles.encode(plan, tiles.fold(plan, folded))
-    if block.delays_ms is not None:
-        for day, inside in _runs(block, DAY_MS):
-            if len(inside) > _UNTILED_EVENTS:
-                yield f"s{day}", encode_events(inside)
+                yield f"{letter}{index}", tiles.encode(plan, tiles.fold(plan, inside))
 
 
 def _blocks(block: EventBlock, widths: tuple[tuple[str, int], ...]) -> Iterator[tuple[str, bytes]]:

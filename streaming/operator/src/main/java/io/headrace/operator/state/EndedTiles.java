@@ -3,7 +3,7 @@ package io.headrace.operator.state;
 import java.io.IOException;
 
 /**
- * The tiles of hours ("h") and days ("d") that have ended, where they save reading many events.
+ * The tiles of hours ("h") and days ("d") that have ended, where they have many events.
  *
  * <p>Events that become known only after a window may span their tile whole stand beside it ("s"),
  * and are put before it, so that a reader in between sees everything once. Tiles are of days of
@@ -59,17 +59,21 @@ final class EndedTiles {
         while (row < after) {
             long hour = widths.hour(raw.time(row));
             int end = raw.firstAtOrAfter((hour + 1) * widths.hourMs());
-            if (end - row > limits.blockEvents()) {
+            if (packer.isTiled(raw, row, end, limits.blockEvents())) {
                 beside = beside || beside(raw, start, sink);
                 sink.put("h" + hour, packer.tile(raw, row, end));
             }
             row = end;
         }
         long next = start + widths.dayMs();
-        if (next <= state.tiledTo && raw.hasMore(limits.untiledEvents(), start, next)) {
+        if (next > state.tiledTo || !raw.hasMore(limits.untiledEvents(), start, next)) {
+            return;
+        }
+        int first = raw.firstAtOrAfter(start);
+        int last = raw.firstAtOrAfter(next);
+        if (packer.isTiled(raw, first, last, limits.untiledEvents())) {
             beside = beside || beside(raw, start, sink);
-            int first = raw.firstAtOrAfter(start);
-            sink.put("d" + widths.day(start), packer.tile(raw, first, raw.firstAtOrAfter(next)));
+            sink.put("d" + widths.day(start), packer.tile(raw, first, last));
         }
     }
 

@@ -61,6 +61,17 @@ final class FieldPacker {
         return IntStream.range(from, to).filter(wanted).toArray();
     }
 
+    /** Whether more than so many rows are in a tile: only then it saves reading them. */
+    boolean isTiled(RawEvents raw, int from, int to, int most) {
+        int left = most;
+        for (int row = from; row < to && to - row > left; row++) {
+            if (inTile(raw, row) && --left < 0) {
+                return true;
+            }
+        }
+        return false;
+    }
+
     /** The partials of the rows that are in a tile, and for each session gap their chains. */
     byte[] tile(RawEvents raw, int from, int to) throws IOException {
         Accumulator[] partials = Accumulators.of(view);
