@@ -29,13 +29,8 @@ class Told:
     """One event and what the operator said of it."""
 
     event: Row
-    became: str
+    absorbed: bool
     puts: Sequence[tuple[str, bytes]]
-
-    @property
-    def absorbed(self) -> bool:
-        """Whether the state has it."""
-        return self.became == "ABSORBED"
 
 
 def project_of(view: FeatureView) -> Project:
@@ -119,7 +114,7 @@ def taken_in(
     told = [
         Told(
             event,
-            answer["became"],
+            answer["became"] == "ABSORBED",
             [(field, b64decode(content)) for field, content in answer["puts"]],
         )
         for event, answer in zip(events, answers, strict=True)

@@ -24,7 +24,7 @@ from headrace_schemas.event_times import MOST_AHEAD_MS
 from headrace_schemas.settings import Settings, load
 from headrace_schemas.topics import DEPLOYMENTS, FEATURE_UPDATES, Topic
 from headrace_streaming.job.assembly import consumer_group
-from headrace_streaming.kafka.epochs import Announcement, claim_epoch
+from headrace_streaming.kafka.epochs import Announcement, Started, claim_epoch
 from headrace_streaming.kafka.reading import ends, reached
 from headrace_streaming.kafka.topics import create_topics, delete_topics, existing_topics, topics_of
 from headrace_streaming.writer.changes import OvertakenError
@@ -209,7 +209,7 @@ def test_deployments_tell_since_when_views_are_complete(traffic: Traffic, opened
         assert since(store, terminal) == ALWAYS_MS
         # Whoever goes on from it changes nothing.
         on = Announcement(project="fraud", mode="immediate", restored_from="s", newest_state=True)
-        claim_epoch(config, on)
+        start(config, claim_epoch(config, on), second)
         # A store that was emptied is told again, when it is whole.
         store.remove()
         until(lambda: since(store, card) == sent_ms + 1 + MOST_AHEAD_MS, "it is known again")
@@ -217,6 +217,44 @@ def test_deployments_tell_since_when_views_are_complete(traffic: Traffic, opened
     span = layers_of(store, card).stream
     assert span is not None
     assert span.epoch == second
+
+
+def test_what_a_deployment_left_that_was_given_up_is_not_taken_for_whole(
+    traffic: Traffic, opened: Opened
+) -> None:
+    settings, store = opened("sqlite")
+    config = traffic.config
+    card, terminal = VIEWS
+    told = Announcement(project="fraud", mode="immediate", starts={}, views=[card, terminal])
+    first = claim_epoch(config, told)
+    start(config, first, 0)
+    with writing(settings):
+        until(lambda: since(store, card) == ALWAYS_MS, "it is whole")
+        aside = claim_epoch(config, msgspec.structs.replace(told, views=[card]))
+        start(config, aside, 0)
+        until(lambda: epoch_of(store, card) == aside, "another one has begun anew")
+        announced_ms = time.time_ns() // 1_000_000
+        back = claim_epoch(config, msgspec.structs.replace(told, restored_from="of the first"))
+        time.sleep(3)
+        assert epoch_of(store, card) == aside, "nothing is known of one that hasn't started"
+        start(config, back, first)
+        until(lambda: epoch_of(store, card) == back, "it has started")
+        assert 0 <= (since(store, card) or 0) - announced_ms - MOST_AHEAD_MS < HOUR_MS
+        # Of the other view the first one's fields are still there.
+        until(lambda: since(store, terminal) == ALWAYS_MS, "that one is whole")
+
+
+def start(config: Mapping[str, str], epoch: int, goes_on_from: int) -> None:
+    """Have a deployment's job start."""
+    producer = Producer({**config, "log_level": 0})
+    began = msgspec.json.encode(Started(epoch, goes_on_from))
+    producer.produce(DEPLOYMENTS, began, b"fraud")
+    assert producer.flush(30) == 0
+
+
+def epoch_of(store: StateStore, view: str) -> int | None:
+    span = layers_of(store, view).stream
+    return None if span is None else span.epoch
 
 
 def since(store: StateStore, view: str) -> int | None:
@@ -253,13 +291,14 @@ def test_the_store_knows_up_to_when_it_has_what_was_sent(traffic: Traffic, opene
         assert current_ms(store, card) <= time.time_ns() // 1_000_000
         # The next deployment has told nothing yet.
         told = msgspec.structs.replace(told, restored_from="a state", newest_state=True)
-        claim_epoch(config, told)
+        on = claim_epoch(config, told)
+        start(config, on, job.epoch)
         put(config, "transactions", 1)
         sent_ms = time.time_ns() // 1_000_000
         until(lambda: current_ms(store, terminal) > sent_ms, "the other one goes on")
         assert 0 < current_ms(store, card) <= sent_ms
         # One that goes on from an older state takes in again what the store has.
-        claim_epoch(config, msgspec.structs.replace(told, newest_state=False))
+        start(config, claim_epoch(config, msgspec.structs.replace(told, newest_state=False)), on)
         until(lambda: current_ms(store, card) == 0, "it isn't known of that one")
         assert since(store, card) == ALWAYS_MS
 
@@ -280,6 +319,7 @@ def test_in_ordered_mode_the_store_has_what_the_watermark_has_passed(
     with writing(settings):
         until(lambda: current_ms(store, card) == 5_000, "it has come as far as a decision")
         until(lambda: current_ms(store, terminal) == 5_000, "likewise")
+        decide(config, epoch, "no time at all")
         # What has been read waits, until something later is decided.
         put(config, "transactions", 1)
         job.tells("transactions", ends(config, "transactions"))
@@ -290,7 +330,7 @@ def test_in_ordered_mode_the_store_has_what_the_watermark_has_passed(
         assert current_ms(store, card) <= time.time_ns() // 1_000_000
 
 
-def decide(config: Mapping[str, str], epoch: int, event_time: int) -> None:
+def decide(config: Mapping[str, str], epoch: int, event_time: int | str) -> None:
     """Tell of a decision of the deployment."""
     made = {"project": "fraud", "decision": "fraud", "epoch": epoch}
     decision = msgspec.json.encode({**made, "event": {"event_time": event_time}})
@@ -324,6 +364,7 @@ class Reading:
     """The job of a deployment, as far as it tells what it has read."""
 
     def __init__(self, config: Mapping[str, str], epoch: int) -> None:
+        self.epoch = epoch
         self._config = {**config, "group.id": consumer_group("fraud", epoch)}
 
     def tells(self, topic: str, places: Mapping[int, tuple[int, int]]) -> None:

@@ -29,7 +29,7 @@ from headrace_features.partials.blocks import EventBlock
 from headrace_features.partials.encoding import pack, unpack
 from headrace_features.partials.events import decode_events, encode_events, in_order
 from headrace_features.partials.plan import plan_of
-from headrace_features.state.left_out import LEFT_OUT, left_out
+from headrace_features.state.lacking import LACKING, lacking_of
 from headrace_features.state.stream import Widths
 from headrace_schemas.errors import BadRecordError
 from histories import LATE, PROMPT, bits, histories, reading, time_of, view_of, view_with, weeks
@@ -137,7 +137,7 @@ def require_canonical(view: FeatureView, fields: Mapping[str, bytes]) -> None:
     for name, content in fields.items():
         if not content:
             continue
-        if name == LEFT_OUT:
+        if name == LACKING:
             assert pack(unpack(content)) == content
             continue
         if name[0] in "hd":
@@ -227,7 +227,7 @@ CROWDED = {
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(data=st.data())
-def test_without_room_for_all_events_the_fields_tell_which_values_may_lack_some(
+def test_of_events_that_are_refused_the_fields_tell_which_values_may_lack_some(
     name: str, engine: Jvm, data: st.DataObject
 ) -> None:
     case = CROWDED[name]
@@ -245,21 +245,20 @@ def test_without_room_for_all_events_the_fields_tell_which_values_may_lack_some(
         widths=widths,
         limits=data.draw(st.sampled_from([LOW, USUAL])),
         chunk=data.draw(st.sampled_from([2, 256])),
-        room=data.draw(st.sampled_from([1, 4, 10])),
+        room=data.draw(st.sampled_from([1, 4, 10, 1_000])),
     )
 
-    refused = [one.event for one in told if one.became == "FULL"]
-    lacking = left_out(fields)
+    refused = [one.event for one in told if not one.absorbed]
+    lacking = lacking_of(fields)
     assert (lacking is not None) == bool(refused)
     if lacking is not None:
         assert lacking.event_time_ms == max(map(time_of, refused))
         known = view.source.available_at or view.source.event_time
         assert lacking.known_ms == max(int(str(event[known])) for event in refused)
-    there = [one.event for one in told if one.became != "TOO_OLD"]
     layers = Layers(None, StreamSpan(1, ALWAYS_MS, 0, 0, 0))
     for _ in range(6):
         time_ms = data.draw(case.times())
-        expected = oracle.values(view, there, [SpineRow("a", time_ms, None)])[0]
+        expected = oracle.values(view, events, [SpineRow("a", time_ms, None)])[0]
         found = read_of(view, fields, time_ms, widths=Widths(*widths))
         for feature, (value, span) in found.items():
             if lacking is None or not layers.lacks(lacking, *span):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from headrace_features.definitions.windows import BEGINNING_MS
-from headrace_features.state.left_out import LeftOut
+from headrace_features.state.lacking import Lacking
 
 #: Since when a stream layer is complete that has never missed anything.
 ALWAYS_MS = BEGINNING_MS
@@ -116,8 +116,8 @@ class Layers(NamedTuple):
                 return True
         return from_ms <= last_ms and self._lacks(from_ms, wanted_ms, lag_ms)
 
-    def lacks(self, lacking: LeftOut, first_ms: int, last_ms: int) -> bool:
-        """Whether a span may have events of an entity for which the stream layer had no room.
+    def lacks(self, lacking: Lacking, first_ms: int, last_ms: int) -> bool:
+        """Whether a span may have events of an entity that the stream layer lacks.
 
         Args:
             lacking: what that may lack.

@@ -12,8 +12,8 @@ from headrace_features.definitions.services import Terms
 from headrace_features.online.layers import ALWAYS_MS, NEVER_MS, NO_LAYERS, Layers, StreamSpan
 from headrace_features.online.store import Reading, Wanted
 from headrace_features.partials.partial import Value
+from headrace_features.state.lacking import lacking_of
 from headrace_features.state.layout import Layout, layout_of
-from headrace_features.state.left_out import left_out
 from headrace_features.state.read import Asked, EntityState, Found
 from headrace_features.state.together import Together
 from headrace_schemas.errors import RetryableError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from headrace_features.definitions.views import FeatureView
     from headrace_features.online.store import AsyncReads, StateStore
     from headrace_features.state.batch import Span
-    from headrace_features.state.left_out import LeftOut
+    from headrace_features.state.lacking import Lacking
 
 _USUAL = Terms()
 #: The layers of a store that doesn't answer: there may be some.
@@ -245,12 +245,12 @@ class _AskedOf:
                 ]
             else:
                 read = self.view.together.read(moment, entities)
-            # Of all entities, but for sessions and where there was no room for events.
+            # Of all entities, but for sessions and where events were refused.
             known_ms = time_ms if self.view.is_late else None
             usual = _missing(asked, moment.spans, layers, self._lag_ms, known_ms)
             for query, (values, spans), one in zip(queries, read, entities, strict=True):
                 missing = usual
-                lacking = left_out(one.stream)
+                lacking = lacking_of(one.stream)
                 if spans != moment.spans or lacking is not None:
                     missing = _missing(asked, spans, layers, self._lag_ms, known_ms, lacking)
                 there = bool(one.batch or one.stream)
@@ -293,7 +293,7 @@ def _missing(  # noqa: PLR0913, PLR0917 - what it depends on
     layers: Layers,
     lag_ms: int,
     known_ms: int | None,
-    lacking: LeftOut | None = None,
+    lacking: Lacking | None = None,
 ) -> list[bool] | None:
     """For each feature whether a part of its window may be in no layer; None if of none."""
     windows = [layers.incomplete(*span, lag_ms, known_ms) for span in spans]

@@ -10,7 +10,7 @@ While time goes on the stream adds to an entity's state:
     d<n>    the tile of day n, unless next to none are in it, once it has ended
     s<n>    events of day n that became known too late to be in the tile of their hour
     l<n>    events of minute n that came when others of their time were no longer held
-    m       up to when there are events that are in no field, see `left_out`
+    m       up to when there are events that are in no field, see `lacking`
 
 Every other event is in one of the blocks r, x, y, z and l, which begin at x, y or z where a view's
 windows are short. What has come to have too many events is divided: first the finer blocks are
@@ -31,7 +31,7 @@ from headrace_features.partials import tiles
 from headrace_features.partials.blocks import EventBlock
 from headrace_features.partials.events import decode_events, joined
 from headrace_features.partials.plan import PartialPlan
-from headrace_features.state.left_out import LEFT_OUT, left_out
+from headrace_features.state.lacking import LACKING, lacking_of
 from headrace_features.state.pieces import Events, Piece, Whole, events_between
 
 
@@ -276,8 +276,8 @@ def is_covered(name: str, content: bytes, boundary_ms: int, known_ms: int | None
         boundary_ms: the layer has the events before it.
         known_ms: it has those that were known by then; None where it leaves none out.
     """
-    if name == LEFT_OUT:
-        lacking = left_out({name: content})
+    if name == LACKING:
+        lacking = lacking_of({name: content})
         return lacking is None or lacking.is_in_batch(boundary_ms, known_ms)
     if (int(name[1:]) + 1) * CALENDAR[_PLACES[name[0]]] > boundary_ms:
         return False
@@ -317,7 +317,7 @@ def span_of(name: str) -> tuple[int, int]:
 
 
 def _there(fields: Mapping[str, bytes]) -> tuple[str, ...]:
-    return tuple([name for name, content in fields.items() if content and name != LEFT_OUT])
+    return tuple([name for name, content in fields.items() if content and name != LACKING])
 
 
 # Many entities have fields of the same names.

@@ -131,9 +131,7 @@ def _stream_fields(
 ) -> Iterator[tuple[str, bytes]]:
     """Blocks, and tiles of what has ended, as the stream's operator writes them."""
     yield from _blocks(block, _WIDTHS)
-    if block.delays_ms is not None:
-        # All of them become known too late to be in a tile.
-        return
+    # The measured features of labels are delayed by more than these: no tile is without them.
     for letter, width_ms, most in (("d", DAY_MS, _UNTILED_EVENTS), ("h", HOUR_MS, _BLOCK_EVENTS)):
         for index, inside in _runs(block, width_ms):
             if (index + 1) * width_ms <= now_ms and len(inside) > most:

@@ -177,11 +177,11 @@ class _Assembly:
             self._config.epoch,
         )
         label = f"{self._plan['decisions'][place]['name']}-{stage['join_key']}"
+        name = f"{', '.join(stage['views'])} by {stage['join_key']}"
         return (
             _union([stream, *facts])
             .keyBy(key, self._jvm.org.apache.flink.api.common.typeinfo.Types.STRING)
-            .process(function, self._types.ENVELOPE)
-            .name(f"{', '.join(stage['views'])} by {stage['join_key']}")
+            .transform(name, self._types.ENVELOPE, self._java("StageOperator")(function))
             .uid(f"features-{label}")
         )
 

@@ -48,14 +48,14 @@ class Announcements:
             left_s = 0.0 if self.whole else max(deadline - time.monotonic(), 0.0)
             message = self._consumer.poll(left_s)
             if message is None:
-                return self._known() > before
+                return self._known() != before
             if message.error() is not None:
                 self.whole = self.whole or is_end(message)
             elif (one := self._read(message)) is not None:
                 self.deployed.append(one)
 
-    def _known(self) -> int:
-        return len(self.deployed) + len(self.started) + len(self.taken_over)
+    def _known(self) -> tuple[int, dict[int, int | None], frozenset[int]]:
+        return len(self.deployed), dict(self.started), frozenset(self.taken_over)
 
     def close(self) -> None:
         """End its connections."""
@@ -68,15 +68,17 @@ class Announcements:
             # Somebody else's.
             return None
         if told is None:
-            self._note(message.value() or b"")
+            self._note(message)
         if told is None or told.project != self._project:
             return None
         return Deployed(record_of(message)[1] + 1, message.timestamp()[1], told)
 
-    def _note(self, value: bytes) -> None:
-        """Take in what is no announcement: numbers are those of any project."""
+    def _note(self, message: Message) -> None:
+        """Take in what is no announcement."""
+        value = message.value() or b""
         if (began := started(value)) is not None:
-            self.started[began.started] = began.goes_on_from
+            if message.key() == self._project.encode():
+                self.started[began.started] = began.goes_on_from
         elif (epoch := taken_over(value)) is not None:
             self.taken_over.add(epoch)
 

@@ -74,9 +74,9 @@ def coverage_of(
         sent: tells when records of a topic were sent.
     """
     found: dict[str, Coverage] = {}
-    if not deployed:
-        return found
     line = line_of(deployed, started)
+    if line is None:
+        return found
     around: dict[tuple[int, str], Mapping[int, SentAround]] = {}
 
     def sent_around(epoch: int, source: EventSource, offsets: Mapping[int, int]) -> Around:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -74,13 +74,19 @@ class LagWatch:
             ConfigurationError: the topic of a source isn't there.
         """
         job = self._told_by(newest.epoch)
-        for topic, keys in self._views.items():
-            views = {
+        asked = {
+            topic: {
                 key: known[key].epoch
                 for key in keys
                 if key in known and known[key].since_ms < NEVER_MS
             }
-            if not views or (passed := self._passed(job, newest, topic, store)) is None:
+            for topic, keys in self._views.items()
+        }
+        asked = {topic: views for topic, views in asked.items() if views}
+        self._begin(job, newest, asked)
+        for topic, views in asked.items():
+            passed = self._passed(job, topic, store)
+            if passed is None:
                 continue
             if passed.watermarks is None:
                 store.caught_up(views, passed.at_ms)
@@ -102,20 +108,20 @@ class LagWatch:
             self._job = epoch, Positions(self._config, consumer_group(self._project.name, epoch))
         return self._job[1]
 
-    def _passed(
-        self, job: Positions, newest: Deployed, topic: str, store: StateStore
-    ) -> _Moment | None:
-        """The newest moment before which the store has all events of a topic, if it is news."""
-        moment = self._moments.get(topic)
-        if moment is None:
+    def _begin(self, job: Positions, newest: Deployed, topics: Iterable[str]) -> None:
+        """Look at topics of which no moment is waited for."""
+        topics = [topic for topic in topics if topic not in self._moments]
+        passed = None
+        if topics and newest.told.mode == Mode.ORDERED:
+            passed = watermarks(self._config, self._project, newest.epoch)
+        for topic in topics:
             # The time is taken first: what is sent while we look is not of that moment.
             at_ms = now_ms()
-            waits = newest.told.mode == Mode.ORDERED
-            moment = self._moments[topic] = _Moment(
-                at_ms,
-                _ends(job, topic),
-                watermarks(self._config, self._project, newest.epoch) if waits else None,
-            )
+            self._moments[topic] = _Moment(at_ms, _ends(job, topic), passed)
+
+    def _passed(self, job: Positions, topic: str, store: StateStore) -> _Moment | None:
+        """The newest moment before which the store has all events of a topic, if it is news."""
+        moment = self._moments[topic]
         if moment.updates is None:
             if not job.has_read(topic, moment.events):
                 return None

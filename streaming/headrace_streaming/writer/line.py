@@ -31,26 +31,25 @@ class Line(NamedTuple):
         return next(one for one in self.members if one.epoch > aside.epoch)
 
 
-def line_of(deployed: Sequence[Deployed], started: Mapping[int, int | None]) -> Line:
-    """The line of the newest deployment.
+def line_of(deployed: Sequence[Deployed], started: Mapping[int, int | None]) -> Line | None:
+    """The line of the newest deployment that began anew, or whose job has started; None for none.
+
+    Of one that was only announced it isn't known yet what it goes on from, or whether it ever will.
 
     Args:
-        deployed: the deployments of the project, in their order; there has to be one.
+        deployed: the deployments of the project, in their order.
         started: for each whose job has started the one whose state it goes on from, 0 for none;
             None where it doesn't tell, which is taken to be the one before it.
     """
-    members = [deployed[-1]]
+    known = [one for one in deployed if one.told.anew or one.epoch in started]
+    if not known:
+        return None
+    members = [known[-1]]
     while not members[0].told.anew:
-        earlier = [one for one in deployed if one.epoch < members[0].epoch]
+        earlier = [one for one in known if one.epoch < members[0].epoch]
         if not earlier:
             break
         parent = started.get(members[0].epoch)
         members.insert(0, next((one for one in earlier if one.epoch == parent), earlier[-1]))
-    aside = [
-        one
-        for one in deployed
-        if one.epoch > members[0].epoch
-        and one not in members
-        and (one.told.anew or one.epoch in started)
-    ]
+    aside = [one for one in known if one.epoch > members[0].epoch and one not in members]
     return Line(members, aside, frozenset(started))

@@ -2,7 +2,7 @@
 
 There an event waits until the watermark has passed the time at which it could be known. When a
 decision is committed, it has passed that of the decided event in every stage, and what was made of
-all events that could be known by then is in the topic of updates.
+all events that could be known by then is in the topic of updates; later ones of such wait no more.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from headrace_streaming.kafka.reading import ends, records_now
 if TYPE_CHECKING:
     from headrace_features.project import Project
 
-#: The newest decision of a project is among so many of a partition, or not looked for: the topic is
-#: that of all projects of a broker.
-_BACK = 500
+#: How far back the newest decision is looked for: the topic has markers of transactions, and the
+#: decisions of other projects.
+_BACK = 1_000
 
 
 class _Made(msgspec.Struct):
@@ -73,7 +73,8 @@ def _newest(config: Mapping[str, str], project: Project, epoch: int) -> dict[str
             except msgspec.DecodeError:
                 # Somebody else's.
                 continue
-            if (made.project, made.epoch) == (project.name, epoch) and made.decision in columns:
-                known_ms = int(made.event[columns[made.decision]])
+            known_ms = made.event.get(columns.get(made.decision, ""))
+            ours = (made.project, made.epoch) == (project.name, epoch)
+            if ours and isinstance(known_ms, int):
                 found[made.decision] = max(found.get(made.decision, 0), known_ms)
     return found

@@ -6,7 +6,7 @@ import pytest
 
 from headrace_features.online.layers import ALWAYS_MS, Generation, Layers, StreamSpan
 from headrace_features.partials.encoding import pack
-from headrace_features.state.left_out import LeftOut
+from headrace_features.state.lacking import Lacking
 from headrace_features.state.stream import is_covered
 
 BOUNDARY_MS, WRITTEN_MS, KNOWN_MS = 1_000, 1_100, 1_050
@@ -59,25 +59,25 @@ def test_a_layer_that_leaves_nothing_out_has_what_was_known_when_it_was_read(
 
 
 @pytest.mark.parametrize(
-    ("left_out", "known_ms", "lacks"),
+    ("lacking", "known_ms", "lacks"),
     [
         # The window ends before the boundary, and the batch layer has all of that.
-        (LeftOut(BOUNDARY_MS - 1, 0), None, (False, False)),
-        (LeftOut(BOUNDARY_MS, 0), None, (False, True)),
+        (Lacking(BOUNDARY_MS - 1, 0), None, (False, False)),
+        (Lacking(BOUNDARY_MS, 0), None, (False, True)),
         # The newest one that is missing is before the window, or in it.
-        (LeftOut(899, KNOWN_MS + 1), KNOWN_MS, (True, False)),
-        (LeftOut(900, KNOWN_MS + 1), KNOWN_MS, (True, True)),
-        (LeftOut(900, KNOWN_MS), KNOWN_MS, (False, False)),
-        (LeftOut(BOUNDARY_MS, KNOWN_MS), KNOWN_MS, (True, True)),
+        (Lacking(899, KNOWN_MS + 1), KNOWN_MS, (True, False)),
+        (Lacking(900, KNOWN_MS + 1), KNOWN_MS, (True, True)),
+        (Lacking(900, KNOWN_MS), KNOWN_MS, (False, False)),
+        (Lacking(BOUNDARY_MS, KNOWN_MS), KNOWN_MS, (True, True)),
     ],
 )
-def test_what_the_stream_has_no_room_for_may_be_missing_until_a_batch_layer_has_it(
-    left_out: LeftOut, known_ms: int | None, lacks: tuple[bool, bool]
+def test_what_the_stream_has_refused_may_be_missing_until_a_batch_layer_has_it(
+    lacking: Lacking, known_ms: int | None, lacks: tuple[bool, bool]
 ) -> None:
     held = layers(known_ms=known_ms)
     spans = [(100, 200), (900, 1_500)]
-    assert tuple(held.lacks(left_out, *span) for span in spans) == lacks
-    content = pack([*left_out])
-    covered = left_out.event_time_ms < BOUNDARY_MS and left_out.known_ms <= KNOWN_MS
+    assert tuple(held.lacks(lacking, *span) for span in spans) == lacks
+    content = pack([*lacking])
+    covered = lacking.event_time_ms < BOUNDARY_MS and lacking.known_ms <= KNOWN_MS
     assert is_covered("m", content, BOUNDARY_MS, KNOWN_MS) is covered
-    assert is_covered("m", content, BOUNDARY_MS, None) is (left_out.event_time_ms < BOUNDARY_MS)
+    assert is_covered("m", content, BOUNDARY_MS, None) is (lacking.event_time_ms < BOUNDARY_MS)

@@ -217,12 +217,12 @@ def test_a_stream_layer_alone_answers_as_far_back_as_it_goes(store: SqliteStateS
     assert not row.incomplete
 
 
-def test_values_that_lack_events_for_which_there_was_no_room_are_incomplete(
+def test_values_that_lack_events_which_were_refused_are_incomplete(
     store: SqliteStateStore,
 ) -> None:
     stream(store, NOW_MS - 2 * HOUR_MS, since_ms=ALWAYS_MS)
-    left_out_ms = NOW_MS - HOUR_MS - 1
-    lacking = change("m", 1, 9, pack([left_out_ms] * 2), view=view_key(VIEW), entity="a")
+    refused_ms = NOW_MS - HOUR_MS - 1
+    lacking = change("m", 1, 9, pack([refused_ms] * 2), view=view_key(VIEW), entity="a")
     apply(store, lacking, now_ms=NOW_MS - 2)
     (row, other) = reader(store).read([{"sensor": "a"}, {"sensor": "b"}])
     assert row.incomplete == {DAYS, SUM}
@@ -230,7 +230,7 @@ def test_values_that_lack_events_for_which_there_was_no_room_are_incomplete(
     assert row.statuses[DAYS] == "OUTSIDE_MAX_AGE"
     with pytest.raises(RetryableError, match="is incomplete"):
         reader(store, Terms(incomplete="refuse")).read([{"sensor": "a"}])
-    materialize(store, left_out_ms, boundary_ms=left_out_ms + 1, written_ms=NOW_MS)
+    materialize(store, refused_ms, boundary_ms=refused_ms + 1, written_ms=NOW_MS)
     assert not reader(store).read([{"sensor": "a"}])[0].incomplete
 
 

@@ -88,7 +88,8 @@ def test_others_go_on_with_the_file_that_everything_is_removed_from(tmp_path: Pa
 def spoil(path: Path) -> None:
     """Damage all pages but the first."""
     content = bytearray(path.read_bytes())
-    content[4096:] = b"\xa5" * (len(content) - 4096)
+    page = int.from_bytes(content[16:18])
+    content[page:] = b"\xa5" * (len(content) - page)
     path.write_bytes(content)
 
 

@@ -10,7 +10,7 @@ from headrace_features.project import load_project
 from headrace_schemas.settings import Settings
 from headrace_streaming.job.announcement import announcement_of
 from headrace_streaming.job.config import JobConfig, LakeState, Mode
-from headrace_streaming.kafka.epochs import Announcement, announced
+from headrace_streaming.kafka.epochs import Announcement, Started, announced, started
 
 OLDEST = {"transactions": {0: 7, 1: 9}, "transaction_labels": {0: 0}}
 
@@ -45,3 +45,11 @@ def test_what_older_deployments_have_announced_can_be_read() -> None:
     told = announced(json.dumps(older).encode())
     assert told == Announcement(project="fraud", mode="immediate", restored_from="savepoint")
     assert announced(b'{"started": 3}') is None
+    assert started(b'{"started": 3}') == Started(3, None)
+
+
+def test_a_job_that_starts_tells_what_it_goes_on_from() -> None:
+    # As the feature operator writes it.
+    assert started(b'{"started":7,"goes_on_from":3}') == Started(7, 3)
+    for other in (b'{"taken_over":3}', b'{"project":"fraud","mode":"immediate"}', b"", b"x"):
+        assert started(other) is None

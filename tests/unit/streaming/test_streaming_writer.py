@@ -169,6 +169,10 @@ def deployed(  # noqa: PLR0913 - what differs between deployments
     return Deployed(epoch, epoch * 1_000, told)
 
 
+#: All have started, and don't say what they go on from.
+RUNNING: dict[int, int | None] = dict.fromkeys(range(10))
+
+
 def sent(topic: str, offsets: Mapping[int, int]) -> dict[int, SentAround]:
     """Each record is sent at the time of its offset."""
     assert topic in NOTHING
@@ -177,7 +181,7 @@ def sent(topic: str, offsets: Mapping[int, int]) -> dict[int, SentAround]:
 
 def test_each_view_is_complete_as_far_as_its_own_source_was_read() -> None:
     starts = {"transactions": {0: 0, 1: 500}, "transaction_labels": {0: 0}}
-    found = coverage_of([deployed(4, starts=starts, views=BOTH)], {}, VIEWS, sent)
+    found = coverage_of([deployed(4, starts=starts, views=BOTH)], RUNNING, VIEWS, sent)
     assert found == {
         CARD: Coverage(4, 500 + MOST_AHEAD_MS, 4, 4),
         TERMINAL: Coverage(4, ALWAYS_MS, 4, 4),
@@ -189,8 +193,8 @@ def test_one_that_goes_on_changes_nothing_and_one_that_begins_anew_does() -> Non
     on = deployed(2, restored_from="savepoint", views=BOTH)
     files = ["transactions"]
     anew = deployed(3, starts={"transactions": {0: 0, 1: 50}}, views=BOTH, also_in_files=files)
-    assert coverage_of([first, on], {}, VIEWS, sent)[CARD] == Coverage(1, ALWAYS_MS, 1, 1)
-    found = coverage_of([first, on, anew], {}, VIEWS, sent)
+    assert coverage_of([first, on], RUNNING, VIEWS, sent)[CARD] == Coverage(1, ALWAYS_MS, 1, 1)
+    found = coverage_of([first, on, anew], RUNNING, VIEWS, sent)
     assert found == {
         CARD: Coverage(3, 50 + MOST_AHEAD_MS, 3, 3),
         TERMINAL: Coverage(3, ALWAYS_MS, 3, 3),
@@ -202,7 +206,7 @@ def test_one_that_goes_on_from_an_older_state_has_the_same_once_it_has_caught_up
     on = deployed(2, restored_from="newest", views=BOTH)
     back = deployed(3, restored_from="older", newest_state=False, views=BOTH)
     later = deployed(4, restored_from="newest", views=BOTH)
-    found = coverage_of([first, on, back, later], {}, VIEWS, sent)
+    found = coverage_of([first, on, back, later], RUNNING, VIEWS, sent)
     assert found == {view: Coverage(3, ALWAYS_MS, 1, 1) for view in BOTH}
 
 
@@ -227,15 +231,22 @@ def test_one_that_never_started_has_written_nothing() -> None:
         CARD: Coverage(3, 9 + MOST_AHEAD_MS, 1, 3),
         TERMINAL: Coverage(3, ALWAYS_MS, 1, 3),
     }
-    # While its job doesn't tell it is taken to go on from the one before it.
-    assert coverage_of([first, failed, back], {1: 0}, VIEWS, sent)[CARD].began == 2
+
+
+def test_of_one_that_has_not_started_nothing_is_known_yet() -> None:
+    first = deployed(1, starts=NOTHING, views=BOTH)
+    anew = deployed(3, starts=NOTHING, views=BOTH)
+    back = deployed(5, restored_from="of 1", newest_state=False, views=BOTH)
+    before = coverage_of([first, anew], {1: 0, 3: 0}, VIEWS, sent)
+    assert coverage_of([first, anew, back], {1: 0, 3: 0}, VIEWS, sent) == before
+    assert coverage_of([back], {}, VIEWS, sent) == {}
 
 
 def test_one_that_begins_with_the_lake_has_what_was_read_of_it() -> None:
     lake = {"transactions": {0: 40, 1: 50}, "transaction_labels": {0: 60}}
     since = {"transactions": 77}
     made = deployed(9, restored_from="made", since_ms=since, starts=lake, views=BOTH)
-    found = coverage_of([deployed(1, starts=NOTHING, views=BOTH), made], {}, VIEWS, sent)
+    found = coverage_of([deployed(1, starts=NOTHING, views=BOTH), made], RUNNING, VIEWS, sent)
     assert found == {CARD: Coverage(9, 77, 9, 9), TERMINAL: Coverage(9, ALWAYS_MS, 9, 9)}
 
 
@@ -243,7 +254,7 @@ def test_a_view_that_one_which_goes_on_writes_first_is_complete_since_then() -> 
     first = deployed(1, starts=NOTHING, views=[CARD])
     on = deployed(2, restored_from="savepoint", views=BOTH)
     later = deployed(3, restored_from="savepoint", views=BOTH)
-    found = coverage_of([first, on, later], {}, VIEWS, sent)
+    found = coverage_of([first, on, later], RUNNING, VIEWS, sent)
     assert found == {
         CARD: Coverage(1, ALWAYS_MS, 1, 1),
         TERMINAL: Coverage(2, 2_000 + MOST_AHEAD_MS, 2, 2),
@@ -253,14 +264,14 @@ def test_a_view_that_one_which_goes_on_writes_first_is_complete_since_then() -> 
 def test_a_view_that_is_no_longer_written_is_not_complete() -> None:
     first = deployed(1, starts=NOTHING, views=BOTH)
     anew = deployed(2, starts=NOTHING, views=[CARD])
-    found = coverage_of([first, anew], {}, VIEWS, sent)
+    found = coverage_of([first, anew], RUNNING, VIEWS, sent)
     assert found == {CARD: Coverage(2, ALWAYS_MS, 2, 2), TERMINAL: Coverage(2, NEVER_MS, 2, 2)}
 
 
 def test_older_deployments_are_known_by_the_names_of_their_features() -> None:
     same = {"card_activity": list(card_activity.feature_names), "terminal_risk": ["other"]}
-    found = coverage_of([deployed(1, starts=NOTHING, features=same)], {}, VIEWS, sent)
+    found = coverage_of([deployed(1, starts=NOTHING, features=same)], RUNNING, VIEWS, sent)
     assert found == {CARD: Coverage(1, ALWAYS_MS, 1, 1), TERMINAL: Coverage(1, NEVER_MS, 1, 1)}
     # Still older ones tell nothing of what they write.
-    assert coverage_of([deployed(1, starts=NOTHING)], {}, VIEWS, sent) == {}
-    assert coverage_of([], {}, VIEWS, sent) == {}
+    assert coverage_of([deployed(1, starts=NOTHING)], RUNNING, VIEWS, sent) == {}
+    assert coverage_of([], RUNNING, VIEWS, sent) == {}

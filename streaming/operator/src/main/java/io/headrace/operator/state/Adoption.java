@@ -126,8 +126,8 @@ final class Adoption {
         state.tiledTo = held.tiledTo;
         state.expiredTo = held.expiredTo;
         state.refused = held.refused;
-        state.leftOut = held.leftOut;
-        state.leftOutKnown = held.leftOutKnown;
+        state.lacking = held.lacking;
+        state.lackingKnown = held.lackingKnown;
         state.foldAt = held.foldAt;
         state.raw.adopt(held.raw);
         int[] partials =

@@ -10,8 +10,8 @@ import java.io.UncheckedIOException;
  * <p>Each event is in a block of single events ({@link EventBlocks}). What can't be asked about any
  * more gets tiles as well ({@link EndedTiles}). An event that comes when others of its time are
  * folded away or dropped, so that their fields can't be made again, is in a block of its own, one
- * for each minute ("l"), and in no other field. Of events that are in none of them, for lack of
- * room, one field ("m") tells up to when they were.
+ * for each minute ("l"), and in no other field. Of events that are in none of them, as they were
+ * too old or too many, one field ("m") tells up to when they were.
  */
 final class ChangedFields {
     private final TileWidths widths;
@@ -66,11 +66,11 @@ final class ChangedFields {
      * @param time none of them is newer, ms
      * @param known by then each of them was known, ms
      */
-    void leftOut(ViewState state, long time, long known, FieldSink sink) {
-        state.leftOut = Math.max(state.leftOut, time);
-        state.leftOutKnown = Math.max(state.leftOutKnown, known);
+    void lacking(ViewState state, long time, long known, FieldSink sink) {
+        state.lacking = Math.max(state.lacking, time);
+        state.lackingKnown = Math.max(state.lackingKnown, known);
         try {
-            sink.put("m", packer.leftOut(state.leftOut, state.leftOutKnown));
+            sink.put("m", packer.lacking(state.lacking, state.lackingKnown));
         } catch (IOException error) {
             throw new UncheckedIOException(error);
         }

@@ -48,7 +48,7 @@ final class FieldPacker {
     }
 
     /** Up to when events are left out, and by when each of them was known. */
-    byte[] leftOut(long time, long known) throws IOException {
+    byte[] lacking(long time, long known) throws IOException {
         out.array(2);
         out.integer(ENCODING_VERSION);
         out.array(2);

@@ -104,6 +104,24 @@ public final class ViewEngine {
             byte[] dedup,
             Object[] values,
             FieldSink sink) {
+        Absorption became = taken(state, time, available, dedup, values, sink);
+        if (became != Absorption.ABSORBED) {
+            changed.lacking(state, time, available, sink);
+        }
+        if (sink.lacksSome()) {
+            // A field may hold any events up to now.
+            changed.lacking(state, state.clock, state.raw.mostAvailable(), sink);
+        }
+        return became;
+    }
+
+    private Absorption taken(
+            ViewState state,
+            long time,
+            long available,
+            byte[] dedup,
+            Object[] values,
+            FieldSink sink) {
         if (time < state.heldFrom) {
             return Absorption.TOO_OLD;
         }
@@ -114,7 +132,6 @@ public final class ViewEngine {
             }
             if (state.raw.size() >= mostEvents) {
                 state.refused = Math.max(state.refused, time);
-                changed.leftOut(state, time, available, sink);
                 return Absorption.FULL;
             }
         }
@@ -127,10 +144,6 @@ public final class ViewEngine {
         state.clock = Math.max(state.clock, time);
         changed.absorbed(state, time, alone, sink);
         changed.close(state, retention.earliest(state), sink);
-        if (sink.lacksSome()) {
-            // A field may hold any events up to now.
-            changed.leftOut(state, state.clock, state.raw.mostAvailable(), sink);
-        }
         retention.apply(state);
         return Absorption.ABSORBED;
     }

@@ -19,8 +19,8 @@ public final class ViewState {
     // The newest event time of those for which there was no room.
     long refused = NO_CLOCK;
     // The newest event time of those that the online state may lack, and when all were known.
-    long leftOut = NO_CLOCK;
-    long leftOutKnown = NO_CLOCK;
+    long lacking = NO_CLOCK;
+    long lackingKnown = NO_CLOCK;
     // For each feature; null where all are known for as long as the state reaches back.
     long[] knownFrom;
     int foldAt = Retention.LEAST_TO_FOLD;

@@ -34,8 +34,8 @@ final class ViewStateCodec {
         writeTime(out, state.tiledTo, state.clock);
         writeTime(out, state.expiredTo, state.clock);
         writeTime(out, state.refused, state.clock);
-        writeTime(out, state.leftOut, state.clock);
-        writeTime(out, state.leftOutKnown, state.clock);
+        writeTime(out, state.lacking, state.clock);
+        writeTime(out, state.lackingKnown, state.clock);
         out.natural(state.knownFrom == null ? 0 : state.knownFrom.length);
         for (int i = 0; state.knownFrom != null && i < state.knownFrom.length; i++) {
             writeTime(out, state.knownFrom[i], state.clock);
@@ -78,8 +78,8 @@ final class ViewStateCodec {
         state.tiledTo = readTime(in, state.clock);
         state.expiredTo = readTime(in, state.clock);
         state.refused = readTime(in, state.clock);
-        state.leftOut = readTime(in, state.clock);
-        state.leftOutKnown = readTime(in, state.clock);
+        state.lacking = readTime(in, state.clock);
+        state.lackingKnown = readTime(in, state.clock);
         int known = in.count();
         if (known > 0) {
             state.knownFrom = new long[known];

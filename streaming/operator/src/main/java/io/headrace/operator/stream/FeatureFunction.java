@@ -32,6 +32,7 @@ import org.apache.flink.runtime.execution.SuppressRestartsException;
 import org.apache.flink.runtime.state.FunctionInitializationContext;
 import org.apache.flink.runtime.state.FunctionSnapshotContext;
 import org.apache.flink.streaming.api.checkpoint.CheckpointedFunction;
+import org.apache.flink.streaming.api.TimeDomain;
 import org.apache.flink.streaming.api.functions.KeyedProcessFunction;
 import org.apache.flink.util.Collector;
 import org.apache.flink.util.FlinkRuntimeException;
@@ -46,6 +47,9 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
         implements CheckpointedFunction {
     /** The name of the state that a stage keeps for an entity. */
     static final String STATE = "stage";
+
+    /** The name of that of events which wait for the watermark. */
+    static final String WAITING = "waiting";
 
     private static final long serialVersionUID = 1L;
     // Timers are set to whole hours, so that an entity has few of them.
@@ -129,6 +133,10 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
         members.update(List.of(stage.views().get(0).name()));
     }
 
+    boolean isOrdered() {
+        return ordered;
+    }
+
     private StagePlan stagePlan(Plan plan) {
         return plan.decisions().get(decisionPlace).stages().get(stagePlace);
     }
@@ -153,12 +161,12 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
         expired = getRuntimeContext().getMetricGroup().counter("headrace_states_expired_total");
         progress = new Progress(plan.sources().size());
         states = getRuntimeContext().getState(state(planJson, decisionPlace, stagePlace));
-        // In immediate mode too: a job in ordered mode, that this one goes on from, may have left some.
+        // In immediate mode too, see StageOperator.
         waiting =
                 getRuntimeContext()
                         .getMapState(
                                 new MapStateDescriptor<>(
-                                        "waiting",
+                                        WAITING,
                                         LongSerializer.INSTANCE,
                                         new ListSerializer<>(EnvelopeSerializer.INSTANCE)));
     }
@@ -172,7 +180,8 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
     @Override
     public void processElement(Envelope event, Context context, Collector<Envelope> out)
             throws Exception {
-        if (!ordered) {
+        // What is late for its instant would wait for whatever moves the watermark next.
+        if (!ordered || event.available <= context.timerService().currentWatermark()) {
             keep(handled(List.of(event), context, out));
             return;
         }
@@ -188,22 +197,34 @@ public final class FeatureFunction extends KeyedProcessFunction<String, Envelope
     @Override
     public void onTimer(long time, OnTimerContext context, Collector<Envelope> out)
             throws Exception {
-        List<Envelope> instant = waiting.get(time);
-        StageState state;
-        if (instant == null) {
-            state = state();
-        } else {
-            waiting.remove(time);
-            if (instant.size() > 1) {
-                instant = new ArrayList<>(instant);
-                instant.sort(stage::order);
+        if (context.timeDomain() == TimeDomain.PROCESSING_TIME) {
+            // Nothing is to wait any more.
+            List<Long> instants = new ArrayList<>();
+            waiting.keys().forEach(instants::add);
+            instants.sort(null);
+            for (long instant : instants) {
+                keep(passed(instant, context, out));
             }
-            state = handled(instant, context, out);
+            return;
         }
+        StageState state = passed(time, context, out);
         if (state.timer == time) {
             expire(state, time, context);
         }
         keep(state);
+    }
+
+    /** The state of the entity with those events in it that have waited for an instant to pass. */
+    private StageState passed(long time, Context context, Collector<Envelope> out)
+            throws Exception {
+        List<Envelope> instant = waiting.get(time);
+        if (instant == null) {
+            return state();
+        }
+        waiting.remove(time);
+        List<Envelope> events = new ArrayList<>(instant);
+        events.sort(stage::order);
+        return handled(events, context, out);
     }
 
     private StageState state() throws IOException {

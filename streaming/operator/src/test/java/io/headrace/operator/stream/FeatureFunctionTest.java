@@ -27,7 +27,6 @@ import org.apache.flink.runtime.state.hashmap.HashMapStateBackend;
 import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.databind.JsonNode;
 import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.databind.ObjectMapper;
 import org.apache.flink.state.rocksdb.EmbeddedRocksDBStateBackend;
-import org.apache.flink.streaming.api.operators.KeyedProcessOperator;
 import org.apache.flink.streaming.runtime.streamrecord.StreamRecord;
 import org.apache.flink.streaming.util.KeyedOneInputStreamOperatorTestHarness;
 import org.junit.jupiter.api.Test;
@@ -115,7 +114,7 @@ class FeatureFunctionTest {
             Bounds bounds = new Bounds(LATENESS_MS, HOUR_MS, room);
             harness =
                     new KeyedOneInputStreamOperatorTestHarness<>(
-                            new KeyedProcessOperator<>(
+                            new StageOperator(
                                     new FeatureFunction(
                                             plan, 0, 0, ordered, state != null, bounds, 1)),
                             new EntityKey(plan, "buyer"),
@@ -222,8 +221,25 @@ class FeatureFunctionTest {
             state = before.stopped();
         }
         try (Running after = new Running(backend, false, state)) {
-            after.watermark(3_000);
+            after.harness.setProcessingTime(1);
             assertEquals(List.of("b 2 0", "c 3 0"), after.answers());
+            after.watermark(3_000);
+            after.send(order("d", 3_001));
+            assertEquals(List.of("b 2 0", "c 3 0", "d 4 0"), after.answers());
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void whatIsLateInOrderedModeWaitsForNothing(Backend backend) throws Exception {
+        try (Running stage = new Running(backend, true, null)) {
+            stage.send(order("a", 2_000));
+            stage.watermark(2_500);
+            stage.send(order("b", 1_000));
+            stage.send(order("c", 2_501));
+            assertEquals(List.of("a 1 0", "b 1 0"), stage.answers());
+            stage.watermark(2_501);
+            assertEquals(List.of("a 1 0", "b 1 0", "c 3 0"), stage.answers());
         }
     }
 
@@ -246,6 +262,9 @@ class FeatureFunctionTest {
             assertEquals("d null " + Envelope.LATE, stage.answers().get(3));
             stage.send(order("e", 1_500));
             assertEquals(List.of("d late", "e too_old"), stage.ledgered());
+            // Its fields online are known to lack it.
+            List<String> updates = keys(stage.aside(Outputs.FEATURE_UPDATES));
+            assertEquals("of_buyer:1:b:m", updates.get(updates.size() - 1));
         }
     }
 

@@ -169,7 +169,9 @@ class FormerRunsTest {
 
     @Test
     void anAnnouncementTellsWhoStarts() {
-        assertEquals(7, Started.read(Started.write(7, 3)));
+        byte[] told = Started.write(7, 3);
+        assertEquals("{\"started\":7,\"goes_on_from\":3}", new String(told, StandardCharsets.UTF_8));
+        assertEquals(7, Started.read(told));
         assertEquals(0, Started.read(bytes("{\"project\": \"fraud\"}")));
         assertEquals(0, Started.read(bytes("nonsense")));
         assertEquals(0, Started.read(null));

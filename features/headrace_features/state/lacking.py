@@ -1,7 +1,8 @@
-"""Up to when the stream's fields of an entity lack events, for which there was no room.
+"""Up to when the stream's fields of an entity lack events.
 
-An entity may have had too many events, or a field been too large for a record. One field tells of
-the newest event that may be missing for that: which ones are is not known any more.
+An event may have been too old for the state that it came to, an entity have had too many, or a
+field been too large for a record. One field tells of the newest event that may be missing: which
+ones are is not known any more.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from typing import NamedTuple
 from headrace_features.partials.encoding import unpack
 
 #: The name of the field.
-LEFT_OUT = "m"
+LACKING = "m"
 
 
-class LeftOut(NamedTuple):
+class Lacking(NamedTuple):
     """What events the fields may lack.
 
     Attributes:
@@ -37,11 +38,11 @@ class LeftOut(NamedTuple):
         return known and self.event_time_ms < boundary_ms
 
 
-def left_out(fields: Mapping[str, bytes]) -> LeftOut | None:
+def lacking_of(fields: Mapping[str, bytes]) -> Lacking | None:
     """What the fields of an entity may lack; None for nothing.
 
     Raises:
         UnsupportedError: it was written in another version of the encoding.
     """
-    content = fields.get(LEFT_OUT)
-    return LeftOut(*unpack(content)) if content else None
+    content = fields.get(LACKING)
+    return Lacking(*unpack(content)) if content else None
