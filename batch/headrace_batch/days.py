@@ -104,6 +104,16 @@ def _newest_ms(settings: Settings, source: EventSource, column: str) -> int | No
     return found if isinstance(found, int) else None
 
 
+def newest_event_ms(settings: Settings, source: EventSource) -> int:
+    """The time of the newest event of a source, or the beginning of its day, ms UTC.
+
+    Raises:
+        ConfigurationError: there is no table, or no event in it.
+    """
+    _, last = days_with_events(settings, source)
+    return max(begins_ms(last), _newest_ms(settings, source, source.event_time) or 0)
+
+
 def last_whole_day(settings: Settings, source: EventSource, *, streamed: bool) -> date | None:
     """The last day (UTC) of which the table of a source has all events that there are.
 

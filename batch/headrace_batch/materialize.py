@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace_batch.days import begins_ms, known_until_ms, whole_until
+from headrace_batch.days import begins_ms, known_until_ms, newest_event_ms, whole_until
 from headrace_batch.local_engine import PART_ROWS
 from headrace_batch.local_events import Events, Span
 from headrace_batch.local_spill import Workspace, entity_parts
@@ -103,6 +103,10 @@ def materialize_view(
             done += events_in
             advance(done)
     had = Had.until(generation, read_ms)
+    if read_ms < boundary_ms:
+        # Of a day that isn't over nobody knows whether all of it has come into the table.
+        newest_ms = newest_event_ms(settings, view.source)
+        had = had._replace(whole_ms=min(had.whole_ms, newest_ms + 1))
     if lacking is not None:
         had = had._replace(whole_ms=min(had.whole_ms, lacking))
     store.publish(generation, had._replace(known_ms=known_ms))

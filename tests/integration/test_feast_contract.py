@@ -289,6 +289,13 @@ def test_what_was_never_materialized_is_null_and_not_found_as_in_a_plain_view(sh
     assert statuses(response)["count_9d"] == statuses(response)["price_last"]
 
 
+def test_a_reserved_key_that_is_misspelt_is_no_question_about_now(shop: Shop) -> None:
+    with pytest.raises(BadRecordError, match=r"have asof, .*did you mean as_of\?"):
+        shop.ask(["lately:count_1d"], [{"account": 7, "asof": AS_OF_MS}])
+    # Whatever else a client sends along is passed over.
+    assert shop.values(["lately:count_1d"], [{"account": 7, "as_of": AS_OF_MS, "note": "x"}])
+
+
 def test_windows_pass_where_a_plain_view_keeps_its_row_beyond_its_ttl(shop: Shop) -> None:
     week_ms = 7 * 86_400_000
     rows = [{"account": 7, "as_of": time_ms} for time_ms in (AS_OF_MS, AS_OF_MS + week_ms)]

@@ -230,7 +230,9 @@ def test_a_feature_is_added_to_a_job_with_a_lateness_of_its_own(
     definitions.write_text(
         DEFINITIONS.format(more=', Mean("amount_minor", windows=[Sliding("8h")])')
     )
-    headrace(stream.home, "stream", "deploy", folder=shop)
+    shown = headrace(stream.home, "stream", "deploy", folder=shop).stdout
+    assert "activity as declared now began with this deployment" in shown
+    assert "headrace stream deploy --from lake" in shown
     send_events(config, "transactions", "card_id", events[120:])
     decided = decisions(config, 420)
     headrace(stream.home, "stream", "stop", folder=shop)

@@ -17,6 +17,11 @@ from headrace_schemas.errors import ConfigurationError
 MANAGED_TAG = "headrace.managed"
 #: Tags that our views carry in the registry.
 FINGERPRINT_TAG = "headrace.fingerprint"
+#: What to do about a view that means something else than what was registered.
+UNREGISTERED = (
+    "run: headrace plan, then headrace apply; a process that began before that is to begin anew"
+    " (headrace serve: SIGHUP)"
+)
 VERSION_TAG = "headrace.version"
 MEANING_TAG = "headrace.meaning"
 #: Tag of our services: what they ask for, and on what terms.

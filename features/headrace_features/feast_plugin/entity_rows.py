@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from feast import FeatureView, ValueType
@@ -20,6 +21,7 @@ FRESHNESS = "freshness"
 RESERVED = frozenset({AS_OF, CURRENT, FRESHNESS})
 
 _PLAIN = {ValueType.STRING: str, ValueType.INT64: int}
+_CLOSE = 0.8
 #: The first integer that is no int64.
 _BEYOND = 1 << 63
 
@@ -52,6 +54,20 @@ def columnar(entity_rows: list[dict[str, Any]] | Mapping[str, Any]) -> dict[str,
             hint="give at least one row, and every key a value in each",
         )
     return columns
+
+
+def require_not_misspelt(name: str) -> None:
+    """See that a key of entity rows, which nothing asks for, isn't meant for a reserved one.
+
+    Raises:
+        BadRecordError: it is almost one: without it the answer would be to another question.
+    """
+    if name not in RESERVED and (close := get_close_matches(name, RESERVED, 1, _CLOSE)):
+        raise BadRecordError(
+            Reason.MISSING_FIELD,
+            f"the entity rows have {name}, which nothing asks for",
+            hint=f"did you mean {close[0]}?",
+        )
 
 
 def moments_of(

@@ -26,6 +26,7 @@ from headrace_features.feast_plugin.entity_rows import (
     moments_of,
     native_keys,
     native_values,
+    require_not_misspelt,
 )
 from headrace_features.feast_plugin.objects import is_ours
 from headrace_features.feast_plugin.on_demand_reading import fill_computed
@@ -228,6 +229,8 @@ def _join_keys(
         elif name in request.entity_names:
             warnings.warn("Using entity name is deprecated. Use join_key instead.", stacklevel=2)
             given[request.entity_names[name]] = values
+        elif name not in request.brought:
+            require_not_misspelt(name)
     return given
 
 

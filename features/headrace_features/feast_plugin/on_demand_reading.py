@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from headrace_features.definitions.fingerprint import fingerprint
 from headrace_features.definitions.on_demand import OnDemandFeature, OnDemandView
 from headrace_features.definitions.views import SEPARATOR, FeatureView, Selection
-from headrace_features.feast_plugin.changes import FINGERPRINT_TAG
+from headrace_features.feast_plugin.changes import FINGERPRINT_TAG, UNREGISTERED
 from headrace_features.feast_plugin.entity_rows import plain_values
 from headrace_features.feast_plugin.objects import is_ours
 from headrace_features.feast_plugin.responses import read_status, value_proto
@@ -104,7 +104,7 @@ class OnDemandViews:
         if self._fingerprints.get(table.name) != table.tags[FINGERPRINT_TAG]:
             raise ConfigurationError(
                 f"on-demand view {table.name} is not registered as it is declared",
-                hint="run: headrace plan, then headrace apply",
+                hint=UNREGISTERED,
             )
         return self._views[table.name]
 

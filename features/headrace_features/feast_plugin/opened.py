@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from headrace_features.definitions.fingerprint import fingerprint
-from headrace_features.feast_plugin.changes import FINGERPRINT_TAG
+from headrace_features.feast_plugin.changes import FINGERPRINT_TAG, UNREGISTERED
 from headrace_features.feast_plugin.context import project_for, settings_for
 from headrace_features.feast_plugin.native import NativeRequest, native_request
 from headrace_features.feast_plugin.on_demand_reading import OnDemandViews
@@ -83,7 +83,7 @@ class Opened:
             if fingerprint(view) != registered:
                 raise ConfigurationError(
                     f"feature view {table.name} is not registered as it is declared",
-                    hint="run: headrace plan, then headrace apply",
+                    hint=UNREGISTERED,
                 )
             chosen = [name for name in view.feature_names if names is None or name in names]
             if len(self._served) >= _REQUESTS:

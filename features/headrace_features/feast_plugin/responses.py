@@ -126,8 +126,8 @@ def fill_version(response: GetOnlineFeaturesResponse, table: FeatureView) -> Non
 
 
 def event_time_ms(layers: Layers) -> int:
-    """Up to when layers hold events; 0 if there are none."""
-    batch = 0 if layers.batch is None else layers.batch.boundary_ms
+    """Up to when layers hold events; 0 if there are none. A boundary may be ahead of that."""
+    batch = 0 if layers.batch is None else layers.batch.whole_ms
     return batch if layers.stream is None else max(batch, layers.stream.event_time_ms)
 
 

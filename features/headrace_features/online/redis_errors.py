@@ -42,6 +42,7 @@ TOLD = (
 
 _OPTIONS = "[online.redis_options]"
 _SHOWN = 200
+_CAUSE = " of pipeline caused error: "
 _LOCKED_OUT = (
     AuthenticationError,
     AuthorizationError,
@@ -149,6 +150,9 @@ def _first(chain: tuple[BaseException, ...], *kinds: type[BaseException]) -> Bas
 
 def _said(error: BaseException, access: RedisAccess) -> str:
     text = " ".join(str(error).split())
+    if text.startswith("Command # "):
+        # What a pipeline says first is the command, with all that was to be kept.
+        text = text.rpartition(_CAUSE)[2]
     if access.secret:
         # A server that doesn't know a command quotes what came with it.
         text = text.replace(access.secret, "***")

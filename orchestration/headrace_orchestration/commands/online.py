@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -45,6 +46,7 @@ class ViewStatus:
         stream_event_time: the greatest event time in it.
         stream_written: when it was last changed.
         stream_current: it has all events that were sent by then; None if that isn't known.
+        incomplete: why windows that end now may lack events, and what to do; None if they don't.
     """
 
     view: str
@@ -57,6 +59,7 @@ class ViewStatus:
     stream_event_time: str | None
     stream_written: str | None
     stream_current: str | None
+    incomplete: str | None
 
 
 @app.command("status")
@@ -133,7 +136,34 @@ def _status(name: str, version: int, layers: Layers) -> ViewStatus:
         stream_current=None
         if stream is None or not stream.current_ms
         else _text(stream.current_ms),
+        incomplete=_lacking(layers, time.time_ns() // 1_000_000),
     )
+
+
+def _lacking(layers: Layers, now_ms: int) -> str | None:
+    """Why windows that end now may lack events; None if none does."""
+    from headrace_features.definitions.services import Terms
+    from headrace_features.online.layers import NEVER_MS
+
+    batch, stream = layers
+    whole = "" if batch is None else _text(batch.whole_ms)
+    if stream is None or stream.since_ms == NEVER_MS:
+        if not whole:
+            return "nothing is there yet; run: headrace materialize"
+        return f"no stream writes what happens after {whole}; see: headrace stream deploy"
+    if stream.since_ms > layers.boundary_ms:
+        since = f"of what happened before {_text(stream.since_ms)} the stream has not all"
+        held = f"the batch layer ends at {whole}" if whole else "there is no batch layer"
+        return (
+            f"{since}, and {held}; until a later day is materialized, or: headrace stream stop,"
+            " headrace stream deploy --from lake"
+        )
+    if not stream.current_ms:
+        return "the stream may not have caught up yet; see: headrace stream status"
+    if now_ms > stream.current_ms + Terms().max_lag_ms:
+        behind = f"the stream has what was sent by {_text(stream.current_ms)}"
+        return f"{behind}; see: headrace stream status, headrace writer status"
+    return None
 
 
 def _text(ms: int) -> str:

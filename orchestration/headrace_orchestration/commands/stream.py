@@ -112,6 +112,13 @@ def deploy(  # noqa: PLR0913, PLR0917 - one for each option
     went_on = deployed.restored_from or "no earlier state"
     told = f"{deployed.job.name} runs as {deployed.job.job_id}, from {went_on}"
     console().print(told, soft_wrap=True)
+    if deployed.begun:
+        console().print(
+            f"{', '.join(deployed.begun)} as declared now began with this deployment: features"
+            " online are incomplete as far as the stream has to look back at what was before; to"
+            " begin with the lake: headrace stream stop, then headrace stream deploy --from lake",
+            soft_wrap=True,
+        )
     if deployed.also_in_files:
         console().print(
             f"the lake has events of {', '.join(deployed.also_in_files)} that never were in Kafka:"

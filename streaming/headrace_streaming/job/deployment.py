@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from headrace_features.exclusive import exclusive
+from headrace_features.online.serving import view_key
 from headrace_schemas.errors import ConfigurationError, RetryableError
 from headrace_streaming.job.assembly import history_job_name, job_name
 from headrace_streaming.job.cluster import Cluster, Job
@@ -19,7 +20,7 @@ from headrace_streaming.job.options import checkpoint_directory, has_changelog, 
 from headrace_streaming.job.submission import JobEndedError, started, submit
 from headrace_streaming.job.takeover import take_over
 from headrace_streaming.kafka.clients import kafka_config
-from headrace_streaming.kafka.epochs import pending_history
+from headrace_streaming.kafka.epochs import deployments, pending_history
 from headrace_streaming.kafka.topics import create_topics, topics_of
 
 if TYPE_CHECKING:
@@ -35,11 +36,14 @@ class Deployment:
 
     Attributes:
         also_in_files: where it begins without any, the sources of which it lacks events.
+        begun: where it goes on from one, the views that the deployment before didn't write, or not
+            with this meaning: of the online store's they have what is sent from now on.
     """
 
     job: Job
     restored_from: str | None
     also_in_files: tuple[str, ...] = ()
+    begun: tuple[str, ...] = ()
 
 
 def deploy(  # noqa: PLR0913 - one for each choice
@@ -101,6 +105,7 @@ def deploy(  # noqa: PLR0913 - one for each choice
         if restored is not None:
             require_state(restored)
         apart = tuple(also_in_files()) if restored is None else ()
+        begun = _begun(settings, project) if restored is not None and lake is None else ()
         checkpoints = _checkpoints(settings, cluster)
         job_id = submit(
             settings,
@@ -135,7 +140,16 @@ def deploy(  # noqa: PLR0913 - one for each choice
         pending = pending_history(kafka_config(settings), project.name)
         if pending is not None:
             take_over(kafka_config(settings), pending, cluster, job)
-    return Deployment(job, restored, apart)
+    return Deployment(job, restored, apart, begun)
+
+
+def _begun(settings: Settings, project: Project) -> tuple[str, ...]:
+    """The views that the last deployment didn't write, or with another meaning."""
+    former = deployments(kafka_config(settings), project.name)
+    if not former or former[-1].told.views is None:
+        return ()
+    written = former[-1].told.views
+    return tuple(view.name for view in project.views.values() if view_key(view) not in written)
 
 
 def newest_state(settings: Settings, project: Project) -> str | None:

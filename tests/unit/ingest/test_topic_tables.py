@@ -6,7 +6,7 @@ import dataclasses
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -207,6 +207,19 @@ def test_a_batch_layer_of_a_day_of_which_more_may_come_says_what_it_may_lack(lak
     # With all of it from files the day is whole, unless a stream brings more.
     lake.take_file([transaction(2, event_time=START_MS + 4 * DAY_MS + HOUR_MS)])
     assert whole_until(lake.settings, lake.source, streamed=True) == newest + timedelta(days=2)
+
+
+def test_of_a_day_that_is_not_over_a_batch_layer_has_what_was_up_to_its_newest_event(
+    lake: Lake,
+) -> None:
+    view, store = lake.project.view("card_activity"), open_store(lake.settings)
+    now_ms = time.time_ns() // 1_000_000
+    newest_ms = now_ms - now_ms % DAY_MS + 1
+    lake.take_file([transaction(0, event_time=newest_ms)])
+    materialize_view(lake.settings, view, datetime.now(UTC).date(), unwatched)
+    batch = layers_of(store, view_key(view)).batch
+    assert batch is not None
+    assert (batch.whole_ms, batch.boundary_ms) == (newest_ms + 1, newest_ms - 1 + DAY_MS)
 
 
 def test_a_day_is_whole_once_no_event_of_it_can_come_in_time_any_more(lake: Lake) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import redis
 import redis.asyncio
-from redis.exceptions import ResponseError
+from redis.exceptions import OutOfMemoryError, ResponseError
 
 from headrace_features.embedded import Book, Entry, Service
 from headrace_features.online.redis_access import RedisAccess, redis_access
@@ -147,6 +147,16 @@ def test_the_embedded_one_is_where_the_book_of_services_says(tmp_path: Path) -> 
     finally:
         stop(noted[0])
     assert (str(found.address), found.embedded) == ("redis://127.0.0.1:21000/0", True)
+
+
+def test_of_a_pipeline_s_error_the_cause_is_told_and_not_what_was_to_be_kept(
+    tmp_path: Path,
+) -> None:
+    found = access(tmp_path, "redis://cache.example:1")
+    said = "Command # 1 (EVALSHA 1 shop:{a} r1 \x00card) of pipeline caused error: it is full"
+    assert str(told(OutOfMemoryError(said), found)) == (
+        "Redis at redis://cache.example:1/0 can't answer now: it is full (try again shortly)"
+    )
 
 
 def test_no_secret_is_in_an_error_even_if_the_server_says_it(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from feast.permissions.server.utils import (
 from headrace_features.feast_plugin.repository import feature_store
 from headrace_features.feast_plugin.server.api_keys import ApiKeys, read_keys
 from headrace_features.feast_plugin.server.bodies import Bodies
-from headrace_features.feast_plugin.server.deadline import AtWork, Deadline
+from headrace_features.feast_plugin.server.deadline import PUSHES, AtWork, Deadline
 from headrace_features.feast_plugin.server.errors import answer_errors
 from headrace_features.feast_plugin.server.probes import Probes, Readiness
 from headrace_features.feast_plugin.server.refusals import Refusals
@@ -30,9 +30,8 @@ if TYPE_CHECKING:
     from headrace_features.feast_plugin.server.asgi import App
     from headrace_schemas.settings import ServingSettings, Settings
 
-_PUSHES = frozenset({"/push", "/write-to-online-store"})
 #: Of all that may be at work one in so many may be a push.
-_PUSHES_SHARE = 4
+PUSHES_SHARE = 4
 
 
 def create() -> App:
@@ -61,7 +60,7 @@ def application(settings: Settings) -> App:
     app: App = Refusals(feasts, project.views.__contains__)
     app = Bodies(app, serving.max_kib << 10, Requests(serving, project))
     # A broker that is away holds threads up, which others read with.
-    app = AtWork(app, max(1, serving.concurrency // _PUSHES_SHARE), _PUSHES)
+    app = AtWork(app, max(1, serving.concurrency // PUSHES_SHARE), PUSHES)
     # What is late still is at work: its thread can't be broken off.
     app = Deadline(AtWork(app, serving.concurrency), serving.timeout.total_seconds())
     if serving.auth == "keys":

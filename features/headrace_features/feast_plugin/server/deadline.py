@@ -9,6 +9,9 @@ from collections.abc import Collection
 from headrace_features.feast_plugin.server.asgi import App, Message, Receive, Scope, Send, answer
 from headrace_features.feast_plugin.server.errors import RETRY_AFTER
 
+#: The paths by which events come in.
+PUSHES = frozenset({"/push", "/write-to-online-store"})
+
 _LOG = logging.getLogger("uvicorn.error")
 
 
@@ -47,7 +50,10 @@ class Deadline:
         late = True
         work.add_done_callback(_noted)
         work.cancel()
-        await answer(send, 504, f"the request was not answered within {self._limit_s:g} s")
+        told = f"the request was not answered within {self._limit_s:g} s"
+        if scope["path"] in PUSHES:
+            told += "; push the same events again: those that came through are known by their keys"
+        await answer(send, 504, told)
 
 
 def _noted(work: asyncio.Future[None]) -> None:
