@@ -24,6 +24,7 @@ from headrace_schemas.errors import ConfigurationError, HeadraceError, Retryable
 from headrace_schemas.redis_address import RedisAddress
 from headrace_schemas.settings import Settings, load
 from headrace_streaming.services import control
+from headrace_streaming.writer.status import read_status
 from live_run import kill
 from redis_servers import HOST, Certificates, certificates, redis_cluster, redis_server
 from streams import headrace
@@ -113,6 +114,16 @@ def test_the_command_starts_redis_where_the_settings_ask_for_it(tmp_path: Path) 
         assert str(states[Service.REDIS].address) in shown
         found = headrace(home, "doctor", folder=tmp_path).stdout
         assert "noeviction" in " ".join(found.split())
+        # Another store is written to by a writer that is started anew.
+        settings_file = tmp_path / "headrace.toml"
+        settings_file.write_text(settings_file.read_text().replace('"redis"', '"sqlite"'))
+        headrace(home, "up", folder=tmp_path)
+        after = {one.service: one for one in control.status(home)}
+        changed = {name for name in after if after[name].pid != states[name].pid}
+        assert changed == {Service.WRITER}
+        told = read_status(home)
+        assert told is not None
+        assert told.store.endswith("online.db")
     finally:
         stopped = headrace(home, "down", folder=tmp_path).stdout
     assert stopped.count("stopped") == len(Service)

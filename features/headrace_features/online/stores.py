@@ -23,3 +23,9 @@ def open_store(settings: Settings) -> StateStore:
     return RedisStateStore(
         RedisConnection(redis_access(settings.online, settings.home)), settings.project.name
     )
+
+
+def store_place(settings: Settings) -> str:
+    """What tells the store of a project from another one; it holds no secret."""
+    online = settings.online
+    return str(online.path) if online.type == "sqlite" else online.redis_url

@@ -20,6 +20,7 @@ def up(as_json: JsonOption = False) -> None:
     The writer of the online store is started too, and Redis where that is an embedded one.
     """
     from headrace_features.embedded import wanted_services
+    from headrace_orchestration.writing import renew_writer
     from headrace_streaming.job.options import job_options
     from headrace_streaming.kafka.clients import kafka_config
     from headrace_streaming.kafka.topics import create_topics, topics_of
@@ -32,6 +33,7 @@ def up(as_json: JsonOption = False) -> None:
         )
         told("topics")
         create_topics(kafka_config(settings), topics_of(project))
+    renew_writer(settings, project)
     _show(states, as_json=as_json)
 
 

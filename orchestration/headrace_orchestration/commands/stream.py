@@ -71,12 +71,11 @@ def deploy(  # noqa: PLR0913, PLR0917 - one for each option
     as_json: JsonOption = False,
 ) -> None:
     """Deploy the project's views and rules as a Flink job, going on from its last state."""
-    from headrace_features.embedded import Service
     from headrace_orchestration.lake_records import also_in_files
+    from headrace_orchestration.writing import renew_writer
     from headrace_schemas.errors import ConfigurationError
     from headrace_streaming.job import deployment
     from headrace_streaming.job.config import Mode, StateBackend
-    from headrace_streaming.services import control
 
     if mode is not None and mode not in list(Mode):
         raise ConfigurationError.unknown("mode", mode, list(Mode))
@@ -102,10 +101,7 @@ def deploy(  # noqa: PLR0913, PLR0917 - one for each option
             also_in_files=lambda: also_in_files(settings, project),
             state_backend=StateBackend(state_backend) if state_backend else None,
         )
-    if _writes_otherwise(settings, project):
-        with status("start the online writer anew, for the views as they are now"):
-            control.halt(settings.home, Service.WRITER)
-            control.up(settings.home, os.environ, wanted=(Service.WRITER,))
+    renew_writer(settings, project)
     if as_json:
         print_json(deployed)
         return
@@ -127,21 +123,6 @@ def deploy(  # noqa: PLR0913, PLR0917 - one for each option
             " headrace stream deploy --from lake",
             soft_wrap=True,
         )
-
-
-def _writes_otherwise(settings: Settings, project: Project) -> bool:
-    """Whether the writer of `headrace up` runs, and knows the views as they were before."""
-    from headrace_features.embedded import Service, read_book
-    from headrace_features.online.serving import view_key
-    from headrace_features.processes import is_alive
-    from headrace_streaming.writer.status import read_status
-
-    entry = read_book(settings.home).services.get(Service.WRITER)
-    if entry is None or entry.process is None or not is_alive(entry.process):
-        return False
-    told = read_status(settings.home)
-    # One that was just started may have said nothing yet.
-    return told is None or {*told.views} != {view_key(view) for view in project.views.values()}
 
 
 def _from_lake(settings: Settings, project: Project, *, quiet: bool) -> tuple[str, LakeState]:

@@ -90,11 +90,6 @@ class WriterLoop:
         return self._patience.problem
 
     @property
-    def views(self) -> frozenset[str]:
-        """The keys of the views that it writes."""
-        return self._views.keys
-
-    @property
     def lag(self) -> int | None:
         """How many records are left to write here; None while that isn't known."""
         lags = [place.lag for place in self._member.places.copy().values()]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from headrace_features.online.stores import open_store
+from headrace_features.online.stores import open_store, store_place
 from headrace_schemas.errors import HeadraceError, RetryableError
 from headrace_schemas.topics import FEATURE_UPDATES
 from headrace_streaming.kafka.clients import kafka_config
@@ -78,7 +78,8 @@ def run_writer(  # noqa: PLR0913 - what differs between its callers
     began = time.monotonic()
     views = project.views.values()
     declared = DeclaredViews(views)
-    waiting = WriterStatus(pid=os.getpid(), at_ms=0, views=tuple(sorted(declared.keys)))
+    keys = tuple(sorted(declared.keys))
+    waiting = WriterStatus(pid=os.getpid(), at_ms=0, views=keys, store=store_place(settings))
     config = _awaited(settings, stop, told, shown, waiting)
     if config is None:
         return WriterReport(0, 0, 0, 0, time.monotonic() - began)
@@ -96,9 +97,12 @@ def run_writer(  # noqa: PLR0913 - what differs between its callers
     ended = Event()
     failed: list[BaseException] = []
 
+    def show(rate: float) -> None:
+        shown(_status(waiting, loop, rate))
+
     def attend() -> None:
         try:
-            _attend(loop, watch, store, stop, ended, told, shown, upto)
+            _attend(loop, watch, store, stop, ended, told, show, upto)
         except BaseException as error:  # noqa: BLE001 - raised where somebody waits for it
             failed.append(error)
             stop.set()
@@ -155,7 +159,7 @@ def _attend(  # noqa: PLR0913, PLR0917 - a thread's
     stop: Event,
     ended: Event,
     told: Callable[[str], None],
-    shown: Callable[[WriterStatus], None],
+    shown: Callable[[float], None],
     upto: Mapping[int, int] | None,
 ) -> None:
     """Keep coverage up to date and show how the writing goes, until it has ended."""
@@ -178,7 +182,7 @@ def _attend(  # noqa: PLR0913, PLR0917 - a thread's
             patience.failed(f"since when views are complete can't be told: {error}")
         now = time.monotonic(), loop.counts.updates
         try:
-            shown(_status(loop, (now[1] - before[1]) / max(now[0] - before[0], _LOOK_SOON_S)))
+            shown((now[1] - before[1]) / max(now[0] - before[0], _LOOK_SOON_S))
         except OSError as error:
             # A disk that is full keeps nobody from writing to a store elsewhere.
             patience.failed(f"how the writing goes can't be shown: {error}")
@@ -187,13 +191,12 @@ def _attend(  # noqa: PLR0913, PLR0917 - a thread's
             return
 
 
-def _status(loop: WriterLoop, rate: float) -> WriterStatus:
+def _status(waiting: WriterStatus, loop: WriterLoop, rate: float) -> WriterStatus:
     counts = loop.counts
-    return WriterStatus(
-        pid=os.getpid(),
+    return replace(
+        waiting,
         at_ms=loop.beaten_ms,
         problem=loop.problem,
-        views=tuple(sorted(loop.views)),
         partitions=loop.partitions,
         updates=counts.updates,
         refused=counts.refused,

@@ -21,6 +21,7 @@ class WriterStatus(msgspec.Struct, frozen=True, kw_only=True):
         at_ms: when it was last seen at work, ms UTC.
         problem: what keeps it from writing.
         views: the keys of those that it writes.
+        store: what it writes into.
         partitions: those that it writes.
         updates: how many it has written since it began.
         refused: of those, for how many the store had newer content.
@@ -34,6 +35,7 @@ class WriterStatus(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int
     problem: str | None = None
     views: tuple[str, ...] = ()
+    store: str = ""
     partitions: tuple[int, ...] = ()
     updates: int = 0
     refused: int = 0
