@@ -6,6 +6,7 @@ from base64 import b64decode
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -60,6 +61,19 @@ class Case:
         return st.builds(lambda hour, ms: hour * HOUR_MS + ms, hours, within)
 
 
+def drawn(data: st.DataObject, case: Case) -> tuple[list[Row], dict[str, Any]]:
+    """Events, in the order of their time or not, and what the state that takes them in is told."""
+    events = data.draw(case.events())
+    if data.draw(st.booleans()):
+        events.sort(key=time_of)
+    return events, {
+        "widths": data.draw(st.sampled_from(case.widths)),
+        "lateness": data.draw(st.sampled_from(case.latenesses)),
+        "limits": data.draw(st.sampled_from([LOW, USUAL])),
+        "chunk": data.draw(st.sampled_from([2, 256])),
+    }
+
+
 def narrow(view: FeatureView) -> Case:
     return Case(view, (FINE, (1, 4, 8, 16), (5, 10, 20, 60)), (0, 3, 10, 10_000), narrow=True)
 
@@ -101,19 +115,13 @@ def test_at_any_time_fields_give_the_oracle_s_values(
 ) -> None:
     case = CASES[name]
     view = case.view
-    widths = data.draw(st.sampled_from(case.widths))
-    events = data.draw(case.events())
-    if data.draw(st.booleans()):
-        events.sort(key=time_of)
+    events, state = drawn(data, case)
 
     told, fields = taken_in(
         engine,
         view,
         events,
-        lateness=data.draw(st.sampled_from(case.latenesses)),
-        widths=widths,
-        limits=data.draw(st.sampled_from([LOW, USUAL])),
-        chunk=data.draw(st.sampled_from([2, 256])),
+        **state,
         expired_after=data.draw(st.sampled_from([None, None, 0, 30, DAY_MS])),
     )
 
@@ -127,7 +135,7 @@ def test_at_any_time_fields_give_the_oracle_s_values(
             expected = oracle.values(view, absorbed, [SpineRow("a", time_ms, current)])[0]
         except BadRecordError:
             continue
-        found = values_of(view, fields, time_ms, current, Widths(*widths))
+        found = values_of(view, fields, time_ms, current, Widths(*state["widths"]))
         assert list(map(bits, found.values())) == list(map(bits, expected.values()))
 
 
@@ -181,10 +189,7 @@ def test_a_reader_in_between_sees_what_was_before_an_event_or_is_after_it(
 ) -> None:
     case = MOMENTS[name]
     view = case.view
-    widths = data.draw(st.sampled_from(case.widths))
-    events = data.draw(case.events())
-    if data.draw(st.booleans()):
-        events.sort(key=time_of)
+    events, state = drawn(data, case)
     # Which events a sum is of can be told from it.
     events = [{**event, "amount": 1 << number} for number, event in enumerate(events)]
     far = max((int(str(event["known_at"])) for event in events), default=0) + 9 * DAY_MS
@@ -194,10 +199,7 @@ def test_a_reader_in_between_sees_what_was_before_an_event_or_is_after_it(
         engine,
         view,
         events,
-        lateness=data.draw(st.sampled_from(case.latenesses)),
-        widths=widths,
-        limits=data.draw(st.sampled_from([LOW, USUAL])),
-        chunk=data.draw(st.sampled_from([2, 256])),
+        **state,
     )
 
     fields: dict[str, bytes] = {}
@@ -209,7 +211,7 @@ def test_a_reader_in_between_sees_what_was_before_an_event_or_is_after_it(
         for field, content in one.puts:
             fields[field] = content
             for row, was, is_now in zip(rows, before, after, strict=True):
-                found = values_of(view, fields, row.time_ms, widths=Widths(*widths))
+                found = values_of(view, fields, row.time_ms, widths=Widths(*state["widths"]))
                 for feature, value in found.items():
                     assert value in (was[feature], is_now[feature])
 
@@ -232,19 +234,13 @@ def test_of_events_that_are_refused_the_fields_tell_which_values_may_lack_some(
 ) -> None:
     case = CROWDED[name]
     view = case.view
-    widths = data.draw(st.sampled_from(case.widths))
-    events = data.draw(case.events())
-    if data.draw(st.booleans()):
-        events.sort(key=time_of)
+    events, state = drawn(data, case)
 
     told, fields = taken_in(
         engine,
         view,
         events,
-        lateness=data.draw(st.sampled_from(case.latenesses)),
-        widths=widths,
-        limits=data.draw(st.sampled_from([LOW, USUAL])),
-        chunk=data.draw(st.sampled_from([2, 256])),
+        **state,
         room=data.draw(st.sampled_from([1, 4, 10, 1_000])),
     )
 
@@ -259,7 +255,7 @@ def test_of_events_that_are_refused_the_fields_tell_which_values_may_lack_some(
     for _ in range(6):
         time_ms = data.draw(case.times())
         expected = oracle.values(view, events, [SpineRow("a", time_ms, None)])[0]
-        found = read_of(view, fields, time_ms, widths=Widths(*widths))
+        found = read_of(view, fields, time_ms, widths=Widths(*state["widths"]))
         for feature, (value, span) in found.items():
             if lacking is None or not layers.lacks(lacking, *span):
                 assert value == expected[feature]
