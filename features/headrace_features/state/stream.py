@@ -339,18 +339,18 @@ def _seen(there: tuple[str, ...], widths: Widths) -> tuple[str, ...]:
         return there
     widths_ms = _by_letter(widths)
     hiding = {one: [c for c in coarser if c in letters] for one, coarser in _COARSER.items()}
+    names = frozenset(there)
     return tuple(
         [
             name
             for name in there
-            if not hiding.get(name[0])
-            or not _is_hidden(name, hiding[name[0]], frozenset(there), widths_ms)
+            if not hiding.get(name[0]) or not _is_hidden(name, hiding[name[0]], names, widths_ms)
         ]
     )
 
 
 def _is_hidden(
-    name: str, hiding: Sequence[str], there: frozenset[str], widths_ms: Mapping[str, int]
+    name: str, hiding: Sequence[str], names: frozenset[str], widths_ms: Mapping[str, int]
 ) -> bool:
     start_ms = int(name[1:]) * widths_ms[name[0]]
-    return any(f"{letter}{start_ms // widths_ms[letter]}" in there for letter in hiding)
+    return any(f"{letter}{start_ms // widths_ms[letter]}" in names for letter in hiding)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from headrace_schemas.settings import ServingSettings, Settings
 
 #: Of all that may be at work one in so many may be a push.
-PUSHES_SHARE = 4
+_PUSHES_SHARE = 4
 
 
 def create() -> App:
@@ -60,7 +60,7 @@ def application(settings: Settings) -> App:
     app: App = Refusals(feasts, project.views.__contains__)
     app = Bodies(app, serving.max_kib << 10, Requests(serving, project))
     # A broker that is away holds threads up, which others read with.
-    app = AtWork(app, max(1, serving.concurrency // PUSHES_SHARE), PUSHES)
+    app = AtWork(app, max(1, serving.concurrency // _PUSHES_SHARE), PUSHES)
     # What is late still is at work: its thread can't be broken off.
     app = Deadline(AtWork(app, serving.concurrency), serving.timeout.total_seconds())
     if serving.auth == "keys":
