@@ -20,7 +20,7 @@ demo: setup ## the whole path on generated data, with a report at the end
 .PHONY: test
 test: lint operator ## linters, the operator, then all tests but those below
 	$(PYTEST) -n 2 --dist loadfile tests --ignore=tests/faults --ignore=tests/handbook \
-		--ignore=tests/benchmarks --ignore=tests/packaging $(PYTEST_ARGS)
+		--ignore=tests/benchmarks --ignore=tests/packaging --ignore=tests/deployed $(PYTEST_ARGS)
 
 .PHONY: operator
 operator: setup ## the tests of the feature operator
@@ -29,6 +29,10 @@ operator: setup ## the tests of the feature operator
 .PHONY: faults
 faults: setup ## the kill tests
 	$(PYTEST) tests/faults $(PYTEST_ARGS)
+
+.PHONY: deployed-test
+deployed-test: setup ## long runs of a deployed job: parity, values online, state from the lake
+	$(PYTEST) -n 2 --dist loadfile tests/deployed $(PYTEST_ARGS)
 
 .PHONY: package-test
 package-test: setup ## a new project on nothing but the wheel: every command of its README
