@@ -1,4 +1,4 @@
-"""Reads of entities' fields from SQLite, those of many with one statement."""
+"""Reads from SQLite: the layers of a view, and entities' fields, those of many by one statement."""
 
 from __future__ import annotations
 
@@ -6,11 +6,30 @@ import sqlite3
 from collections.abc import Sequence
 from functools import cache
 
+from headrace_features.online.layers import Generation, Layers, StreamSpan
+from headrace_features.online.sqlite_statements import CURRENT, LAYERS
 from headrace_features.online.store import Wanted
 from headrace_features.state.read import Found
 
 #: Entities of one statement; each number of them is a statement of its own, which is prepared once.
 _AT_ONCE = 64
+
+
+def layers_in(db: sqlite3.Connection, view: str) -> Layers:
+    """The layers of a view, as readers see them."""
+    row = db.execute(LAYERS, (view,)).fetchone()
+    number, *batch = row[:5]
+    span = row[5:]
+    return Layers(
+        None if number is None else Generation(number, view, *batch),
+        None if span[0] is None else StreamSpan(*span),
+    )
+
+
+def current_in(db: sqlite3.Connection, view: str) -> Generation | None:
+    """The generation that readers have; None if there is none."""
+    row = db.execute(CURRENT, (view,)).fetchone()
+    return None if row is None else Generation(row[0], view, *row[1:])
 
 
 def fields_of(

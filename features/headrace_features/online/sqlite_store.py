@@ -21,17 +21,14 @@ from headrace_features.online.layers import (
     Generation,
     Had,
     Layers,
-    StreamSpan,
     least_known,
 )
-from headrace_features.online.sqlite_reading import fields_of
+from headrace_features.online.sqlite_reading import current_in, fields_of, layers_in
 from headrace_features.online.sqlite_schema import KEPT, lay_out
 from headrace_features.online.sqlite_statements import (
     APPLY,
     CAUGHT_UP,
     COVERS,
-    CURRENT,
-    LAYERS,
     PUBLISH,
     SWEPT_ENTITIES,
     SWEPT_FIELDS,
@@ -95,7 +92,7 @@ class SqliteStateStore:
             nothing = [[Found()] * len(one.entities) for one in wanted]
             return Reading(dict.fromkeys(known, NO_LAYERS), nothing)
         with self._snapshot() as db:
-            layers = {view: _layers(db, view) for view in known}
+            layers = {view: layers_in(db, view) for view in known}
             if any(layers[view].differs(before) for view, before in known.items()):
                 return Reading(layers, None)
             return Reading(layers, [self._found(db, layers[one.view], one) for one in wanted])
@@ -113,7 +110,7 @@ class SqliteStateStore:
             ConfigurationError: readers have a generation with a later boundary already.
         """
         with self._transaction() as db:
-            require_no_later(_current(db, view), view, boundary_ms, f"remove {self.path}")
+            require_no_later(current_in(db, view), view, boundary_ms, f"remove {self.path}")
             db.execute("DELETE FROM generation WHERE view = ? AND state = 'building'", (view,))
             cursor = db.execute(
                 "INSERT INTO generation (view, boundary_ms, state) VALUES (?, ?, 'building')",
@@ -147,7 +144,7 @@ class SqliteStateStore:
         view = generation.view
         with self._transaction() as db:
             _require_building(db, generation)
-            current = _current(db, view)
+            current = current_in(db, view)
             require_no_later(current, view, generation.boundary_ms, f"remove {self.path}")
             db.execute("DELETE FROM generation WHERE view = ? AND state = 'previous'", (view,))
             db.execute(
@@ -365,21 +362,6 @@ class SqliteStateStore:
         if opened is not None and opened.pid == os.getpid():
             opened.db.close()
         self._local.opened = None
-
-
-def _layers(db: sqlite3.Connection, view: str) -> Layers:
-    row = db.execute(LAYERS, (view,)).fetchone()
-    number, *batch = row[:5]
-    span = row[5:]
-    return Layers(
-        None if number is None else Generation(number, view, *batch),
-        None if span[0] is None else StreamSpan(*span),
-    )
-
-
-def _current(db: sqlite3.Connection, view: str) -> Generation | None:
-    row = db.execute(CURRENT, (view,)).fetchone()
-    return None if row is None else Generation(row[0], view, *row[1:])
 
 
 def _number_of(db: sqlite3.Connection, view: str) -> int | None:

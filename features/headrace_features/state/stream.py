@@ -144,7 +144,7 @@ class StreamLayer:
         Where a batch layer covers all that is in a field it is swept, an empty one too. A writer
         that reads the updates again may put its former content back, which would hide finer blocks.
         """
-        hidden = hidden_blocks(self.fields, self._seen)
+        hidden = _hidden_blocks(_there(self.fields), self._seen)
         if not hidden:
             return
         counted = {
@@ -195,8 +195,7 @@ class StreamLayer:
         for name in self._lone:
             if not self._overlaps(name, span):
                 continue
-            start_ms = self._start_ms(name)
-            same_time = start_ms, start_ms + self._widths_ms["l"] - 1
+            same_time = span_of(name, self._widths_ms)
             elsewhere = {
                 event
                 for other in self._seen
@@ -231,9 +230,7 @@ class StreamLayer:
             return whole
         day_ms, hour_ms = self._widths_ms["d"], self._widths_ms["h"]
         stretches = {
-            name: _Stretch(self._start_ms(name), self._start_ms(name) + width_ms - 1, name, [], [])
-            for name in tiled
-            for width_ms in [self._widths_ms[name[0]]]
+            name: _Stretch(*span_of(name, self._widths_ms), name, [], []) for name in tiled
         }
         for name in tiled:
             around = f"d{stretches[name].start_ms // day_ms}" if name[0] == "h" else ""
@@ -246,11 +243,11 @@ class StreamLayer:
         return whole
 
     def _overlaps(self, name: str, span: tuple[int, int]) -> bool:
-        start_ms = self._start_ms(name)
-        return start_ms <= span[1] and span[0] < start_ms + self._widths_ms[name[0]]
+        first_ms, last_ms = span_of(name, self._widths_ms)
+        return first_ms <= span[1] and span[0] <= last_ms
 
     def _start_ms(self, name: str) -> int:
-        return int(name[1:]) * self._widths_ms[name[0]]
+        return span_of(name, self._widths_ms)[0]
 
     def _blocks(self, names: list[str]) -> Sequence[EventBlock]:
         """Blocks of events, none of which overlaps another; many are made into one."""
@@ -279,7 +276,7 @@ def is_covered(name: str, content: bytes, boundary_ms: int, known_ms: int | None
     if name == LACKING:
         lacking = lacking_of({name: content})
         return lacking is None or lacking.is_in_batch(boundary_ms, known_ms)
-    if (int(name[1:]) + 1) * CALENDAR[_PLACES[name[0]]] > boundary_ms:
+    if span_of(name)[1] >= boundary_ms:
         return False
     if known_ms is None or not content or name[0] in _TILES:
         return True
@@ -287,10 +284,10 @@ def is_covered(name: str, content: bytes, boundary_ms: int, known_ms: int | None
     return all(block.available_ms(at) <= known_ms for at in range(len(block)))
 
 
-def hidden_blocks(fields: Mapping[str, bytes], seen: Sequence[str]) -> list[str]:
+def _hidden_blocks(there: Sequence[str], seen: Sequence[str]) -> list[str]:
     """The blocks with content that coarser ones hide, coarse ones first."""
-    blocks = [name for name, content in fields.items() if content and name[0] in _BLOCKS]
-    return sorted({*blocks}.difference(seen), key=_coarse_first)
+    blocks = {name for name in there if name[0] in _BLOCKS}
+    return sorted(blocks.difference(seen), key=_coarse_first)
 
 
 def _coarse_first(name: str) -> tuple[int, str]:
@@ -309,9 +306,14 @@ def blocks_of(fields: Mapping[str, bytes], *, late: bool) -> tuple[str, ...] | N
     return _blocks_among(_there(fields), late=late)
 
 
-def span_of(name: str) -> tuple[int, int]:
-    """What a field is about, by its name: first and last event time, ms UTC."""
-    width_ms = _CALENDAR_MS[name[0]]
+def span_of(name: str, widths_ms: Mapping[str, int] = _CALENDAR_MS) -> tuple[int, int]:
+    """What a field is about, by its name: first and last event time, ms UTC.
+
+    Args:
+        name: of the field.
+        widths_ms: by letter, how long the range is that it is about.
+    """
+    width_ms = widths_ms[name[0]]
     start_ms = int(name[1:]) * width_ms
     return start_ms, start_ms + width_ms - 1
 
@@ -326,9 +328,9 @@ def _blocks_among(there: tuple[str, ...], *, late: bool) -> tuple[str, ...] | No
     seen = _seen(there, CALENDAR)
     if any(name[0] == "l" for name in seen):
         return None
-    blocks = tuple([name for name in seen if name[0] in _BLOCKS])
-    hides = late and len(blocks) < sum(name[0] in _BLOCKS for name in there)
-    return None if hides else blocks
+    if late and _hidden_blocks(there, seen):
+        return None
+    return tuple([name for name in seen if name[0] in _BLOCKS])
 
 
 @lru_cache(maxsize=4_096)
