@@ -6,8 +6,8 @@ checkpoint, so that everything before has its outcome.
 The job's group tells its positions with each checkpoint. Barriers are aligned, so all that was read
 before them has been decided, and what it led to is committed in the same moment; what was read
 later is left aside, whatever it may already have led to. A job that ends or is stopped may not get
-to tell its last positions. Then its decisions tell them: they go beyond the positions, which stay
-as they are.
+to tell its last positions, of some partitions or of all. Then its decisions tell them: they go
+beyond the positions, which stay as they are, or have seen what lies beyond them.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace_orchestration.parity.facts import facts_missing
 from headrace_orchestration.parity.recording import (
     DecisionLog,
     Recording,
@@ -45,11 +46,13 @@ def settled(recording: Recording, before: Positions, after: Positions) -> Positi
         after: those that were told afterwards.
     """
     decided = {log.decisions.source.name for log in recording.decisions.values()}
+    if before != after:
+        return before
     beyond = any(
         not _inside(places_of(log.table), before.get(log.decisions.source.name, {})).all()
         for log in recording.decisions.values()
     )
-    if not beyond or before != after:
+    if not beyond and not facts_missing(until(recording, before)):
         return before
     return {
         # Nothing is decided about the events of other sources, such as labels. One that was not

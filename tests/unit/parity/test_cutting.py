@@ -46,6 +46,21 @@ def test_a_job_that_ended_may_have_told_less_than_it_decided() -> None:
     assert settled(recording(), {}, {}) == ends
 
 
+def test_a_job_that_ended_may_have_told_less_of_its_facts_than_its_decisions_have_seen() -> None:
+    stream = Stream(fraud.card_decisions)
+    events = transactions(20, seed=18)
+    for event in events[:10]:
+        stream.take(fraud.transactions, event)
+    for event in events[:3]:
+        stream.take(fraud.labels, label_of(event, event["event_time"]))
+    for event in events[10:]:
+        stream.take(fraud.transactions, event)
+    told = {"transactions": {0: 20}, "transaction_labels": {0: 1}}
+    whole = {"transactions": {0: 20}, "transaction_labels": {0: 3}}
+    assert settled(stream.recording(), told, told) == whole
+    assert settled(stream.recording(), whole, whole) == whole
+
+
 def test_positions_that_decisions_do_not_pass_hold() -> None:
     told = {"transactions": {0: 21}, "transaction_labels": {0: 2}}
     assert settled(recording(), told, told) == told
