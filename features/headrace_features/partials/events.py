@@ -8,7 +8,7 @@ if none was), and the columns of values. Numbers are packed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -106,6 +106,15 @@ def in_order(block: EventBlock) -> EventBlock:
     keys = list(zip(block.times, block.dedups, strict=True))
     places = sorted(range(len(keys)), key=keys.__getitem__)
     return block if places == list(range(len(keys))) else block.chosen(places)
+
+
+def merged(blocks: Sequence[EventBlock]) -> EventBlock:
+    """The events of some blocks, of which at least one is given, in order."""
+    some = [block for block in blocks if len(block)] or blocks[:1]
+    if len(some) == 1:
+        return some[0]
+    apart = all(one.times[-1] < other.times[0] for one, other in pairwise(some))
+    return joined(some) if apart else in_order(joined(some))
 
 
 def joined(blocks: Sequence[EventBlock]) -> EventBlock:

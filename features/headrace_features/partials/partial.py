@@ -44,6 +44,12 @@ class Partial(Protocol[State]):
     def encode_all(self, states: Sequence[State]) -> Any:
         """Several states as msgpack-compatible data."""
 
+    def spread(self, data: Any) -> Sequence[Sequence[Any]]:
+        """Several encoded states by columns, each of which has a value of every state."""
+
+    def gathered(self, columns: Sequence[Sequence[Any]]) -> Any:
+        """Several encoded states of such columns."""
+
     def opened(self, data: Any) -> Any:
         """Several encoded states as they are read in ranges."""
 
@@ -92,6 +98,12 @@ class PlainEncoding:
 
     def encode_all(self, states: Sequence[Any]) -> Any:
         return [self.encode(state) for state in states]
+
+    def spread(self, data: Any) -> Sequence[Sequence[Any]]:
+        return [data]
+
+    def gathered(self, columns: Sequence[Sequence[Any]]) -> Any:
+        return list(columns[0])
 
     def opened(self, data: Any) -> Any:
         return data

@@ -50,6 +50,12 @@ class CountPartial(PlainEncoding):
     def encode_all(self, states: Sequence[int]) -> Any:
         return pack_column(states)
 
+    def spread(self, data: Any) -> Sequence[Numbers]:
+        return [unpack_column(data)]
+
+    def gathered(self, columns: Sequence[Numbers]) -> Any:
+        return pack_column(columns[0])
+
     def opened(self, data: Any) -> Numbers:
         return unpack_column(data)
 
@@ -134,6 +140,12 @@ class MomentsPartial(PlainEncoding):
         encoded = [self.encode(state) for state in states]
         kept = 3 if self.with_squares else 2
         return [pack_column([numbers[at] for numbers in encoded]) for at in range(kept)]
+
+    def spread(self, data: Any) -> Sequence[Numbers]:
+        return list(map(unpack_column, data))
+
+    def gathered(self, columns: Sequence[Numbers]) -> Any:
+        return list(map(pack_column, columns))
 
     def opened(self, data: Any) -> list[Numbers]:
         return [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -129,6 +129,13 @@ class TileRow:
             self.opened[place] = partial.opened(self.partials[place])
         return partial.range(self.opened[place], start, stop)
 
+    def tile(self, plan: PartialPlan, place: int) -> Tile:
+        """One of the tiles."""
+        states = (
+            self.state(partial, at, place, place + 1) for at, partial in enumerate(plan.partials)
+        )
+        return Tile(tuple(states), self.chains_at(plan, place))
+
     def chains_at(self, plan: PartialPlan, place: int) -> tuple[tuple[Chain, ...], ...]:
         """The chains of one tile."""
         return _decode_chains(plan, self.chains[place]) if self.chains else ()
@@ -142,6 +149,43 @@ def encode_row(plan: PartialPlan, indexes: Sequence[int], tiles: Sequence[Tile])
     ]
     chains = [_encode_chains(plan, tile) for tile in tiles] if plan.gaps_ms else []
     return pack([pack_integers(indexes), partials, chains])
+
+
+def rewritten(plan: PartialPlan, row: TileRow, first: int, tiles: Mapping[int, Tile]) -> bytes:
+    """A row as it is with other tiles in it.
+
+    Those that stay are taken over as they are encoded, since a row may have many.
+
+    Args:
+        plan: the partials of the view.
+        row: the tiles that there are.
+        first: tiles with indexes before it are left out.
+        tiles: by index, which take the place of those that there are.
+    """
+    fresh = sorted(index for index in tiles if index >= first)
+    # Of each tile its index, whether it is a fresh one, and its place.
+    order = sorted(
+        [
+            *((index, 0, at) for at, index in enumerate(row.indexes) if index not in tiles),
+            *((index, 1, at) for at, index in enumerate(fresh)),
+        ]
+    )
+    order = [one for one in order if one[0] >= first]
+    partials = []
+    for place, partial in enumerate(plan.partials):
+        states = partial.encode_all([tiles[index].states[place] for index in fresh])
+        both = zip(partial.spread(row.partials[place]), partial.spread(states), strict=True)
+        partials.append(
+            partial.gathered([[column[is_new][at] for _, is_new, at in order] for column in both])
+        )
+    chains = (row.chains, [_encode_chains(plan, tiles[index]) for index in fresh])
+    return pack(
+        [
+            pack_integers([index for index, _, _ in order]),
+            partials,
+            [chains[is_new][at] for _, is_new, at in order] if plan.gaps_ms else [],
+        ]
+    )
 
 
 class EncodedRow(NamedTuple):

@@ -71,15 +71,14 @@ def steps(layout: Layout, first_ms: int, last_ms: int, has: Container[str]) -> I
         first_ms, last_ms: the span, which ends before the boundary.
         has: the fields that an entity has, or that some entities have.
     """
-    horizon_ms = layout.horizon_ms
-    if first_ms < horizon_ms:
-        if BASE in has:
-            yield Step(BASE, first_ms, last_ms)
-        if BESIDE in has:
-            yield Step(BESIDE, first_ms, min(last_ms, horizon_ms - 1))
-        first_ms = horizon_ms
     if first_ms > last_ms:
         return
+    if first_ms < layout.horizon_ms:
+        # An entity's own horizon may be earlier: whatever isn't in its base is where it is later.
+        if BASE in has:
+            yield Step(BASE, first_ms, last_ms)
+        if BESIDE in has and DAYS not in has:
+            yield Step(BESIDE, first_ms, last_ms)
     if ALL in has:
         yield Step(ALL, first_ms, last_ms)
     if DAYS in has:

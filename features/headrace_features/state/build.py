@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import groupby
 
 from headrace_features.definitions.durations import DAY_MS, HOUR_MS
@@ -23,7 +23,9 @@ from headrace_features.state.layout import (
 )
 
 
-def build(plan: PartialPlan, layout: Layout, block: EventBlock) -> Mapping[str, bytes]:
+def build(
+    plan: PartialPlan, layout: Layout, block: EventBlock, base: Tile | None = None
+) -> dict[str, bytes]:
     """The fields of an entity's state.
 
     Args:
@@ -31,12 +33,13 @@ def build(plan: PartialPlan, layout: Layout, block: EventBlock) -> Mapping[str, 
         layout: what is kept for the boundary.
         block: the entity's events before the boundary, in order; where no window is unbounded
             those before the horizon may be left out.
+        base: events before the horizon that aren't in the block, where a window is unbounded.
     """
     fields: dict[str, bytes] = {}
     beside: list[int] = []
     since = bisect_left(block.times, layout.horizon_ms)
     if layout.unbounded:
-        beside += _add_base(plan, layout, fields, block, since)
+        beside += add_base(plan, layout, fields, block.part(0, since), base)
     if since < len(block):
         if len(block) - since <= SPARSE_ENTITY:
             fields[ALL] = encode_events(block.part(since, len(block)))
@@ -47,15 +50,29 @@ def build(plan: PartialPlan, layout: Layout, block: EventBlock) -> Mapping[str, 
     return fields
 
 
-def _add_base(
-    plan: PartialPlan, layout: Layout, fields: dict[str, bytes], block: EventBlock, stop: int
+def add_base(
+    plan: PartialPlan,
+    layout: Layout,
+    fields: dict[str, bytes],
+    block: EventBlock,
+    base: Tile | None = None,
 ) -> list[int]:
-    """Add the base; the places of events that are not in it."""
-    prompt, late = _divided(layout, block, range(stop), layout.horizon_ms)
-    base = tiles.fold(plan, block, 0, stop) if not late else tiles.fold(plan, block.chosen(prompt))
+    """Add the base; the places of events that are not in it.
+
+    Args:
+        plan: the partials of the view.
+        layout: what is kept.
+        fields: takes it.
+        block: events before the horizon, in order.
+        base: others before the horizon.
+    """
+    prompt, late = divided(layout, block, range(len(block)), layout.horizon_ms)
+    tile = tiles.fold(plan, block.chosen(prompt) if late else block)
+    if base is not None:
+        tile = tiles.merge(plan, [base, tile])
     # An event that is not in the base yet may still join its chains; else only the newest can
     # ever go on.
-    fields[BASE] = tiles.encode(plan, base if late else tiles.newest_chains(base))
+    fields[BASE] = tiles.encode(plan, tile if late else tiles.newest_chains(tile))
     return late
 
 
@@ -65,30 +82,51 @@ def _add_days(
     """Add tiles and blocks of days and hours; the places of events that are in no tile."""
     whole: dict[int, Tile] = {}
     beside: list[int] = []
-    for day, first, stop in _runs(block, start, len(block), DAY_MS):
-        hours: dict[int, Tile] = {}
-        for hour, at, end in _runs(block, first, stop, HOUR_MS):
-            prompt, late = _divided(layout, block, range(at, end), (hour + 1) * HOUR_MS)
-            beside.extend(late)
-            hours[hour] = (
-                tiles.fold(plan, block.chosen(prompt)) if late else tiles.fold(plan, block, at, end)
-            )
-        whole[day] = tiles.merge(plan, list(hours.values()))
-        raw = day * DAY_MS >= layout.raw_from_ms
-        if raw and stop - first <= SPARSE_DAY:
-            fields[f"r{day}"] = encode_events(block.part(first, stop))
-            continue
-        fields[f"h{day}"] = tiles.encode_row(plan, list(hours), list(hours.values()))
-        if raw:
-            for hour, at, end in _runs(block, first, stop, HOUR_MS):
-                fields[f"x{hour}"] = encode_events(block.part(at, end))
+    for day, first, stop in runs(block, start, len(block), DAY_MS):
+        whole[day], late = add_day(plan, layout, fields, block, first, stop)
+        beside += late
     fields[DAYS] = tiles.encode_row(plan, list(whole), list(whole.values()))
     return beside
 
 
-def _runs(
-    block: EventBlock, start: int, stop: int, width_ms: int
-) -> Iterator[tuple[int, int, int]]:
+def add_day(  # noqa: PLR0913, PLR0917 - whose day it is, and where it is
+    plan: PartialPlan,
+    layout: Layout,
+    fields: dict[str, bytes],
+    block: EventBlock,
+    first: int,
+    stop: int,
+) -> tuple[Tile, list[int]]:
+    """Add the fields of one day: its tile, and the places of events that are in no tile.
+
+    Args:
+        plan: the partials of the view.
+        layout: what is kept.
+        fields: takes those of the day.
+        block: events in order.
+        first, stop: where those of the day begin and end.
+    """
+    day = block.times[first] // DAY_MS
+    hours: dict[int, Tile] = {}
+    beside: list[int] = []
+    for hour, at, end in runs(block, first, stop, HOUR_MS):
+        prompt, late = divided(layout, block, range(at, end), (hour + 1) * HOUR_MS)
+        beside.extend(late)
+        hours[hour] = (
+            tiles.fold(plan, block.chosen(prompt)) if late else tiles.fold(plan, block, at, end)
+        )
+    raw = day * DAY_MS >= layout.raw_from_ms
+    if raw and stop - first <= SPARSE_DAY:
+        fields[f"r{day}"] = encode_events(block.part(first, stop))
+    else:
+        fields[f"h{day}"] = tiles.encode_row(plan, list(hours), list(hours.values()))
+        if raw:
+            for hour, at, end in runs(block, first, stop, HOUR_MS):
+                fields[f"x{hour}"] = encode_events(block.part(at, end))
+    return tiles.merge(plan, list(hours.values())), beside
+
+
+def runs(block: EventBlock, start: int, stop: int, width_ms: int) -> Iterator[tuple[int, int, int]]:
     """The events by spans of a width: which span, and the places where it begins and ends."""
     at = start
     for index, group in groupby(block.times[start:stop], key=lambda time_ms: time_ms // width_ms):
@@ -97,7 +135,7 @@ def _runs(
         at = end
 
 
-def _divided(
+def divided(
     layout: Layout, block: EventBlock, places: range, tile_end_ms: int
 ) -> tuple[list[int], list[int]]:
     """Events that are known whenever their tile is read whole, and the others."""
