@@ -95,7 +95,12 @@ class Warehouse:
         return found
 
     def create(
-        self, table: str, schema: pa.Schema, *, partition_by: Sequence[str] = ()
+        self,
+        table: str,
+        schema: pa.Schema,
+        *,
+        partition_by: Sequence[str] = (),
+        configuration: Mapping[str, str] | None = None,
     ) -> DeltaTable:
         """The newest version of a table, which is created empty where there is none.
 
@@ -111,6 +116,8 @@ class Warehouse:
                     schema=schema,
                     mode="error",
                     partition_by=list(partition_by),
+                    configuration=None if configuration is None else dict(configuration),
+                    raise_if_key_not_exists=False,
                     storage_options=dict(self.storage_options),
                     # Otherwise the later of two creates the table anew on top of the first.
                     commit_properties=CommitProperties(max_commit_retries=0),

@@ -30,12 +30,12 @@ def rejected_table(source: str) -> str:
 
 def features_table(view: str, version: int) -> str:
     """Where the history of one version of a feature view is kept."""
-    if version < 1:
-        raise ConfigurationError(
-            f"version {version} of feature view {view!r} has no table",
-            hint="versions are counted from 1",
-        )
-    return _joined("features", f"{view}_v{version}")
+    return _of_view("features", view, version)
+
+
+def tiles_table(view: str, version: int) -> str:
+    """Where the tiles of one version of a feature view are kept."""
+    return _of_view("tiles", view, version)
 
 
 def relative_path(table: str) -> str:
@@ -50,6 +50,15 @@ def relative_path(table: str) -> str:
             f"table {table!r} is not of the form schema.name", hint="such as bronze.transactions"
         )
     return "/".join(_checked(part, table) for part in parts)
+
+
+def _of_view(schema: str, view: str, version: int) -> str:
+    if version < 1:
+        raise ConfigurationError(
+            f"version {version} of feature view {view!r} has no table",
+            hint="versions are counted from 1",
+        )
+    return _joined(schema, f"{view}_v{version}")
 
 
 def _joined(schema: str, name: str) -> str:

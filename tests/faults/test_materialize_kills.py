@@ -26,10 +26,10 @@ CHILD = """
 import sys
 from datetime import date
 from pathlib import Path
-from headrace_batch import materialize
+from headrace_batch import layer_fields, materialize
 from headrace_features.fraud.definitions import card_activity
 from headrace_schemas.settings import load
-materialize._FIELDS_PER_WRITE = 5
+layer_fields._FIELDS_PER_WRITE = 5
 home = Path(sys.argv[1])
 settings = load(home, {"HEADRACE_HOME": str(home)})
 print("started", flush=True)
@@ -46,8 +46,9 @@ def published(settings: Settings) -> list[tuple[bytes, str, bytes]]:
             # Killed before it had made the tables.
             return []
         return db.execute(
-            "SELECT entity, field, content FROM batch JOIN generation AS g ON generation = g.id "
-            "WHERE state = 'current' ORDER BY entity, field"
+            "SELECT entity, field, content FROM batch AS b JOIN generation AS g"
+            " ON b.generation BETWEEN g.base AND g.id"
+            " WHERE state = 'current' ORDER BY entity, field"
         ).fetchall()
     finally:
         db.close()

@@ -52,11 +52,11 @@ AIMED = CHILD.replace(
     "settings = load",
     """
 import signal
-from headrace_features.online import redis_store
-evaluated, before, left = redis_store._evaluated, sys.argv[2] == "before", [3]
+from headrace_features.online import redis_scripts, redis_store
+evaluated, before, left = redis_scripts.evaluated, sys.argv[2] == "before", [3]
 def aimed(client, calls):
     calls = list(calls)
-    scripts = {script for script, _, _ in calls}
+    scripts = {call.script for call in calls}
     left[0] -= redis_store._APPLY in scripts
     last = not left[0] and redis_store._ADVANCE in scripts
     if last and before:
@@ -65,7 +65,7 @@ def aimed(client, calls):
     if last:
         os.kill(os.getpid(), signal.SIGKILL)
     return answers
-redis_store._evaluated = aimed
+redis_scripts.evaluated = aimed
 settings = load""",
     1,
 )

@@ -26,6 +26,10 @@ class Generation:
         whole_ms: until when it has all events, ms UTC: a boundary may be ahead of that.
         known_ms: of events that can become known later than they were it has those that were known
             by then, ms UTC, and leaves the others to the stream; None where it leaves none out.
+        tiles: it has what the table of the view's tiles had until that number of a generation.
+        base: the generation that it goes on from, of which it has what it has not itself; its own
+            id where it was built anew.
+        pending: whether the fields of its own are yet to be put with those of its base.
     """
 
     id: int
@@ -34,14 +38,23 @@ class Generation:
     written_ms: int = 0
     whole_ms: int = 0
     known_ms: int | None = None
+    tiles: int = 0
+    base: int = 0
+    pending: bool = False
+
+    @property
+    def is_anew(self) -> bool:
+        """Whether it has all fields itself."""
+        return self.base == self.id
 
 
 class Had(NamedTuple):
-    """What a batch layer was made of: `written_ms`, `whole_ms` and `known_ms` of `Generation`."""
+    """What a batch layer was made of, see `Generation`."""
 
     written_ms: int
     whole_ms: int
     known_ms: int | None = None
+    tiles: int = 0
 
     @classmethod
     def until(cls, generation: Generation, written_ms: int) -> Had:

@@ -7,7 +7,9 @@ Under a prefix, which is the project's:
                                                 and with which view versions
     <prefix>:evicted                            the policy by which keys were dropped, if any
     <prefix>:mark:<number>                      in all parts of a cluster, to see that none was lost
-    <prefix>:{<entity>}:<view>:b<generation>    fields of a batch layer
+    <prefix>:<view>:written:<generation>        of which entities a generation has fields of its own
+    <prefix>:{<entity>}:<view>:b<generation>    fields of a batch layer that was built anew
+    <prefix>:{<entity>}:<view>:d<generation>    what differs from it in one that goes on from it
     <prefix>:{<entity>}:<view>:s                fields of the stream layer
 
 Most are hashes. All of an entity is in one slot of a cluster. A field of the stream layer begins
@@ -20,13 +22,30 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from headrace_features.online.layers import ALWAYS_MS, NEVER_MS, Generation, Layers, StreamSpan
+from headrace_features.online.layers import (
+    ALWAYS_MS,
+    NEVER_MS,
+    Generation,
+    Had,
+    Layers,
+    StreamSpan,
+)
 from headrace_features.online.store import Reading, Wanted
 from headrace_features.state.read import Found
 
 #: What content of the stream layer begins with: epoch and sequence.
 VERSION = struct.Struct(">IQ")
-_SPAN_FIELDS = ("current", "epoch", "since_ms", "event_time_ms", "written_ms", "current_ms")
+#: The field of a view that names a generation whose own fields aren't with its base yet.
+PENDING = "pending"
+_SPAN_FIELDS = (
+    "current",
+    PENDING,
+    "epoch",
+    "since_ms",
+    "event_time_ms",
+    "written_ms",
+    "current_ms",
+)
 #: So many that every node of a cluster has some.
 _MARKS = 128
 
@@ -47,9 +66,17 @@ class Keys:
         """The key of what is known of a view."""
         return f"{self.prefix}:{view}".encode()
 
+    def written(self, view: str, generation: int) -> bytes:
+        """The key of the entities of which a generation has fields of its own."""
+        return f"{self.prefix}:{view}:written:{generation}".encode()
+
     def batch(self, entity: bytes, view: str, generation: int) -> bytes:
-        """The key of an entity's batch layer."""
+        """The key of an entity's batch layer as it was built anew, and what came to it."""
         return b"%b:{%b}:%b:b%d" % (self._encoded, entity, view.encode(), generation)
+
+    def differing(self, entity: bytes, view: str, generation: int) -> bytes:
+        """The key of what an entity has in a generation that goes on from another one."""
+        return b"%b:{%b}:%b:d%d" % (self._encoded, entity, view.encode(), generation)
 
     def stream(self, entity: bytes, view: str) -> bytes:
         """The key of an entity's stream layer."""
@@ -73,18 +100,33 @@ class Keys:
         for view, entities, fields, _ in wanted:
             batch = known[view].batch
             for entity in entities:
-                if batch is not None and _some(fields):
-                    key = self.batch(entity, view, batch.id)
+                for key in self._batches(entity, batch) if _some(fields) else ():
                     yield ("HGETALL", key) if fields is None else ("HMGET", key, *fields)
                 yield ("HGETALL", self.stream(entity, view))
+        # Once more: whatever changes fields that a generation has comes after the next one.
+        for view in known:
+            yield ("HGET", self.view(view), "current")
+
+    def _batches(self, entity: bytes, batch: Generation | None) -> Iterator[bytes]:
+        """The keys of an entity's batch layer, that of what differs first.
+
+        It goes to the others at any moment: who reads it afterwards may find it in neither.
+        """
+        if batch is None:
+            return
+        if batch.pending:
+            yield self.differing(entity, batch.view, batch.id)
+        yield self.batch(entity, batch.view, batch.base)
 
     def read(
         self, known: Mapping[str, Layers], wanted: Sequence[Wanted], answers: Sequence[Any]
     ) -> Reading:
         """What the answers to those commands say."""
-        given = iter(answers)
-        layers = {view: _layers(view, next(given)) for view in known}
-        if any(layers[view].differs(before) for view, before in known.items()):
+        begun, given = answers[: len(known)], iter(answers[len(known) :])
+        ended = answers[len(answers) - len(known) :]
+        layers = {view: _layers(view, one) for view, one in zip(known, begun, strict=True)}
+        moved = any(one[0] != later for one, later in zip(begun, ended, strict=True))
+        if moved or any(layers[view].differs(before) for view, before in known.items()):
             return Reading(layers, None)
         return Reading(layers, [self._found(layers[one.view], one, given) for one in wanted])
 
@@ -92,16 +134,16 @@ class Keys:
     def _found(layers: Layers, wanted: Wanted, given: Iterator[Any]) -> list[Found]:
         fields = wanted.fields
         batched = layers.batch is not None and _some(fields)
+        differing = layers.batch is not None and layers.batch.pending
         found = []
         for _ in wanted.entities:
             batch: dict[str, bytes] = {}
-            if batched:
-                answer = next(given)
-                if fields is None:
-                    batch = {name.decode(): content for name, content in answer.items()}
-                else:
-                    pairs = zip(fields, answer, strict=True)
-                    batch = {name: content for name, content in pairs if content is not None}
+            if batched and differing:
+                changed = _named(fields, next(given))
+                batch = {**_named(fields, next(given)), **changed}
+                batch = {name: content for name, content in batch.items() if content}
+            elif batched:
+                batch = _named(fields, next(given))
             stream = {
                 name.decode(): content[VERSION.size :] for name, content in next(given).items()
             }
@@ -109,21 +151,53 @@ class Keys:
         return found
 
 
+def _named(fields: Sequence[str] | None, answer: Any) -> dict[str, bytes]:
+    """The fields that an answer has."""
+    if fields is None:
+        return {name.decode(): content for name, content in answer.items()}
+    pairs = zip(fields, answer, strict=True)
+    return {name: content for name, content in pairs if content is not None}
+
+
 def _some(fields: Sequence[str] | None) -> bool:
     """Whether any field of a batch layer is wanted; None is all there are."""
     return fields is None or bool(fields)
 
 
-def generation_of(view: str, pointer: bytes | None) -> Generation | None:
+def pointer_to(generation: Generation, had: Had) -> str:
+    """What names a generation and says what it has."""
+    numbers = (
+        generation.id,
+        generation.base,
+        generation.boundary_ms,
+        had.written_ms,
+        had.whole_ms,
+        had.tiles,
+        had.known_ms,
+    )
+    return ":".join(str(number) for number in numbers if number is not None)
+
+
+def generation_of(view: str, pointer: bytes | None, pending: bytes | None) -> Generation | None:
     """The generation that a pointer names."""
     if pointer is None:
         return None
-    number, *rest = map(int, pointer.split(b":"))
-    return Generation(number, view, *rest)
+    number, base, boundary_ms, written_ms, whole_ms, tiles, *known = map(int, pointer.split(b":"))
+    return Generation(
+        id=number,
+        view=view,
+        boundary_ms=boundary_ms,
+        written_ms=written_ms,
+        whole_ms=whole_ms,
+        known_ms=known[0] if known else None,
+        tiles=tiles,
+        base=base,
+        pending=pending is not None and int(pending) == number,
+    )
 
 
 def _layers(view: str, answer: Sequence[bytes | None]) -> Layers:
-    pointer, epoch, since_ms, event_time_ms, written_ms, current_ms = answer
+    pointer, pending, epoch, since_ms, event_time_ms, written_ms, current_ms = answer
     stream = None
     if epoch is not None or written_ms is not None:
         stream = StreamSpan(
@@ -133,4 +207,4 @@ def _layers(view: str, answer: Sequence[bytes | None]) -> Layers:
             int(written_ms or 0),
             int(current_ms or 0),
         )
-    return Layers(generation_of(view, pointer), stream)
+    return Layers(generation_of(view, pointer, pending), stream)

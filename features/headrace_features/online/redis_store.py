@@ -6,19 +6,17 @@ Scripts make each step that looks before it writes: no two writers get between.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from functools import cache
-from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from redis.exceptions import NoScriptError
-
-from headrace_features.online.layers import Generation, Had, Layers, least_known
+from headrace_features.online.layers import Generation, Had, Layers
+from headrace_features.online.leases import UNCLAIMED, Claim
 from headrace_features.online.redis_connection import AsyncRedisConnection
 from headrace_features.online.redis_exchange import exchange, exchange_async
-from headrace_features.online.redis_keys import VERSION, Keys, generation_of
+from headrace_features.online.redis_generations import Generations
+from headrace_features.online.redis_keys import VERSION, Keys
 from headrace_features.online.redis_losses import require_no_losses
+from headrace_features.online.redis_scripts import AT_ONCE, Call, batched, run
 from headrace_features.online.store import (
     Change,
     Progress,
@@ -28,28 +26,12 @@ from headrace_features.online.store import (
     Written,
     newest,
     newest_times,
-    overtaken,
-    require_no_later,
     views_noted,
 )
-from headrace_features.state.stream import is_covered
 
 if TYPE_CHECKING:
     from headrace_features.online.redis_connection import RedisConnection
 
-_T = TypeVar("_T")
-#: What makes a store begin anew.
-_ANEW = "headrace online rebuild"
-#: Commands in one round trip of a writer.
-_AT_ONCE = 1_000
-
-_PUBLISH = """
-if redis.call('HGET', KEYS[1], 'current') == ARGV[2] then return 1 end
-if redis.call('HGET', KEYS[1], 'building') ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[1], 'current', ARGV[2])
-redis.call('HDEL', KEYS[1], 'building')
-return 1
-"""
 # Content has its epoch and sequence before it, as numbers that doubles hold.
 _APPLY = """
 local refused = 0
@@ -124,10 +106,27 @@ _VIEWS = b"views"
 class RedisStateStore:
     """The state of entities in Redis; safe for threads, processes and forks."""
 
-    def __init__(self, connection: RedisConnection, prefix: str) -> None:
-        """Name where Redis is and what the keys begin with; nothing is sent yet."""
+    def __init__(
+        self, connection: RedisConnection, prefix: str, patience_s: float | None = None
+    ) -> None:
+        """Name where Redis is and what the keys begin with; nothing is sent yet.
+
+        Args:
+            connection: to it.
+            prefix: of all keys.
+            patience_s: how long reads are given that began under a former generation. None is as
+                long as one may take of a cluster; of one node none is needed, as reads see that
+                another generation has come.
+        """
         self.connection = connection
         self._keys = Keys(prefix)
+        self._generations = Generations(
+            connection,
+            self._keys,
+            (connection.access.timeout_s if connection.access.address.cluster else 0.0)
+            if patience_s is None
+            else patience_s,
+        )
         self._by_loop: dict[asyncio.AbstractEventLoop, AsyncRedisConnection] = {}
 
     def read(self, known: Mapping[str, Layers], wanted: Sequence[Wanted]) -> Reading:
@@ -157,60 +156,35 @@ class RedisStateStore:
             self._by_loop[loop] = AsyncRedisConnection(self.connection.access)
         return self._by_loop[loop]
 
-    def begin(self, view: str, boundary_ms: int) -> Generation:
-        """Start a generation of a view's batch layer; one that was being built is given up.
+    def begin(
+        self,
+        view: str,
+        boundary_ms: int,
+        claim: Claim = UNCLAIMED,
+        *,
+        goes_on: bool = False,
+        above: int = 0,
+    ) -> Generation:
+        """Start a generation of a view's batch layer; one that was being built is given up."""
+        return self._generations.begin(view, boundary_ms, claim, goes_on=goes_on, above=above)
 
-        Raises:
-            ConfigurationError: readers have a generation with a later boundary already.
-        """
-        require_no_later(self._current(view), view, boundary_ms, _ANEW)
-        with self.connection.commands() as client:
-            number = int(client.incr(self._keys.generations))
-            client.hset(self._keys.view(view), "building", number)
-        return Generation(number, view, boundary_ms)
+    def renew(self, generation: Generation, until_ms: int) -> None:
+        """Hold the lease of a generation for longer."""
+        self._generations.renew(generation, until_ms)
+
+    def kept(
+        self, generation: Generation, wanted: Iterable[tuple[bytes, Sequence[str] | None]]
+    ) -> list[Mapping[str, bytes]]:
+        """What entities have in the generation that another one goes on from."""
+        return self._generations.kept(generation, wanted)
 
     def write(self, generation: Generation, rows: Iterable[Row]) -> int:
-        """Add fields to a generation; returns how many.
-
-        Raises:
-            RetryableError: another writer has begun a generation of the same view since.
-        """
-        entities: dict[bytes, list[str | bytes]] = {}
-        count = 0
-        for row in rows:
-            entities.setdefault(row.entity, []).extend((row.field, row.content))
-            count += 1
-        with self.connection.commands() as client:
-            # One that is overtaken after this writes what nobody reads, and publishes nothing.
-            building = client.hget(self._keys.view(generation.view), "building")
-            if building is None or int(building) != generation.id:
-                raise overtaken(generation.view)
-            for some in _batched(entities.items(), _AT_ONCE):
-                pipe = client.pipeline(transaction=False)
-                for entity, fields in some:
-                    key = self._keys.batch(entity, generation.view, generation.id)
-                    pipe.execute_command("HSET", key, *fields)
-                pipe.execute()
-        return count
+        """Add fields to a generation; returns how many."""
+        return self._generations.write(generation, rows)
 
     def publish(self, generation: Generation, had: Had) -> None:
-        """Let readers see a generation instead of the one before it, in one step.
-
-        Raises:
-            RetryableError: another writer has begun a generation of the same view since.
-            ConfigurationError: readers have one with a later boundary by now.
-        """
-        view = generation.view
-        current = self._current(view)
-        require_no_later(current, view, generation.boundary_ms, _ANEW)
-        numbers = (generation.id, generation.boundary_ms, *had)
-        pointer = ":".join(str(number) for number in numbers if number is not None)
-        key = self._keys.view(view)
-        (done,) = self._run([(_PUBLISH, key, (generation.id, pointer))])
-        if not done:
-            raise overtaken(view)
-        if current is not None:
-            self._sweep(view, current, least_known(current.known_ms, had.known_ms))
+        """Let readers see a generation instead of the one before it, in one step."""
+        self._generations.publish(generation, had)
 
     def apply(
         self,
@@ -221,29 +195,29 @@ class RedisStateStore:
         views: Collection[str] = (),
     ) -> Written:
         """Put changes into the stream layer, then note how far that goes."""
-        calls: list[tuple[str, bytes, Sequence[Any]]] = []
+        calls: list[Call] = []
         for (view, entity), fields in newest(changes).items():
             arguments: list[str | bytes] = []
             for change in fields.values():
                 version = VERSION.pack(change.epoch, change.sequence)
                 arguments += change.field, version + change.content
-            calls.append((_APPLY, self._keys.stream(entity, view), arguments))
-        refused = sum(self._run(calls))
+            calls.append(Call(_APPLY, (self._keys.stream(entity, view),), arguments))
+        refused = sum(run(self.connection, calls))
         # Only when all nodes have what came before it.
-        noted: list[tuple[str, bytes, Sequence[Any]]] = [
-            (_TOUCH, self._keys.view(view), ("event_time_ms", time_ms, "written_ms", now_ms))
+        noted = [
+            Call(_TOUCH, (self._keys.view(view),), ("event_time_ms", time_ms, "written_ms", now_ms))
             for view, time_ms in newest_times(changes).items()
         ]
         written_for = views_noted(views)
         noted += [
-            (
+            Call(
                 _ADVANCE,
-                self._keys.progress,
+                (self._keys.progress,),
                 (part, held[part], f"{one.next_offset}:{one.current_ms}", written_for),
             )
             for part, one in progress.items()
         ]
-        answers = self._run(noted)[len(noted) - len(progress) :]
+        answers = run(self.connection, noted)[len(noted) - len(progress) :]
         if b"overtaken" in answers:
             return Written(refused, {}, overtaken=True)
         found = {part: int(answer) for part, answer in zip(progress, answers, strict=True)}
@@ -253,7 +227,7 @@ class RedisStateStore:
     def include(self, views: Collection[str]) -> bool:
         """Have the stream layer hold every update of some views; whether it has to begin again."""
         arguments = (views_noted(views), *sorted(views))
-        (began,) = self._run([(_INCLUDE, self._keys.progress, arguments)])
+        (began,) = run(self.connection, [Call(_INCLUDE, (self._keys.progress,), arguments)])
         return bool(began)
 
     def progress(self) -> dict[int, Progress]:
@@ -265,7 +239,7 @@ class RedisStateStore:
 
     def covers(self, view: str, epoch: int, since_ms: int) -> None:
         """Note from when on a deployment and those that go on from it have all events of a view."""
-        self._run([(_COVERS, self._keys.view(view), (epoch, since_ms))])
+        run(self.connection, [Call(_COVERS, (self._keys.view(view),), (epoch, since_ms))])
 
     def caught_up(self, views: Mapping[str, int], current_ms: int) -> None:
         """Note that the stream layer has all events of some views that were sent by a time.
@@ -275,11 +249,12 @@ class RedisStateStore:
         """
         with self.connection.commands() as client:
             require_no_losses(client, self._keys, views)
-        self._run(
+        run(
+            self.connection,
             [
-                (_CAUGHT_UP, self._keys.view(view), (epoch, current_ms))
+                Call(_CAUGHT_UP, (self._keys.view(view),), (epoch, current_ms))
                 for view, epoch in views.items()
-            ]
+            ],
         )
 
     def remove(self) -> None:
@@ -289,7 +264,7 @@ class RedisStateStore:
         the number of a later one.
         """
         with self.connection.commands() as client:
-            for some in _batched(client.scan_iter(match=self._keys.all, count=_AT_ONCE), _AT_ONCE):
+            for some in batched(client.scan_iter(match=self._keys.all, count=AT_ONCE), AT_ONCE):
                 pipe = client.pipeline(transaction=False)
                 for key in some:
                     if key != self._keys.generations:
@@ -300,70 +275,3 @@ class RedisStateStore:
             client.unlink(self._keys.progress)
             for key in self._keys.marks:
                 client.unlink(key)
-
-    def _current(self, view: str) -> Generation | None:
-        with self.connection.commands() as client:
-            return generation_of(view, client.hget(self._keys.view(view), "current"))
-
-    def _run(self, calls: Sequence[tuple[str, bytes, Sequence[Any]]]) -> list[Any]:
-        """Run scripts, each for one key; what they give."""
-        answers: list[Any] = []
-        with self.connection.commands() as client:
-            for some in _batched(calls, _AT_ONCE):
-                try:
-                    answers += _evaluated(client, some)
-                except NoScriptError:
-                    # A node that is new, or was started anew. All of them bear being repeated.
-                    for script in {script for script, _, _ in some}:
-                        client.script_load(script)
-                    answers += _evaluated(client, some)
-        return answers
-
-    def _sweep(self, view: str, kept: Generation, known_ms: int | None) -> None:
-        """Delete what no reader of a generation, or of a later one, looks at."""
-        with self.connection.commands() as client:
-            keys = client.scan_iter(match=self._keys.of(view), count=_AT_ONCE)
-            for some in _batched(keys, _AT_ONCE):
-                pipe = client.pipeline(transaction=False)
-                streams = []
-                for key in some:
-                    generation = self._keys.generation(view, key)
-                    if generation is None:
-                        streams.append(key)
-                    elif generation < kept.id:
-                        pipe.unlink(key)
-                for key in streams:
-                    pipe.hgetall(key)
-                answers = pipe.execute()
-                for key, held in zip(streams, answers[len(answers) - len(streams) :], strict=True):
-                    covered = [
-                        name
-                        for name, content in held.items()
-                        if is_covered(
-                            name.decode(), content[VERSION.size :], kept.whole_ms, known_ms
-                        )
-                    ]
-                    if covered:
-                        pipe.hdel(key, *covered)
-                pipe.execute()
-
-
-def _batched(found: Iterable[_T], count: int) -> Iterator[tuple[_T, ...]]:
-    """Some at a time."""
-    left = iter(found)
-    while some := tuple(islice(left, count)):
-        yield some
-
-
-@cache
-def _digest(script: str) -> str:
-    # Redis knows scripts by this hash.
-    return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
-
-
-def _evaluated(client: Any, calls: Iterable[tuple[str, bytes, Sequence[Any]]]) -> list[Any]:
-    pipe = client.pipeline(transaction=False)
-    for script, key, arguments in calls:
-        pipe.execute_command("EVALSHA", _digest(script), 1, key, *arguments)
-    found: list[Any] = pipe.execute()
-    return found

@@ -18,8 +18,8 @@ _AT_ONCE = 64
 def layers_in(db: sqlite3.Connection, view: str) -> Layers:
     """The layers of a view, as readers see them."""
     row = db.execute(LAYERS, (view,)).fetchone()
-    number, *batch = row[:5]
-    span = row[5:]
+    number, *batch = row[:7]
+    span = row[7:]
     return Layers(
         None if number is None else Generation(number, view, *batch),
         None if span[0] is None else StreamSpan(*span),
@@ -33,7 +33,7 @@ def current_in(db: sqlite3.Connection, view: str) -> Generation | None:
 
 
 def fields_of(
-    db: sqlite3.Connection, view: int, generation: int | None, wanted: Wanted
+    db: sqlite3.Connection, view: int, generation: Generation | None, wanted: Wanted
 ) -> list[Found]:
     """What there is of entities of a view.
 
@@ -47,7 +47,7 @@ def fields_of(
     stream = _read(db, "stream", (view,), keys)
     if generation is None or (fields is not None and not fields):
         return [Found({}, one) for one in stream]
-    where = (view, generation)
+    where = (view, generation.base, generation.id)
     if fields is None:
         return list(map(Found, _read(db, "batch", where, keys), stream))
     batch = _read(db, "batch", where, keys, fields[:enough])
@@ -61,6 +61,22 @@ def fields_of(
     return list(map(Found, batch, stream))
 
 
+def batch_of(
+    db: sqlite3.Connection, where: tuple[int, int, int], entity: bytes, fields: Sequence[str] | None
+) -> dict[str, bytes]:
+    """What an entity has in some generations of a view's batch layer.
+
+    Args:
+        db: a connection inside a transaction.
+        where: the short name of the view, and the first and the last generation.
+        entity: its key.
+        fields: which; None is all.
+    """
+    if fields is not None and not fields:
+        return {}
+    return _read(db, "batch", where, [entity], fields or ())[0]
+
+
 def _read(
     db: sqlite3.Connection,
     table: str,
@@ -69,10 +85,11 @@ def _read(
     fields: Sequence[str] = (),
 ) -> list[dict[str, bytes]]:
     """The fields of some entities in a table; all that there are, or chosen ones."""
+    found: list[dict[str, bytes]] = [{} for _ in keys]
     if len(keys) == 1:
         rows = db.execute(_statement(table, 1, len(fields)), (*keys, *where, *fields))
-        return [{field: content for _, field, content in rows}]
-    found: list[dict[str, bytes]] = [{} for _ in keys]
+        found[0] = {field: content for _, field, content in rows}
+        keys = ()
     for start in range(0, len(keys), _AT_ONCE):
         some = keys[start : start + _AT_ONCE]
         # Few statements are worth keeping: some keys are none.
@@ -81,7 +98,16 @@ def _read(
         statement = _statement(table, size, len(fields))
         for at, field, content in db.execute(statement, (*padded, *where, *fields)):
             found[start + at][field] = content
+    if table == "batch":
+        found = [_there(one) for one in found]
     return found
+
+
+def _there(fields: dict[str, bytes]) -> dict[str, bytes]:
+    """The fields that have content: of others a generation has said that they are gone."""
+    if all(fields.values()):
+        return fields
+    return {field: content for field, content in fields.items() if content}
 
 
 @cache
@@ -89,7 +115,8 @@ def _statement(table: str, keys: int, fields: int) -> str:
     """A query for the fields of so many entities, in the order of the tables' primary keys."""
     conditions = ["view = ?"]
     if table == "batch":
-        conditions.append("generation = ?")
+        # In the order of the key: of a field in several the newest comes last.
+        conditions.append("generation BETWEEN ? AND ?")
     if fields:
         conditions.append(f"field IN ({', '.join('?' * fields)})")
     chosen = " AND ".join(conditions)

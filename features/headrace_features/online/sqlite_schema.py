@@ -7,7 +7,7 @@ from pathlib import Path
 
 from headrace_schemas.errors import ConfigurationError
 
-_SCHEMA_VERSION = 4
+_SCHEMA_VERSION = 5
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS generation (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -16,7 +16,11 @@ CREATE TABLE IF NOT EXISTS generation (
     written_ms INTEGER NOT NULL DEFAULT 0,
     whole_ms INTEGER NOT NULL DEFAULT 0,
     known_ms INTEGER,
-    state TEXT NOT NULL CHECK (state IN ('building', 'current', 'previous'))
+    tiles INTEGER NOT NULL DEFAULT 0,
+    base INTEGER NOT NULL DEFAULT 0,
+    holder TEXT NOT NULL DEFAULT '',
+    until_ms INTEGER NOT NULL DEFAULT 0,
+    state TEXT NOT NULL CHECK (state IN ('building', 'current', 'given up'))
 );
 CREATE INDEX IF NOT EXISTS generation_of_view ON generation (view, state);
 CREATE TABLE IF NOT EXISTS view (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE);
@@ -27,6 +31,12 @@ CREATE TABLE IF NOT EXISTS batch (
     generation INTEGER NOT NULL,
     content BLOB NOT NULL,
     PRIMARY KEY (view, entity, field, generation)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS written (
+    view INTEGER NOT NULL,
+    generation INTEGER NOT NULL,
+    entity BLOB NOT NULL,
+    PRIMARY KEY (view, generation, entity)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS stream (
     view INTEGER NOT NULL,
@@ -53,7 +63,7 @@ CREATE TABLE IF NOT EXISTS progress (
 CREATE TABLE IF NOT EXISTS included (views TEXT NOT NULL);
 """
 #: The tables with what is kept; that of numbers stays when all is removed.
-KEPT = ("batch", "stream", "generation", "stream_span", "progress", "included")
+KEPT = ("batch", "written", "stream", "generation", "stream_span", "progress", "included")
 
 
 def lay_out(db: sqlite3.Connection, path: Path) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 CURRENT = """
-SELECT id, boundary_ms, written_ms, whole_ms, known_ms FROM generation
+SELECT id, boundary_ms, written_ms, whole_ms, known_ms, tiles, base FROM generation
 WHERE view = ? AND state = 'current'
 """
 LAYERS = """
-SELECT g.id, g.boundary_ms, g.written_ms, g.whole_ms, g.known_ms,
+SELECT g.id, g.boundary_ms, g.written_ms, g.whole_ms, g.known_ms, g.tiles, g.base,
     s.epoch, s.since_ms, s.event_time_ms, s.written_ms, s.current_ms
 FROM (SELECT ? AS key) AS asked
 LEFT JOIN generation AS g ON g.view = asked.key AND g.state = 'current'
@@ -36,16 +36,40 @@ WHERE (excluded.epoch, excluded.since_ms) > (epoch, since_ms)
 CAUGHT_UP = """
 UPDATE stream_span SET current_ms = max(current_ms, ?) WHERE view = ? AND epoch = ?
 """
-SWEPT_ENTITIES = """
-SELECT entity FROM (
-    SELECT entity FROM batch WHERE view = ? AND entity > ?
-    UNION SELECT entity FROM stream WHERE view = ? AND entity > ?
-) ORDER BY entity LIMIT ?
+BEGIN = """
+INSERT INTO generation (id, view, boundary_ms, base, holder, until_ms, state)
+SELECT number, ?, ?, coalesce(?, number), ?, ?, 'building' FROM (
+    SELECT 1 + max(?, coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'generation'), 0))
+        AS number
+)
+RETURNING id, base
+"""
+BATCH_ENTITIES = """
+SELECT DISTINCT entity FROM batch WHERE view = ? AND entity > ? ORDER BY entity LIMIT ?
+"""
+STREAM_ENTITIES = """
+SELECT DISTINCT entity FROM stream WHERE view = ? AND entity > ? ORDER BY entity LIMIT ?
 """
 SWEPT_FIELDS = """
 SELECT entity, field, content FROM stream WHERE view = ? AND entity > ? AND entity <= ?
 """
+WRITTEN_ENTITIES = """
+SELECT entity FROM written WHERE view = ? AND generation = ? LIMIT ?
+"""
+# Of each field that a generation has, what there was before.
+SUPERSEDED = """
+DELETE FROM batch WHERE view = ?1 AND entity = ?3 AND generation < ?2 AND field IN (
+    SELECT field FROM batch WHERE view = ?1 AND entity = ?3 AND generation = ?2
+)
+"""
+GONE = """
+DELETE FROM batch WHERE view = ?1 AND entity = ?3 AND generation = ?2 AND length(content) = 0
+"""
+TAKEN_BACK = """
+DELETE FROM batch WHERE view = ?1 AND entity = ?3 AND generation = ?2
+"""
 PUBLISH = """
-UPDATE generation SET state = 'current', written_ms = ?, whole_ms = ?, known_ms = ?
+UPDATE generation
+SET state = 'current', written_ms = ?, whole_ms = ?, known_ms = ?, tiles = ?, until_ms = 0
 WHERE id = ?
 """

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from headrace_features.online.layers import ALWAYS_MS, NO_LAYERS, Generation, Had, Layers
+from headrace_features.online.leases import UNCLAIMED, Claim
 from headrace_features.state.read import Found
 from headrace_schemas.errors import ConfigurationError, RetryableError
 
@@ -47,7 +48,7 @@ class Reading(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A field of a batch layer."""
+    """A field of a batch layer; its content is empty if a generation no longer has it."""
 
     entity: bytes
     field: str
@@ -118,15 +119,50 @@ class StateStore(Protocol):
             wanted: entities of these views.
         """
 
-    def begin(self, view: str, boundary_ms: int) -> Generation:
+    def begin(
+        self,
+        view: str,
+        boundary_ms: int,
+        claim: Claim = UNCLAIMED,
+        *,
+        goes_on: bool = False,
+        above: int = 0,
+    ) -> Generation:
         """Start a generation of a view's batch layer; one that was being built is given up.
 
+        Args:
+            view: key of the view version.
+            boundary_ms: of the generation.
+            claim: who builds it.
+            goes_on: whether it goes on from the one that readers have, so that only what differs
+                is written.
+            above: its id is to be greater.
+
         Raises:
+            LeaseHeldError: somebody else is building one.
             ConfigurationError: readers have a generation with a later boundary already.
+            RetryableError: there is none to go on from.
+        """
+
+    def renew(self, generation: Generation, until_ms: int) -> None:
+        """Hold the lease of a generation for longer.
+
+        Raises:
+            RetryableError: another writer has begun a generation of the same view since.
+        """
+
+    def kept(
+        self, generation: Generation, wanted: Iterable[tuple[bytes, Sequence[str] | None]]
+    ) -> list[Mapping[str, bytes]]:
+        """What entities have in the generation that another one goes on from.
+
+        Args:
+            generation: the one that is being built.
+            wanted: entities, and which of their fields; None is all.
         """
 
     def write(self, generation: Generation, rows: Iterable[Row]) -> int:
-        """Add fields to a generation; returns how many.
+        """Add fields to a generation; returns how many. All of an entity come in one call.
 
         Raises:
             RetryableError: another writer has begun a generation of the same view since.
@@ -135,9 +171,9 @@ class StateStore(Protocol):
     def publish(self, generation: Generation, had: Had) -> None:
         """Let readers see a generation instead of the one before it, in one step.
 
-        The one before it is kept, for readers that are about to use it; what is older goes, and
-        of the stream layer what both of them cover. Beside the first one all of that stays: readers
-        may not have learned of it.
+        The fields of the one before it go once no reader can be at them any more, and of the stream
+        layer what both of them cover. Beside the first one all of that stays: readers may not have
+        learned of it.
 
         Args:
             generation: all of it is written.
@@ -218,6 +254,12 @@ class AsyncReads(Protocol):
 def layers_of(store: StateStore, views: Iterable[str]) -> Mapping[str, Layers]:
     """The layers of some views, by their keys."""
     return store.read(dict.fromkeys(views, NO_LAYERS), ()).layers
+
+
+def nothing_before(view: str) -> RetryableError:
+    """There is no generation to go on from."""
+    message = f"the online store has no batch layer of {view_name(view)} any more"
+    return RetryableError(message, hint="run it again, which builds it anew")
 
 
 def overtaken(view: str) -> RetryableError:

@@ -60,12 +60,7 @@ class Advance:
         self._layout = layouts(newest_ms // DAY_MS)
         self.is_lost = False
         if plan.gaps_ms and BASE in held:
-            before = self._days.before if self._days else layouts(self._newest_day())
-            self.is_lost = added.times[0] < before.horizon_ms
-
-    def _newest_day(self) -> int:
-        assert self._all is not None  # noqa: S101 - there are days otherwise
-        return int(self._all.times[-1]) // DAY_MS
+            self.is_lost = added.times[0] < layouts(newest_day(held)).horizon_ms
 
     def changes(self, found: Mapping[str, bytes]) -> dict[str, bytes]:
         """The fields that are others now, with what they hold: nothing where one is gone.
@@ -89,6 +84,13 @@ class Advance:
         return build(self._plan, self._layout, merged(blocks), base)
 
 
+def newest_day(held: Mapping[str, bytes]) -> int:
+    """The day (since 1970, UTC) of the newest event of a state, by the fields of `FIRST`."""
+    if DAYS in held:
+        return int(tiles.decode_row(held[DAYS]).indexes[-1])
+    return int(decode_events(held[ALL]).times[-1]) // DAY_MS
+
+
 class _Days:
     """The state of an entity whose days have tiles."""
 
@@ -98,7 +100,7 @@ class _Days:
         self._plan = plan
         self._row = tiles.decode_row(held[DAYS])
         days = self._row.indexes
-        self.before = layouts(days[-1])
+        self._before = layouts(days[-1])
         self._layout = layouts(max(days[-1], added.times[-1] // DAY_MS))
         horizon_ms = self._layout.horizon_ms
         self._left = [day for day in days if day * DAY_MS < horizon_ms]
@@ -158,7 +160,7 @@ class _Days:
 
     def _leaves_raw(self, day: int) -> bool:
         """Whether the events of a day were kept and no longer are."""
-        return self.before.raw_from_ms <= day * DAY_MS < self._layout.raw_from_ms
+        return self._before.raw_from_ms <= day * DAY_MS < self._layout.raw_from_ms
 
     def _keeps_raw(self, day: int) -> bool:
         return day * DAY_MS >= self._layout.raw_from_ms
@@ -200,7 +202,7 @@ class _Days:
             yield f"r{day}"
         if f"h{day}" in held:
             yield f"h{day}"
-            if day * DAY_MS >= self.before.raw_from_ms:
+            if day * DAY_MS >= self._before.raw_from_ms:
                 yield from (f"x{hour}" for hour in tiles.decode_row(held[f"h{day}"]).indexes)
 
     def _tiled(

@@ -43,7 +43,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StateStore
         return
     started = redis_server() if request.param == "redis" else redis_cluster()
     with started as servers, closing(RedisConnection(servers.access())) as connection:
-        yield RedisStateStore(connection, "project")
+        # Far longer than a read takes of a cluster.
+        patience_s = 0.5 if request.param == "cluster" else None
+        yield RedisStateStore(connection, "project", patience_s)
 
 
 class Writer:
@@ -88,11 +90,18 @@ class Writer:
     def _materialize(self, count: int) -> None:
         boundary_ms = (self._times[count - 1] // DAY_MS + 1) * DAY_MS
         fields = build(PLAN, layout_of(VIEW, boundary_ms), self._block(self._times[:count]))
-        generation = self._store.begin(view_key(VIEW), boundary_ms)
-        self._store.write(
-            generation,
-            [Row(entity_key(entity), *one) for entity in ENTITIES for one in fields.items()],
-        )
+        # The first is built anew, each other one goes on from what there is.
+        goes_on = (count // PER_DAY) % 2 == 0
+        generation = self._store.begin(view_key(VIEW), boundary_ms, goes_on=goes_on)
+        keys = list(map(entity_key, ENTITIES))
+        held = self._store.kept(generation, [(key, None) for key in keys] if goes_on else [])
+        rows = [Row(key, *one) for key in keys for one in fields.items()]
+        rows += [
+            Row(key, name, b"")
+            for key, before in zip(keys, held, strict=False)
+            for name in before.keys() - fields.keys()
+        ]
+        self._store.write(generation, rows)
         self._store.publish(generation, Had.until(generation, boundary_ms))
 
     def _block(self, times_ms: list[int]) -> EventBlock:

@@ -32,15 +32,15 @@ def test_a_store_that_was_never_written_reads_as_empty_and_makes_no_file(
     assert not store.path.exists()
 
 
-def test_two_generations_are_kept_and_older_ones_removed(store: SqliteStateStore) -> None:
+def test_only_the_newest_generation_is_kept(store: SqliteStateStore) -> None:
     for number in range(5):
         publish(store, "view", {b"card": {"r1": bytes([number])}}, number)
     with sqlite3.connect(store.path) as db:
         states = db.execute("SELECT boundary_ms, state FROM generation ORDER BY id").fetchall()
         fields = db.execute("SELECT count(*) FROM batch").fetchone()
     db.close()
-    assert states == [(3, "previous"), (4, "current")]
-    assert fields == (2,)
+    assert states == [(4, "current")]
+    assert fields == (1,)
 
 
 def test_a_file_that_is_no_database_is_a_clear_error(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_damage_amidst_a_file_is_told_by_reads_and_writes_and_removed_by_removin
     store: SqliteStateStore,
 ) -> None:
     publish(store, "view", {b"card": {"r1": b"1"}}, 1)
-    store._close()
+    store._file.close()
     spoil(store.path)
     with pytest.raises(RetryableError, match=r"can't be written: .*malformed.*online rebuild"):
         store.covers("view", 1, 0)
@@ -112,7 +112,7 @@ def test_a_read_waits_no_longer_than_it_may_for_who_has_locked_the_file(tmp_path
     path = tmp_path / "online.db"
     writer = SqliteStateStore(path)
     publish(writer, "view", {b"card": {"r1": b"1"}}, 1)
-    writer._close()
+    writer._file.close()
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("PRAGMA locking_mode = EXCLUSIVE")
     holder.execute("BEGIN EXCLUSIVE")
@@ -147,7 +147,7 @@ def test_a_file_whose_making_was_interrupted_is_made_the_next_time(
 
 def test_a_full_disk_is_told_as_that_and_writing_goes_on_later(store: SqliteStateStore) -> None:
     apply(store, change("r1", 1, 1, b"1"))
-    db = store._connection(1.0)
+    db = store._file._connection(1.0)
     (pages,) = db.execute("PRAGMA page_count").fetchone()
     db.execute(f"PRAGMA max_page_count = {pages + 2}")
     with pytest.raises(RetryableError, match="full"):

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from headrace_features.online import redis_store
+from headrace_features.online import redis_scripts, redis_store
 from headrace_features.online.layers import ALWAYS_MS, NEVER_MS, NO_LAYERS, Had
+from headrace_features.online.leases import Claim, Lease, LeaseHeldError
 from headrace_features.online.redis_connection import RedisConnection
 from headrace_features.online.redis_store import RedisStateStore
 from headrace_features.online.sqlite_store import SqliteStateStore
@@ -55,7 +56,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StateStore
         return
     started = request.getfixturevalue("server" if request.param == "redis" else "cluster")
     connection = RedisConnection(started.access())
-    found = RedisStateStore(connection, "project")
+    # No test reads while another generation is published.
+    found = RedisStateStore(connection, "project", patience_s=0.0)
     yield found
     found.remove()
     connection.close()
@@ -327,7 +329,7 @@ def test_what_became_known_after_a_generation_stays_in_the_stream_layer(store: S
     assert set(stream_of(store, "view", b"card")) == {"r1"}
 
 
-def test_two_generations_are_kept(store: StateStore) -> None:
+def test_what_a_generation_that_was_built_anew_lacks_is_gone(store: StateStore) -> None:
     publish(store, "view", {b"card": {"r1": b"1"}, b"gone": {"r1": b"1"}}, 1)
     first = {"view": layers_of(store, "view")}
     publish(store, "view", {b"card": {"r1": b"2"}}, 2)
@@ -336,6 +338,95 @@ def test_two_generations_are_kept(store: StateStore) -> None:
     assert batch_of(store, "view", b"card") == {"r1": b"4"}
     assert batch_of(store, "view", b"gone") == {}
     assert store.read(first, [Wanted("view", [b"card"], None)]).found is None
+
+
+def goes_on(store: StateStore, fields: dict[bytes, dict[str, bytes]], boundary_ms: int) -> None:
+    """A generation with what differs from the one before it."""
+    generation = store.begin("view", boundary_ms, goes_on=True)
+    rows = [Row(key, name, value) for key, held in fields.items() for name, value in held.items()]
+    store.write(generation, rows)
+    store.publish(generation, Had.until(generation, boundary_ms + 1))
+
+
+def test_a_generation_that_goes_on_has_what_it_does_not_differ_in(store: StateStore) -> None:
+    publish(store, "view", {b"card": {"r1": b"1", "r2": b"2"}, b"other": {"r1": b"o"}}, 1)
+    known = {"view": layers_of(store, "view")}
+    goes_on(store, {b"card": {"r2": b"two", "r3": b"3"}, b"new": {"r1": b"n"}}, 2)
+    assert store.read(known, [Wanted("view", [b"card"], None)]).found is None
+    for fields in (None, ["r4", "r1", "r2", "r3"]):
+        found = found_of(store, "view", b"card", fields).batch
+        assert found == {"r1": b"1", "r2": b"two", "r3": b"3"}
+    assert batch_of(store, "view", b"other") == {"r1": b"o"}
+    assert batch_of(store, "view", b"new") == {"r1": b"n"}
+    goes_on(store, {b"card": {"r1": b"", "r2": b""}, b"new": {"r1": b""}}, 3)
+    assert batch_of(store, "view", b"card") == {"r3": b"3"}
+    assert batch_of(store, "view", b"new") == {}
+    goes_on(store, {b"card": {"r1": b"again"}}, 3)
+    assert batch_of(store, "view", b"card") == {"r1": b"again", "r3": b"3"}
+    publish(store, "view", {b"card": {"r9": b"anew"}}, 4)
+    assert batch_of(store, "view", b"card") == {"r9": b"anew"}
+    assert batch_of(store, "view", b"other") == {}
+
+
+def test_what_a_generation_goes_on_from_is_read_while_it_is_built(store: StateStore) -> None:
+    publish(store, "view", {b"card": {"r1": b"1", "r2": b"2"}}, 1)
+    goes_on(store, {b"card": {"r1": b"", "r3": b"3"}}, 2)
+    generation = store.begin("view", 3, goes_on=True)
+    store.write(generation, [Row(b"card", "r2", b"later")])
+    wanted = [(b"card", None), (b"card", ["r1", "r3"]), (b"none", None), (b"card", [])]
+    assert store.kept(generation, wanted) == [
+        {"r2": b"2", "r3": b"3"},
+        {"r3": b"3"},
+        {},
+        {},
+    ]
+
+
+def test_what_a_generation_has_written_that_was_given_up_is_never_seen(store: StateStore) -> None:
+    publish(store, "view", {b"card": {"r1": b"1"}}, 1)
+    for begins_anew in (False, True):
+        given_up = store.begin("view", 2, goes_on=not begins_anew)
+        store.write(given_up, [Row(b"card", "r1", b"x"), Row(b"ghost", "r1", b"x")])
+        goes_on(store, {b"other": {"r1": b"o"}}, 2)
+        assert batch_of(store, "view", b"card") == {"r1": b"1"}
+        assert batch_of(store, "view", b"ghost") == {}
+        assert batch_of(store, "view", b"other") == {"r1": b"o"}
+
+
+def test_there_is_nothing_to_go_on_from_in_an_empty_store(store: StateStore) -> None:
+    with pytest.raises(RetryableError, match=r"no batch layer of view any more"):
+        store.begin("view", 1, goes_on=True)
+
+
+def test_the_id_of_a_generation_is_above_what_is_said(store: StateStore) -> None:
+    first = store.begin("view", 1, above=1_000)
+    assert first.id > 1_000
+    assert store.begin("view", 1).id > first.id
+
+
+def test_one_at_a_time_builds_a_generation_for_as_long_as_it_says(store: StateStore) -> None:
+    one = store.begin("view", 1, Claim("one", now_ms=100, until_ms=200))
+    with pytest.raises(LeaseHeldError, match=r"view is being materialized by one, .* 00:00:00 UTC"):
+        store.begin("view", 1, Claim("two", now_ms=199, until_ms=300))
+    store.renew(one, 400)
+    with pytest.raises(LeaseHeldError) as held:
+        store.begin("view", 1, Claim("two", now_ms=300, until_ms=500))
+    assert held.value.lease == Lease("one", 400)
+    store.write(one, [Row(b"card", "r1", b"one")])
+    # It has ended, or has not been heard of for too long.
+    again = store.begin("view", 1, Claim("one", now_ms=300, until_ms=400))
+    two = store.begin("view", 1, Claim("two", now_ms=400, until_ms=500))
+    for late in (one, again):
+        with pytest.raises(RetryableError, match="has taken over"):
+            store.renew(late, 900)
+    three = store.begin("view", 1, Claim("three", now_ms=410, until_ms=500, over="two"))
+    with pytest.raises(RetryableError, match="has taken over"):
+        store.write(two, [Row(b"card", "r1", b"two")])
+    store.write(three, [Row(b"card", "r1", b"three")])
+    store.publish(three, HAD)
+    assert batch_of(store, "view", b"card") == {"r1": b"three"}
+    # Whoever has published is done.
+    store.begin("view", 1, Claim("four", now_ms=420, until_ms=500))
 
 
 @pytest.mark.parametrize("entity", ["", "a:b", "{x}y", "}{", "ä €", "*?[a]", "a\nb", "0"])
@@ -382,7 +473,7 @@ def test_what_a_writer_puts_in_while_all_is_removed_is_not_taken_for_whole(
         return
     for entity in ("a", "b", "c"):
         apply(store, change("r1", 1, 1, b"a", entity=entity), upto=500)
-    batched = redis_store._batched
+    batched = redis_scripts.batched
 
     def interrupted(found: Iterable[Any], count: int) -> Iterator[Any]:
         for number, some in enumerate(batched(found, min(count, 1))):
@@ -391,7 +482,7 @@ def test_what_a_writer_puts_in_while_all_is_removed_is_not_taken_for_whole(
                 apply(store, change("r1", 1, 1, b"a", entity="a"), upto=510)
             yield some
 
-    monkeypatch.setattr(redis_store, "_batched", interrupted)
+    monkeypatch.setattr(redis_store, "batched", interrupted)
     store.remove()
     assert store.progress() == {}
 

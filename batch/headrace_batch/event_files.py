@@ -1,0 +1,136 @@
+"""The files of a source's table, and which of them came since one of its versions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as pa_ds
+
+from headrace_batch.warehouse import Warehouse, dataset_of
+from headrace_schemas.tables import EVENT_DATE
+
+if TYPE_CHECKING:
+    from headrace_features.definitions.sources import EventSource
+
+_BATCH_ROWS = 1 << 17
+_FILE_DATE = f"partition.{EVENT_DATE}"
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A data file with events of one day.
+
+    Attributes:
+        path: below the table.
+        day: of all its events, UTC.
+        rows: how many it has.
+    """
+
+    path: str
+    day: date
+    rows: int
+
+
+class EventFiles:
+    """The files of a source's table, as it was when this was made.
+
+    Attributes:
+        version: of the table.
+        identity: a number that another table in its place has not.
+    """
+
+    def __init__(self, warehouse: Warehouse, source: EventSource) -> None:
+        """Open the table.
+
+        Raises:
+            ConfigurationError: there is no such table, or it is damaged.
+        """
+        self._warehouse = warehouse
+        self._name = source.table
+        table = warehouse.open(source.table)
+        self.version = table.version()
+        digest = hashlib.blake2b(str(table.metadata().id).encode(), digest_size=7)
+        self.identity = int.from_bytes(digest.digest())
+        self._actions = pa.table(table.get_add_actions(flatten=True))
+        self._files = dataset_of(table).filesystem
+
+    def since(self, version: int) -> list[File] | None:
+        """The files that came after a version, up to this one, by the log alone.
+
+        Returns:
+            None if that can't be told: rows were taken out or files were put together since, the
+            log no longer reaches back to then, or the table was put back to before it.
+        """
+        if version > self.version:
+            return None
+        found: list[File] = []
+        with self._warehouse.explaining(self._name):
+            for number in range(version + 1, self.version + 1):
+                try:
+                    with self._files.open_input_stream(f"_delta_log/{number:020d}.json") as log:
+                        actions = [json.loads(line) for line in log.read().splitlines() if line]
+                except FileNotFoundError:
+                    return None
+                if any("remove" in action for action in actions):
+                    return None
+                found += [_file(action["add"]) for action in actions if "add" in action]
+        return found
+
+    def all(self, column: str | None = None, above: int = 0) -> list[File]:
+        """All files; of those that are known to have nothing above it in a column, none.
+
+        Args:
+            column: of which the greatest value counts.
+            above: what that has to be greater than.
+        """
+        greatest = f"max.{column}"
+        names = ("path", _FILE_DATE, "num_records", greatest)
+        there = [name for name in names if name in self._actions.column_names]
+        found = []
+        for row in self._actions.select(there).to_pylist():
+            most = row.get(greatest)
+            if most is None or most > above:
+                found.append(File(unquote(row["path"]), row[_FILE_DATE], row["num_records"] or 0))
+        return found
+
+    def greatest(self, column: str) -> int | None:
+        """The greatest value of a column; None if the log doesn't tell that of every file."""
+        name = f"max.{column}"
+        if name not in self._actions.column_names or self._actions[name].null_count:
+            return None
+        found = pc.max(self._actions[name]).as_py()
+        return found if isinstance(found, int) else None
+
+    def read(
+        self, files: Sequence[File], schema: pa.Schema, where: pc.Expression | None = None
+    ) -> Iterator[pa.Table]:
+        """Columns of the rows of some files, in no particular order."""
+        if not files:
+            return
+        with self._warehouse.explaining(self._name):
+            dataset = pa_ds.FileSystemDataset.from_paths(
+                [file.path for file in files],
+                schema=schema,
+                format=pa_ds.ParquetFileFormat(),
+                filesystem=self._files,
+            )
+            scanner = dataset.scanner(
+                filter=where, batch_size=_BATCH_ROWS, batch_readahead=4, fragment_readahead=2
+            )
+            for batch in scanner.to_batches():
+                if len(batch):
+                    yield pa.Table.from_batches([batch])
+
+
+def _file(add: dict[str, Any]) -> File:
+    day = date.fromisoformat(add["partitionValues"][EVENT_DATE])
+    rows = json.loads(add.get("stats") or "{}").get("numRecords", 0)
+    return File(unquote(add["path"]), day, rows)

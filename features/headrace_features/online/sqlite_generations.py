@@ -1,0 +1,229 @@
+"""Generations of batch layers in the embedded online store.
+
+A generation has rows of its own for what it has written. Readers look at those of all generations
+from its base up to it, and take the newest of each field.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from headrace_features.online.layers import Generation, Had, least_known
+from headrace_features.online.leases import UNCLAIMED, Claim, Lease
+from headrace_features.online.sqlite_file import SqliteFile
+from headrace_features.online.sqlite_reading import batch_of, current_in
+from headrace_features.online.sqlite_statements import (
+    BATCH_ENTITIES,
+    BEGIN,
+    GONE,
+    PUBLISH,
+    STREAM_ENTITIES,
+    SUPERSEDED,
+    SWEPT_FIELDS,
+    TAKEN_BACK,
+    WRITTEN_ENTITIES,
+)
+from headrace_features.online.store import (
+    Row,
+    nothing_before,
+    overtaken,
+    require_no_later,
+    view_name,
+)
+from headrace_features.state.stream import is_covered
+
+#: Entities that are swept in one transaction, between which others get to write.
+_SWEPT = 5_000
+
+
+class Generations:
+    """The batch layers of views in a database file, see `StateStore`."""
+
+    def __init__(self, file: SqliteFile) -> None:
+        self._file = file
+
+    def begin(
+        self,
+        view: str,
+        boundary_ms: int,
+        claim: Claim = UNCLAIMED,
+        *,
+        goes_on: bool = False,
+        above: int = 0,
+    ) -> Generation:
+        """Start a generation of a view's batch layer; one that was being built is given up.
+
+        Raises:
+            LeaseHeldError: somebody else is building one.
+            ConfigurationError: readers have a generation with a later boundary already.
+            RetryableError: there is none to go on from.
+        """
+        with self._file.transaction() as db:
+            current = current_in(db, view)
+            require_no_later(current, view, boundary_ms, f"remove {self._file.path}")
+            held = db.execute(
+                "SELECT holder, until_ms FROM generation WHERE view = ? AND state = 'building'",
+                (view,),
+            ).fetchone()
+            claim.require_free(None if held is None else Lease(*held), view_name(view))
+            if goes_on and current is None:
+                raise nothing_before(view)
+            db.execute(
+                "UPDATE generation SET state = 'given up' WHERE view = ? AND state = 'building'",
+                (view,),
+            )
+            base = current.base if goes_on and current else None
+            made = (view, boundary_ms, base, claim.holder, claim.until_ms, above)
+            number, base = db.execute(BEGIN, made).fetchone()
+        self._tidy(view)
+        return Generation(number, view, boundary_ms, base=base)
+
+    def renew(self, generation: Generation, until_ms: int) -> None:
+        """Hold the lease of a generation for longer.
+
+        Raises:
+            RetryableError: another writer has begun a generation of the same view since.
+        """
+        with self._file.transaction() as db:
+            _require_building(db, generation)
+            db.execute("UPDATE generation SET until_ms = ? WHERE id = ?", (until_ms, generation.id))
+
+    def kept(
+        self, generation: Generation, wanted: Iterable[tuple[bytes, Sequence[str] | None]]
+    ) -> list[Mapping[str, bytes]]:
+        """What entities have in the generation that another one goes on from."""
+        with self._file.snapshot() as db:
+            number = self._file.number(db, generation.view)
+            if number is None:
+                return [{} for _ in wanted]
+            where = (number, generation.base, generation.id - 1)
+            return [batch_of(db, where, entity, fields) for entity, fields in wanted]
+
+    def write(self, generation: Generation, rows: Iterable[Row]) -> int:
+        """Add fields to a generation; returns how many.
+
+        Raises:
+            RetryableError: another writer has begun a generation of the same view since.
+        """
+        with self._file.transaction() as db:
+            _require_building(db, generation)
+            view = self._file.made_number(db, generation.view)
+            entities: set[bytes] = set()
+            count = 0
+            for row in rows:
+                db.execute(
+                    "INSERT INTO batch (view, entity, field, generation, content)"
+                    " VALUES (?, ?, ?, ?, ?)",
+                    (view, row.entity, row.field, generation.id, row.content),
+                )
+                entities.add(row.entity)
+                count += 1
+            if not generation.is_anew:
+                # So that they are found again when what they had before goes.
+                db.executemany(
+                    "INSERT INTO written VALUES (?, ?, ?)",
+                    ((view, generation.id, entity) for entity in entities),
+                )
+            return count
+
+    def publish(self, generation: Generation, had: Had) -> None:
+        """Let readers see a generation instead of the one before it, in one step.
+
+        Raises:
+            RetryableError: another writer has begun a generation of the same view since.
+            ConfigurationError: readers have one with a later boundary by now.
+        """
+        view = generation.view
+        with self._file.transaction() as db:
+            _require_building(db, generation)
+            current = current_in(db, view)
+            require_no_later(current, view, generation.boundary_ms, f"remove {self._file.path}")
+            db.execute("DELETE FROM generation WHERE view = ? AND state = 'current'", (view,))
+            db.execute(PUBLISH, (*had, generation.id))
+        if current is not None:
+            # Those who read have a snapshot: nobody is at the former one after this.
+            if generation.is_anew:
+                self._remove(view, 0, generation.id - 1)
+            else:
+                self._settle(view, generation.id, SUPERSEDED, GONE)
+            self._trim(view, current, least_known(current.known_ms, had.known_ms))
+
+    def _tidy(self, view: str) -> None:
+        """Delete what generations that were given up have written, and what the newest left."""
+        with self._file.transaction() as db:
+            current = current_in(db, view)
+            given_up = db.execute(
+                "SELECT id, base FROM generation WHERE view = ? AND state = 'given up'", (view,)
+            ).fetchall()
+        if current is not None and not current.is_anew:
+            # It may have been killed when readers had it already.
+            self._settle(view, current.id, SUPERSEDED, GONE)
+        for number, base in given_up:
+            if number == base:
+                self._remove(view, number, number)
+            else:
+                self._settle(view, number, TAKEN_BACK)
+            with self._file.transaction() as db:
+                db.execute("DELETE FROM generation WHERE id = ?", (number,))
+
+    def _settle(self, view: str, generation: int, *statements: str) -> None:
+        """Delete by statements what a generation leaves of the entities that it has written."""
+        while True:
+            with self._file.transaction() as db:
+                number = self._file.made_number(db, view)
+                found = db.execute(WRITTEN_ENTITIES, (number, generation, _SWEPT)).fetchall()
+                if not found:
+                    return
+                entities = [(number, generation, entity) for (entity,) in found]
+                for statement in statements:
+                    db.executemany(statement, entities)
+                db.executemany(
+                    "DELETE FROM written WHERE view = ? AND generation = ? AND entity = ?",
+                    entities,
+                )
+
+    def _remove(self, view: str, first: int, last: int) -> None:
+        """Delete all fields of some generations, one after the other."""
+        for db, span in self._spans(view, BATCH_ENTITIES):
+            db.execute(
+                "DELETE FROM batch WHERE view = ? AND entity > ? AND entity <= ?"
+                " AND generation BETWEEN ? AND ?",
+                (*span, first, last),
+            )
+
+    def _trim(self, view: str, kept: Generation, known_ms: int | None) -> None:
+        """Delete what no reader of a generation, or of a later one, asks of the stream layer."""
+        for db, span in self._spans(view, STREAM_ENTITIES):
+            covered = [
+                (span[0], entity, field)
+                for entity, field, content in db.execute(SWEPT_FIELDS, span)
+                if is_covered(field, content, kept.whole_ms, known_ms)
+            ]
+            db.executemany(
+                "DELETE FROM stream WHERE view = ? AND entity = ? AND field = ?", covered
+            )
+
+    def _spans(
+        self, view: str, statement: str
+    ) -> Iterator[tuple[sqlite3.Connection, tuple[int, bytes | int, bytes]]]:
+        """The entities that a statement finds, some in each transaction, others write in between.
+
+        Of each the number of the view, the key before the first, and the last key.
+        """
+        # Before every key: to SQLite numbers are less than bytes.
+        after: bytes | int = -1
+        while True:
+            with self._file.transaction() as db:
+                number = self._file.made_number(db, view)
+                rows = db.execute(statement, (number, after, _SWEPT)).fetchall()
+                if not rows:
+                    return
+                yield db, (number, after, rows[-1][0])
+                after = rows[-1][0]
+
+
+def _require_building(db: sqlite3.Connection, generation: Generation) -> None:
+    row = db.execute("SELECT state FROM generation WHERE id = ?", (generation.id,)).fetchone()
+    if row is None or row[0] != "building":
+        raise overtaken(generation.view)
