@@ -1,4 +1,4 @@
-"""A killed materialization leaves the former generation; a rerun gives the same state."""
+"""A killed materialization leaves the former generation; a rerun gives the same tables and fields."""
 
 from __future__ import annotations
 
@@ -15,11 +15,17 @@ from pathlib import Path
 import pytest
 
 from headrace_batch.materialize import materialize_view
+from headrace_batch.warehouse import Warehouse
 from headrace_features.fraud.definitions import card_activity
+from headrace_schemas.errors import RetryableError
 from headrace_schemas.settings import Settings
+from headrace_schemas.tables import tiles_table
 from lakes import settings_in, unwatched, write_simulated
 
-LAST_DAY = date(2018, 5, 10)
+DAYS = [date(2018, 5, day) for day in range(7, 11)]
+
+#: Fields by entity and name.
+Fields = dict[tuple[bytes, str], bytes]
 
 # Small writes, so that there are many moments to be killed at.
 CHILD = """
@@ -32,60 +38,131 @@ from headrace_schemas.settings import load
 layer_fields._FIELDS_PER_WRITE = 5
 home = Path(sys.argv[1])
 settings = load(home, {"HEADRACE_HOME": str(home)})
-print("started", flush=True)
-materialize.materialize_view(settings, card_activity, date(2018, 5, 10), lambda done: None)
+for day in range(7, 11):
+    print("started", flush=True)
+    materialize.materialize_view(settings, card_activity, date(2018, 5, day), lambda done: None)
 print("done", flush=True)
 """
 
 
-def published(settings: Settings) -> list[tuple[bytes, str, bytes]]:
+def published(settings: Settings) -> Fields:
     """The fields that readers see."""
     db = sqlite3.connect(settings.online.path)
     try:
         if not db.execute("SELECT 1 FROM sqlite_schema").fetchone():
             # Killed before it had made the tables.
-            return []
-        return db.execute(
+            return {}
+        rows = db.execute(
             "SELECT entity, field, content FROM batch AS b JOIN generation AS g"
             " ON b.generation BETWEEN g.base AND g.id"
-            " WHERE state = 'current' ORDER BY entity, field"
+            " WHERE state = 'current' ORDER BY entity, field, generation"
         ).fetchall()
     finally:
         db.close()
+    fields = {(entity, field): content for entity, field, content in rows}
+    return {place: content for place, content in fields.items() if content}
+
+
+def tiles(settings: Settings) -> list[tuple[object, ...]]:
+    """What the tiles have of each entity and day."""
+    table = Warehouse.of(settings).read(tiles_table("card_activity", 1))
+    return sorted(
+        (row["event_date"], row["card_id"], row["events_count"], str(row["events"]))
+        for row in table.to_pylist()
+    )
 
 
 @pytest.fixture(scope="module")
-def clean(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[bytes, str, bytes]]:
-    """What one run without faults publishes."""
+def clean(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, list[Fields]]:
+    """What a run without faults publishes day after day."""
     settings = settings_in(tmp_path_factory.mktemp("clean"))
     write_simulated(settings)
-    materialize_view(settings, card_activity, LAST_DAY, unwatched)
-    return published(settings)
+    states = []
+    for day in DAYS:
+        materialize_view(settings, card_activity, day, unwatched)
+        states.append(published(settings))
+    return settings, states
+
+
+def killed(home: Path, chance: random.Random) -> bool:
+    """Start the child, and kill it at a random moment of a random day."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(home)], stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None
+    for _ in range(chance.randint(1, len(DAYS))):
+        if child.stdout.readline() != "started\n":
+            break
+    # A day takes a fraction of a second.
+    time.sleep(chance.uniform(0.0, 0.2))
+    alive = child.poll() is None
+    if alive:
+        os.kill(child.pid, signal.SIGKILL)
+    child.communicate()
+    return alive
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_killed_at_a_random_moment_and_run_again(
-    seed: int, tmp_path: Path, clean: list[tuple[bytes, str, bytes]]
+    seed: int, tmp_path: Path, clean: tuple[Settings, list[Fields]]
 ) -> None:
     settings = settings_in(tmp_path)
     write_simulated(settings)
     chance = random.Random(seed)
-    killed = 0
-    for _ in range(3):
-        child = subprocess.Popen(
-            [sys.executable, "-c", CHILD, str(tmp_path)], stdout=subprocess.PIPE, text=True
-        )
-        assert child.stdout is not None
-        assert child.stdout.readline() == "started\n"
-        # The whole run takes a fraction of a second once it has started.
-        time.sleep(chance.uniform(0.0, 0.2))
-        if child.poll() is None:
-            os.kill(child.pid, signal.SIGKILL)
-            killed += 1
-        child.communicate()
+    kills = 0
+    for _ in range(4):
+        kills += killed(tmp_path, chance)
         if settings.online.path.exists():
-            assert published(settings) in ([], clean)
-    materialize_view(settings, card_activity, LAST_DAY, unwatched)
-    assert published(settings) == clean
-    assert clean, "the clean run published something to compare with"
-    assert killed, "no run was killed before it ended"
+            assert published(settings) in ({}, *clean[1])
+    for day in DAYS:
+        materialize_view(settings, card_activity, day, unwatched)
+    assert published(settings) == clean[1][-1]
+    assert tiles(settings) == tiles(clean[0])
+    assert clean[1][-1], "the clean run published something to compare with"
+    assert kills, "no run was killed before it ended"
+
+
+HOLDING = """
+import sys, time
+from pathlib import Path
+from headrace_batch import materialize, tile_table
+from datetime import date
+from headrace_features.fraud.definitions import card_activity
+from headrace_schemas.settings import load
+update = tile_table.TileTable.update
+def slow(*arguments):
+    print("holds it", flush=True)
+    sys.stdin.readline()
+    return update(*arguments)
+tile_table.TileTable.update = slow
+home = Path(sys.argv[1])
+settings = load(home, {"HEADRACE_HOME": str(home)})
+materialize.materialize_view(settings, card_activity, date(2018, 5, 10), lambda done: None)
+print("done", flush=True)
+"""
+
+
+@pytest.mark.parametrize("ends", ["by itself", "killed"])
+def test_of_two_at_once_one_proceeds_and_the_other_says_who_does(ends: str, tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    write_simulated(settings)
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDING, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "holds it\n"
+        with pytest.raises(RetryableError, match=f"being materialized by process {child.pid} on"):
+            materialize_view(settings, card_activity, DAYS[-1], unwatched)
+        if ends == "killed":
+            child.kill()
+            child.communicate()
+        else:
+            told, _ = child.communicate("go on\n")
+            assert told == "done\n"
+    # Nobody waits for the lease of a process that has ended.
+    report = materialize_view(settings, card_activity, DAYS[-1], unwatched)
+    assert report.anew == (ends == "killed")
+    assert published(settings)

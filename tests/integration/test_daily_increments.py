@@ -1,0 +1,297 @@
+"""Day after day into the batch layer: only what is new is read, tiled and written."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Iterable, Mapping
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from deltalake import DeltaTable
+
+from headrace_batch.days import begins_ms
+from headrace_batch.local_spill import Workspace
+from headrace_batch.materialize import materialize_view
+from headrace_batch.simulator import simulate
+from headrace_batch.tile_table import TileTable
+from headrace_batch.warehouse import Warehouse
+from headrace_features import Count, Entity, FeatureView, Last, Sliding, Sum, Unbounded, oracle
+from headrace_features.definitions.durations import DAY_MS, HOUR_MS
+from headrace_features.fraud.definitions import card, card_activity, terminal_risk, transactions
+from headrace_features.online.serving import Query, ServedView, Server, ViewQuery
+from headrace_features.online.stores import open_store
+from headrace_features.oracle import SpineRow
+from headrace_schemas.errors import RetryableError
+from headrace_schemas.settings import Settings
+from headrace_schemas.tables import tiles_table
+from histories import bits
+from lakes import FEW, settings_in, unwatched, write_events
+
+Row = Mapping[str, Any]
+
+FIRST = date(2018, 4, 1)
+#: Of the days that are given one by one.
+DAYS = [FIRST + timedelta(days) for days in range(24, 34)]
+
+spending = FeatureView(
+    name="spending",
+    version=1,
+    entity=card,
+    source=transactions,
+    aggregates=[
+        Count(windows=[Sliding("6h"), Sliding("2d", hop="1h"), Unbounded()]),
+        Sum("amount_minor", windows=[Sliding("3d"), Unbounded(delay="1d")]),
+    ],
+)
+VIEWS = {view.name: view for view in (card_activity, terminal_risk, spending)}
+
+
+def tables() -> dict[str, pa.Table]:
+    simulated = simulate(FEW)
+    return {"transactions": simulated.transactions, "transaction_labels": simulated.labels}
+
+
+class Lake:
+    """A lake into which the simulated events come, some of them days too late."""
+
+    def __init__(self, home: Path, seed: int, late: float = 0.1) -> None:
+        self.settings = settings_in(home)
+        chance = random.Random(seed)
+        self.rows: dict[str, list[dict[str, Any]]] = {}
+        self._comes: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+        for source, table in tables().items():
+            self.rows[source] = []
+            self._schema = {**getattr(self, "_schema", {}), source: table.schema}
+            self._comes[source] = [
+                (
+                    row["event_time"] // DAY_MS
+                    + chance.choice([1, 2, 9]) * (chance.random() < late),
+                    row,
+                )
+                for row in table.to_pylist()
+            ]
+
+    def until(self, day: date) -> None:
+        """Let everything come that has come by the end of a day and isn't there yet."""
+        number = begins_ms(day) // DAY_MS
+        for source, comes in self._comes.items():
+            rows = [row for when, row in comes if when <= number]
+            self._comes[source] = [one for one in comes if one[0] > number]
+            if rows:
+                self.rows[source] += rows
+                table = pa.Table.from_pylist(rows, self._schema[source])
+                write_events(self.settings, f"bronze.{source}", table)
+
+    def events(self, view: FeatureView, before_ms: int) -> list[dict[str, Any]]:
+        """The events of a view that a batch layer has."""
+        return [row for row in self.rows[view.source.name] if row["event_time"] < before_ms]
+
+
+def served(
+    settings: Settings, view: FeatureView, keys: Iterable[str | int], time_ms: int
+) -> dict[str | int, list[object]]:
+    """What the online store says of some entities."""
+    asked = list(keys)
+    queries = [Query(key, time_ms) for key in asked]
+    (answer,) = Server(open_store(settings)).read(
+        [ViewQuery(ServedView(view, view.feature_names), queries)]
+    )
+    return {
+        key: list(map(bits, one.values)) for key, one in zip(asked, answer.answers, strict=True)
+    }
+
+
+def keys_of(lake: Lake, view: FeatureView) -> list[str | int]:
+    return sorted({row[view.entity.join_key] for row in lake.rows[view.source.name]})
+
+
+def require_the_oracle_s(lake: Lake, view: FeatureView, day: date) -> None:
+    """See that every entity has the values of the events that have come."""
+    boundary_ms = begins_ms(day + timedelta(1))
+    events = lake.events(view, boundary_ms)
+    for time_ms in (boundary_ms - 3 * DAY_MS - 12_345, boundary_ms - 1, boundary_ms + 7 * HOUR_MS):
+        keys = keys_of(lake, view)
+        expected = oracle.values(view, events, [SpineRow(key, time_ms, None) for key in keys])
+        found = served(lake.settings, view, keys, time_ms)
+        for key, row in zip(keys, expected, strict=True):
+            assert found[key] == list(map(bits, row.values())), (key, time_ms)
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_each_day_has_the_oracle_s_values_though_events_come_days_too_late(
+    name: str, tmp_path: Path
+) -> None:
+    view, lake = VIEWS[name], Lake(tmp_path, seed=1)
+    for day in DAYS:
+        lake.until(day)
+        report = materialize_view(lake.settings, view, day, unwatched)
+        assert report.anew == (day == DAYS[0])
+        require_the_oracle_s(lake, view, day)
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_days_in_any_order_and_several_at_once_end_with_the_same_values(
+    name: str, tmp_path: Path
+) -> None:
+    view = VIEWS[name]
+    last_ms = begins_ms(DAYS[-1] + timedelta(1))
+    found = []
+    for number, days in enumerate(
+        (DAYS, [DAYS[-1]], [DAYS[2], DAYS[0], DAYS[7], DAYS[7], DAYS[1], DAYS[-1], DAYS[4]])
+    ):
+        lake = Lake(tmp_path / str(number), seed=2)
+        for day in days:
+            # All that came by the day that is given, or came on the way to one that was.
+            lake.until(day)
+            materialize_view(lake.settings, view, day, unwatched)
+        tiles = DeltaTable(lake.settings.warehouse.path + f"/tiles/{view.name}_v1")
+        held = tiles.to_pyarrow_table(columns=["events_count"])
+        assert pc.sum(held["events_count"]).as_py() == len(lake.events(view, last_ms))
+        found.append(
+            [
+                served(lake.settings, view, keys_of(lake, view), last_ms + offset_ms)
+                for offset_ms in (-5 * DAY_MS, -1, HOUR_MS)
+            ]
+        )
+    assert found[0] == found[1] == found[2]
+
+
+def written(settings: Settings) -> dict[tuple[bytes, str], int]:
+    """With which generation each field of the online store was written."""
+    with sqlite3.connect(settings.online.path) as db:
+        rows = db.execute("SELECT entity, field, generation FROM batch").fetchall()
+    db.close()
+    return {(entity, field): generation for entity, field, generation in rows}
+
+
+def tile_files(settings: Settings, view: FeatureView) -> set[str]:
+    table = DeltaTable(f"{settings.warehouse.path}/tiles/{view.name}_v{view.version}")
+    return set(table.file_uris())
+
+
+def test_only_entities_with_new_events_are_written_and_only_their_tiles(tmp_path: Path) -> None:
+    lake = Lake(tmp_path, seed=3, late=0.0)
+    lake.until(DAYS[0])
+    materialize_view(lake.settings, card_activity, DAYS[0], unwatched)
+    before, files = written(lake.settings), tile_files(lake.settings, card_activity)
+    count = len(lake.rows["transactions"])
+    lake.until(DAYS[1])
+    came = lake.rows["transactions"][count:]
+    report = materialize_view(lake.settings, card_activity, DAYS[1], unwatched)
+    active = {row["card_id"] for row in came}
+    assert (report.entities, report.events, report.tiled) == (len(active), len(came), len(came))
+    after = written(lake.settings)
+    changed = {entity.decode() for (entity, _), number in after.items() if number != 1}
+    assert changed == {str(key) for key in active}
+    for place, generation in before.items():
+        assert place[0].decode() in changed or after[place] == generation
+    assert files < tile_files(lake.settings, card_activity)
+    again = materialize_view(lake.settings, card_activity, DAYS[1], unwatched)
+    assert (again.entities, again.events, again.tiled, again.anew) == (0, 0, 0, False)
+    assert written(lake.settings) == after
+
+
+def test_a_late_event_adds_to_the_tiles_of_its_entity_and_day_alone(tmp_path: Path) -> None:
+    lake = Lake(tmp_path, seed=4, late=0.0)
+    lake.until(DAYS[1])
+    materialize_view(lake.settings, card_activity, DAYS[1], unwatched)
+    late = dict(lake.rows["transactions"][5], transaction_id="late")
+    late["event_time"] = begins_ms(DAYS[0]) - 4 * DAY_MS + 5
+    lake.rows["transactions"].append(late)
+    schema = tables()["transactions"].schema
+    write_events(lake.settings, "bronze.transactions", pa.Table.from_pylist([late], schema))
+    # Of an earlier day than the layer has: it stays where it is.
+    report = materialize_view(lake.settings, card_activity, DAYS[0], unwatched)
+    assert (report.boundary.date(), report.entities, report.events) == (
+        DAYS[1] + timedelta(1),
+        1,
+        1,
+    )
+    require_the_oracle_s(lake, card_activity, DAYS[1])
+    tiles = Warehouse.of(lake.settings).read(tiles_table("card_activity", 1))
+    newest = pc.max(tiles["generation"]).as_py()
+    (row,) = tiles.filter(pc.equal(tiles["generation"], newest)).to_pylist()
+    assert (row["card_id"], row["event_date"], row["events_count"]) == (
+        late["card_id"],
+        DAYS[0] - timedelta(4),
+        1,
+    )
+
+
+def test_what_no_window_reaches_any_more_leaves_the_store(tmp_path: Path) -> None:
+    seldom = FeatureView(
+        name="seldom",
+        version=1,
+        entity=Entity("terminal", join_key="terminal_id"),
+        source=transactions,
+        aggregates=[Count(windows=[Sliding("1d")]), Last("amount_minor", windows=[Sliding("1d")])],
+    )
+    lake = Lake(tmp_path, seed=5, late=0.0)
+    lately: set[bytes] = set()
+    for day in DAYS:
+        lake.until(day)
+        materialize_view(lake.settings, seldom, day, unwatched)
+        # The window, and how far back can be asked.
+        since_ms = begins_ms(day + timedelta(1)) - 8 * DAY_MS
+        lately = {
+            str(row["terminal_id"]).encode()
+            for row in lake.rows["transactions"]
+            if row["event_time"] >= since_ms
+        }
+        assert {entity for entity, _ in written(lake.settings)} == lately
+    assert len(lately) < len({row["terminal_id"] for row in lake.rows["transactions"]})
+
+
+@pytest.mark.parametrize("change", ["put together", "taken out"])
+def test_a_table_of_events_that_was_rewritten_is_tiled_anew(change: str, tmp_path: Path) -> None:
+    lake = Lake(tmp_path, seed=6)
+    for day in DAYS[:3]:
+        lake.until(day)
+        materialize_view(lake.settings, card_activity, day, unwatched)
+    table = DeltaTable(f"{lake.settings.warehouse.path}/bronze/transactions")
+    if change == "put together":
+        table.optimize.compact()
+    else:
+        gone = lake.rows["transactions"].pop(0)
+        table.delete(f"transaction_id = '{gone['transaction_id']}'")
+    report = materialize_view(lake.settings, card_activity, DAYS[2], unwatched)
+    assert report.anew
+    require_the_oracle_s(lake, card_activity, DAYS[2])
+    lake.until(DAYS[3])
+    assert not materialize_view(lake.settings, card_activity, DAYS[3], unwatched).anew
+    require_the_oracle_s(lake, card_activity, DAYS[3])
+
+
+def test_a_store_that_lost_everything_is_filled_from_the_tiles_alone(tmp_path: Path) -> None:
+    lake = Lake(tmp_path, seed=7)
+    for day in DAYS[:2]:
+        lake.until(day)
+        materialize_view(lake.settings, card_activity, day, unwatched)
+    files = tile_files(lake.settings, card_activity)
+    open_store(lake.settings).remove()
+    report = materialize_view(lake.settings, card_activity, DAYS[1], unwatched)
+    assert (report.anew, report.tiled) == (True, 0)
+    assert tile_files(lake.settings, card_activity) == files
+    require_the_oracle_s(lake, card_activity, DAYS[1])
+
+
+def test_who_has_been_overtaken_puts_no_tiles_into_the_table(tmp_path: Path) -> None:
+    lake = Lake(tmp_path, seed=8)
+    lake.until(DAYS[0])
+    workspace = Workspace(1_000, tmp_path / "scratch")
+    slow = TileTable(Warehouse.of(lake.settings), card_activity)
+    fast = TileTable(Warehouse.of(lake.settings), card_activity)
+    fast.update(DAYS[0], None, 8, workspace, unwatched)
+    for _ in range(2):
+        with pytest.raises(RetryableError, match="has taken over"):
+            slow.update(DAYS[0], None, 7, workspace, unwatched)
+        # Also if it looks again.
+        slow = TileTable(Warehouse.of(lake.settings), card_activity)
+        lake.until(DAYS[1])
+    rows = Warehouse.of(lake.settings).read(tiles_table("card_activity", 1))
+    assert set(rows["generation"].to_pylist()) == {8}
