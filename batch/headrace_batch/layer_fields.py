@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from headrace_features.definitions.durations import DAY_MS
 from headrace_features.kernel.columns import times
@@ -129,9 +130,9 @@ class LayerFields:
                 yield [Row(entity, name, b"") for name in names], 0
 
     def _blocks(self, events: pa.Table) -> Iterator[tuple[bytes, EventBlock]]:
-        """The entities of some events, and the events of each."""
+        """The entities of some events, in the order that a store keeps them, and their events."""
         view = self.view
-        codes = encode_keys(events[view.entity.join_key])
+        codes = _in_order_of_keys(events[view.entity.join_key])
         order = order_by(codes, times(events[view.source.event_time]))
         ordered = codes[order]
         starts = (
@@ -146,6 +147,17 @@ class LayerFields:
             inside = (starts[(starts >= first) & (starts < last)] - first).tolist()
             for start, stop in zip(inside, [*inside[1:], last - first], strict=True):
                 yield entity_key(keys[start]), in_order(block.part(start, stop))
+
+
+def _in_order_of_keys(keys: pa.ChunkedArray) -> Ints:
+    """Codes of keys, in the order of the bytes by which stores name them."""
+    codes = encode_keys(keys)
+    if not len(codes):
+        return codes
+    distinct = keys.unique().cast(pa.string()).cast(pa.binary())
+    places = np.empty(len(distinct), np.int64)
+    places[pc.sort_indices(distinct).to_numpy()] = np.arange(len(distinct))
+    return places[codes]
 
 
 def _some(items: Iterable[_T], count: int) -> Iterator[list[_T]]:

@@ -1,4 +1,4 @@
-"""A killed materialization leaves the former generation; a rerun gives the same tables and fields."""
+"""A killed materialization leaves what there was; a rerun gives the same tables and fields."""
 
 from __future__ import annotations
 

@@ -109,23 +109,22 @@ class Generations:
         with self._file.transaction() as db:
             _require_building(db, generation)
             view = self._file.made_number(db, generation.view)
-            entities: set[bytes] = set()
-            count = 0
-            for row in rows:
-                db.execute(
-                    "INSERT INTO batch (view, entity, field, generation, content)"
-                    " VALUES (?, ?, ?, ?, ?)",
-                    (view, row.entity, row.field, generation.id, row.content),
-                )
-                entities.add(row.entity)
-                count += 1
+            some = list(rows)
+            db.executemany(
+                "INSERT INTO batch (view, entity, field, generation, content)"
+                " VALUES (?, ?, ?, ?, ?)",
+                ((view, row.entity, row.field, generation.id, row.content) for row in some),
+            )
             if not generation.is_anew:
                 # So that they are found again when what they had before goes.
                 db.executemany(
                     "INSERT INTO written VALUES (?, ?, ?)",
-                    ((view, generation.id, entity) for entity in entities),
+                    [
+                        (view, generation.id, entity)
+                        for entity in dict.fromkeys(one[0] for one in some)
+                    ],
                 )
-            return count
+            return len(some)
 
     def publish(self, generation: Generation, had: Had) -> None:
         """Let readers see a generation instead of the one before it, in one step.

@@ -47,6 +47,17 @@ EntityEvents = Annotated[int, typer.Option(help="Of an entity in its longest win
 Entities = Annotated[int, typer.Option(help="Cards, and as many terminals.", min=1)]
 Reads = Annotated[int, typer.Option(help="Reads of one row that are measured.", min=1)]
 Rate = Annotated[float, typer.Option(help="Events a second.", min=1)]
+Sizes = Annotated[
+    list[int] | None, typer.Option("--events", help="In the lake; may be repeated.", min=1_000)
+]
+Days = Annotated[int, typer.Option(help="Over how many days, as many on each.", min=3)]
+Windows = Annotated[
+    int,
+    typer.Option(
+        help="Of so many events over 98 days, increments with windows of 1, 7 and 90 days too.",
+        min=0,
+    ),
+]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the figures to a file.")]
 
 
@@ -320,6 +331,47 @@ def freshness(
             for one in figures
         ],
     )
+
+
+@app.command("scale")
+def scale(
+    events: Sizes = None, days: Days = 30, windows: Windows = 0, json_file: JsonFile = None
+) -> None:
+    """Ingest, the first batch layer and a daily increment, as the number of events grows."""
+    from headrace_orchestration.benchmarks.scale import WINDOWS, measure, measure_windows
+
+    home = current_settings().home
+    with status("bench scale") as advance:
+        figures = [measure(home, one, days, advance) for one in events or [1_000_000, 10_000_000]]
+        of_windows = measure_windows(home, windows, 98, 3, advance) if windows else None
+    _write(json_file, [asdict(one) for one in (*figures, of_windows) if one is not None])
+    print_table(
+        f"{days} days of skewed events; seconds, and microseconds for each event",
+        ("events", "ingest", "backfill", "µs", "increment", "of events", "µs", "GiB", "target"),
+        [
+            (
+                one.events,
+                one.ingest_s,
+                one.backfill_s,
+                one.backfill_us,
+                one.increment_s,
+                one.increment_events,
+                one.increment_us,
+                one.peak_rss_gib,
+                "≤ 8",
+            )
+            for one in figures
+        ],
+    )
+    if of_windows is not None:
+        print_table(
+            f"increments of {of_windows.increment_events:,} events after {of_windows.days} days",
+            ("window", "seconds", f"÷ {WINDOWS[0]}", "target"),
+            [
+                (window, of_windows.increment_s[window], ratio, "≤ 1.5")
+                for window, ratio in of_windows.ratio.items()
+            ],
+        )
 
 
 def _write(file: Path | None, figures: object) -> None:
