@@ -9,7 +9,12 @@ from typing import Any
 
 import pytest
 
-from headrace_features.online import redis_scripts, redis_store
+from headrace_features.online import (
+    redis_generations,
+    redis_scripts,
+    redis_store,
+    sqlite_generations,
+)
 from headrace_features.online.layers import ALWAYS_MS, NEVER_MS, NO_LAYERS, Had
 from headrace_features.online.leases import Claim, Lease, LeaseHeldError
 from headrace_features.online.redis_connection import RedisConnection
@@ -391,6 +396,33 @@ def test_what_a_generation_has_written_that_was_given_up_is_never_seen(store: St
         assert batch_of(store, "view", b"card") == {"r1": b"1"}
         assert batch_of(store, "view", b"ghost") == {}
         assert batch_of(store, "view", b"other") == {"r1": b"o"}
+
+
+def test_a_generation_is_whole_though_its_writer_ends_when_readers_have_it(
+    store: StateStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(store, "view", {b"card": {"r1": b"1", "r2": b"2"}, b"gone": {"r1": b"g"}}, 1)
+    with monkeypatch.context() as patched:
+        for generations in (sqlite_generations.Generations, redis_generations.Generations):
+            patched.setattr(generations, "_settle", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            goes_on(store, {b"card": {"r2": b"two"}, b"gone": {"r1": b""}}, 2)
+    for fields in (None, ["r0", "r1", "r2"]):
+        assert found_of(store, "view", b"card", fields).batch == {"r1": b"1", "r2": b"two"}
+        assert found_of(store, "view", b"gone", fields).batch == {}
+    generation = store.begin("view", 3, goes_on=True)
+    assert store.kept(generation, [(b"card", None), (b"gone", None)]) == [
+        {"r1": b"1", "r2": b"two"},
+        {},
+    ]
+    store.write(generation, [Row(b"card", "r1", b"one")])
+    store.publish(generation, HAD)
+    assert batch_of(store, "view", b"card") == {"r1": b"one", "r2": b"two"}
+    assert batch_of(store, "view", b"gone") == {}
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_there_is_nothing_to_go_on_from_in_an_empty_store(store: StateStore) -> None:
