@@ -31,10 +31,11 @@ Day = Annotated[
 
 
 def materialize(view: Views = None, date: Day = None, as_json: JsonOption = False) -> None:
-    """Write the state of every entity up to the end of a day to the online store.
+    """Bring the state of entities in the online store up to the end of a day.
 
-    Readers see the former state until all of it is there. What happens after it is the stream's: a
-    view that is streamed is written up to the day before the newest, of which more may come.
+    Only what has come since is read and written; days may be given again, and in any order. Readers
+    see the former state until all of it is there. What happens after it is the stream's: a view
+    that is streamed is written up to the day before the newest, of which more may come.
     """
     from headrace_batch.materialize import materialize_view
 
@@ -60,7 +61,7 @@ def materialize(view: Views = None, date: Day = None, as_json: JsonOption = Fals
         return
     print_table(
         None,
-        ("view", "up to", "entities", "events", "seconds"),
+        ("view", "up to", "entities written", "new events", "seconds"),
         [
             (r.view, f"{r.boundary:%Y-%m-%d %H:%M} UTC", r.entities, r.events, round(r.seconds, 2))
             for r in reports
@@ -70,7 +71,7 @@ def materialize(view: Views = None, date: Day = None, as_json: JsonOption = Fals
         if plan.last is None:
             console().print(f"{plan.view.name} was left out: its source has no whole day yet")
     for report in reports:
-        if not report.events:
+        if report.anew and not report.events:
             console().print(
                 f"there are no events of {report.view} before {report.boundary:%Y-%m-%d}"
             )
