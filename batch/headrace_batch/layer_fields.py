@@ -19,7 +19,7 @@ from headrace_features.online.serving import entity_key
 from headrace_features.online.store import Row
 from headrace_features.partials.events import block_of, in_order
 from headrace_features.partials.plan import plan_of
-from headrace_features.state.advance import FIRST, Advance, newest_day
+from headrace_features.state.advance import Advance, first_fields, newest_day
 from headrace_features.state.build import build
 from headrace_features.state.layout import Layout, layout_of
 
@@ -60,6 +60,7 @@ class LayerFields:
         self.view = view
         self.layout = layout_of(view, boundary_ms)
         self._plan = plan_of(view)
+        self._first = first_fields(self.layout, is_late=view.source.available_at is not None)
         self._layouts = lru_cache(maxsize=4_096)(self._layout_for)
 
     def _layout_for(self, day: int) -> Layout:
@@ -96,7 +97,7 @@ class LayerFields:
         self, store: StateStore, generation: Generation, events: pa.Table, lost: list[bytes]
     ) -> Iterator[tuple[list[Row], int]]:
         for some in _some(self._blocks(events), _ENTITIES_PER_READ):
-            held = store.kept(generation, [(entity, FIRST) for entity, _ in some])
+            held = store.kept(generation, [(entity, self._first) for entity, _ in some])
             begun = [
                 (entity, Advance(self._plan, self._layouts, first, block), len(block))
                 for (entity, block), first in zip(some, held, strict=True)
@@ -119,7 +120,7 @@ class LayerFields:
     ) -> Iterator[tuple[list[Row], int]]:
         horizon_ms = self.layout.horizon_ms
         for some in _some(map(entity_key, keys), _ENTITIES_PER_READ):
-            held = store.kept(generation, [(entity, FIRST) for entity in some])
+            held = store.kept(generation, [(entity, self._first) for entity in some])
             gone = [
                 entity
                 for entity, first in zip(some, held, strict=True)

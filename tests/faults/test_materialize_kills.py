@@ -54,8 +54,10 @@ def published(settings: Settings) -> Fields:
             return {}
         rows = db.execute(
             "SELECT entity, field, content FROM batch AS b JOIN generation AS g"
-            " ON b.generation BETWEEN g.base AND g.id"
-            " WHERE state = 'current' ORDER BY entity, field, generation"
+            " ON b.generation = g.base WHERE state = 'current'"
+            " UNION ALL"
+            " SELECT entity, field, content FROM differing AS d JOIN generation AS g"
+            " ON d.generation = g.id WHERE state = 'current'"
         ).fetchall()
     finally:
         db.close()

@@ -1,7 +1,8 @@
 """Generations of batch layers in the embedded online store.
 
-A generation has rows of its own for what it has written. Readers look at those of all generations
-from its base up to it, and take the newest of each field.
+One that is built anew has rows of its own. One that goes on from another has what differs beside
+the rows of its base until readers have it; then it is put with them. In their place at once each
+page would be written twice: when the new content comes, and when the former goes.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from headrace_features.online.sqlite_reading import batch_of, current_in
 from headrace_features.online.sqlite_statements import (
     BATCH_ENTITIES,
     BEGIN,
+    DIFFERING,
+    DONE_WITH,
     GONE,
     PUBLISH,
+    PUT,
     STREAM_ENTITIES,
-    SUPERSEDED,
     SWEPT_FIELDS,
-    TAKEN_BACK,
-    WRITTEN_ENTITIES,
 )
 from headrace_features.online.store import (
     Row,
@@ -97,7 +98,7 @@ class Generations:
             number = self._file.number(db, generation.view)
             if number is None:
                 return [{} for _ in wanted]
-            where = (number, generation.base, generation.id - 1)
+            where = (number, generation.base)
             return [batch_of(db, where, entity, fields) for entity, fields in wanted]
 
     def write(self, generation: Generation, rows: Iterable[Row]) -> int:
@@ -109,22 +110,12 @@ class Generations:
         with self._file.transaction() as db:
             _require_building(db, generation)
             view = self._file.made_number(db, generation.view)
-            some = list(rows)
-            db.executemany(
-                "INSERT INTO batch (view, entity, field, generation, content)"
+            table = "batch" if generation.is_anew else "differing"
+            return db.executemany(
+                f"INSERT INTO {table} (view, entity, field, generation, content)"  # noqa: S608 - a name of ours
                 " VALUES (?, ?, ?, ?, ?)",
-                ((view, row.entity, row.field, generation.id, row.content) for row in some),
-            )
-            if not generation.is_anew:
-                # So that they are found again when what they had before goes.
-                db.executemany(
-                    "INSERT INTO written VALUES (?, ?, ?)",
-                    [
-                        (view, generation.id, entity)
-                        for entity in dict.fromkeys(one[0] for one in some)
-                    ],
-                )
-            return len(some)
+                ((view, row.entity, row.field, generation.id, row.content) for row in rows),
+            ).rowcount
 
     def publish(self, generation: Generation, had: Had) -> None:
         """Let readers see a generation instead of the one before it, in one step.
@@ -145,7 +136,7 @@ class Generations:
             if generation.is_anew:
                 self._remove(view, 0, generation.id - 1)
             else:
-                self._settle(view, generation.id, SUPERSEDED, GONE)
+                self._settle(view, generation)
             self._trim(view, current, least_known(current.known_ms, had.known_ms))
 
     def _tidy(self, view: str) -> None:
@@ -155,32 +146,44 @@ class Generations:
             given_up = db.execute(
                 "SELECT id, base FROM generation WHERE view = ? AND state = 'given up'", (view,)
             ).fetchall()
-        if current is not None and not current.is_anew:
-            # It may have been killed when readers had it already.
-            self._settle(view, current.id, SUPERSEDED, GONE)
+        if current is not None and current.pending:
+            # Its writer was killed when readers had it already.
+            self._settle(view, current)
         for number, base in given_up:
             if number == base:
                 self._remove(view, number, number)
             else:
-                self._settle(view, number, TAKEN_BACK)
+                for _ in self._differing(view, number):
+                    pass
             with self._file.transaction() as db:
                 db.execute("DELETE FROM generation WHERE id = ?", (number,))
 
-    def _settle(self, view: str, generation: int, *statements: str) -> None:
-        """Delete by statements what a generation leaves of the entities that it has written."""
+    def _settle(self, view: str, generation: Generation) -> None:
+        """Put what a generation has of its own with the rows of its base."""
+        base = generation.base
+        for db, number, rows in self._differing(view, generation.id):
+            there = [(number, *row[:2], base, row[2]) for row in rows if row[2]]
+            db.executemany(PUT, there)
+            db.executemany(GONE, [(number, *row[:2], base) for row in rows if not row[2]])
+        with self._file.transaction() as db:
+            db.execute("UPDATE generation SET pending = 0 WHERE id = ?", (generation.id,))
+
+    def _differing(
+        self, view: str, generation: int
+    ) -> Iterator[tuple[sqlite3.Connection, int, list[tuple[bytes, str, bytes]]]]:
+        """What a generation has of its own, some in each transaction, after which it is deleted.
+
+        With it the number of the view.
+        """
         while True:
             with self._file.transaction() as db:
                 number = self._file.made_number(db, view)
-                found = db.execute(WRITTEN_ENTITIES, (number, generation, _SWEPT)).fetchall()
-                if not found:
+                rows = db.execute(DIFFERING, (number, generation, _SWEPT)).fetchall()
+                if not rows:
                     return
-                entities = [(number, generation, entity) for (entity,) in found]
-                for statement in statements:
-                    db.executemany(statement, entities)
-                db.executemany(
-                    "DELETE FROM written WHERE view = ? AND generation = ? AND entity = ?",
-                    entities,
-                )
+                yield db, number, rows
+                done = [(number, generation, *row[:2]) for row in rows]
+                db.executemany(DONE_WITH, done)
 
     def _remove(self, view: str, first: int, last: int) -> None:
         """Delete all fields of some generations, one after the other."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
+from typing import Any
 
 from headrace_features.online.layers import Generation, Layers, StreamSpan
 from headrace_features.online.sqlite_statements import CURRENT, LAYERS
@@ -18,10 +20,10 @@ _AT_ONCE = 64
 def layers_in(db: sqlite3.Connection, view: str) -> Layers:
     """The layers of a view, as readers see them."""
     row = db.execute(LAYERS, (view,)).fetchone()
-    number, *batch = row[:7]
-    span = row[7:]
+    number, *batch = row[:8]
+    span = row[8:]
     return Layers(
-        None if number is None else Generation(number, view, *batch),
+        None if number is None else _generation(number, view, *batch),
         None if span[0] is None else StreamSpan(*span),
     )
 
@@ -29,7 +31,12 @@ def layers_in(db: sqlite3.Connection, view: str) -> Layers:
 def current_in(db: sqlite3.Connection, view: str) -> Generation | None:
     """The generation that readers have; None if there is none."""
     row = db.execute(CURRENT, (view,)).fetchone()
-    return None if row is None else Generation(row[0], view, *row[1:])
+    return None if row is None else _generation(row[0], view, *row[1:])
+
+
+def _generation(number: int, view: str, *rest: Any) -> Generation:
+    *_, pending = rest
+    return replace(Generation(number, view, *rest), pending=bool(pending))
 
 
 def fields_of(
@@ -47,7 +54,15 @@ def fields_of(
     stream = _read(db, "stream", (view,), keys)
     if generation is None or (fields is not None and not fields):
         return [Found({}, one) for one in stream]
-    where = (view, generation.base, generation.id)
+    where = (view, generation.base)
+    if generation.pending:
+        batch = _read(db, "batch", where, keys, fields or ())
+        differing = _read(db, "differing", (view, generation.id), keys, fields or ())
+        both = ({**one, **changed} for one, changed in zip(batch, differing, strict=True))
+        return [
+            Found({field: content for field, content in one.items() if content}, found)
+            for one, found in zip(both, stream, strict=True)
+        ]
     if fields is None:
         return list(map(Found, _read(db, "batch", where, keys), stream))
     batch = _read(db, "batch", where, keys, fields[:enough])
@@ -62,13 +77,13 @@ def fields_of(
 
 
 def batch_of(
-    db: sqlite3.Connection, where: tuple[int, int, int], entity: bytes, fields: Sequence[str] | None
+    db: sqlite3.Connection, where: tuple[int, int], entity: bytes, fields: Sequence[str] | None
 ) -> dict[str, bytes]:
-    """What an entity has in some generations of a view's batch layer.
+    """What an entity has in a generation of a view's batch layer that was built anew.
 
     Args:
         db: a connection inside a transaction.
-        where: the short name of the view, and the first and the last generation.
+        where: the short name of the view, and the generation.
         entity: its key.
         fields: which; None is all.
     """
@@ -85,11 +100,10 @@ def _read(
     fields: Sequence[str] = (),
 ) -> list[dict[str, bytes]]:
     """The fields of some entities in a table; all that there are, or chosen ones."""
-    found: list[dict[str, bytes]] = [{} for _ in keys]
     if len(keys) == 1:
         rows = db.execute(_statement(table, 1, len(fields)), (*keys, *where, *fields))
-        found[0] = {field: content for _, field, content in rows}
-        keys = ()
+        return [{field: content for _, field, content in rows}]
+    found: list[dict[str, bytes]] = [{} for _ in keys]
     for start in range(0, len(keys), _AT_ONCE):
         some = keys[start : start + _AT_ONCE]
         # Few statements are worth keeping: some keys are none.
@@ -98,25 +112,15 @@ def _read(
         statement = _statement(table, size, len(fields))
         for at, field, content in db.execute(statement, (*padded, *where, *fields)):
             found[start + at][field] = content
-    if table == "batch":
-        found = [_there(one) for one in found]
     return found
-
-
-def _there(fields: dict[str, bytes]) -> dict[str, bytes]:
-    """The fields that have content: of others a generation has said that they are gone."""
-    if all(fields.values()):
-        return fields
-    return {field: content for field, content in fields.items() if content}
 
 
 @cache
 def _statement(table: str, keys: int, fields: int) -> str:
     """A query for the fields of so many entities, in the order of the tables' primary keys."""
     conditions = ["view = ?"]
-    if table == "batch":
-        # In the order of the key: of a field in several the newest comes last.
-        conditions.append("generation BETWEEN ? AND ?")
+    if table != "stream":
+        conditions.append("generation = ?")
     if fields:
         conditions.append(f"field IN ({', '.join('?' * fields)})")
     chosen = " AND ".join(conditions)

@@ -18,6 +18,7 @@ CREATE TABLE IF NOT EXISTS generation (
     known_ms INTEGER,
     tiles INTEGER NOT NULL DEFAULT 0,
     base INTEGER NOT NULL DEFAULT 0,
+    pending INTEGER NOT NULL DEFAULT 0,
     holder TEXT NOT NULL DEFAULT '',
     until_ms INTEGER NOT NULL DEFAULT 0,
     state TEXT NOT NULL CHECK (state IN ('building', 'current', 'given up'))
@@ -32,11 +33,13 @@ CREATE TABLE IF NOT EXISTS batch (
     content BLOB NOT NULL,
     PRIMARY KEY (view, entity, field, generation)
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS written (
+CREATE TABLE IF NOT EXISTS differing (
     view INTEGER NOT NULL,
     generation INTEGER NOT NULL,
     entity BLOB NOT NULL,
-    PRIMARY KEY (view, generation, entity)
+    field TEXT NOT NULL,
+    content BLOB NOT NULL,
+    PRIMARY KEY (view, generation, entity, field)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS stream (
     view INTEGER NOT NULL,
@@ -63,7 +66,7 @@ CREATE TABLE IF NOT EXISTS progress (
 CREATE TABLE IF NOT EXISTS included (views TEXT NOT NULL);
 """
 #: The tables with what is kept; that of numbers stays when all is removed.
-KEPT = ("batch", "written", "stream", "generation", "stream_span", "progress", "included")
+KEPT = ("batch", "differing", "stream", "generation", "stream_span", "progress", "included")
 
 
 def lay_out(db: sqlite3.Connection, path: Path) -> None:

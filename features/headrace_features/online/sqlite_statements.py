@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 CURRENT = """
-SELECT id, boundary_ms, written_ms, whole_ms, known_ms, tiles, base FROM generation
+SELECT id, boundary_ms, written_ms, whole_ms, known_ms, tiles, base, pending FROM generation
 WHERE view = ? AND state = 'current'
 """
 LAYERS = """
-SELECT g.id, g.boundary_ms, g.written_ms, g.whole_ms, g.known_ms, g.tiles, g.base,
+SELECT g.id, g.boundary_ms, g.written_ms, g.whole_ms, g.known_ms, g.tiles, g.base, g.pending,
     s.epoch, s.since_ms, s.event_time_ms, s.written_ms, s.current_ms
 FROM (SELECT ? AS key) AS asked
 LEFT JOIN generation AS g ON g.view = asked.key AND g.state = 'current'
@@ -53,23 +53,22 @@ SELECT DISTINCT entity FROM stream WHERE view = ? AND entity > ? ORDER BY entity
 SWEPT_FIELDS = """
 SELECT entity, field, content FROM stream WHERE view = ? AND entity > ? AND entity <= ?
 """
-WRITTEN_ENTITIES = """
-SELECT entity FROM written WHERE view = ? AND generation = ? LIMIT ?
+# In the order of their keys, which is that of the rows that they come to.
+DIFFERING = """
+SELECT entity, field, content FROM differing WHERE view = ? AND generation = ?
+ORDER BY entity, field LIMIT ?
 """
-# Of each field that a generation has, what there was before.
-SUPERSEDED = """
-DELETE FROM batch WHERE view = ?1 AND entity = ?3 AND generation < ?2 AND field IN (
-    SELECT field FROM batch WHERE view = ?1 AND entity = ?3 AND generation = ?2
-)
+PUT = """
+INSERT OR REPLACE INTO batch (view, entity, field, generation, content) VALUES (?, ?, ?, ?, ?)
 """
 GONE = """
-DELETE FROM batch WHERE view = ?1 AND entity = ?3 AND generation = ?2 AND length(content) = 0
+DELETE FROM batch WHERE view = ? AND entity = ? AND field = ? AND generation = ?
 """
-TAKEN_BACK = """
-DELETE FROM batch WHERE view = ?1 AND entity = ?3 AND generation = ?2
+DONE_WITH = """
+DELETE FROM differing WHERE view = ? AND generation = ? AND entity = ? AND field = ?
 """
 PUBLISH = """
 UPDATE generation
-SET state = 'current', written_ms = ?, whole_ms = ?, known_ms = ?, tiles = ?, until_ms = 0
+SET state = 'current', written_ms = ?, whole_ms = ?, known_ms = ?, tiles = ?, pending = base < id
 WHERE id = ?
 """

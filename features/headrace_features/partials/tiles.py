@@ -163,29 +163,27 @@ def rewritten(plan: PartialPlan, row: TileRow, first: int, tiles: Mapping[int, T
         tiles: by index, which take the place of those that there are.
     """
     fresh = sorted(index for index in tiles if index >= first)
-    # Of each tile its index, whether it is a fresh one, and its place.
-    order = sorted(
-        [
-            *((index, 0, at) for at, index in enumerate(row.indexes) if index not in tiles),
-            *((index, 1, at) for at, index in enumerate(fresh)),
-        ]
-    )
-    order = [one for one in order if one[0] >= first]
+    held = list(row.indexes)
+    start = bisect_left(held, first)
+    # Nearly always the fresh ones come after all that stay.
+    stop = bisect_left(held, fresh[0]) if fresh else len(held)
+    later = [at for at in range(stop, len(held)) if held[at] not in tiles]
+    indexes = [*held[start:stop], *fresh, *(held[at] for at in later)]
+    order = sorted(range(len(indexes)), key=indexes.__getitem__) if later else None
+
+    def spliced(old: Sequence[Any], new: Sequence[Any]) -> list[Any]:
+        column = [*old[start:stop], *new, *(old[at] for at in later)]
+        return column if order is None else [column[at] for at in order]
+
     partials = []
     for place, partial in enumerate(plan.partials):
         states = partial.encode_all([tiles[index].states[place] for index in fresh])
         both = zip(partial.spread(row.partials[place]), partial.spread(states), strict=True)
-        partials.append(
-            partial.gathered([[column[is_new][at] for _, is_new, at in order] for column in both])
-        )
-    chains = (row.chains, [_encode_chains(plan, tiles[index]) for index in fresh])
-    return pack(
-        [
-            pack_integers([index for index, _, _ in order]),
-            partials,
-            [chains[is_new][at] for _, is_new, at in order] if plan.gaps_ms else [],
-        ]
-    )
+        partials.append(partial.gathered([spliced(*columns) for columns in both]))
+    chains: list[Any] = []
+    if plan.gaps_ms:
+        chains = spliced(row.chains, [_encode_chains(plan, tiles[index]) for index in fresh])
+    return pack([pack_integers(sorted(indexes)), partials, chains])
 
 
 class EncodedRow(NamedTuple):

@@ -28,6 +28,17 @@ Layouts: TypeAlias = Callable[[int], Layout]
 FIRST = (ALL, BASE, BESIDE, DAYS)
 
 
+def first_fields(layout: Layout, *, is_late: bool) -> tuple[str, ...]:
+    """Those of `FIRST` that an entity may have.
+
+    Args:
+        layout: how the state is divided.
+        is_late: whether events can become known later than they were.
+    """
+    there = {ALL: True, BASE: layout.unbounded, BESIDE: is_late, DAYS: True}
+    return tuple(name for name in FIRST if there[name])
+
+
 class Advance:
     """The state of an entity into which events come.
 
@@ -114,15 +125,17 @@ class _Days:
             day: self._added.part(first, stop)
             for day, first, stop in runs(self._added, 0, len(self._added), DAY_MS)
         }
-        changed = {
-            *(day for day in days if self._leaves_raw(day)),
-            *(block_day for block_day, _ in self._prompt()),
-            *self._by_day,
-        }
+        changed = {*(day for day, _ in self._prompt()), *self._by_day}
         self._changed = sorted(day for day in changed if day * DAY_MS >= horizon_ms)
+        self._stripped = [
+            day
+            for day in days
+            if self._leaves_raw(day) and day not in changed and day * DAY_MS >= horizon_ms
+        ]
 
     def needed(self) -> Iterator[str]:
         """The fields that are needed beside those of `FIRST`."""
+        yield from (f"h{day}" for day in self._stripped)
         known = set(self._row.indexes)
         for day in (*self._left, *(day for day in self._changed if day in known)):
             yield f"r{day}"
@@ -140,6 +153,8 @@ class _Days:
         waiting = [self._waiting(anew)]
         for day in self._left:
             fields |= dict.fromkeys(self._of_day(day, held), b"")
+        for day in self._stripped:
+            fields |= dict.fromkeys((n for n in self._of_day(day, held) if n[0] == "x"), b"")
         for day in self._changed:
             if day not in anew:
                 fresh[day], late = self._tiled(day, held, fields)

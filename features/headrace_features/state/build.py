@@ -107,6 +107,10 @@ def add_day(  # noqa: PLR0913, PLR0917 - whose day it is, and where it is
         first, stop: where those of the day begin and end.
     """
     day = block.times[first] // DAY_MS
+    if stop - first <= SPARSE_DAY and block.delays_ms is None:
+        # No event of it is anywhere but in the tile of the day: those of its hours aren't needed.
+        fields[f"r{day}"] = encode_events(block.part(first, stop))
+        return tiles.fold(plan, block, first, stop), []
     hours: dict[int, Tile] = {}
     beside: list[int] = []
     for hour, at, end in runs(block, first, stop, HOUR_MS):
@@ -115,12 +119,11 @@ def add_day(  # noqa: PLR0913, PLR0917 - whose day it is, and where it is
         hours[hour] = (
             tiles.fold(plan, block.chosen(prompt)) if late else tiles.fold(plan, block, at, end)
         )
-    raw = day * DAY_MS >= layout.raw_from_ms
-    if raw and stop - first <= SPARSE_DAY:
+    if stop - first <= SPARSE_DAY:
         fields[f"r{day}"] = encode_events(block.part(first, stop))
     else:
         fields[f"h{day}"] = tiles.encode_row(plan, list(hours), list(hours.values()))
-        if raw:
+        if day * DAY_MS >= layout.raw_from_ms:
             for hour, at, end in runs(block, first, stop, HOUR_MS):
                 fields[f"x{hour}"] = encode_events(block.part(at, end))
     return tiles.merge(plan, list(hours.values())), beside

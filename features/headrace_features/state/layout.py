@@ -6,8 +6,8 @@ An entity's state is a set of named fields:
     all     all events since the horizon, of an entity with few; it has no tiles then
     days    the tiles of all days since the horizon
     r<n>    the events of day n (days since 1970, UTC), if they are few
-    h<n>    the tiles of the hours of day n, if its events are many or not kept
-    x<n>    the events of hour n of such a day
+    h<n>    the tiles of the hours of day n, if its events are many
+    x<n>    the events of hour n of such a day, as long as they are kept
     beside  events that became known too late to be in the tiles of their time, or in the base
 
 Events give the exact edges of a window, tiles its inside. Names can be told from a window's edges
@@ -52,7 +52,7 @@ class Layout:
         boundary_ms: the layer holds the events before it.
         earliest_ms: the earliest time at which values can be asked for.
         horizon_ms: events before it are only in the base; a multiple of a day.
-        raw_from_ms: raw events are kept from this time on.
+        raw_from_ms: the events of days with many are kept from this time on.
         least_delay_ms: the least delay of the view's windows.
         unbounded: whether a window reaches back without a bound.
         known_ms: see `Generation`.
