@@ -7,30 +7,27 @@ is none, or it was made of other tiles, it is built anew of them all.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from headrace_batch.backfill_rows import day_of
 from headrace_batch.days import begins_ms, known_until_ms, newest_event_ms, whole_until
-from headrace_batch.layer_fields import LayerFields, Made
+from headrace_batch.filling import Filling
+from headrace_batch.healing import Healing
 from headrace_batch.leased import begin, renewed
 from headrace_batch.local_engine import PART_ROWS
-from headrace_batch.local_spill import Workspace, entity_parts
-from headrace_batch.tile_rows import event_schema
-from headrace_batch.tile_table import TileTable, of_days, since_generation
+from headrace_batch.local_spill import Workspace
+from headrace_batch.tile_table import TileTable
 from headrace_batch.warehouse import Warehouse
-from headrace_features.online.layers import Generation, Had
+from headrace_features.online.layers import Generation, Had, Layers
 from headrace_features.online.serving import view_key
-from headrace_features.online.store import Row, layers_of
+from headrace_features.online.store import layers_of
 from headrace_features.online.stores import open_store
 from headrace_features.state.layout import AS_OF_RETENTION_MS
-from headrace_schemas.errors import ConfigurationError
+from headrace_schemas.errors import ConfigurationError, RetryableError
 
 if TYPE_CHECKING:
     from headrace_features.definitions.views import FeatureView
@@ -101,6 +98,7 @@ def materialize_view(
     above = tiles.taken.generation if tiles.taken else 0
     goes_on = _goes_on(held, tiles)
     generation = begin(store, view_key(view), boundary_ms, goes_on=goes_on, above=above)
+    layers = _unchanged(store, view, held)
     with renewed(store, generation):
         until = day_of(boundary_ms) - timedelta(1)
         tiled = tiles.update(until, known_ms, generation.id, workspace, advance)
@@ -108,22 +106,16 @@ def materialize_view(
         # The lake's events are not those that there were: neither is what was made of them.
         goes_on = False
         generation = begin(store, view_key(view), boundary_ms, goes_on=False, above=generation.id)
-    filling = _Filling(store, generation, held if goes_on else None, tiles, workspace, view)
+    had = _had(settings, view, generation, tiles, lacking, read_ms=read_ms, known_ms=known_ms)
+    healing = None
+    if goes_on:
+        healing = Healing(Warehouse.of(settings), view, layers, layers.with_batch(generation, had))
+    filling = Filling(store, generation, tiles, workspace, view, healing)
     with renewed(store, generation):
         filling.fill(lambda done: advance(tiled + done))
-    taken = tiles.taken
-    had = Had.until(generation, read_ms)
-    if read_ms < boundary_ms:
-        # Of a day that isn't over nobody knows whether all of it has come into the table.
-        newest_ms = newest_event_ms(settings, view.source)
-        had = had._replace(whole_ms=min(had.whole_ms, newest_ms + 1))
-    if lacking is not None:
-        had = had._replace(whole_ms=min(had.whole_ms, lacking))
-    if taken is not None:
-        if known_ms is not None:
-            known_ms = taken.known_ms
-        had = had._replace(tiles=taken.generation)
-    store.publish(generation, had._replace(known_ms=known_ms))
+        if healing is not None:
+            healing.record(generation.id, read_ms)
+    store.publish(generation, had)
     return MaterializeReport(
         view=view.name,
         version=view.version,
@@ -137,121 +129,50 @@ def materialize_view(
     )
 
 
+def _unchanged(store: StateStore, view: FeatureView, held: Generation | None) -> Layers:
+    """The layers that readers have, which nobody can move on now.
+
+    Raises:
+        RetryableError: somebody has since they were looked at.
+    """
+    layers = layers_of(store, [view_key(view)])[view_key(view)]
+    if (layers.batch and layers.batch.id) != (held and held.id):
+        raise RetryableError(
+            f"another process has materialized {view.name} just now", hint="run it again if needed"
+        )
+    return layers
+
+
+def _had(  # noqa: PLR0913 - what it is told from
+    settings: Settings,
+    view: FeatureView,
+    generation: Generation,
+    tiles: TileTable,
+    lacking_ms: int | None,
+    *,
+    read_ms: int,
+    known_ms: int | None,
+) -> Had:
+    """What a generation has once it is filled."""
+    had = Had.until(generation, read_ms)
+    if read_ms < generation.boundary_ms:
+        # Of a day that isn't over nobody knows whether all of it has come into the table.
+        newest_ms = newest_event_ms(settings, view.source)
+        had = had._replace(whole_ms=min(had.whole_ms, newest_ms + 1))
+    if lacking_ms is not None:
+        had = had._replace(whole_ms=min(had.whole_ms, lacking_ms))
+    taken = tiles.taken
+    if taken is None:
+        return had
+    return had._replace(
+        known_ms=None if known_ms is None else taken.known_ms, tiles=taken.generation
+    )
+
+
 def _goes_on(held: Generation | None, tiles: TileTable) -> bool:
     """Whether a layer was made of the tiles that there are, or of some of them."""
     taken = tiles.taken
     return held is not None and taken is not None and taken.anew <= held.tiles
-
-
-class _Filling:
-    """Writes the fields of a generation.
-
-    Attributes:
-        entities, events, fields: how many so far.
-    """
-
-    def __init__(  # noqa: PLR0913, PLR0917 - what it is made of
-        self,
-        store: StateStore,
-        generation: Generation,
-        before: Generation | None,
-        tiles: TileTable,
-        workspace: Workspace,
-        view: FeatureView,
-    ) -> None:
-        self._store = store
-        self._generation = generation
-        self._before = before
-        self._tiles = tiles
-        self._workspace = workspace
-        self._view = view
-        self._key = view.entity.join_key
-        self._made = LayerFields(view, generation.boundary_ms)
-        self.entities = self.events = self.fields = 0
-
-    def fill(self, advance: Callable[[int], None]) -> None:
-        """Write all that differs from the generation before, or all that there is."""
-        horizon_ms = self._made.horizon_ms
-        first = None if horizon_ms is None else day_of(horizon_ms)
-        end = day_of(self._generation.boundary_ms)
-        if self._before is None:
-            where = of_days(first, end)
-            for events in self._parts(where, self._tiles.count(where)):
-                self._write(self._made.built(events), advance)
-            return
-        came = since_generation(self._before.tiles)
-        came |= of_days(day_of(self._before.boundary_ms), end)
-        where = of_days(first, end) & came
-        lost: list[bytes] = []
-        for events, left in self._changed(where, first):
-            made = self._made.advanced(self._store, self._generation, events, lost)
-            self._write(made, advance)
-            self._write(self._made.left(self._store, self._generation, left), advance)
-        if lost:
-            self._write(self._rebuilt(lost, of_days(first, end)), advance)
-
-    def _write(self, made: Iterator[Made], advance: Callable[[int], None]) -> None:
-        for rows, entities, events in made:
-            self.fields += self._store.write(self._generation, rows)
-            self.entities += entities
-            self.events += events
-            advance(self.events)
-
-    def _parts(self, where: pc.Expression, count: int) -> Iterator[pa.Table]:
-        """The events of tiles, all those of an entity together."""
-        parts = self._workspace.parts(count)
-        with self._workspace.spill(parts, event_schema(self._view)) as waiting:
-            for read in self._tiles.events(where):
-                waiting.add(read, entity_parts(read[self._key], parts))
-            for part in range(parts):
-                yield waiting.take(part)
-
-    def _changed(
-        self, where: pc.Expression, first: date | None
-    ) -> Iterator[tuple[pa.Table, list[str | int]]]:
-        """The events that come in, and the entities without such of which some have left."""
-        parts = self._workspace.parts(self._tiles.count(where))
-        schema = event_schema(self._view)
-        keys = pa.schema([schema.field(self._key)])
-        with (
-            self._workspace.spill(parts, schema) as waiting,
-            self._workspace.spill(parts, keys) as leaving,
-        ):
-            for read in self._tiles.events(where):
-                waiting.add(read, entity_parts(read[self._key], parts))
-            for read in self._left(first):
-                leaving.add(read.select([self._key]), entity_parts(read[self._key], parts))
-            for part in range(parts):
-                events = waiting.take(part)
-                left = pc.unique(leaving.take(part)[self._key])
-                staying = pc.is_in(left, value_set=pc.unique(events[self._key]))
-                yield events, left.filter(pc.invert(staying)).to_pylist()
-
-    def _left(self, first: date | None) -> Iterator[pa.Table]:
-        """The entities that had events on the days which no window reaches any more."""
-        if first is None or self._before is None:
-            return iter(())
-        horizon_ms = LayerFields(self._view, self._before.boundary_ms).horizon_ms
-        before = None if horizon_ms is None else day_of(horizon_ms)
-        return self._tiles.keys(of_days(before, first))
-
-    def _rebuilt(self, lost: list[bytes], where: pc.Expression) -> Iterator[Made]:
-        """The fields of entities that are built anew of all their events."""
-        kind = event_schema(self._view).field(self._key).type
-        names = pa.array([entity.decode() for entity in lost], pa.string()).cast(kind)
-        chosen = where & pc.field(self._key).isin(names)
-        for events in self._parts(chosen, self._tiles.count(chosen)):
-            for rows, entities, count in self._made.built(events):
-                held: dict[bytes, set[str]] = {}
-                for row in rows:
-                    held.setdefault(row.entity, set()).add(row.field)
-                kept = self._store.kept(self._generation, [(entity, None) for entity in held])
-                gone = [
-                    Row(entity, name, b"")
-                    for (entity, fields), before in zip(held.items(), kept, strict=True)
-                    for name in before.keys() - fields
-                ]
-                yield Made([*rows, *gone], entities, count)
 
 
 def _known_ms(settings: Settings, view: FeatureView, *, streamed: bool) -> int | None:

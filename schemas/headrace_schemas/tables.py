@@ -38,6 +38,11 @@ def tiles_table(view: str, version: int) -> str:
     return _of_view("tiles", view, version)
 
 
+def healed_table(view: str, version: int) -> str:
+    """Where it is kept which values of one version of a feature view late events had been off."""
+    return _of_view("healed", view, version)
+
+
 def relative_path(table: str) -> str:
     """The folder of a table below the warehouse: `bronze.transactions` → `bronze/transactions`.
 

@@ -15,6 +15,7 @@ import pytest
 from deltalake import DeltaTable
 
 from headrace_batch.days import begins_ms
+from headrace_batch.healing import healed_rows
 from headrace_batch.local_spill import Workspace
 from headrace_batch.materialize import materialize_view
 from headrace_batch.simulator import simulate
@@ -221,6 +222,54 @@ def test_a_late_event_adds_to_the_tiles_of_its_entity_and_day_alone(tmp_path: Pa
         DAYS[0] - timedelta(4),
         1,
     )
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_the_account_of_late_events_is_what_a_probe_has_seen(name: str, tmp_path: Path) -> None:
+    view, lake = VIEWS[name], Lake(tmp_path, seed=9, late=0.2)
+    lake.until(DAYS[0])
+    materialize_view(lake.settings, view, DAYS[0], unwatched)
+    seen: dict[tuple[date, str], list[float | None]] = {}
+    for day, earlier in zip(DAYS[1:], DAYS, strict=False):
+        # Days that both layers answer for.
+        probed = [earlier - timedelta(back) for back in range(6)]
+        times_ms = {one: begins_ms(one + timedelta(1)) - 1 for one in probed}
+        lake.until(day)
+        keys = keys_of(lake, view)
+        before = {one: served(lake.settings, view, keys, ms) for one, ms in times_ms.items()}
+        materialize_view(lake.settings, view, day, unwatched)
+        for one, ms in times_ms.items():
+            for key, after in served(lake.settings, view, keys, ms).items():
+                for feature, old, new in zip(
+                    view.feature_names, before[one][key], after, strict=True
+                ):
+                    if old != new:
+                        seen.setdefault((one, feature), []).append(difference(old, new))
+    told: dict[tuple[date, str], list[Row]] = {}
+    for row in healed_rows(Warehouse.of(lake.settings), view):
+        told.setdefault((row["day"], row["feature"]), []).append(row)
+    assert told.keys() == seen.keys()
+    assert told, "no value was ever off"
+    for place, rows in told.items():
+        numbers = [one for one in seen[place] if one is not None]
+        assert sum(row["values_off"] for row in rows) == len(seen[place])
+        greatest = [row["greatest_difference"] for row in rows]
+        assert max((one for one in greatest if one is not None), default=None) == max(
+            numbers, default=None
+        )
+        assert all(row["longest_ms"] > row["healed_ms"] - begins_ms(DAYS[-1]) for row in rows)
+
+
+def difference(old: object, new: object) -> float | None:
+    """How far two values are apart; None where one of them is no number."""
+    numbers = []
+    for value in (old, new):
+        assert isinstance(value, tuple)
+        kind, told = value
+        if kind not in {"int", "float"}:
+            return None
+        numbers.append(float.fromhex(told) if kind == "float" else float(told))
+    return abs(numbers[1] - numbers[0])
 
 
 def test_what_no_window_reaches_any_more_leaves_the_store(tmp_path: Path) -> None:

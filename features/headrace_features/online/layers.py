@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from headrace_features.definitions.windows import BEGINNING_MS
@@ -93,6 +93,17 @@ class Layers(NamedTuple):
         if self.batch is None:
             return ALWAYS_MS
         return self.batch.boundary_ms if self.stream is None else self.batch.whole_ms
+
+    def with_batch(self, generation: Generation, had: Had) -> Layers:
+        """These layers once readers see another batch layer."""
+        batch = replace(
+            generation,
+            written_ms=had.written_ms,
+            whole_ms=had.whole_ms,
+            known_ms=had.known_ms,
+            tiles=had.tiles,
+        )
+        return Layers(batch, self.stream)
 
     def differs(self, known: Layers) -> bool:
         """Whether other fields are to be read than under layers that were known."""

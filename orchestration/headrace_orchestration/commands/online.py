@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from headrace_orchestration.commands.backfill import Views
 from headrace_orchestration.commands.materialize import Day, record, registered_views
 from headrace_orchestration.days import parse_begun_day
 from headrace_orchestration.output import (
@@ -18,6 +19,7 @@ from headrace_orchestration.output import (
     console,
     print_fields,
     print_json,
+    print_table,
     progress,
     say,
 )
@@ -168,3 +170,43 @@ def _lacking(layers: Layers, now_ms: int) -> str | None:
 
 def _text(ms: int) -> str:
     return f"{datetime.fromtimestamp(ms // 1000, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+@app.command("healed")
+def healed(view: Views = None, as_json: JsonOption = False) -> None:
+    """Which values late events had been off, until a batch layer had these: by day and feature.
+
+    Of each entity with such events the value at the end of each day is compared, as readers got it
+    before the layer moved on and as they get it since.
+    """
+    from headrace_batch.healing import healed_rows
+    from headrace_batch.warehouse import Warehouse
+
+    settings, project = current_project()
+    names = view or list(project.views)
+    warehouse = Warehouse.of(settings)
+    found = {name: healed_rows(warehouse, project.view(name)) for name in names}
+    if as_json:
+        print_json([{"view": name, **row} for name, rows in found.items() for row in rows])
+        return
+    rows = [(name, row) for name, some in found.items() for row in some]
+    if not rows:
+        console().print("no value has been off since layers move on day by day")
+        return
+    print_table(
+        "values at the end of a day that late events had been off",
+        ("view", "day", "feature", "entities", "most", "on average", "hours", "until"),
+        [
+            (
+                name,
+                str(row["day"]),
+                row["feature"],
+                row["values_off"],
+                row["greatest_difference"],
+                row["mean_difference"],
+                round(row["longest_ms"] / 3_600_000, 1),
+                f"{datetime.fromtimestamp(row['healed_ms'] / 1000, UTC):%Y-%m-%d %H:%M}",
+            )
+            for name, row in rows
+        ],
+    )

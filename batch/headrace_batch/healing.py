@@ -1,0 +1,226 @@
+"""The account of what came too late: which values were off until a layer had it, and by how much.
+
+Of each entity with such events the values at the end of each day are read twice, as readers got
+them before the layer moves on and as they get them afterwards. Those that differ were off.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import write_deltalake
+
+from headrace_batch.backfill_rows import day_of
+from headrace_features.definitions.durations import DAY_MS, floor_to
+from headrace_features.online.serving import ServedView, entity_key, view_key
+from headrace_features.online.store import Wanted
+from headrace_features.partials.partial import Value
+from headrace_features.state.layout import AS_OF_RETENTION_MS
+from headrace_features.state.read import EntityState, Found
+from headrace_schemas.errors import BadRecordError
+from headrace_schemas.tables import healed_table
+
+if TYPE_CHECKING:
+    from headrace_batch.layer_fields import Made
+    from headrace_batch.warehouse import Warehouse
+    from headrace_features.definitions.views import FeatureView
+    from headrace_features.online.layers import Generation, Layers
+    from headrace_features.online.store import StateStore
+
+#: The columns of the account.
+HEALED = pa.schema(
+    [
+        ("day", pa.date32()),
+        ("feature", pa.string()),
+        ("values_off", pa.int64()),
+        ("greatest_difference", pa.float64()),
+        ("mean_difference", pa.float64()),
+        ("longest_ms", pa.int64()),
+        ("healed_ms", pa.int64()),
+        ("went_on_from", pa.int64()),
+        ("generation", pa.int64()),
+    ]
+)
+
+
+@dataclass(slots=True)
+class Off:
+    """What was off of a feature at the end of a day.
+
+    Attributes:
+        values: of how many entities.
+        numbers: how many of them are numbers before and afterwards.
+        greatest, total: of the differences of those.
+        since_ms: since when the first of them was.
+    """
+
+    values: int = 0
+    numbers: int = 0
+    greatest: float = 0.0
+    total: float = 0.0
+    since_ms: int = 1 << 62
+
+
+class _Late(NamedTuple):
+    """The first event of an entity that came late: its time, and when it could be known."""
+
+    time_ms: int
+    known_ms: int
+
+
+class Healing:
+    """What a generation that goes on from another one puts right.
+
+    Attributes:
+        before: the generation that readers have.
+        off: by day and feature, what was off.
+    """
+
+    def __init__(
+        self, warehouse: Warehouse, view: FeatureView, before: Layers, after: Layers
+    ) -> None:
+        """Take the layers as readers have them, and as they are going to have them.
+
+        Args:
+            warehouse: where the account is kept.
+            view: whose layers they are.
+            before, after: both with a batch layer.
+        """
+        if before.batch is None or after.batch is None:
+            raise ValueError("there is no layer before it")
+        self.before: Generation = before.batch
+        self.off: dict[tuple[date, str], Off] = defaultdict(Off)
+        self._warehouse = warehouse
+        self._view = view
+        self._served = ServedView(view, view.feature_names)
+        self._layers = before, after
+        # Both layers answer from then on.
+        self._earliest_ms = after.batch.boundary_ms - AS_OF_RETENTION_MS
+        # Without a stream nothing is known of later days before they are in the layer.
+        self._end_ms = self.before.boundary_ms if before.stream is None else after.batch.boundary_ms
+        self._late: dict[bytes, _Late] = {}
+        self._changes: dict[bytes, dict[str, bytes]] = {}
+        self._lost: dict[bytes, _Late] = {}
+
+    def expect(self, events: pa.Table) -> None:
+        """Look for events among some that are about to come in which the layer should have had."""
+        source = self._view.source
+        key, time, known = self._view.entity.join_key, source.event_time, source.available_at
+        late = pc.less(events[time], self.before.boundary_ms)
+        if known is not None:
+            # Others could not be known when it was made.
+            had_ms = self.before.known_ms or self.before.written_ms
+            late = pc.and_(late, pc.less_equal(events[known], had_ms))
+        some = events.filter(late).select(list(dict.fromkeys((key, time, known or time))))
+        first = some.group_by(key).aggregate([(time, "min"), (known or time, "min")])
+        self._changes = {}
+        self._late = {
+            entity_key(row[key]): _Late(row[f"{time}_min"], row[f"{known or time}_min"])
+            for row in first.to_pylist()
+        }
+
+    def expect_again(self, lost: Iterable[bytes]) -> None:
+        """Account for entities whose fields were not made when their events were looked at."""
+        self._changes = {}
+        self._late = {entity: self._lost[entity] for entity in lost if entity in self._lost}
+
+    def watched(self, made: Iterator[Made]) -> Iterator[Made]:
+        """The fields as they are written; those of entities with late events are remembered."""
+        for one in made:
+            for entity, field, content in one.rows:
+                if entity in self._late:
+                    self._changes.setdefault(entity, {})[field] = content
+            yield one
+
+    def account(self, store: StateStore) -> None:
+        """Compare the values of entities with late events."""
+        self._lost |= {
+            entity: late for entity, late in self._late.items() if entity not in self._changes
+        }
+        entities = list(self._changes)
+        if not entities:
+            return
+        key = view_key(self._view)
+        reading = store.read({key: self._layers[0]}, [Wanted(key, entities, None)])
+        # Nobody else moves the layers on; what was pending no longer is.
+        if reading.found is None:
+            reading = store.read(reading.layers, [Wanted(key, entities, None)])
+        for entity, (batch, stream) in zip(entities, (reading.found or [[]])[0], strict=True):
+            both = {**batch, **self._changes[entity]}
+            healed = {name: content for name, content in both.items() if content}
+            self._compare(self._late[entity], Found(batch, stream), Found(healed, stream))
+
+    def _compare(self, late: _Late, before: Found, after: Found) -> None:
+        first_ms = max(floor_to(late.time_ms, DAY_MS), self._earliest_ms)
+        for begin_ms in range(first_ms, self._end_ms, DAY_MS):
+            time_ms = begin_ms + DAY_MS - 1
+            values = [
+                self._values(layers, found, time_ms)
+                for layers, found in zip(self._layers, (before, after), strict=True)
+            ]
+            for name, old, new in zip(self._view.feature_names, *values, strict=True):
+                if old == new:
+                    continue
+                off = self.off[day_of(begin_ms), name]
+                off.values += 1
+                off.since_ms = min(off.since_ms, late.known_ms)
+                if isinstance(old, int | float) and isinstance(new, int | float):
+                    difference = abs(float(new) - float(old))
+                    off.numbers += 1
+                    off.total += difference
+                    off.greatest = max(off.greatest, difference)
+
+    def _values(self, layers: Layers, found: Found, time_ms: int) -> list[Value]:
+        asked = self._served.asked
+        moment = asked.at(time_ms, self._served.layout(layers))
+        try:
+            return list(EntityState(asked, moment, found).read().values)
+        except BadRecordError:
+            return [None] * len(self._view.feature_names)
+
+    def record(self, generation: int, healed_ms: int) -> None:
+        """Write the account down, in place of one of a generation that was never published."""
+        if not self.off:
+            return
+        name = healed_table(self._view.name, self._view.version)
+        rows = [
+            {
+                "day": day,
+                "feature": feature,
+                "values_off": off.values,
+                "greatest_difference": off.greatest if off.numbers else None,
+                "mean_difference": off.total / off.numbers if off.numbers else None,
+                "longest_ms": healed_ms - off.since_ms,
+                "healed_ms": healed_ms,
+                "went_on_from": self.before.id,
+                "generation": generation,
+            }
+            for (day, feature), off in sorted(self.off.items())
+        ]
+        self._warehouse.create(name, HEALED)
+        with self._warehouse.explaining(name):
+            write_deltalake(
+                self._warehouse.uri(name),
+                pa.Table.from_pylist(rows, HEALED),
+                mode="overwrite",
+                predicate=f"went_on_from = {self.before.id}",
+                storage_options=dict(self._warehouse.storage_options),
+            )
+
+
+def healed_rows(warehouse: Warehouse, view: FeatureView) -> list[Mapping[str, Any]]:
+    """The account of a view, the newest first."""
+    name = healed_table(view.name, view.version)
+    if not warehouse.exists(name):
+        return []
+    rows = warehouse.read(name).sort_by(
+        [("healed_ms", "descending"), ("day", "ascending"), ("feature", "ascending")]
+    )
+    found: list[Mapping[str, Any]] = rows.to_pylist()
+    return found
