@@ -182,8 +182,7 @@ class Generations:
                 if not rows:
                     return
                 yield db, number, rows
-                done = [(number, generation, *row[:2]) for row in rows]
-                db.executemany(DONE_WITH, done)
+                db.execute(DONE_WITH, (number, generation, *rows[-1][:2]))
 
     def _remove(self, view: str, first: int, last: int) -> None:
         """Delete all fields of some generations, one after the other."""

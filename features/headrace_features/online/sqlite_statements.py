@@ -65,7 +65,7 @@ GONE = """
 DELETE FROM batch WHERE view = ? AND entity = ? AND field = ? AND generation = ?
 """
 DONE_WITH = """
-DELETE FROM differing WHERE view = ? AND generation = ? AND entity = ? AND field = ?
+DELETE FROM differing WHERE view = ? AND generation = ? AND (entity, field) <= (?, ?)
 """
 PUBLISH = """
 UPDATE generation

@@ -101,6 +101,8 @@ class EventBlock:
 
     def part(self, start: int, stop: int) -> EventBlock:
         """The events at the places from `start` to before `stop`."""
+        if start == 0 and stop == len(self):
+            return self
         return EventBlock(
             self.offsets_ms[start:stop],
             self.dedups[start:stop],
