@@ -351,13 +351,13 @@ def scale(
         [
             (
                 one.events,
-                one.ingest_s,
-                one.backfill_s,
-                one.backfill_us,
-                one.increment_s,
+                round(one.ingest_s, 1),
+                round(one.backfill_s, 1),
+                round(one.backfill_us, 1),
+                round(one.increment_s, 1),
                 one.increment_events,
-                one.increment_us,
-                one.peak_rss_gib,
+                round(one.increment_us, 1),
+                round(one.peak_rss_gib, 2),
                 "≤ 8",
             )
             for one in figures
@@ -368,7 +368,7 @@ def scale(
             f"increments of {of_windows.increment_events:,} events after {of_windows.days} days",
             ("window", "seconds", f"÷ {WINDOWS[0]}", "target"),
             [
-                (window, of_windows.increment_s[window], ratio, "≤ 1.5")
+                (window, round(of_windows.increment_s[window], 2), round(ratio, 2), "≤ 1.5")
                 for window, ratio in of_windows.ratio.items()
             ],
         )
