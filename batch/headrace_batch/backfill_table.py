@@ -10,9 +10,10 @@ from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from headrace_batch.backfill_rows import feature_columns
+from headrace_batch.meaning import FINGERPRINT, require_meaning
 from headrace_batch.warehouse import Warehouse
 from headrace_features.definitions.fingerprint import fingerprint
-from headrace_schemas.errors import ConfigurationError, RetryableError
+from headrace_schemas.errors import RetryableError
 from headrace_schemas.tables import EVENT_DATE, features_table
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
     from headrace_features.definitions.views import FeatureView
 
-#: The table property that says which definition the values were computed from.
-FINGERPRINT = "headrace.fingerprint"
 #: Statistics of key and time, the first two columns: nobody looks for features by their value.
 _PROPERTIES = {"delta.dataSkippingNumIndexedCols": "2"}
 
@@ -50,13 +49,7 @@ class FeatureTable:
         """
         name = features_table(view.name, view.version)
         table = warehouse.find(name) or _created(warehouse, name, view)
-        recorded = table.metadata().configuration.get(FINGERPRINT)
-        if recorded != fingerprint(view):
-            raise ConfigurationError(
-                f"feature view {view.name}: definition changed without a new version; "
-                f"{warehouse.uri(name)} holds the values of another one",
-                hint=f"declare version={view.version + 1}",
-            )
+        require_meaning(table, view, warehouse.uri(name))
         columns = tuple(field.name for field in table.schema().fields)
         return cls(warehouse, view.name, name, table.version(), columns)
 

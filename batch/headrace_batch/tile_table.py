@@ -20,6 +20,7 @@ from deltalake.exceptions import CommitFailedError
 
 from headrace_batch.event_files import EventFiles, File
 from headrace_batch.local_spill import Workspace, entity_parts
+from headrace_batch.meaning import FINGERPRINT, require_meaning
 from headrace_batch.tile_rows import (
     COUNT,
     EVENTS,
@@ -33,7 +34,6 @@ from headrace_batch.warehouse import Warehouse, dataset_of
 from headrace_features.definitions.fingerprint import fingerprint
 from headrace_features.kernel.prepare import ARROW_TYPES, apply_expressions
 from headrace_features.online.store import overtaken
-from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.tables import EVENT_DATE, tiles_table
 
 if TYPE_CHECKING:
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 #: Takes the number of events done so far.
 Advance: TypeAlias = Callable[[int], None]
 
-#: The table property that says of which definition the tiles are.
-FINGERPRINT = "headrace.fingerprint"
 #: Statistics of the columns before the events: nobody looks for tiles by those.
 _PROPERTIES = {"delta.dataSkippingNumIndexedCols": "4"}
 _APPLICATION = "headrace.tiles"
@@ -101,13 +99,7 @@ class TileTable:
     def _open(self) -> None:
         view, warehouse = self._view, self._warehouse
         table = warehouse.find(self.name) or self._created()
-        recorded = table.metadata().configuration.get(FINGERPRINT)
-        if recorded != fingerprint(view):
-            raise ConfigurationError(
-                f"feature view {view.name}: definition changed without a new version; "
-                f"{warehouse.uri(self.name)} holds the tiles of another one",
-                hint=f"declare version={view.version + 1}",
-            )
+        require_meaning(table, view, warehouse.uri(self.name))
         self._table: DeltaTable = table
 
     def _created(self) -> DeltaTable:

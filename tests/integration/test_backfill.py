@@ -11,8 +11,8 @@ import pytest
 from deltalake import DeltaTable
 
 from headrace_batch import local_engine
-from headrace_batch.backfill_table import FINGERPRINT
 from headrace_batch.local_engine import LocalEngine
+from headrace_batch.meaning import FINGERPRINT
 from headrace_batch.spark_engine import SparkEngine
 from headrace_batch.warehouse import Warehouse
 from headrace_features import Count, Entity, EventSource, FeatureView, Sliding, Sum

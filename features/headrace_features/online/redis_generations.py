@@ -77,10 +77,10 @@ redis.call('DEL', KEYS[1])
 
 
 class Generations:
-    """The batch layers of views in Redis, see `StateStore`."""
+    """The batch layers of views in Redis, as `StateStore` promises them."""
 
     def __init__(self, connection: RedisConnection, keys: Keys, patience_s: float) -> None:
-        self._connection = connection
+        self.connection = connection
         self._keys = keys
         self._patience_s = patience_s
 
@@ -101,7 +101,7 @@ class Generations:
             RetryableError: there is none to go on from.
         """
         require_no_later(self._current(view), view, boundary_ms, _ANEW)
-        with self._connection.commands() as client:
+        with self.connection.commands() as client:
             number = int(client.incr(self._keys.generations))
             if number <= above:
                 number = int(client.incrby(self._keys.generations, above + 1 - number))
@@ -109,7 +109,7 @@ class Generations:
         base = number if not goes_on else 0
         building = f"{number}:{base}:{claim.until_ms}:{claim.holder}"
         arguments = (building, claim.now_ms, claim.holder, claim.over or "")
-        (held,) = run(self._connection, [Call(_BEGIN, (self._keys.view(view),), arguments)])
+        (held,) = run(self.connection, [Call(_BEGIN, (self._keys.view(view),), arguments)])
         if held:
             *_, until_ms, holder = held.decode().split(":", 3)
             claim.require_free(Lease(holder, int(until_ms)), view_name(view))
@@ -128,7 +128,7 @@ class Generations:
             RetryableError: another writer has begun a generation of the same view since.
         """
         key = self._keys.view(generation.view)
-        (held,) = run(self._connection, [Call(_RENEW, (key,), (generation.id, until_ms))])
+        (held,) = run(self.connection, [Call(_RENEW, (key,), (generation.id, until_ms))])
         if not held:
             raise overtaken(generation.view)
 
@@ -137,7 +137,7 @@ class Generations:
     ) -> list[Mapping[str, bytes]]:
         """What entities have in the generation that another one goes on from."""
         found: list[Mapping[str, bytes]] = []
-        with self._connection.commands() as client:
+        with self.connection.commands() as client:
             for some in batched(wanted, AT_ONCE):
                 pipe = client.pipeline(transaction=False)
                 for entity, fields in some:
@@ -170,7 +170,7 @@ class Generations:
             entities.setdefault(row.entity, []).extend((row.field, row.content))
             count += 1
         view, own = generation.view, generation.id
-        with self._connection.commands() as client:
+        with self.connection.commands() as client:
             # One that is overtaken after this writes what nobody reads, and publishes nothing.
             building = client.hget(self._keys.view(view), "building")
             if building is None or int(building.split(b":", 1)[0]) != own:
@@ -197,7 +197,7 @@ class Generations:
         before = self._current(view)
         require_no_later(before, view, generation.boundary_ms, _ANEW)
         arguments = (generation.id, pointer_to(generation, had), int(not generation.is_anew))
-        (done,) = run(self._connection, [Call(_PUBLISH, (self._keys.view(view),), arguments)])
+        (done,) = run(self.connection, [Call(_PUBLISH, (self._keys.view(view),), arguments)])
         if not done:
             raise overtaken(view)
         if before is None:
@@ -209,7 +209,7 @@ class Generations:
         self._sweep(view, generation.base, before, least_known(before.known_ms, had.known_ms))
 
     def _current(self, view: str) -> Generation | None:
-        with self._connection.commands() as client:
+        with self.connection.commands() as client:
             return generation_of(view, *client.hmget(self._keys.view(view), "current", PENDING))
 
     def _tidy(self, view: str) -> None:
@@ -219,7 +219,7 @@ class Generations:
         if current is not None and current.pending:
             # It was killed when readers had it already: nobody is at the former one any more.
             self._settle(view, current)
-        with self._connection.commands() as client:
+        with self.connection.commands() as client:
             for name, base in client.hgetall(key).items():
                 if not name.startswith(b"given_up:"):
                     continue
@@ -234,21 +234,21 @@ class Generations:
         """Put what a generation has of its own with its base."""
         keys, own, base = self._keys, generation.id, generation.base
         written = keys.written(view, own)
-        with self._connection.commands() as client:
+        with self.connection.commands() as client:
             while (some := client.lindex(written, 0)) is not None:
                 calls = [
                     Call(_FOLD, (keys.differing(one, view, own), keys.batch(one, view, base)))
                     for one in unpack(some)
                 ]
-                run(self._connection, calls)
+                run(self.connection, calls)
                 # By its content: somebody else may be at it as well.
                 client.lrem(written, 1, some)
-        run(self._connection, [Call(_SETTLED, (keys.view(view),), (own,))])
+        run(self.connection, [Call(_SETTLED, (keys.view(view),), (own,))])
 
     def _take_back(self, view: str, own: int) -> None:
         """Delete what a generation has of its own."""
         written = self._keys.written(view, own)
-        with self._connection.commands() as client:
+        with self.connection.commands() as client:
             while (some := client.lindex(written, 0)) is not None:
                 pipe = client.pipeline(transaction=False)
                 for entity in unpack(some):
@@ -258,7 +258,7 @@ class Generations:
 
     def _unlink(self, view: str, generations: set[int]) -> None:
         """Delete all keys of generations that were built anew."""
-        with self._connection.commands() as client:
+        with self.connection.commands() as client:
             keys = client.scan_iter(match=self._keys.of(view), count=AT_ONCE)
             for some in batched(keys, AT_ONCE):
                 pipe = client.pipeline(transaction=False)
@@ -269,7 +269,7 @@ class Generations:
 
     def _sweep(self, view: str, base: int, kept: Generation, known_ms: int | None) -> None:
         """Delete what no reader of a generation, or of a later one, looks at."""
-        with self._connection.commands() as client:
+        with self.connection.commands() as client:
             keys = client.scan_iter(match=self._keys.of(view), count=AT_ONCE)
             for some in batched(keys, AT_ONCE):
                 pipe = client.pipeline(transaction=False)

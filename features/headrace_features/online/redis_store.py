@@ -6,11 +6,10 @@ Scripts make each step that looks before it writes: no two writers get between.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from headrace_features.online.layers import Generation, Had, Layers
-from headrace_features.online.leases import UNCLAIMED, Claim
+from headrace_features.online.layers import Layers
 from headrace_features.online.redis_connection import AsyncRedisConnection
 from headrace_features.online.redis_exchange import exchange, exchange_async
 from headrace_features.online.redis_generations import Generations
@@ -21,7 +20,6 @@ from headrace_features.online.store import (
     Change,
     Progress,
     Reading,
-    Row,
     Wanted,
     Written,
     newest,
@@ -103,7 +101,7 @@ return (lacks and parts > 0) and 1 or 0
 _VIEWS = b"views"
 
 
-class RedisStateStore:
+class RedisStateStore(Generations):
     """The state of entities in Redis; safe for threads, processes and forks."""
 
     def __init__(
@@ -118,15 +116,9 @@ class RedisStateStore:
                 long as one may take of a cluster; of one node none is needed, as reads see that
                 another generation has come.
         """
-        self.connection = connection
-        self._keys = Keys(prefix)
-        self._generations = Generations(
-            connection,
-            self._keys,
-            (connection.access.timeout_s if connection.access.address.cluster else 0.0)
-            if patience_s is None
-            else patience_s,
-        )
+        if patience_s is None:
+            patience_s = connection.access.timeout_s if connection.access.address.cluster else 0.0
+        super().__init__(connection, Keys(prefix), patience_s)
         self._by_loop: dict[asyncio.AbstractEventLoop, AsyncRedisConnection] = {}
 
     def read(self, known: Mapping[str, Layers], wanted: Sequence[Wanted]) -> Reading:
@@ -155,36 +147,6 @@ class RedisStateStore:
                 self._by_loop.pop(ended, None)
             self._by_loop[loop] = AsyncRedisConnection(self.connection.access)
         return self._by_loop[loop]
-
-    def begin(
-        self,
-        view: str,
-        boundary_ms: int,
-        claim: Claim = UNCLAIMED,
-        *,
-        goes_on: bool = False,
-        above: int = 0,
-    ) -> Generation:
-        """Start a generation of a view's batch layer; one that was being built is given up."""
-        return self._generations.begin(view, boundary_ms, claim, goes_on=goes_on, above=above)
-
-    def renew(self, generation: Generation, until_ms: int) -> None:
-        """Hold the lease of a generation for longer."""
-        self._generations.renew(generation, until_ms)
-
-    def kept(
-        self, generation: Generation, wanted: Iterable[tuple[bytes, Sequence[str] | None]]
-    ) -> list[Mapping[str, bytes]]:
-        """What entities have in the generation that another one goes on from."""
-        return self._generations.kept(generation, wanted)
-
-    def write(self, generation: Generation, rows: Iterable[Row]) -> int:
-        """Add fields to a generation; returns how many."""
-        return self._generations.write(generation, rows)
-
-    def publish(self, generation: Generation, had: Had) -> None:
-        """Let readers see a generation instead of the one before it, in one step."""
-        self._generations.publish(generation, had)
 
     def apply(
         self,

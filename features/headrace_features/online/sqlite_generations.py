@@ -39,7 +39,7 @@ _SWEPT = 5_000
 
 
 class Generations:
-    """The batch layers of views in a database file, see `StateStore`."""
+    """The batch layers of views in a database file, as `StateStore` promises them."""
 
     def __init__(self, file: SqliteFile) -> None:
         self._file = file

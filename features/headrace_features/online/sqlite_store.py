@@ -7,18 +7,15 @@ its generation gone and stops.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from headrace_features.online.layers import (
     ALWAYS_MS,
     NEVER_MS,
     NO_LAYERS,
-    Generation,
-    Had,
     Layers,
 )
-from headrace_features.online.leases import UNCLAIMED, Claim
 from headrace_features.online.sqlite_file import SqliteFile
 from headrace_features.online.sqlite_generations import Generations
 from headrace_features.online.sqlite_reading import fields_of, layers_in
@@ -28,7 +25,6 @@ from headrace_features.online.store import (
     Change,
     Progress,
     Reading,
-    Row,
     Wanted,
     Written,
     newest,
@@ -39,7 +35,7 @@ from headrace_features.state.read import Found
 from headrace_schemas.errors import ConfigurationError, RetryableError
 
 
-class SqliteStateStore:
+class SqliteStateStore(Generations):
     """The state of entities in a database file; safe for threads, processes and forks."""
 
     def __init__(self, path: Path, timeout_s: float = 0.5) -> None:
@@ -50,8 +46,7 @@ class SqliteStateStore:
             timeout_s: how long a read waits for somebody who has locked it.
         """
         self.path = path
-        self._file = SqliteFile(path, timeout_s)
-        self._generations = Generations(self._file)
+        super().__init__(SqliteFile(path, timeout_s))
 
     def read(self, known: Mapping[str, Layers], wanted: Sequence[Wanted]) -> Reading:
         """The layers of some views and the fields of some entities, from one snapshot."""
@@ -69,36 +64,6 @@ class SqliteStateStore:
         if number is None:
             return [Found()] * len(wanted.entities)
         return fields_of(db, number, layers.batch, wanted)
-
-    def begin(
-        self,
-        view: str,
-        boundary_ms: int,
-        claim: Claim = UNCLAIMED,
-        *,
-        goes_on: bool = False,
-        above: int = 0,
-    ) -> Generation:
-        """Start a generation of a view's batch layer; one that was being built is given up."""
-        return self._generations.begin(view, boundary_ms, claim, goes_on=goes_on, above=above)
-
-    def renew(self, generation: Generation, until_ms: int) -> None:
-        """Hold the lease of a generation for longer."""
-        self._generations.renew(generation, until_ms)
-
-    def kept(
-        self, generation: Generation, wanted: Iterable[tuple[bytes, Sequence[str] | None]]
-    ) -> list[Mapping[str, bytes]]:
-        """What entities have in the generation that another one goes on from."""
-        return self._generations.kept(generation, wanted)
-
-    def write(self, generation: Generation, rows: Iterable[Row]) -> int:
-        """Add fields to a generation; returns how many."""
-        return self._generations.write(generation, rows)
-
-    def publish(self, generation: Generation, had: Had) -> None:
-        """Let readers see a generation instead of the one before it, in one step."""
-        self._generations.publish(generation, had)
 
     def apply(
         self,
