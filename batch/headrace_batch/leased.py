@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import threading
 import time
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 LEASE_MS = 60_000
 #: It tells that it is at work three times in that time.
 _RENEWED_S = LEASE_MS / 3_000
+#: How a process is named, see `_claim`.
+_HOLDER = re.compile(r"process (?P<pid>[0-9]+) on (?P<host>.+) \(started (?P<began>.+)\)")
 
 
 def begin(
@@ -73,11 +76,10 @@ def _claim() -> Claim:
 
 def _has_ended(holder: str) -> bool:
     """Whether it was a process of this machine."""
-    what, _, began = holder.partition(" (started ")
-    words = what.split(" ", 3)
-    if len(words) != len(("process", "1", "on", "host")) or words[3] != socket.gethostname():
+    found = _HOLDER.fullmatch(holder)
+    if found is None or found["host"] != socket.gethostname():
         return False
-    return not is_alive(Started(int(words[1]), began.removesuffix(")")))
+    return not is_alive(Started(int(found["pid"]), found["began"]))
 
 
 def _now_ms() -> int:

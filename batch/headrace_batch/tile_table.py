@@ -7,9 +7,8 @@ it stood, and no event comes in twice.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -83,7 +82,11 @@ class _Some(NamedTuple):
 
 
 class TileTable:
-    """The tiles of a view; every change makes a new value."""
+    """The tiles of a view.
+
+    Attributes:
+        taken: what the table has taken in; None for nothing.
+    """
 
     def __init__(self, warehouse: Warehouse, view: FeatureView) -> None:
         """Open the table, which is made where there is none.
@@ -101,6 +104,7 @@ class TileTable:
         table = warehouse.find(self.name) or self._created()
         require_meaning(table, view, warehouse.uri(self.name))
         self._table: DeltaTable = table
+        self.taken = self._recorded()
 
     def _created(self) -> DeltaTable:
         # Nothing is left behind where there is nothing to make tiles of.
@@ -112,9 +116,7 @@ class TileTable:
             configuration={FINGERPRINT: fingerprint(self._view), **_PROPERTIES},
         )
 
-    @property
-    def taken(self) -> Taken | None:
-        """What it has taken in; None for nothing."""
+    def _recorded(self) -> Taken | None:
         found = {
             name: self._table.transaction_version(f"{_APPLICATION}:{name}")
             for name in ("source", "version", "known", "until", "anew", "generation")
@@ -168,14 +170,15 @@ class TileTable:
             # What was taken in once can't be left to others any more.
             limit_ms = max(limit_ms, taken.known_ms)
             former = taken
-            taken = Taken(source, bronze.version, limit_ms, former.until, former.anew, generation)
+            taken = replace(
+                former, version=bronze.version, known_ms=limit_ms, generation=generation
+            )
             if (former.version, former.known_ms) != (taken.version, taken.known_ms):
                 late = self._late(bronze, came, former, limit_ms)
                 done += self._append(bronze, late, taken, workspace)
                 advance(done)
-        for days in _groups(bronze, taken.until, last, workspace.rows):
-            files = [file for file in bronze.all() if days[0] <= file.day <= days[1]]
-            taken = Taken(source, taken.version, limit_ms, days[1], taken.anew, generation)
+        for files, until in _groups(bronze.all(), taken.until, last, workspace.rows):
+            taken = replace(taken, until=until)
             some = [_Some(files, _known(view, None, limit_ms))]
             done += self._append(bronze, some, taken, workspace)
             advance(done)
@@ -328,19 +331,22 @@ def _known(view: FeatureView, above_ms: int | None, limit_ms: int) -> pc.Express
     return where if above_ms is None else where & (pc.field(name) > above_ms)
 
 
-def _groups(bronze: EventFiles, after: date, last: date, rows: int) -> Iterator[tuple[date, date]]:
-    """The days after one up to another, by as many as have so many events together.
+def _groups(
+    files: list[File], after: date, last: date, rows: int
+) -> Iterator[tuple[list[File], date]]:
+    """The files of the days after one up to another: of as many days as have so many rows together.
 
-    Of each group the first and the last day; all days up to the last one are in some group.
+    Of each group its files and its last day; that of the last group is the last day of all.
     """
-    by_day: Counter[date] = Counter()
-    for file in bronze.all():
-        by_day[file.day] += file.rows
-    first, held = after + timedelta(1), 0
-    for one in sorted(one for one in by_day if after < one <= last):
-        if held and held + by_day[one] > rows:
-            yield first, one - timedelta(1)
-            first, held = one, 0
-        held += by_day[one]
-    if first <= last:
-        yield first, last
+    by_day: dict[date, list[File]] = {}
+    for file in files:
+        if after < file.day <= last:
+            by_day.setdefault(file.day, []).append(file)
+    group: list[File] = []
+    for day, some in sorted(by_day.items()):
+        if group and sum(file.rows for file in (*group, *some)) > rows:
+            yield group, day - timedelta(1)
+            group = []
+        group += some
+    if after < last:
+        yield group, last

@@ -96,14 +96,7 @@ class Layers(NamedTuple):
 
     def with_batch(self, generation: Generation, had: Had) -> Layers:
         """These layers once readers see another batch layer."""
-        batch = replace(
-            generation,
-            written_ms=had.written_ms,
-            whole_ms=had.whole_ms,
-            known_ms=had.known_ms,
-            tiles=had.tiles,
-        )
-        return Layers(batch, self.stream)
+        return Layers(replace(generation, **had._asdict()), self.stream)
 
     def differs(self, known: Layers) -> bool:
         """Whether other fields are to be read than under layers that were known."""

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 
 from headrace_features.online.layers import Generation, Had, least_known
 from headrace_features.online.leases import UNCLAIMED, Claim, Lease
-from headrace_features.online.redis_keys import PENDING, VERSION, Keys, generation_of, pointer_to
+from headrace_features.online.redis_keys import (
+    PENDING,
+    VERSION,
+    Keys,
+    generation_of,
+    named,
+    pointer_to,
+)
 from headrace_features.online.redis_scripts import AT_ONCE, Call, batched, run
 from headrace_features.online.store import (
     Row,
@@ -148,14 +155,8 @@ class Generations:
                         pipe.hmget(key, fields)
                 answers = iter(pipe.execute())
                 for _, fields in some:
-                    if fields is None:
-                        held = next(answers)
-                        found.append({name.decode(): content for name, content in held.items()})
-                    elif fields:
-                        pairs = zip(fields, next(answers), strict=True)
-                        found.append({name: data for name, data in pairs if data is not None})
-                    else:
-                        found.append({})
+                    asked = fields is None or fields
+                    found.append(named(fields, next(answers)) if asked else {})
         return found
 
     def write(self, generation: Generation, rows: Iterable[Row]) -> int:

@@ -139,11 +139,11 @@ class Keys:
         for _ in wanted.entities:
             batch: dict[str, bytes] = {}
             if batched and differing:
-                changed = _named(fields, next(given))
-                batch = {**_named(fields, next(given)), **changed}
+                changed = named(fields, next(given))
+                batch = {**named(fields, next(given)), **changed}
                 batch = {name: content for name, content in batch.items() if content}
             elif batched:
-                batch = _named(fields, next(given))
+                batch = named(fields, next(given))
             stream = {
                 name.decode(): content[VERSION.size :] for name, content in next(given).items()
             }
@@ -151,7 +151,7 @@ class Keys:
         return found
 
 
-def _named(fields: Sequence[str] | None, answer: Any) -> dict[str, bytes]:
+def named(fields: Sequence[str] | None, answer: Any) -> dict[str, bytes]:
     """The fields that an answer has."""
     if fields is None:
         return {name.decode(): content for name, content in answer.items()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -35,8 +34,8 @@ def current_in(db: sqlite3.Connection, view: str) -> Generation | None:
 
 
 def _generation(number: int, view: str, *rest: Any) -> Generation:
-    *_, pending = rest
-    return replace(Generation(number, view, *rest), pending=bool(pending))
+    *numbers, pending = rest
+    return Generation(number, view, *[*numbers, bool(pending)])
 
 
 def fields_of(

@@ -126,7 +126,7 @@ class _Days:
             for day, first, stop in runs(self._added, 0, len(self._added), DAY_MS)
         }
         changed = {*(day for day, _ in self._prompt()), *self._by_day}
-        self._changed = sorted(day for day in changed if day * DAY_MS >= horizon_ms)
+        self._changed = sorted(changed)
         self._stripped = [
             day
             for day in days
