@@ -5,23 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pyarrow as pa
 from pyspark.sql import types
 
-from headrace_features.definitions.sources import EventSource
-from headrace_features.definitions.views import FeatureView
-from headrace_schemas.columns import ColumnType
+from headrace_features.definitions.portable import from_portable, portable
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-_PYTHON_TYPES: dict[ColumnType, type] = {
-    ColumnType.INT64: int,
-    ColumnType.FLOAT64: float,
-    ColumnType.STRING: str,
-    ColumnType.BOOL: bool,
-}
+    from headrace_features.definitions.views import FeatureView
+
 _SPARK_TYPES = {
     pa.int64(): types.LongType(),
     pa.float64(): types.DoubleType(),
@@ -81,32 +74,8 @@ class SentView:
         self.view = view
 
     def __reduce__(self) -> tuple[Any, ...]:
-        view, source = self.view, self.view.source
-        columns = [(column.name, column.type, column.nullable) for column in source.columns]
-        roles = (source.name, source.event_time, source.dedup_key, source.available_at)
-        what = (view.name, view.version, view.entity, view.aggregates, view.filter)
-        return _received, (what, dict(view.derived), roles, columns)
+        return _received, (portable(self.view),)
 
 
-def _received(
-    what: tuple[Any, ...],
-    derived: dict[str, str],
-    roles: tuple[Any, ...],
-    columns: list[tuple[str, ColumnType, bool]],
-) -> SentView:
-    name, version, entity, aggregates, condition = what
-    source_name, event_time, dedup_key, available_at = roles
-    fields: list[Any] = [
-        (column, _PYTHON_TYPES[kind] | None, None) if nullable else (column, _PYTHON_TYPES[kind])
-        for column, kind, nullable in columns
-    ]
-    source = EventSource(
-        source_name,
-        msgspec.defstruct("Received", fields, kw_only=True),
-        event_time=event_time,
-        dedup_key=dedup_key,
-        available_at=available_at,
-    )
-    return SentView(
-        FeatureView(name, version, entity, source, aggregates, filter=condition, derived=derived)
-    )
+def _received(document: dict[str, Any]) -> SentView:
+    return SentView(from_portable(document))

@@ -184,13 +184,18 @@ AnySelection = Selection | OnDemandSelection
 
 
 def read_for(asked: Iterable[AnySelection]) -> tuple[Selection, ...]:
-    """The features that are kept among those asked for, and those that others are made of."""
+    """The features that are kept among those asked for, and those that others are made of.
+
+    A view that is asked for itself is read by that definition also for what is made of it.
+    """
+    asked = tuple(asked)
+    given = {one.view.name: one.view for one in asked if isinstance(one, Selection)}
     views: dict[str, FeatureView] = {}
     names: dict[str, dict[str, None]] = {}
     for selection in asked:
         own = selection.reads if isinstance(selection, OnDemandSelection) else (selection,)
         for one in own:
-            views.setdefault(one.view.name, one.view)
+            views.setdefault(one.view.name, given.get(one.view.name, one.view))
             names.setdefault(one.view.name, {}).update(dict.fromkeys(one.names))
     return tuple(Selection(view, tuple(names[name])) for name, view in views.items())
 

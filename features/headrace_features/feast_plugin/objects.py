@@ -11,11 +11,13 @@ import feast
 from feast.data_format import DeltaFormat
 
 from headrace_features.definitions.fingerprint import fingerprint, meaning
+from headrace_features.definitions.portable import portable
 from headrace_features.definitions.services import TERMS, FeatureService, Terms
 from headrace_features.definitions.sources import Entity, EventSource
 from headrace_features.definitions.views import FeatureView
 from headrace_features.feast_plugin.changes import (
     ASKED_TAG,
+    DEFINITION_TAG,
     FINGERPRINT_TAG,
     MANAGED_TAG,
     MEANING_TAG,
@@ -118,9 +120,14 @@ def _view(view: FeatureView, entity: feast.Entity, source: feast.PushSource) -> 
             **_MANAGED,
             VERSION_TAG: str(view.version),
             FINGERPRINT_TAG: fingerprint(view),
-            MEANING_TAG: json.dumps(meaning(view), sort_keys=True, separators=(",", ":")),
+            MEANING_TAG: _compact(meaning(view)),
+            DEFINITION_TAG: _compact(portable(view)),
         },
     )
+
+
+def _compact(data: Mapping[str, Any]) -> str:
+    return json.dumps(data, sort_keys=True, separators=(",", ":"))
 
 
 def _service(service: FeatureService, views: Mapping[str, Any]) -> feast.FeatureService:

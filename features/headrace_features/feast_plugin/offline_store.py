@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -18,9 +19,14 @@ from feast.saved_dataset import SavedDatasetStorage, ValidationReference
 
 from headrace_features.definitions.on_demand import AnySelection
 from headrace_features.definitions.views import SEPARATOR
+from headrace_features.definitions.views import FeatureView as Definition
 from headrace_features.engines import load_engine
 from headrace_features.feast_plugin.context import project_for, settings_for
 from headrace_features.feast_plugin.objects import is_ours
+from headrace_features.feast_plugin.registered import (
+    registered_definition,
+    require_as_registered,
+)
 from headrace_schemas.errors import BadRecordError, UnsupportedError
 from headrace_schemas.reasons import Reason
 
@@ -51,7 +57,14 @@ class HeadraceOfflineStore(DaskOfflineStore):
         filter_by_created_timestamp: bool = False,  # noqa: FBT001, FBT002 - Feast's signature
         **options: Any,
     ) -> RetrievalJob:
-        """Features for the rows of an entity frame, each as of its own timestamp."""
+        """Features for the rows of an entity frame, each as of its own timestamp.
+
+        Raises:
+            ConfigurationError: the definition of a registered view can't be found, see
+                `registered_definition`, or an on-demand view doesn't mean what was registered.
+            BadRecordError: there is no frame.
+            UnsupportedError: plain views are asked for together with ours.
+        """
         ours = [view for view in feature_views if is_ours(view)]
         on_demand = OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry)
         computed = [view for view in on_demand if is_ours(view)]
@@ -76,10 +89,16 @@ class HeadraceOfflineStore(DaskOfflineStore):
             message = f"the entity frame is {found}, expected a pandas DataFrame"
             hint = "values are computed for its rows, not for a range of dates"
             raise BadRecordError(Reason.WRONG_TYPE, message, hint=hint)
+        known = project_for(config.repo_path)
+        for view in computed:
+            require_as_registered("on-demand view", view, known.on_demand.get(view.name))
+        definitions = {view.name: registered_definition(view, lambda: known) for view in ours}
         names = {view.name for view in (*ours, *computed)}
         wanted = [ref for ref in feature_refs if ref.split(":")[0] in names]
         others = [view for view in on_demand if view not in computed]
-        return HeadraceRetrievalJob(config, entity_df, wanted, others, full_feature_names)
+        return HeadraceRetrievalJob(
+            config, entity_df, wanted, definitions, others, full_feature_names
+        )
 
     def validate_data_source(self, config: RepoConfig, data_source: Any) -> None:
         """Check the files of plain views; our tables come into being with the first ingest."""
@@ -120,11 +139,12 @@ def _plain_only(
 class HeadraceRetrievalJob(RetrievalJob):
     """Point-in-time values of an entity frame, computed when they are asked for."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what it depends on
         self,
         config: RepoConfig,
         entity_df: pd.DataFrame,
         references: list[str],
+        definitions: Mapping[str, Definition],
         on_demand: list[OnDemandFeatureView],
         full_feature_names: bool,  # noqa: FBT001 - as Feast passes it
     ) -> None:
@@ -134,12 +154,14 @@ class HeadraceRetrievalJob(RetrievalJob):
             config: of the store.
             entity_df: the rows.
             references: "view:feature" of our views only, on-demand ones too.
+            definitions: what the views mean that are asked for, as they were registered.
             on_demand: views that Feast computes from the result.
             full_feature_names: whether features are named with their view.
         """
         self._config = config
         self._entity_df = entity_df
         self._references = references
+        self._definitions = definitions
         self._on_demand = on_demand
         self._full_feature_names = full_feature_names
         self._time_column = str(
@@ -207,7 +229,9 @@ class HeadraceRetrievalJob(RetrievalJob):
         return frame
 
     def _selections(self) -> tuple[AnySelection, ...]:
-        return project_for(self._config.repo_path).select(self._references)
+        declared = project_for(self._config.repo_path)
+        registered = replace(declared, views={**declared.views, **self._definitions})
+        return registered.select(self._references)
 
     def _columns(self, selections: Iterable[AnySelection]) -> dict[str, str]:
         """The features by `view__feature`, as they are named in the result."""

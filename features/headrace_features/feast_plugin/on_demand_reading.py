@@ -18,7 +18,8 @@ from headrace_features.feast_plugin.objects import is_ours
 from headrace_features.feast_plugin.responses import read_status, value_proto
 from headrace_features.on_demand import Value, request_value, value_of
 from headrace_features.online.layers import NO_LAYERS
-from headrace_features.online.serving import Query, ServedView, ViewAnswer, ViewQuery
+from headrace_features.online.served import Query, ServedView, ViewQuery
+from headrace_features.online.serving import ViewAnswer
 from headrace_schemas.columns import ColumnType
 from headrace_schemas.errors import ConfigurationError
 
@@ -234,9 +235,13 @@ def fill_computed(response: GetOnlineFeaturesResponse, computed: Iterable[Comput
 
 
 def _covers(found: ViewQuery, wanted: ViewQuery) -> bool:
-    """Whether what is read already has all that is wanted."""
+    """Whether what is read already has all that is wanted.
+
+    Views of one name have different definitions where code has moved on; what a registered
+    on-demand view reads of them means the same in both, by its fingerprint.
+    """
     return (
-        found.view.view is wanted.view.view
+        found.view.view.name == wanted.view.view.name
         and {*wanted.view.asked.features} <= {*found.view.asked.features}
         and found.queries == wanted.queries
     )

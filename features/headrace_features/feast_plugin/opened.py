@@ -5,15 +5,15 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from headrace_features.definitions.fingerprint import fingerprint
-from headrace_features.feast_plugin.changes import FINGERPRINT_TAG, UNREGISTERED
+from headrace_features.feast_plugin.changes import FINGERPRINT_TAG, VERSION_TAG
 from headrace_features.feast_plugin.context import project_for, settings_for
 from headrace_features.feast_plugin.native import NativeRequest, native_request
 from headrace_features.feast_plugin.on_demand_reading import OnDemandViews
 from headrace_features.feast_plugin.plain_store import PlainStore
-from headrace_features.online.serving import ServedView, Server
+from headrace_features.feast_plugin.registered import registered_definition
+from headrace_features.online.served import ServedView
+from headrace_features.online.serving import Server
 from headrace_features.online.stores import open_store
-from headrace_schemas.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,7 @@ class Opened:
         """Find the settings and definitions; nothing is connected yet."""
         self.config = config
         self._settings = settings_for(config.repo_path)
-        self._served: dict[tuple[str, str, frozenset[str] | None], ServedView] = {}
+        self._served: dict[tuple[str, str, str, frozenset[str] | None], ServedView] = {}
         self._requests: dict[int, tuple[Any, NativeRequest | None]] = {}
         self.server = Server(open_store(self._settings))
         self.on_demand = OnDemandViews(project_for(config.repo_path))
@@ -68,23 +68,18 @@ class Opened:
         return PlainStore(self.config, self.server.store)
 
     def served(self, table: FeatureView, names: frozenset[str] | None) -> ServedView:
-        """Features of our definition of a registered view.
+        """Features of a registered view by the definition that was registered.
 
         Feast passes a set of names; the order of the declaration is easier to read.
 
         Raises:
-            ConfigurationError: the view doesn't mean what was registered.
+            ConfigurationError: the definition can't be found, see `registered_definition`.
         """
-        registered = table.tags[FINGERPRINT_TAG]
-        key = (table.name, registered, names)
+        # The state of another version is kept apart, even where it means the same.
+        key = (table.name, table.tags[VERSION_TAG], table.tags[FINGERPRINT_TAG], names)
         served = self._served.get(key)
         if served is None:
-            view = project_for(self.config.repo_path).view(table.name)
-            if fingerprint(view) != registered:
-                raise ConfigurationError(
-                    f"feature view {table.name} is not registered as it is declared",
-                    hint=UNREGISTERED,
-                )
+            view = registered_definition(table, lambda: project_for(self.config.repo_path))
             chosen = [name for name in view.feature_names if names is None or name in names]
             if len(self._served) >= _REQUESTS:
                 self._served.clear()
