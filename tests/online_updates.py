@@ -22,7 +22,7 @@ from confluent_kafka import Producer
 from headrace_features.definitions.fingerprint import fingerprint
 from headrace_features.fraud.definitions import card_activity, terminal_risk
 from headrace_features.online.layers import NO_LAYERS
-from headrace_features.online.serving import view_key
+from headrace_features.online.served import view_key
 from headrace_features.online.store import StateStore, Wanted
 from headrace_features.project import load_project
 from headrace_features.state.updates import UPDATE_ENCODING, Update, newest_fields

@@ -6,7 +6,7 @@ import msgspec
 
 from headrace_features.definitions.windows import BEGINNING_MS
 from headrace_features.online.layers import NEVER_MS, Layers
-from headrace_features.online.serving import Answer, ServedView, ViewAnswer
+from headrace_features.online.serving import Answer, ViewAnswer
 
 
 class LayerFreshness(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,11 +57,11 @@ class Freshness(msgspec.Struct, frozen=True, kw_only=True):
     features: dict[str, FeatureFreshness]
 
 
-def freshness_of(view: ServedView, answered: ViewAnswer, answer: Answer, time_ms: int) -> Freshness:
+def freshness_of(answered: ViewAnswer, answer: Answer, time_ms: int) -> Freshness:
     """How fresh one answer is."""
     batch, stream = _layers(answered.layers)
     features = {}
-    for window, (first_ms, last_ms) in zip(view.asked.windows, answer.spans, strict=True):
+    for window, (first_ms, last_ms) in zip(answered.view.asked.windows, answer.spans, strict=True):
         for _, chosen in window.partials:
             for at, feature in chosen:
                 features[feature.name] = FeatureFreshness(

@@ -15,7 +15,8 @@ from headrace_features.on_demand import request_value, value_of
 from headrace_features.online.freshness import Freshness, freshness_of
 from headrace_features.online.layers import NO_LAYERS
 from headrace_features.online.query_times import AS_OF, CURRENT, as_of_ms
-from headrace_features.online.serving import Query, ServedView, Server, ViewAnswer, ViewQuery
+from headrace_features.online.served import Query, ServedView, ViewQuery
+from headrace_features.online.serving import Server, ViewAnswer
 from headrace_features.online.stores import open_store
 from headrace_features.partials.partial import Value
 from headrace_features.project import load_project
@@ -113,7 +114,6 @@ class FeatureRow(Mapping[str, Value]):
         """By view what its layers hold, and what each window looked at."""
         return {
             query.view.view.name: freshness_of(
-                query.view,
                 answered,
                 answered.answers[self._at],
                 query.queries[self._at].time_ms,

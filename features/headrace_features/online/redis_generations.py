@@ -261,10 +261,11 @@ class Generations:
         """Delete all keys of generations that were built anew."""
         with self.connection.commands() as client:
             keys = client.scan_iter(match=self._keys.of(view), count=AT_ONCE)
+            endings = {b"b%d" % number for number in generations}
             for some in batched(keys, AT_ONCE):
                 pipe = client.pipeline(transaction=False)
                 for key in some:
-                    if self._keys.generation(view, key) in generations:
+                    if self._keys.ending(view, key) in endings:
                         pipe.unlink(key)
                 pipe.execute()
 
@@ -276,10 +277,10 @@ class Generations:
                 pipe = client.pipeline(transaction=False)
                 streams = []
                 for key in some:
-                    generation = self._keys.generation(view, key)
-                    if generation is None:
+                    ending = self._keys.ending(view, key)
+                    if ending == b"s":
                         streams.append(key)
-                    elif generation < base:
+                    elif ending is not None and int(ending[1:]) < base:
                         pipe.unlink(key)
                 for key in streams:
                     pipe.hgetall(key)

@@ -5,6 +5,9 @@ Under a prefix, which is the project's:
     <prefix>:<view>                             the layers of a view version
     <prefix>:progress                           how far the stream layer has come, by partition,
                                                 and with which view versions
+    <prefix>:progress@<namespace>               likewise in a namespace with a name
+    <prefix>:versions                           the document of versions, and its number
+    <prefix>:generations                        the number of the newest generation
     <prefix>:evicted                            the policy by which keys were dropped, if any
     <prefix>:mark:<number>                      in all parts of a cluster, to see that none was lost
     <prefix>:<view>:written:<generation>        of which entities a generation has fields of its own
@@ -13,11 +16,13 @@ Under a prefix, which is the project's:
     <prefix>:{<entity>}:<view>:s                fields of the stream layer
 
 Most are hashes. All of an entity is in one slot of a cluster. A field of the stream layer begins
-with its version.
+with its version. The bytes of an entity may be any; the keys of views have no brace, so that the
+last one ends the entity.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -46,6 +51,8 @@ _SPAN_FIELDS = (
     "written_ms",
     "current_ms",
 )
+#: What a pattern doesn't take for itself.
+_SPECIAL = re.compile(r"[\\*?\[\]]")
 #: So many that every node of a cluster has some.
 _MARKS = 128
 
@@ -53,14 +60,18 @@ _MARKS = 128
 class Keys:
     """How keys are called under a prefix, and what reads and their answers look like."""
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, namespace: str = "") -> None:
         self.prefix = prefix
         self._encoded = prefix.encode()
-        self.progress = f"{prefix}:progress".encode()
+        self._literal = _literal(prefix)
+        self.first_progress = f"{prefix}:progress".encode()
+        self.progress = self.first_progress + (f"@{namespace}".encode() if namespace else b"")
+        self.versions = f"{prefix}:versions".encode()
         self.generations = f"{prefix}:generations".encode()
         self.evicted = f"{prefix}:evicted".encode()
         self.marks = [f"{prefix}:mark:{number}".encode() for number in range(_MARKS)]
-        self.all = f"{prefix}:*"
+        self.all = f"{self._literal}:*"
+        self.other_progress = f"{self._literal}:progress@*"
 
     def view(self, view: str) -> bytes:
         """The key of what is known of a view."""
@@ -82,14 +93,32 @@ class Keys:
         """The key of an entity's stream layer."""
         return b"%b:{%b}:%b:s" % (self._encoded, entity, view.encode())
 
-    def of(self, view: str) -> str:
-        """A pattern for the keys of all entities of a view."""
-        return f"{self.prefix}:{{*}}:{view}:[bs]*"
+    def of(self, view: str, endings: str = "[bs]*") -> str:
+        """A pattern for the keys of all entities of a view, with some endings.
 
-    def generation(self, view: str, key: bytes) -> int | None:
-        """The generation of a batch layer's key; None for the stream's."""
-        ending = key[key.rindex(b":" + view.encode() + b":") + len(view) + 2 :]
-        return int(ending[1:]) if ending.startswith(b"b") else None
+        It finds others as well: an entity may look like the rest of a key. See `ending`.
+        """
+        return f"{self._literal}:{{*}}:{_literal(view)}:{endings}"
+
+    def all_of(self, view: str) -> str:
+        """A pattern for all keys of a view but the one with what is known of it; see `is_of`."""
+        return f"{self._literal}:*{_literal(view)}:*"
+
+    def is_of(self, view: str, key: bytes) -> bool:
+        """Whether a key is of an entity of a view, or of what a generation of it has written."""
+        written = self.written(view, 0)[:-1]
+        return self.ending(view, key) is not None or (
+            key.startswith(written) and key[len(written) :].isdigit()
+        )
+
+    def ending(self, view: str, key: bytes) -> bytes | None:
+        """How the key of an entity ends, which is by its layer; None if it is not of a view."""
+        of, _, ending = key[key.rfind(b"}") + 1 :].rpartition(b":")
+        return ending if of == b":" + view.encode() else None
+
+    def entity(self, key: bytes) -> bytes:
+        """The entity that a key is of."""
+        return key[len(self._encoded) + 2 : key.rindex(b"}")]
 
     def reading(
         self, known: Mapping[str, Layers], wanted: Sequence[Wanted]
@@ -106,6 +135,8 @@ class Keys:
         # Once more: whatever changes fields that a generation has comes after the next one.
         for view in known:
             yield ("HGET", self.view(view), "current")
+        # After all that it is about: what another document says nobody is to read may go then.
+        yield ("HGET", self.versions, "number")
 
     def _batches(self, entity: bytes, batch: Generation | None) -> Iterator[bytes]:
         """The keys of an entity's batch layer, that of what differs first.
@@ -123,12 +154,14 @@ class Keys:
     ) -> Reading:
         """What the answers to those commands say."""
         begun, given = answers[: len(known)], iter(answers[len(known) :])
-        ended = answers[len(answers) - len(known) :]
+        *ended, noted = answers[len(answers) - len(known) - 1 :]
+        versions = int(noted or 0)
         layers = {view: _layers(view, one) for view, one in zip(known, begun, strict=True)}
         moved = any(one[0] != later for one, later in zip(begun, ended, strict=True))
         if moved or any(layers[view].differs(before) for view, before in known.items()):
-            return Reading(layers, None)
-        return Reading(layers, [self._found(layers[one.view], one, given) for one in wanted])
+            return Reading(layers, None, versions)
+        found = [self._found(layers[one.view], one, given) for one in wanted]
+        return Reading(layers, found, versions)
 
     @staticmethod
     def _found(layers: Layers, wanted: Wanted, given: Iterator[Any]) -> list[Found]:
@@ -157,6 +190,11 @@ def named(fields: Sequence[str] | None, answer: Any) -> dict[str, bytes]:
         return {name.decode(): content for name, content in answer.items()}
     pairs = zip(fields, answer, strict=True)
     return {name: content for name, content in pairs if content is not None}
+
+
+def _literal(text: str) -> str:
+    """A pattern for a text itself."""
+    return _SPECIAL.sub(r"\\\g<0>", text)
 
 
 def _some(fields: Sequence[str] | None) -> bool:

@@ -6,18 +6,21 @@ Scripts make each step that looks before it writes: no two writers get between.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from headrace_features.online.layers import Layers
 from headrace_features.online.redis_connection import AsyncRedisConnection
+from headrace_features.online.redis_contents import contents_in, drop_from
 from headrace_features.online.redis_exchange import exchange, exchange_async
 from headrace_features.online.redis_generations import Generations
 from headrace_features.online.redis_keys import VERSION, Keys
 from headrace_features.online.redis_losses import require_no_losses
 from headrace_features.online.redis_scripts import AT_ONCE, Call, batched, run
+from headrace_features.online.redis_versions import note_versions, versions_in
 from headrace_features.online.store import (
     Change,
+    Noted,
     Progress,
     Reading,
     Wanted,
@@ -105,7 +108,12 @@ class RedisStateStore(Generations):
     """The state of entities in Redis; safe for threads, processes and forks."""
 
     def __init__(
-        self, connection: RedisConnection, prefix: str, patience_s: float | None = None
+        self,
+        connection: RedisConnection,
+        prefix: str,
+        patience_s: float | None = None,
+        *,
+        namespace: str = "",
     ) -> None:
         """Name where Redis is and what the keys begin with; nothing is sent yet.
 
@@ -115,10 +123,11 @@ class RedisStateStore(Generations):
             patience_s: how long reads are given that began under a former generation. None is as
                 long as one may take of a cluster; of one node none is needed, as reads see that
                 another generation has come.
+            namespace: whose progress it keeps.
         """
         if patience_s is None:
             patience_s = connection.access.timeout_s if connection.access.address.cluster else 0.0
-        super().__init__(connection, Keys(prefix), patience_s)
+        super().__init__(connection, Keys(prefix, namespace), patience_s)
         self._by_loop: dict[asyncio.AbstractEventLoop, AsyncRedisConnection] = {}
 
     def read(self, known: Mapping[str, Layers], wanted: Sequence[Wanted]) -> Reading:
@@ -219,21 +228,40 @@ class RedisStateStore(Generations):
             ],
         )
 
-    def remove(self) -> None:
-        """Delete everything that is kept under the prefix.
+    def versions(self) -> Noted:
+        """The document of versions."""
+        return versions_in(self.connection, self._keys)
 
-        But the number of the newest generation: one that somebody builds meanwhile is not to have
-        the number of a later one.
+    def note_versions(self, content: bytes, held: int) -> bool:
+        """Put another document of versions in the place of the one that has a number."""
+        return note_versions(self.connection, self._keys, content, held)
+
+    def contents(self, view: str) -> Iterator[tuple[bytes, str, bytes]]:
+        """Entity, field and content of the stream layer of a view, some at a time."""
+        return contents_in(self.connection, self._keys, view)
+
+    def drop(self, views: Collection[str]) -> None:
+        """Delete all that is kept of some views, and the progress of the namespace before it."""
+        drop_from(self.connection, self._keys, views)
+
+    def remove(self) -> None:
+        """Delete everything that is kept under the prefix, but the document of versions.
+
+        And but the number of the newest generation: one that somebody builds meanwhile is not to
+        have the number of a later one.
         """
+        kept = {self._keys.generations, self._keys.versions}
         with self.connection.commands() as client:
             for some in batched(client.scan_iter(match=self._keys.all, count=AT_ONCE), AT_ONCE):
                 pipe = client.pipeline(transaction=False)
                 for key in some:
-                    if key != self._keys.generations:
+                    if key not in kept:
                         pipe.unlink(key)
                 pipe.execute()
             # A writer that has noticed that and begun again may have lost of that what it had
             # written before it was looked at.
-            client.unlink(self._keys.progress)
+            client.unlink(self._keys.first_progress)
+            for key in client.scan_iter(match=self._keys.other_progress, count=AT_ONCE):
+                client.unlink(key)
             for key in self._keys.marks:
                 client.unlink(key)

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from headrace_features.definitions.durations import MINUTE_MS
-from headrace_features.definitions.fingerprint import fingerprint
 from headrace_features.definitions.services import Terms
 from headrace_features.online.layers import ALWAYS_MS, NEVER_MS, NO_LAYERS, Layers, StreamSpan
+from headrace_features.online.served import Query, ServedView, ViewQuery, entity_key
+from headrace_features.online.served_versions import ServedVersions
 from headrace_features.online.store import Reading, Wanted
 from headrace_features.partials.partial import Value
 from headrace_features.state.lacking import lacking_of
-from headrace_features.state.layout import Layout, layout_of
 from headrace_features.state.read import Asked, EntityState, Found
-from headrace_features.state.together import Together
 from headrace_schemas.errors import RetryableError
 
 if TYPE_CHECKING:
-    from headrace_features.definitions.views import FeatureView
     from headrace_features.online.store import AsyncReads, StateStore
     from headrace_features.state.batch import Span
     from headrace_features.state.lacking import Lacking
@@ -31,65 +28,6 @@ _UNKNOWN = Layers(None, StreamSpan(-1, NEVER_MS, ALWAYS_MS, 0, 0))
 _ATTEMPTS = 5
 #: So many entities are read faster together than one after the other.
 _TOGETHER = 8
-
-
-class Query(NamedTuple):
-    """One entity at a time, with the dedup key of the event being decided, if any."""
-
-    key: str | int
-    time_ms: int
-    current: str | None = None
-
-
-class ServedView:
-    """Some features of a view, prepared for being read often."""
-
-    def __init__(self, view: FeatureView, names: Sequence[str]) -> None:
-        """Choose features of a view.
-
-        Raises:
-            ConfigurationError: the view has no feature of that name.
-        """
-        self.view = view
-        self.key = view_key(view)
-        self.asked = Asked.of(view, names)
-        self.together = Together(self.asked)
-        #: Whether events can become known later than they were.
-        self.is_late = view.source.available_at is not None
-        self._layout: tuple[tuple[int, int | None, int], Layout] | None = None
-        self._fields: tuple[tuple[Layout, int], tuple[str, ...]] | None = None
-
-    def layout(self, layers: Layers) -> Layout | None:
-        """How the batch layer is divided; None if there is none."""
-        if layers.batch is None:
-            return None
-        made = layers.batch.boundary_ms, layers.batch.known_ms, layers.boundary_ms
-        held = self._layout
-        if held is None or held[0] != made:
-            # Another thread may do the same; either will do.
-            held = self._layout = (
-                made,
-                replace(layout_of(self.view, *made[:2]), boundary_ms=made[2]),
-            )
-        return held[1]
-
-    def fields(self, layout: Layout, time_ms: int) -> tuple[str, ...]:
-        """The fields of the batch layer for a time, where no event is left out.
-
-        They are the same for a minute, in which others ask for the present as well.
-        """
-        key = (layout, time_ms // MINUTE_MS)
-        remembered = self._fields
-        if remembered is None or remembered[0] != key:
-            remembered = self._fields = key, self.asked.fields(layout, key[1])
-        return remembered[1]
-
-
-class ViewQuery(NamedTuple):
-    """What is asked of one view: a query for each row."""
-
-    view: ServedView
-    queries: Sequence[Query]
 
 
 class Answer(NamedTuple):
@@ -110,28 +48,33 @@ class Answer(NamedTuple):
 
 
 class ViewAnswer(NamedTuple):
-    """The answers of one view, all from the same layers."""
+    """The answers of one view, all from the same layers.
+
+    Attributes:
+        layers: of the version that was read.
+        answers: one for each query.
+        view: that version; the features are those that were asked for.
+    """
 
     layers: Layers
     answers: Sequence[Answer]
-
-
-def view_key(view: FeatureView) -> str:
-    """The name under which a view's state is kept: it changes with the view's meaning."""
-    return f"{view.name}:v{view.version}:{fingerprint(view)[:16]}"
-
-
-def entity_key(key: str | int) -> bytes:
-    """The bytes that name an entity in the store."""
-    return str(key).encode()
+    view: ServedView
 
 
 class Server:
     """Reads values from a store; it remembers the layers, so that a read is one round trip."""
 
-    def __init__(self, store: StateStore) -> None:
+    def __init__(self, store: StateStore, *, as_given: bool = False) -> None:
+        """Of a store.
+
+        Args:
+            store: what is read.
+            as_given: read the views in the namespaces that they have, whichever is served.
+        """
         self.store = store
+        self._as_given = as_given
         self._known: dict[str, Layers] = {}
+        self._versions = ServedVersions()
 
     def read(self, queries: Sequence[ViewQuery], terms: Terms = _USUAL) -> list[ViewAnswer]:
         """The values of all views, each from one generation.
@@ -165,8 +108,12 @@ class Server:
         if not queries:
             return []
         for _ in range(_ATTEMPTS):
-            known, asked = self._asked(queries, lag_ms)
+            versions = self._versions
+            known, asked = self._asked(versions.of(queries), lag_ms)
             reading = self.store.read(known, [w for one in asked for w in one.wanted()])
+            if reading.versions != versions.number and not self._as_given:
+                self._versions = ServedVersions.read(self.store)
+                continue
             answers = self._answers(asked, reading)
             if answers is not None:
                 return answers
@@ -178,8 +125,12 @@ class Server:
         if not queries:
             return []
         for _ in range(_ATTEMPTS):
-            known, asked = self._asked(queries, lag_ms)
+            versions = self._versions
+            known, asked = self._asked(versions.of(queries), lag_ms)
             reading = await store.read_async(known, [w for one in asked for w in one.wanted()])
+            if reading.versions != versions.number and not self._as_given:
+                self._versions = await asyncio.to_thread(ServedVersions.read, self.store)
+                continue
             answers = self._answers(asked, reading)
             if answers is not None:
                 return answers
@@ -255,7 +206,7 @@ class _AskedOf:
                     missing = _missing(asked, spans, layers, self._lag_ms, known_ms, lacking)
                 there = bool(one.batch or one.stream)
                 answers[query] = Answer(values, missing, spans, there)
-        return ViewAnswer(layers, [answers[query] for query in self._queries])
+        return ViewAnswer(layers, [answers[query] for query in self._queries], self.view)
 
 
 def _accepted(
@@ -284,7 +235,7 @@ def _empty(query: ViewQuery) -> ViewAnswer:
         moment = asked.at(time_ms)
         values, spans = EntityState(asked, moment).read()
         answers.append(Answer(values, [True] * len(values), spans, found=False))
-    return ViewAnswer(_UNKNOWN, answers)
+    return ViewAnswer(_UNKNOWN, answers, query.view)
 
 
 def _missing(  # noqa: PLR0913, PLR0917 - what it depends on

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from headrace_schemas.errors import ConfigurationError
 
-_SCHEMA_VERSION = 5
+_SCHEMA_VERSION = 6
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS generation (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -59,13 +59,24 @@ CREATE TABLE IF NOT EXISTS stream_span (
     current_ms INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS progress (
-    partition INTEGER PRIMARY KEY,
+    namespace TEXT NOT NULL,
+    partition INTEGER NOT NULL,
     next_offset INTEGER NOT NULL,
-    current_ms INTEGER NOT NULL
+    current_ms INTEGER NOT NULL,
+    PRIMARY KEY (namespace, partition)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS included (
+    namespace TEXT PRIMARY KEY,
+    views TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS versions (
+    id INTEGER PRIMARY KEY CHECK (id = 0),
+    number INTEGER NOT NULL,
+    content BLOB NOT NULL
 );
-CREATE TABLE IF NOT EXISTS included (views TEXT NOT NULL);
+INSERT OR IGNORE INTO versions VALUES (0, 0, x'')
 """
-#: The tables with what is kept; that of numbers stays when all is removed.
+#: The tables with what is kept; those of numbers and of versions stay when all is removed.
 KEPT = ("batch", "differing", "stream", "generation", "stream_span", "progress", "included")
 
 

@@ -50,6 +50,11 @@ SELECT DISTINCT entity FROM batch WHERE view = ? AND entity > ? ORDER BY entity 
 STREAM_ENTITIES = """
 SELECT DISTINCT entity FROM stream WHERE view = ? AND entity > ? ORDER BY entity LIMIT ?
 """
+CONTENTS = """
+SELECT entity, field, content FROM stream
+WHERE view = ? AND (entity, field) > (?, ?) AND length(content) > 0
+ORDER BY entity, field LIMIT ?
+"""
 SWEPT_FIELDS = """
 SELECT entity, field, content FROM stream WHERE view = ? AND entity > ? AND entity <= ?
 """
@@ -72,3 +77,15 @@ UPDATE generation
 SET state = 'current', written_ms = ?, whole_ms = ?, known_ms = ?, tiles = ?, pending = base < id
 WHERE id = ?
 """
+INCLUDED = "SELECT views FROM included WHERE namespace = ?"
+INCLUDE = "INSERT OR REPLACE INTO included (namespace, views) VALUES (?, ?)"
+PROGRESS = "SELECT partition, next_offset, current_ms FROM progress WHERE namespace = ?"
+OFFSET = "SELECT next_offset FROM progress WHERE namespace = ? AND partition = ?"
+ADVANCE = """
+INSERT OR REPLACE INTO progress (namespace, partition, next_offset, current_ms)
+VALUES (?, ?, ?, ?)
+"""
+FORGET = "DELETE FROM progress WHERE namespace = ?"
+VERSIONS = "SELECT number, content FROM versions"
+VERSIONS_NUMBER = "SELECT number FROM versions"
+NOTE_VERSIONS = "UPDATE versions SET number = number + 1, content = ? WHERE number = ?"

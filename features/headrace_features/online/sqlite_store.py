@@ -7,7 +7,7 @@ its generation gone and stops.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from headrace_features.online.layers import (
@@ -16,13 +16,29 @@ from headrace_features.online.layers import (
     NO_LAYERS,
     Layers,
 )
+from headrace_features.online.sqlite_contents import contents_in, drop_from
 from headrace_features.online.sqlite_file import SqliteFile
 from headrace_features.online.sqlite_generations import Generations
 from headrace_features.online.sqlite_reading import fields_of, layers_in
 from headrace_features.online.sqlite_schema import KEPT
-from headrace_features.online.sqlite_statements import APPLY, CAUGHT_UP, COVERS, TOUCH
+from headrace_features.online.sqlite_statements import (
+    ADVANCE,
+    APPLY,
+    CAUGHT_UP,
+    COVERS,
+    FORGET,
+    INCLUDE,
+    INCLUDED,
+    NOTE_VERSIONS,
+    OFFSET,
+    PROGRESS,
+    TOUCH,
+    VERSIONS,
+    VERSIONS_NUMBER,
+)
 from headrace_features.online.store import (
     Change,
+    Noted,
     Progress,
     Reading,
     Wanted,
@@ -38,26 +54,30 @@ from headrace_schemas.errors import ConfigurationError, RetryableError
 class SqliteStateStore(Generations):
     """The state of entities in a database file; safe for threads, processes and forks."""
 
-    def __init__(self, path: Path, timeout_s: float = 0.5) -> None:
+    def __init__(self, path: Path, timeout_s: float = 0.5, *, namespace: str = "") -> None:
         """Name the database file; it is made when something is first written.
 
         Args:
             path: of the file.
             timeout_s: how long a read waits for somebody who has locked it.
+            namespace: whose progress it keeps.
         """
         self.path = path
+        self._namespace = namespace
         super().__init__(SqliteFile(path, timeout_s))
 
     def read(self, known: Mapping[str, Layers], wanted: Sequence[Wanted]) -> Reading:
         """The layers of some views and the fields of some entities, from one snapshot."""
         if not self.path.exists():
             nothing = [[Found()] * len(one.entities) for one in wanted]
-            return Reading(dict.fromkeys(known, NO_LAYERS), nothing)
+            return Reading(dict.fromkeys(known, NO_LAYERS), nothing, 0)
         with self._file.snapshot() as db:
+            (versions,) = db.execute(VERSIONS_NUMBER).fetchone()
             layers = {view: layers_in(db, view) for view in known}
             if any(layers[view].differs(before) for view, before in known.items()):
-                return Reading(layers, None)
-            return Reading(layers, [self._found(db, layers[one.view], one) for one in wanted])
+                return Reading(layers, None, versions)
+            found = [self._found(db, layers[one.view], one) for one in wanted]
+            return Reading(layers, found, versions)
 
     def _found(self, db: sqlite3.Connection, layers: Layers, wanted: Wanted) -> list[Found]:
         number = self._file.number(db, wanted.view)
@@ -80,10 +100,10 @@ class SqliteStateStore(Generations):
         with self._file.transaction() as db:
             set_to = 0
             if views:
-                row = db.execute("SELECT views FROM included").fetchone()
+                row = db.execute(INCLUDED, (self._namespace,)).fetchone()
                 if row is None:
                     # It was emptied: the first to write says what for.
-                    db.execute("INSERT INTO included VALUES (?)", (views_noted(views),))
+                    db.execute(INCLUDE, (self._namespace, views_noted(views)))
                 elif row[0] != views_noted(views):
                     return Written(0, {}, overtaken=True)
             numbers = {view: self._file.made_number(db, view) for view in times_ms}
@@ -94,24 +114,21 @@ class SqliteStateStore(Generations):
             for view, event_time_ms in times_ms.items():
                 db.execute(TOUCH, (view, NEVER_MS, event_time_ms, now_ms))
             for partition, one in progress.items():
-                row = db.execute(
-                    "SELECT next_offset FROM progress WHERE partition = ?", (partition,)
-                ).fetchone()
+                row = db.execute(OFFSET, (self._namespace, partition)).fetchone()
                 found = -1 if row is None else row[0]
                 if found != held[partition]:
                     resume[partition] = max(found, 0)
                     continue
-                db.execute("INSERT OR REPLACE INTO progress VALUES (?, ?, ?)", (partition, *one))
+                db.execute(ADVANCE, (self._namespace, partition, *one))
         return Written(len(last_words) - set_to, resume)
 
     def include(self, views: Collection[str]) -> bool:
         """Have the stream layer hold every update of some views; whether it has to begin again."""
         with self._file.transaction() as db:
-            row = db.execute("SELECT views FROM included").fetchone()
+            row = db.execute(INCLUDED, (self._namespace,)).fetchone()
             lacks = row is None or not {*views} <= {*row[0].split()}
-            began = lacks and db.execute("DELETE FROM progress").rowcount > 0
-            db.execute("DELETE FROM included")
-            db.execute("INSERT INTO included VALUES (?)", (views_noted(views),))
+            began = lacks and db.execute(FORGET, (self._namespace,)).rowcount > 0
+            db.execute(INCLUDE, (self._namespace, views_noted(views)))
         return began
 
     def progress(self) -> dict[int, Progress]:
@@ -119,7 +136,7 @@ class SqliteStateStore(Generations):
         if not self.path.exists():
             return {}
         with self._file.snapshot() as db:
-            rows = db.execute("SELECT partition, next_offset, current_ms FROM progress").fetchall()
+            rows = db.execute(PROGRESS, (self._namespace,)).fetchall()
         return {partition: Progress(*rest) for partition, *rest in rows}
 
     def covers(self, view: str, epoch: int, since_ms: int) -> None:
@@ -132,10 +149,32 @@ class SqliteStateStore(Generations):
         with self._file.transaction() as db:
             db.executemany(CAUGHT_UP, [(current_ms, *one) for one in views.items()])
 
-    def remove(self) -> None:
-        """Delete everything that is kept; the file stays, since others may be writing to it.
+    def versions(self) -> Noted:
+        """The document of versions."""
+        if not self.path.exists():
+            return Noted(0, b"")
+        with self._file.snapshot() as db:
+            return Noted(*db.execute(VERSIONS).fetchone())
 
-        One that can't be read, so that nobody writes to it, is deleted itself.
+    def note_versions(self, content: bytes, held: int) -> bool:
+        """Put another document of versions in the place of the one that has a number."""
+        with self._file.transaction() as db:
+            return db.execute(NOTE_VERSIONS, (content, held)).rowcount > 0
+
+    def contents(self, view: str) -> Iterator[tuple[bytes, str, bytes]]:
+        """Entity, field and content of the stream layer of a view, some at a time."""
+        return contents_in(self._file, view) if self.path.exists() else iter(())
+
+    def drop(self, views: Collection[str]) -> None:
+        """Delete all that is kept of some views, and the progress of the namespace before it."""
+        if self.path.exists():
+            drop_from(self._file, self._namespace, views)
+
+    def remove(self) -> None:
+        """Delete everything that is kept, but the document of versions.
+
+        The file stays, since others may be writing to it. One that can't be read, so that nobody
+        writes to it, is deleted itself, and the document with it.
         """
         if not self.path.exists():
             return

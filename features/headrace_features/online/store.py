@@ -3,11 +3,15 @@
 The state of an entity in a view version is two sets of named fields. The batch layer's belong to a
 generation, of which readers see the one that a pointer names; the stream layer's each have the
 version of the event that changed them last.
+
+A stream may be written several times over, each time in a namespace: a short name, of which "" is
+the first. There its views have keys of their own, and how far it has come is noted apart. Which one
+readers are to have is said by a document beside all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -41,10 +45,24 @@ class Reading(NamedTuple):
         layers: of each view, as they are now.
         found: for each that was wanted the fields of its entities; None if a batch layer is no
             longer the one known, or ends elsewhere.
+        versions: the number of the document of versions when that had been read.
     """
 
     layers: Mapping[str, Layers]
     found: Sequence[Sequence[Found]] | None
+    versions: int
+
+
+class Noted(NamedTuple):
+    """The document of versions, which says what readers are to have.
+
+    Attributes:
+        number: rises by one with each that is noted; 0 where none ever was.
+        content: of it; the store doesn't look into it.
+    """
+
+    number: int
+    content: bytes
 
 
 class Row(NamedTuple):
@@ -106,6 +124,9 @@ class Written(NamedTuple):
 
 class StateStore(Protocol):
     """Keeps the state of entities; safe for threads, processes and forks.
+
+    `apply`, `include`, `progress` and `drop` know of the progress of one namespace, that of the
+    store. All else is the same in every namespace.
 
     Every call raises RetryableError if the store doesn't answer in time or is full, and
     ConfigurationError if it can't be used at all.
@@ -236,8 +257,39 @@ class StateStore(Protocol):
             current_ms: ms UTC; an earlier one than what is known changes nothing.
         """
 
+    def versions(self) -> Noted:
+        """The document of versions."""
+
+    def note_versions(self, content: bytes, held: int) -> bool:
+        """Put another document of versions in the place of the one that is there, in one step.
+
+        Args:
+            content: of the new one, whose number is the next.
+            held: the number that the one which is there should have.
+
+        Returns:
+            Whether it had; otherwise that one stays.
+        """
+
+    def contents(self, view: str) -> Iterator[tuple[bytes, str, bytes]]:
+        """Entity, field and content of the stream layer of a view, some at a time.
+
+        In any order, and without those of which nothing is there any more. What is changed
+        meanwhile may be given as it was or as it is.
+        """
+
+    def drop(self, views: Collection[str]) -> None:
+        """Delete all that is kept of some views, and the progress of the namespace before it.
+
+        Nobody is to write, read or materialize them any more. One that was interrupted may be
+        repeated.
+
+        Args:
+            views: their keys; what others have stays.
+        """
+
     def remove(self) -> None:
-        """Delete everything that is kept."""
+        """Delete everything that is kept, in all namespaces, but the document of versions."""
 
 
 @runtime_checkable

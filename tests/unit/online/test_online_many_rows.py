@@ -9,7 +9,7 @@ import pytest
 from headrace_features import Count, Distinct, FeatureReader, Mean, Sliding, oracle
 from headrace_features.definitions.durations import DAY_MS, HOUR_MS
 from headrace_features.online.layers import Had
-from headrace_features.online.serving import entity_key, view_key
+from headrace_features.online.served import entity_key, view_key
 from headrace_features.online.sqlite_store import SqliteStateStore
 from headrace_features.online.store import Row
 from headrace_features.oracle import Row as Event

@@ -25,7 +25,7 @@ from headrace_features.definitions.durations import DAY_MS, HOUR_MS, MINUTE_MS
 from headrace_features.online.layers import ALWAYS_MS, Had
 from headrace_features.online.redis_connection import RedisConnection
 from headrace_features.online.redis_store import RedisStateStore
-from headrace_features.online.serving import entity_key, view_key
+from headrace_features.online.served import entity_key, view_key
 from headrace_features.online.sqlite_store import SqliteStateStore
 from headrace_features.online.store import Row, StateStore
 from headrace_features.partials.encoding import pack

@@ -470,6 +470,18 @@ def test_any_key_of_an_entity_will_do(store: StateStore, entity: str) -> None:
     assert (found.batch, found.stream) == ({"r1": b"batch 2"}, {"r5": b"stream"})
 
 
+@pytest.mark.parametrize("entity", ["x}:view:s", "x}:view:b", "}:view:b1", "x}:view:b1:s"])
+def test_an_entity_whose_key_names_another_view_is_not_swept_with_that(
+    store: StateStore, entity: str
+) -> None:
+    for view in ("other", "view@other"):
+        apply(store, change("r0", 1, 1, b"x", view=view, entity=entity))
+    for day in (2, 3, 4):
+        publish(store, "view", {entity.encode(): {"r1": b"%d" % day}}, day * DAY_MS)
+    for view in ("other", "view@other"):
+        assert stream_of(store, view, entity.encode()) == {"r0": b"x"}
+
+
 def test_a_publication_may_be_repeated_where_nobody_heard_that_it_worked(
     store: StateStore,
 ) -> None:

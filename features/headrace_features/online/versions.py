@@ -1,0 +1,73 @@
+"""Which definitions a project's state is kept of, each set in a namespace, and which are served.
+
+All of that is one small document in the store, which is replaced as a whole: to promote a version
+is one step, and whoever reads sees the state before it or after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from headrace_schemas.errors import RetryableError
+
+if TYPE_CHECKING:
+    from headrace_features.online.store import StateStore
+
+_ATTEMPTS = 20
+
+
+class Versions(msgspec.Struct, frozen=True):
+    """What is kept side by side.
+
+    Attributes:
+        namespaces: by name the definitions of each, see `portable_project`.
+        serving: the namespace that is read.
+        former: those that were read before, the last one first.
+    """
+
+    namespaces: Mapping[str, dict[str, Any]] = {}
+    serving: str = ""
+    former: tuple[str, ...] = ()
+
+    def keeps(self, namespace: str, definitions: Mapping[str, Any]) -> Versions:
+        """These and a namespace with some definitions."""
+        kept = {**self.namespaces, namespace: dict(definitions)}
+        return msgspec.structs.replace(self, namespaces=kept)
+
+    def serves(self, namespace: str) -> Versions:
+        """The same, with another namespace being read."""
+        if namespace == self.serving:
+            return self
+        former = (self.serving, *(one for one in self.former if one != namespace))
+        return msgspec.structs.replace(self, serving=namespace, former=tuple(dict.fromkeys(former)))
+
+    def without(self, namespace: str) -> Versions:
+        """These without a namespace that isn't read."""
+        kept = {name: one for name, one in self.namespaces.items() if name != namespace}
+        former = tuple(one for one in self.former if one != namespace)
+        return msgspec.structs.replace(self, namespaces=kept, former=former)
+
+
+def read_versions(store: StateStore) -> tuple[int, Versions]:
+    """The number of the store's document, 0 where there is none, and what it says."""
+    noted = store.versions()
+    if not noted.content:
+        return noted.number, Versions()
+    return noted.number, msgspec.json.decode(noted.content, type=Versions)
+
+
+def change_versions(store: StateStore, change: Callable[[Versions], Versions]) -> Versions:
+    """Replace the document by what becomes of it, in one step, whoever else does so.
+
+    Raises:
+        RetryableError: others change it all the time.
+    """
+    for _ in range(_ATTEMPTS):
+        number, held = read_versions(store)
+        changed = change(held)
+        if changed == held or store.note_versions(msgspec.json.encode(changed), number):
+            return changed
+    raise RetryableError("others change the versions of this project", hint="try again shortly")
