@@ -18,7 +18,7 @@ from deltalake import write_deltalake
 
 from headrace_batch.backfill_rows import day_of
 from headrace_features.definitions.durations import DAY_MS, floor_to
-from headrace_features.online.serving import ServedView, entity_key, view_key
+from headrace_features.online.served import ServedView, entity_key, view_key
 from headrace_features.online.store import Wanted
 from headrace_features.partials.partial import Value
 from headrace_features.state.layout import AS_OF_RETENTION_MS

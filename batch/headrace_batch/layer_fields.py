@@ -15,7 +15,7 @@ from headrace_features.definitions.durations import DAY_MS
 from headrace_features.kernel.columns import times
 from headrace_features.kernel.prepare import encode_keys
 from headrace_features.kernel.sorting import order_by
-from headrace_features.online.serving import entity_key
+from headrace_features.online.served import entity_key
 from headrace_features.online.store import Row
 from headrace_features.partials.events import block_of, in_order
 from headrace_features.partials.plan import plan_of

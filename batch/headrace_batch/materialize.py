@@ -23,7 +23,7 @@ from headrace_batch.local_spill import Workspace
 from headrace_batch.tile_table import TileTable
 from headrace_batch.warehouse import Warehouse
 from headrace_features.online.layers import Generation, Had, Layers
-from headrace_features.online.serving import view_key
+from headrace_features.online.served import view_key
 from headrace_features.online.store import layers_of
 from headrace_features.online.stores import open_store
 from headrace_features.state.layout import AS_OF_RETENTION_MS

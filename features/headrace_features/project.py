@@ -32,7 +32,12 @@ _KINDS = (Entity, EventSource, FeatureView, FeatureService, Decisions, OnDemandV
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """Everything declared in a project, by name."""
+    """Everything declared in a project, by name.
+
+    Attributes:
+        namespace: what tells what is made of these definitions from what is made beside it of
+            others; "" is the project's first one.
+    """
 
     name: str
     entities: Mapping[str, Entity]
@@ -41,6 +46,12 @@ class Project:
     services: Mapping[str, FeatureService]
     decisions: Mapping[str, Decisions]
     on_demand: Mapping[str, OnDemandView] = field(default_factory=dict)
+    namespace: str = ""
+
+    @property
+    def full_name(self) -> str:
+        """The name with that of the namespace: of jobs, groups and files."""
+        return f"{self.name}.{self.namespace}" if self.namespace else self.name
 
     def source(self, name: str) -> EventSource:
         """The source of that name."""

@@ -21,11 +21,13 @@ from headrace_orchestration.commands import (
     online,
     parity,
     plan,
+    replay,
     send,
     serve,
     services,
     simulate,
     stream,
+    versions,
     writer,
 )
 from headrace_schemas.errors import ConfigurationError, HeadraceError
@@ -79,6 +81,10 @@ app.add_typer(online.app, name="online")
 app.command("send")(send.send)
 app.add_typer(deadletters.app, name="deadletters")
 app.command("parity")(parity.parity)
+app.command("replay")(replay.replay)
+app.command("promote")(versions.promote)
+app.command("rollback")(versions.rollback)
+app.add_typer(versions.app, name="versions")
 app.add_typer(bench.app, name="bench")
 
 #: The extra that brings a package which a command needs.

@@ -20,12 +20,12 @@ from headrace_batch.warehouse import Warehouse
 from headrace_features.embedded import Service
 from headrace_features.exclusive import exclusive
 from headrace_features.online.stores import open_store
+from headrace_features.view_modes import require_batch
 from headrace_schemas.errors import ConfigurationError, RetryableError
 from headrace_schemas.setting_table import EMBEDDED
-from headrace_schemas.topics import FEATURE_UPDATES
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.kafka.reading import ends
-from headrace_streaming.kafka.topics import existing_topics
+from headrace_streaming.kafka.topics import existing_topics, updates_in
 from headrace_streaming.services import control
 from headrace_streaming.writer.run import run_writer
 
@@ -81,11 +81,11 @@ def rebuild(
     taken = RetryableError("another command makes the online store anew", hint="wait for it")
     with exclusive(settings.home / "online.lock", taken):
         # Everything that is needed is looked at before anything is thrown away.
-        upto = _ends(settings)
+        upto = _ends(settings, project)
         streamed = any(upto.values())
         days = {
-            name: _last_day(settings, view, last, streamed=streamed)
-            for name, view in project.views.items()
+            name: _last_day(settings, project.view(name), last, streamed=streamed)
+            for name in require_batch(settings, project, [])
         }
         stopped = settings.home / "writer" / "stopped"
         if control.halt(settings.home, Service.WRITER):
@@ -137,16 +137,17 @@ def _written(
     return done.updates
 
 
-def _ends(settings: Settings) -> dict[int, int]:
+def _ends(settings: Settings, project: Project) -> dict[int, int]:
     """Where the partitions of updates end; nothing where there never was such a topic."""
     if settings.kafka.bootstrap_servers == EMBEDDED and not control.was_started(
         settings.home, Service.KAFKA
     ):
         return {}
     config = kafka_config(settings)
-    if FEATURE_UPDATES not in existing_topics(config):
+    topic = updates_in(project)
+    if topic not in existing_topics(config):
         return {}
-    return {number: end for number, (_, end) in ends(config, FEATURE_UPDATES).items()}
+    return {number: end for number, (_, end) in ends(config, topic).items()}
 
 
 def _last_day(

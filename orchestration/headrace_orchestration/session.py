@@ -31,3 +31,11 @@ def current_project() -> tuple[Settings, Project]:
 
     settings = current_settings()
     return settings, load_project(settings)
+
+
+def served_project() -> tuple[Settings, Project]:
+    """The settings, and the definitions that are served, which may be others than the declared."""
+    from headrace_features.online.live import live_project
+
+    settings, project = current_project()
+    return settings, live_project(settings, project)

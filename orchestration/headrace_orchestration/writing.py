@@ -25,7 +25,8 @@ def renew_writer(settings: Settings, project: Project) -> None:
 
 def _writes_otherwise(settings: Settings, project: Project) -> bool:
     from headrace_features.embedded import Service, read_book
-    from headrace_features.online.serving import view_key
+    from headrace_features.online.live import live_project
+    from headrace_features.online.served import view_key
     from headrace_features.online.stores import store_place
     from headrace_features.processes import is_alive
     from headrace_streaming.writer.status import read_status
@@ -34,6 +35,6 @@ def _writes_otherwise(settings: Settings, project: Project) -> bool:
     if entry is None or entry.process is None or not is_alive(entry.process):
         return False
     told = read_status(settings.home)
-    views = {view_key(view) for view in project.views.values()}
+    views = {view_key(view) for view in live_project(settings, project).views.values()}
     # One that was just started may have said nothing yet.
     return told is None or {*told.views} != views or told.store != store_place(settings)

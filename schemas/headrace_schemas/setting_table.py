@@ -113,6 +113,13 @@ SETTINGS = (
         f" folder of {FILE_NAME}",
     ),
     Setting(
+        section="project",
+        key="modes",
+        kind=SettingKind.OPTIONS,
+        default="",
+        meaning="by view: lambda, which batch corrects every day, or kappa, the stream alone",
+    ),
+    Setting(
         section="warehouse",
         key="path",
         kind=SettingKind.LOCATION,

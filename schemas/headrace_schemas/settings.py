@@ -44,10 +44,11 @@ class Options(Mapping[str, str]):
 
 @dataclass(frozen=True, slots=True)
 class ProjectSettings:
-    """What the project is called and which modules declare its views."""
+    """What the project is called, which modules declare its views, and the modes of these."""
 
     name: str
     definitions: tuple[str, ...]
+    modes: Options
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +192,11 @@ def load(start: Path, environ: Mapping[str, str]) -> Settings:
     return Settings(
         root=file.parent if file else None,
         home=home,
-        project=ProjectSettings(values["project.name"], values["project.definitions"]),
+        project=ProjectSettings(
+            values["project.name"],
+            values["project.definitions"],
+            Options(values["project.modes"]),
+        ),
         warehouse=WarehouseSettings(
             values["warehouse.path"], Options(values["warehouse.storage_options"])
         ),

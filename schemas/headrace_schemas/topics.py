@@ -61,6 +61,21 @@ def history_topic(name: str, history: str) -> str:
     return f"{name}.{history}"
 
 
+def updates_name(project: str, namespace: str) -> str:
+    """The name of the topic of updates of a project's namespace."""
+    return f"{FEATURE_UPDATES}.{project}.{namespace}" if namespace else FEATURE_UPDATES
+
+
+def apart(project: str, namespace: str) -> str:
+    """What a job is known by whose decisions stay in its namespace; also in "" itself."""
+    return f"{project}.{namespace or 'first'}"
+
+
+def topic_apart(name: str, project: str, namespace: str) -> str:
+    """The name of the topic for what such a job tells, in place of one that everybody reads."""
+    return f"{name}.{apart(project, namespace)}"
+
+
 def updates_topic(retention_ms: int) -> Topic:
     """The topic of changed fields of the online state, for as long as windows reach back."""
     key = "view, version, entity and field"

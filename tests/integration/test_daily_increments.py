@@ -24,7 +24,8 @@ from headrace_batch.warehouse import Warehouse
 from headrace_features import Count, Entity, FeatureView, Last, Sliding, Sum, Unbounded, oracle
 from headrace_features.definitions.durations import DAY_MS, HOUR_MS
 from headrace_features.fraud.definitions import card, card_activity, terminal_risk, transactions
-from headrace_features.online.serving import Query, ServedView, Server, ViewQuery
+from headrace_features.online.served import Query, ServedView, ViewQuery
+from headrace_features.online.serving import Server
 from headrace_features.online.stores import open_store
 from headrace_features.oracle import SpineRow
 from headrace_schemas.errors import RetryableError

@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[at
 
 from headrace_features.fraud.definitions import card_activity, terminal_risk
 from headrace_features.online.layers import ALWAYS_MS, NEVER_MS
-from headrace_features.online.serving import view_key
+from headrace_features.online.served import view_key
 from headrace_features.online.store import StateStore
 from headrace_features.online.stores import open_store
 from headrace_features.project import load_project

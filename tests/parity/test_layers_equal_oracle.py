@@ -12,14 +12,8 @@ from hypothesis import strategies as st
 from headrace_features import FeatureView, oracle
 from headrace_features.definitions.durations import HOUR_MS
 from headrace_features.online.layers import NEVER_MS, Had
-from headrace_features.online.serving import (
-    Query,
-    ServedView,
-    Server,
-    ViewQuery,
-    entity_key,
-    view_key,
-)
+from headrace_features.online.served import Query, ServedView, ViewQuery, entity_key, view_key
+from headrace_features.online.serving import Server
 from headrace_features.online.sqlite_store import SqliteStateStore
 from headrace_features.online.store import Row, StateStore
 from headrace_features.oracle import Row as Event

@@ -16,7 +16,7 @@ from headrace_batch.materialize import materialize_view
 from headrace_features import FeatureReader, FeatureService
 from headrace_features.definitions.views import SEPARATOR
 from headrace_features.feast_plugin import repository
-from headrace_features.online.serving import view_key
+from headrace_features.online.served import view_key
 from headrace_features.online.store import StateStore
 from headrace_features.online.stores import open_store
 from headrace_features.oracle import Row

@@ -64,6 +64,7 @@ class FeatureView:
 
     ``derived`` adds columns computed from a row by the expression language; ``filter`` keeps the
     rows for which an expression is true. A change of what the view means needs a new ``version``.
+    ``namespace`` is for Headrace: where the state is kept of a version that is made beside another.
 
     Raises:
         ConfigurationError: an unknown column, a column of the wrong type, a duplicate feature
@@ -80,6 +81,7 @@ class FeatureView:
     description: str = ""
     owner: str = ""
     tags: Mapping[str, str] = field(default_factory=dict, hash=False)
+    namespace: str = field(default="", kw_only=True, repr=False)
     features: tuple[Feature, ...] = field(init=False, repr=False, compare=False)
     filter_expression: Expression | None = field(init=False, repr=False, compare=False)
     derived_expressions: Mapping[str, Expression] = field(init=False, repr=False, compare=False)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 
 from headrace_features.definitions.fingerprint import meaning
@@ -17,13 +18,15 @@ from headrace_schemas.errors import ConfigurationError
 MANAGED_TAG = "headrace.managed"
 #: Tags that our views carry in the registry.
 FINGERPRINT_TAG = "headrace.fingerprint"
-#: What to do about a view that means something else than what was registered.
+#: What to do where code means something else than what was registered, and code is needed.
 UNREGISTERED = (
     "run: headrace plan, then headrace apply; a process that began before that is to begin anew"
     " (headrace serve: SIGHUP)"
 )
 VERSION_TAG = "headrace.version"
 MEANING_TAG = "headrace.meaning"
+#: Tag of views that are kept: the whole definition, from which they are read and computed.
+DEFINITION_TAG = "headrace.definition"
 #: Tag of our services: what they ask for, and on what terms.
 ASKED_TAG = "headrace.asked"
 
@@ -70,10 +73,20 @@ class Registered:
     meaning: Mapping[str, Any]
 
 
-def changes(registered: Mapping[str, Registered], project: Project) -> tuple[ViewChange, ...]:
-    """One change for each view of the registry or the project, on-demand ones too, by name."""
+def changes(
+    registered: Mapping[str, Registered],
+    project: Project,
+    served: Mapping[str, int] = MappingProxyType({}),
+) -> tuple[ViewChange, ...]:
+    """One change for each view of the registry or the project, on-demand ones too, by name.
+
+    Args:
+        registered: the views that there are.
+        project: those that are declared.
+        served: by view the version that readers get, where that may be an earlier one again.
+    """
     names = sorted({*registered, *project.views, *project.on_demand})
-    return tuple(_change(name, registered.get(name), project) for name in names)
+    return tuple(_change(name, registered.get(name), project, served.get(name)) for name in names)
 
 
 def service_changes(
@@ -123,7 +136,7 @@ def refuse_silent_changes(found: Iterable[ViewChange]) -> None:
             )
 
 
-def _change(name: str, old: Registered | None, project: Project) -> ViewChange:
+def _change(name: str, old: Registered | None, project: Project, served: int | None) -> ViewChange:
     view = project.views.get(name) or project.on_demand.get(name)
     if view is None:
         return ViewChange(name, ChangeKind.REMOVED, old.version if old else None, None)
@@ -133,10 +146,11 @@ def _change(name: str, old: Registered | None, project: Project) -> ViewChange:
         added = tuple(f"+ {feature}" for feature in view.feature_names)
         return ViewChange(name, ChangeKind.ADDED, None, view.version, added)
     differences = tuple(_differences(old.meaning, new))
-    if view.version < old.version or (differences and view.version == old.version):
-        kind = ChangeKind.REFUSED
-    elif view.version > old.version:
+    taken_back = view.version < old.version and view.version == served
+    if view.version > old.version or taken_back:
         kind = ChangeKind.CHANGED
+    elif view.version < old.version or differences:
+        kind = ChangeKind.REFUSED
     else:
         kind = ChangeKind.UNCHANGED
     return ViewChange(name, kind, old.version, view.version, differences)

@@ -26,7 +26,7 @@ from headrace_features.feast_plugin.responses import (
     fill_version,
     integer_columns,
 )
-from headrace_features.online.serving import Query, ViewQuery
+from headrace_features.online.served import Query, ViewQuery
 from headrace_schemas.errors import BadRecordError
 from headrace_schemas.reasons import Reason
 

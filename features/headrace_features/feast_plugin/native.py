@@ -39,7 +39,8 @@ from headrace_features.feast_plugin.responses import (
     integer_columns,
 )
 from headrace_features.online.layers import NO_LAYERS
-from headrace_features.online.serving import Query, ServedView, ViewAnswer, ViewQuery
+from headrace_features.online.served import Query, ServedView, ViewQuery
+from headrace_features.online.serving import ViewAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

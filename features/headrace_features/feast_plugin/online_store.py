@@ -29,7 +29,7 @@ from headrace_features.feast_plugin.opened import Opened
 from headrace_features.feast_plugin.plain_store import PlainStore
 from headrace_features.feast_plugin.responses import event_time_ms, value_proto
 from headrace_features.online.layers import NO_LAYERS
-from headrace_features.online.serving import Query, ViewQuery
+from headrace_features.online.served import Query, ViewQuery
 from headrace_features.online.store import AsyncReads
 from headrace_schemas.errors import UnsupportedError
 

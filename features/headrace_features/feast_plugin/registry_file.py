@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from headrace_features.feast_plugin.changes import (
@@ -76,9 +77,12 @@ def _contents(path: Path) -> bytes:
     return data
 
 
-def pending_changes(settings: Settings, project: Project) -> tuple[ViewChange, ...]:
-    """How the views of a project differ from those in its registry."""
-    return changes(registered_views(settings.feast.registry, settings.project.name), project)
+def pending_changes(
+    settings: Settings, project: Project, served: Mapping[str, int] = MappingProxyType({})
+) -> tuple[ViewChange, ...]:
+    """How the views of a project differ from those in its registry; see `changes`."""
+    registered = registered_views(settings.feast.registry, settings.project.name)
+    return changes(registered, project, served)
 
 
 def pending_service_changes(settings: Settings, project: Project) -> tuple[ServiceChange, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import feast
@@ -73,16 +74,23 @@ def declared_objects(repo_path: Path) -> dict[str, Any]:
     return {f"{type(value).__name__}_{value.name}".lower(): value for value in found}
 
 
-def apply(settings: Settings, project: Project) -> tuple[ViewChange, ...]:
+def apply(
+    settings: Settings, project: Project, served: Mapping[str, int] = MappingProxyType({})
+) -> tuple[ViewChange, ...]:
     """Register a project's definitions, in place of those registered before.
 
     What was not generated from definitions, such as plain Feast views, stays as it is.
+
+    Args:
+        settings: where the registry is.
+        project: the definitions.
+        served: see `changes`.
 
     Raises:
         ConfigurationError: a view has changed without a new version; nothing is registered.
     """
     with _only_writer(settings.feast.registry):
-        return _apply(settings, project)
+        return _apply(settings, project, served)
 
 
 def record_materialization(settings: Settings, view: str, start: datetime, end: datetime) -> None:
@@ -103,8 +111,10 @@ def record_materialization(settings: Settings, view: str, start: datetime, end: 
         )
 
 
-def _apply(settings: Settings, project: Project) -> tuple[ViewChange, ...]:
-    pending = pending_changes(settings, project)
+def _apply(
+    settings: Settings, project: Project, served: Mapping[str, int]
+) -> tuple[ViewChange, ...]:
+    pending = pending_changes(settings, project, served)
     refuse_silent_changes(pending)
     store = feature_store(settings)
     wanted = _objects(settings, project)

@@ -16,7 +16,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from headrace_features.definitions.views import SEPARATOR, Feature
 from headrace_features.online.freshness import freshness_of
 from headrace_features.online.layers import NO_LAYERS, Layers
-from headrace_features.online.serving import Answer, ViewAnswer, ViewQuery
+from headrace_features.online.served import ViewQuery
+from headrace_features.online.serving import Answer, ViewAnswer
 from headrace_features.partials.partial import Value
 from headrace_schemas.columns import ColumnType
 
@@ -111,7 +112,7 @@ def fill_freshness(
     response.metadata.feature_names.val.append(f"{name}{SEPARATOR}{FRESHNESS_COLUMN}")
     vector = response.results.add()
     for asked, answer in zip(query.queries, answered.answers, strict=True):
-        found = freshness_of(query.view, answered, answer, asked.time_ms)
+        found = freshness_of(answered, answer, asked.time_ms)
         vector.values.append(ValueProto(string_val=msgspec.json.encode(found).decode()))
         vector.statuses.append(FieldStatus.PRESENT)
         vector.event_timestamps.append(Timestamp())

@@ -10,7 +10,7 @@ from itertools import groupby
 from headrace_features.definitions.durations import DAY_MS, HOUR_MS, MINUTE_MS
 from headrace_features.definitions.views import FeatureView
 from headrace_features.online.layers import ALWAYS_MS, Had
-from headrace_features.online.serving import entity_key, view_key
+from headrace_features.online.served import entity_key, view_key
 from headrace_features.online.store import Change, Progress, Row, StateStore
 from headrace_features.partials import tiles
 from headrace_features.partials.blocks import EventBlock

@@ -67,7 +67,7 @@ def get(  # noqa: PLR0913, PLR0917 - one for each option
     read = read_for(selections)
     keys = _keys(entity, read)
     brought = _brought(request or (), selections)
-    _require_registered(settings, project, {one.view.name for one in (*selections, *read)})
+    _require_known(settings, project, selections, read)
     row = {**keys, **brought}
     if as_of is not None:
         row[AS_OF] = int(as_of) if re.fullmatch("-?[0-9]+", as_of) else as_of
@@ -217,14 +217,40 @@ def _tell_what_lacks(
         )
 
 
-def _require_registered(settings: Settings, project: Project, asked: Collection[str]) -> None:
+def _require_known(
+    settings: Settings,
+    project: Project,
+    selections: Collection[AnySelection],
+    read: Collection[Selection],
+) -> None:
+    """See that what is asked for is registered as it is declared, or is of the served version."""
     from headrace_features.feast_plugin.registry_file import pending_changes
+    from headrace_features.online.live import live_project
 
-    for change in pending_changes(settings, project):
-        if change.view in asked and change.kind != "unchanged":
+    asked = {one.view.name for one in selections} | {one.view.name for one in read}
+    pending = {
+        one.view: one.kind
+        for one in pending_changes(settings, project)
+        if one.view in asked and one.kind != "unchanged"
+    }
+    if not pending:
+        return
+    live = live_project(settings, project)
+    served = {} if live is project else live.views
+    for name, kind in pending.items():
+        if name not in served:
             raise ConfigurationError(
-                f"feature view {change.view} is not registered as it is declared ({change.kind})",
+                f"feature view {name} is not registered as it is declared ({kind})",
                 hint="run: headrace apply",
+            )
+    for one in read:
+        held = served.get(one.view.name, one.view)
+        lacking = [name for name in one.names if name not in held.feature_names]
+        if lacking:
+            raise ConfigurationError(
+                f"version {held.version} of {held.name} is served, which has no {lacking[0]}",
+                hint=f"serve the declared one: headrace promote {held.name}"
+                f" --version {one.view.version}",
             )
 
 

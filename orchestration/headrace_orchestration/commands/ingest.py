@@ -109,12 +109,13 @@ def _note_beside_streams(settings: Settings, project: Project, sources: Collecti
     from headrace_batch.lake_history import newest_other_day
     from headrace_batch.warehouse import Warehouse
     from headrace_features.online.layers import NEVER_MS
-    from headrace_features.online.serving import view_key
+    from headrace_features.online.live import live_project
+    from headrace_features.online.served import view_key
     from headrace_features.online.store import layers_of
     from headrace_features.online.stores import open_store
 
     store, warehouse = open_store(settings), Warehouse.of(settings)
-    for view in project.views.values():
+    for view in live_project(settings, project).views.values():
         if view.source.name not in sources:
             continue
         key = view_key(view)

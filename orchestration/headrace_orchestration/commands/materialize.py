@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
@@ -14,7 +15,7 @@ from headrace_orchestration.session import current_project
 from headrace_schemas.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from headrace_batch.materialize import MaterializeReport
     from headrace_features.definitions.views import FeatureView
@@ -38,10 +39,15 @@ def materialize(view: Views = None, date: Day = None, as_json: JsonOption = Fals
     that is streamed is written up to the day before the newest, of which more may come.
     """
     from headrace_batch.materialize import materialize_view
+    from headrace_features.online.live import live_project, served_versions
+    from headrace_features.view_modes import require_batch
 
     settings, project = current_project()
-    registered = registered_views(settings, project)
-    views = [project.view(name) for name in view] if view else list(project.views.values())
+    # Where another version is served, that is what is brought up to date.
+    live = live_project(settings, project)
+    registered = registered_views(settings, project, served_versions(live))
+    project = live
+    views = [project.view(name) for name in require_batch(settings, project, view or [])]
     day = None if date is None else parse_begun_day(date, "--date", datetime.now(UTC))
     plans = _plans(settings, views, day)
     if view or not any(plan.last for plan in plans):
@@ -88,7 +94,7 @@ class _Plan(NamedTuple):
 def _plans(settings: Settings, views: Sequence[FeatureView], day: date | None) -> list[_Plan]:
     """What to write of each view: up to a day, or else the last that its source has whole."""
     from headrace_batch.days import last_whole_day
-    from headrace_features.online.serving import view_key
+    from headrace_features.online.served import view_key
     from headrace_features.online.store import layers_of
     from headrace_features.online.stores import open_store
 
@@ -125,7 +131,9 @@ def _require_whole(settings: Settings, plans: Sequence[_Plan]) -> None:
             )
 
 
-def registered_views(settings: Settings, project: Project) -> frozenset[str]:
+def registered_views(
+    settings: Settings, project: Project, served: Mapping[str, int] = MappingProxyType({})
+) -> frozenset[str]:
     """The views that are registered in Feast as they are declared.
 
     Raises:
@@ -134,7 +142,7 @@ def registered_views(settings: Settings, project: Project) -> frozenset[str]:
     from headrace_features.feast_plugin.changes import refuse_silent_changes
     from headrace_features.feast_plugin.registry_file import pending_changes
 
-    pending = pending_changes(settings, project)
+    pending = pending_changes(settings, project, served)
     refuse_silent_changes(pending)
     return frozenset(change.view for change in pending if change.kind == "unchanged")
 

@@ -23,7 +23,7 @@ from headrace_orchestration.output import (
     progress,
     say,
 )
-from headrace_orchestration.session import current_project
+from headrace_orchestration.session import current_project, served_project
 
 if TYPE_CHECKING:
     from headrace_features.online.layers import Layers
@@ -67,11 +67,11 @@ class ViewStatus:
 @app.command("status")
 def show(as_json: JsonOption = False) -> None:
     """Tell what the store has of each view: up to when by batch, since when by the stream."""
-    from headrace_features.online.serving import view_key
+    from headrace_features.online.served import view_key
     from headrace_features.online.store import layers_of
     from headrace_features.online.stores import open_store
 
-    settings, project = current_project()
+    settings, project = served_project()
     keys = {view.name: view_key(view) for view in project.views.values()}
     layers = layers_of(open_store(settings), keys.values())
     found = [_status(name, project.view(name).version, layers[key]) for name, key in keys.items()]
@@ -92,7 +92,7 @@ def rebuild(date: Day = None, yes: Yes = False, as_json: JsonOption = False) -> 
     """
     from headrace_orchestration.rebuilding import rebuild as make_anew
 
-    settings, project = current_project()
+    settings, project = served_project()
     if not yes and not sys.stdin.isatty():
         raise typer.BadParameter("it empties the store, which has to be confirmed: give --yes")
     if not yes:

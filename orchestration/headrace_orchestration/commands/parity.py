@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headrace_orchestration.output import JsonOption, console, print_json, print_table, status
-from headrace_orchestration.session import current_project
+from headrace_orchestration.session import current_project, served_project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,13 +27,25 @@ SampleSize = Annotated[
 Out = Annotated[
     Path | None, typer.Option(help="A file for all differences, one line of JSON for each.")
 ]
+Name = Annotated[str | None, typer.Argument(metavar="[VIEW]", help="A view.")]
+VersionsOption = Annotated[
+    str | None,
+    typer.Option(help="Two versions of the view, such as 1,2: compare what they give online."),
+]
 _SHOWN = 10
 
 
-def parity(
-    view: Views = None, sample: SampleSize = 200, out: Out = None, as_json: JsonOption = False
+def parity(  # noqa: PLR0913, PLR0917 - one for each option
+    name: Name = None,
+    versions: VersionsOption = None,
+    view: Views = None,
+    sample: SampleSize = 200,
+    out: Out = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Compare what the stream emitted with batch and the oracle; list every difference.
+
+    With --versions: whether two versions of a view give the same values online, and those of batch.
 
     P1: the final state is that of the same events in any order. P2: each decision has the values
     of the events that had arrived. P3: each has the value that batch gives, or a reason why not.
@@ -44,7 +56,11 @@ def parity(
     from headrace_schemas.errors import HeadraceError
     from headrace_streaming.kafka.clients import kafka_config
 
-    settings, project = current_project()
+    if versions is not None:
+        _compare(name, versions, as_json=as_json)
+        return
+    view = [*([name] if name else ()), *(view or ())]
+    settings, project = served_project()
     names = [project.view(name).name for name in view] if view else list(project.views)
     with status("headrace parity") as told:
         recording = fetch(
@@ -65,6 +81,49 @@ def parity(
         raise HeadraceError(
             f"{found.unexplained:,} differences or faults have no explanation",
             hint="headrace parity --out FILE writes all",
+        )
+
+
+def _compare(name: str | None, versions: str, *, as_json: bool) -> None:
+    from headrace_orchestration.versions.comparison import compare_versions
+    from headrace_schemas.errors import ConfigurationError, HeadraceError
+
+    first, comma, second = versions.partition(",")
+    if name is None or not comma or not (first.isdecimal() and second.isdecimal()):
+        raise ConfigurationError(
+            f"--versions {versions}: expected a view and two of its versions",
+            hint="such as: headrace parity card_activity --versions 1,2",
+        )
+    settings, project = current_project()
+    with status("headrace parity") as told:
+        found = compare_versions(settings, project, name, int(first), int(second), told)
+    unlike = [one.feature for one in found.features if not one.holds]
+    if as_json:
+        print_json(found)
+    else:
+        print_table(
+            f"{found.rows:,} entities of {name}, version {found.second}",
+            ("feature", f"unlike version {found.first}", "unlike batch", "incomplete"),
+            [
+                (
+                    one.feature,
+                    "new" if one.unlike_first is None else one.unlike_first,
+                    one.unlike_batch,
+                    one.incomplete,
+                )
+                for one in found.features
+            ],
+        )
+        for one in found.differences[:_SHOWN]:
+            console().print(
+                f"{one.feature} of {one.entity}: version {found.first} has {one.first}, version"
+                f" {found.second} {one.second}, batch {one.batch}",
+                soft_wrap=True,
+            )
+    if unlike:
+        raise HeadraceError(
+            f"version {found.second} of {name} differs in {', '.join(unlike)}",
+            hint="what is meant to differ: headrace promote --accept FEATURE",
         )
 
 

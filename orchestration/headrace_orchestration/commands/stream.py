@@ -17,7 +17,7 @@ from headrace_orchestration.output import (
     progress,
     status,
 )
-from headrace_orchestration.session import current_project
+from headrace_orchestration.session import current_project, served_project
 
 if TYPE_CHECKING:
     from headrace_features.project import Project
@@ -71,7 +71,10 @@ def deploy(  # noqa: PLR0913, PLR0917 - one for each option
     as_json: JsonOption = False,
 ) -> None:
     """Deploy the project's views and rules as a Flink job, going on from its last state."""
+    from headrace_features.online.live import keep_definitions
+    from headrace_features.portable_project import portable_project
     from headrace_orchestration.lake_records import also_in_files
+    from headrace_orchestration.versions.promotion import deploy_beside
     from headrace_orchestration.writing import renew_writer
     from headrace_schemas.errors import ConfigurationError
     from headrace_streaming.job import deployment
@@ -83,7 +86,7 @@ def deploy(  # noqa: PLR0913, PLR0917 - one for each option
         raise ConfigurationError.unknown("state backend", state_backend, list(StateBackend))
     if fresh and from_state is not None:
         raise typer.BadParameter("a state to go on from and --fresh exclude each other")
-    settings, project = current_project()
+    settings, project = served_project()
     lake = None
     if from_state == _LAKE:
         from_state, lake = _from_lake(settings, project, quiet=as_json)
@@ -100,7 +103,11 @@ def deploy(  # noqa: PLR0913, PLR0917 - one for each option
             lake=lake,
             also_in_files=lambda: also_in_files(settings, project),
             state_backend=StateBackend(state_backend) if state_backend else None,
+            definitions=portable_project(project),
         )
+    keep_definitions(settings, project)
+    with status("headrace stream deploy") as news:
+        deploy_beside(settings, current_project()[1], os.environ, news)
     renew_writer(settings, project)
     if as_json:
         print_json(deployed)
@@ -127,6 +134,7 @@ def deploy(  # noqa: PLR0913, PLR0917 - one for each option
 
 def _from_lake(settings: Settings, project: Project, *, quiet: bool) -> tuple[str, LakeState]:
     """A savepoint that the events in the lake make, and what it has."""
+    from headrace_features.portable_project import portable_project
     from headrace_orchestration.lake_records import lake_records
     from headrace_streaming.job.bootstrap import bootstrap, require_present
     from headrace_streaming.kafka.clients import kafka_config
@@ -135,7 +143,9 @@ def _from_lake(settings: Settings, project: Project, *, quiet: bool) -> tuple[st
         lake = lake_records(settings, project)
     require_present(kafka_config(settings), project, lake.state.starts)
     with progress("make the state", quiet=quiet) as advance:
-        path, history = bootstrap(settings, project, os.environ, lake.records, advance)
+        path, history = bootstrap(
+            settings, project, os.environ, lake.records, advance, portable_project(project)
+        )
     return path, replace(lake.state, history=history)
 
 
@@ -146,7 +156,7 @@ def show(as_json: JsonOption = False) -> None:
     from headrace_streaming.job.deployment import newest_state
     from headrace_streaming.job.report import reports
 
-    settings, project = current_project()
+    settings, project = served_project()
     found = reports(settings, project)
     if as_json:
         print_json(found)
@@ -176,10 +186,10 @@ def savepoint(as_json: JsonOption = False) -> None:
     from headrace_streaming.job.assembly import job_name
     from headrace_streaming.job.cluster import Cluster
 
-    settings, project = current_project()
+    settings, project = served_project()
     cluster = Cluster.of(settings)
     with status("headrace stream savepoint"):
-        path = cluster.savepoint(cluster.running(job_name(project.name)))
+        path = cluster.savepoint(cluster.running(job_name(project.full_name)))
     if as_json:
         print_json({"savepoint": path})
     else:
@@ -191,7 +201,7 @@ def stop(as_json: JsonOption = False) -> None:
     """Stop the job with a savepoint, from which the next deploy goes on."""
     from headrace_streaming.job import deployment
 
-    settings, project = current_project()
+    settings, project = served_project()
     with status("headrace stream stop"):
         path = deployment.stop(settings, project)
     if as_json:

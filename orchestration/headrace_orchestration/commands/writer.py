@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from headrace_orchestration.output import JsonOption, console, print_json, print_table, say, status
-from headrace_orchestration.session import current_project
+from headrace_orchestration.session import served_project
 
 if TYPE_CHECKING:
     from headrace_streaming.writer.status import WriterStatus
@@ -28,13 +28,17 @@ def run(context: typer.Context, as_json: JsonOption = False) -> None:
         return
     from threading import Event
 
+    from headrace_streaming.writer.others import other_writers
     from headrace_streaming.writer.run import run_writer
 
-    settings, project = current_project()
+    settings, project = served_project()
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    with status(f"write {project.name}") as told:
+    with (
+        status(f"write {project.full_name}") as told,
+        other_writers(settings, project.namespace, say),
+    ):
         done = run_writer(settings, project, stop, say, shown=lambda one: told(_spelled(one)))
     if as_json:
         print_json(done)
@@ -51,8 +55,8 @@ def show(as_json: JsonOption = False) -> None:
     """Tell how far the online store is with the stream's updates, and whether a writer runs."""
     from headrace_streaming.writer.report import writer_report
 
-    settings, _ = current_project()
-    report = writer_report(settings)
+    settings, project = served_project()
+    report = writer_report(settings, project)
     if as_json:
         print_json(report)
         return

@@ -14,7 +14,7 @@ from headrace_features.engines import GROUP
 from headrace_features.feast_plugin.changes import ChangeKind, changes, service_changes
 from headrace_features.feast_plugin.registry_file import registered_services, registered_views
 from headrace_features.online.layers import NO_LAYERS
-from headrace_features.online.serving import view_key
+from headrace_features.online.served import view_key
 from headrace_features.online.sqlite_store import SqliteStateStore
 from headrace_features.project import load_project
 from headrace_orchestration.diagnosis.checks import Check, Status, failed

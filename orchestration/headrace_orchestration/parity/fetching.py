@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,7 +39,7 @@ from headrace_orchestration.parity.runs import (
 )
 from headrace_schemas.errors import BadRecordError, ConfigurationError
 from headrace_schemas.reasons import Reason
-from headrace_schemas.topics import DECISIONS, LATE_EVENTS
+from headrace_schemas.topics import DECISIONS, LATE_EVENTS, topic_apart
 from headrace_streaming.job.config import JobConfig
 from headrace_streaming.kafka.dead_letters import dead_letters
 from headrace_streaming.kafka.epochs import deployments
@@ -85,7 +86,8 @@ def fetch(
     for one in wanted:
         for source in (one.source, *(view.source for view in one.views)):
             sources[source.name] = source
-    everyone = deployments(config, project.name)
+    everyone = deployments(config, project.name, project.namespace)
+    apart = not all(one.told.live for one in everyone)
     # Before the topics: what they hold then is never less than what these positions led to.
     positions = positions_of(config, project, everyone, sources)
     held = {
@@ -98,9 +100,10 @@ def fetch(
         time.sleep(_POLL_S)
         positions = positions_of(config, project, everyone, sources)
     logs = {name: _source_log(config, source, told) for name, source in sources.items()}
-    ledger = _ledger(config, told)
+    ledger = _ledger(config, _topics(LATE_EVENTS, project, apart=apart), told)
     dead = _dead_letters(config)
-    decided = _decided(config, wanted, {deployed.epoch for deployed in everyone}, told)
+    made = {deployed.epoch for deployed in deployments(config, project.name, None)}
+    decided = _decided(config, _topics(DECISIONS, project, apart=apart), wanted, made, told)
     run = newest_run(
         everyone, {*_epochs(decided), *(e for e, told in positions.items() if any(told.values()))}
     )
@@ -113,7 +116,8 @@ def fetch(
         sources=logs,
         decisions={name: _of_epochs(log, run) for name, log in decided.items()},
         ledger=_within(ledger, span_ms),
-        dead_letters=_within(dead, span_ms),
+        # A run that decides apart leaves them to the one that it stands beside.
+        dead_letters=_within(dead, (0, span_ms[1]) if apart else span_ms),
         modes={},
         lateness_ms={
             one.epoch: one.told.lateness_ms for one in run if one.told.lateness_ms is not None
@@ -123,10 +127,7 @@ def fetch(
             for name, log in logs.items()
         },
         added=added_features(run),
-        decided_before={
-            name: places_of(log.table.filter(pc.less(log.table["epoch"], run[0].epoch)))
-            for name, log in decided.items()
-        },
+        decided_before={name: places_of(_of_others(log, run)) for name, log in decided.items()},
     )
     epochs = _epochs(recording.decisions)
     if not epochs:
@@ -145,6 +146,17 @@ def _epochs(decided: Mapping[str, DecisionLog]) -> set[int]:
     return {
         epoch for log in decided.values() for epoch in pc.unique(log.table["epoch"]).to_pylist()
     }
+
+
+def _topics(name: str, project: Project, *, apart: bool) -> list[str]:
+    """Where runs of a namespace tell something: those that decided apart, and others."""
+    return [name, *([topic_apart(name, project.name, project.namespace)] if apart else [])]
+
+
+def _of_others(log: DecisionLog, run: list[Deployed]) -> pa.Table:
+    """The decisions that were not made by a run: before it, or beside it."""
+    epochs = pa.array([deployed.epoch for deployed in run])
+    return log.table.filter(pc.invert(pc.is_in(log.table["epoch"], epochs)))
 
 
 def _of_epochs(log: DecisionLog, run: list[Deployed]) -> DecisionLog:
@@ -189,6 +201,12 @@ def _within(table: pa.Table, span_ms: tuple[int, int]) -> pa.Table:
     return table.filter(inside).drop_columns([_SENT])
 
 
+def events_of_topic(config: Mapping[str, str], source: EventSource) -> pa.Table:
+    """The events of a source that its topic has, of each dedup key the first that was appended."""
+    log = _source_log(config, source, lambda *_: None)
+    return log.events.filter(pa.array(log.first))
+
+
 def _source_log(config: Mapping[str, str], source: EventSource, told: Told) -> SourceLog:
     codec = source.codec
     most_ahead_ms = JobConfig(kafka={}).most_ahead_ms
@@ -224,10 +242,10 @@ def _source_log(config: Mapping[str, str], source: EventSource, told: Told) -> S
     )
 
 
-def _ledger(config: Mapping[str, str], told: Told) -> pa.Table:
+def _ledger(config: Mapping[str, str], topics: Iterable[str], told: Told) -> pa.Table:
     tables, count = [LEDGER_SCHEMA.empty_table()], 0
     sent: list[int] = []
-    for batch in records_now(config, LATE_EVENTS):
+    for batch in chain.from_iterable(records_now(config, topic) for topic in topics):
         tables.append(ledger_table(message.value() or b"" for message in batch))
         sent.extend(message.timestamp()[1] for message in batch)
         count += len(batch)
@@ -245,12 +263,16 @@ def _dead_letters(config: Mapping[str, str]) -> pa.Table:
 
 
 def _decided(
-    config: Mapping[str, str], wanted: Collection[Decisions], epochs: Collection[int], told: Told
+    config: Mapping[str, str],
+    topics: Iterable[str],
+    wanted: Collection[Decisions],
+    epochs: Collection[int],
+    told: Told,
 ) -> dict[str, DecisionLog]:
     decoders = {one.name: DecisionDecoder(one) for one in wanted}
     tables = {name: [decoder.schema.empty_table()] for name, decoder in decoders.items()}
     count = 0
-    for batch in records_now(config, DECISIONS):
+    for batch in chain.from_iterable(records_now(config, topic) for topic in topics):
         values: dict[str, list[bytes]] = {name: [] for name in decoders}
         for message in batch:
             value = message.value() or b""

@@ -33,7 +33,7 @@ def positions_of(
     """What the newest deployments have told of their positions, back to one that told some."""
     found: dict[int, Positions] = {}
     for deployed in reversed(known):
-        group = consumer_group(project.name, deployed.epoch)
+        group = consumer_group(project.full_name, deployed.epoch)
         found[deployed.epoch] = {
             name: reached(config, group, source.topic) for name, source in sources.items()
         }

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from headrace_features.decisions import decisions_of
-from headrace_features.online.serving import view_key
+from headrace_features.online.served import view_key
+from headrace_features.portable_project import portable_project
 from headrace_schemas.compatibility import Breaks, check
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.json_schema import document
@@ -39,6 +40,8 @@ def announcement_of(
     views = [view for one in decisions_of(project) for view in one.views]
     announced = Announcement(
         project=project.name,
+        namespace=project.namespace,
+        live=config.live,
         mode=config.mode,
         restored_from=restored_from,
         newest_state=config.newest_state,
@@ -49,6 +52,7 @@ def announcement_of(
         features={view.name: list(view.feature_names) for view in views},
         views=list(dict.fromkeys(map(view_key, views))),
         contracts={name: document(source.schema) for name, source in project.sources.items()},
+        definitions=portable_project(project),
     )
     if not announced.anew:
         return announced

@@ -17,7 +17,9 @@ from headrace_schemas.topics import (
     LATE_EVENTS,
     MOST_OUTPUT_BYTES,
     PARTITIONS,
+    apart,
     history_topic,
+    updates_name,
 )
 from headrace_streaming.job.config import JobConfig, Mode
 
@@ -72,6 +74,11 @@ class _Assembly:
         self._plan: dict[str, Any] = json.loads(plan)
         self._config = config
         self._project = self._plan["project"]
+        ending = f".{config.namespace}" if config.namespace else ""
+        self._full_name = f"{self._project}{ending}"
+        # What decisions, and the project's other topics, are told by.
+        self._ending = "" if config.live else f".{apart(self._project, config.namespace)}"
+        self._told_by = self._project if config.live else apart(self._project, config.namespace)
         self._sources = [source["name"] for source in self._plan["sources"]]
         self._views = {view["name"]: view for view in self._plan["views"]}
 
@@ -91,11 +98,20 @@ class _Assembly:
             self._ledger(decided, decision["name"])
             if decision["rules"]:
                 alerts = self._side(decided, "ALERTS")
-                self._sink(alerts, [ALERTS], _AT_ONCE, f"alerts-{decision['name']}")
-        topics = [FEATURE_UPDATES]
-        if self._config.history is None:
-            topics += [DEAD_LETTERS, LATE_EVENTS]
-        self._sink(_union(aside), topics, _TOGETHER, "aside")
+                told = {ALERTS: ALERTS} if self._config.live else {}
+                self._sink(alerts, told, _AT_ONCE, f"alerts-{decision['name']}")
+        self._sink(_union(aside), self._aside(), _TOGETHER, "aside")
+
+    def _aside(self) -> dict[str, str]:
+        """Where changed fields go, and what can't be used as it should be."""
+        history = self._config.history
+        updates = updates_name(self._project, self._config.namespace)
+        if history is not None:
+            # What is half made of history must not be taken for what a deployment has made.
+            return {FEATURE_UPDATES: history_topic(updates, history)}
+        topics = {FEATURE_UPDATES: updates, LATE_EVENTS: f"{LATE_EVENTS}{self._ending}"}
+        # Whoever decides tells of the same records.
+        return topics | ({DEAD_LETTERS: DEAD_LETTERS} if self._config.live else {})
 
     def _facts(self, decision: dict[str, Any], stage: dict[str, Any]) -> list[str]:
         """The sources of a stage's views besides the one that is decided on."""
@@ -110,7 +126,7 @@ class _Assembly:
         history = self._config.history
         builder = (
             kafka.KafkaSource.builder()
-            .setGroupId(history or consumer_group(self._project, self._config.epoch))
+            .setGroupId(history or consumer_group(self._full_name, self._config.epoch))
             .setTopics([history_topic(source["topic"], history) if history else source["topic"]])
             .setStartingOffsets(self._start(source))
             .setDeserializer(
@@ -201,7 +217,7 @@ class _Assembly:
 
     def _ledger(self, stream: Any, name: str) -> None:
         """Decisions, each committed once."""
-        builder = self._sink_builder([DECISIONS], _COMMITTED)
+        builder = self._sink_builder({DECISIONS: f"{DECISIONS}{self._ending}"}, _COMMITTED)
         builder.setDeliveryGuarantee(self._guarantee.EXACTLY_ONCE)
         # Numbered, so that a deployment that is superseded never aborts what a newer one commits.
         builder.setTransactionalIdPrefix(f"{self._transactions(name)}-{self._config.epoch}")
@@ -211,19 +227,19 @@ class _Assembly:
         # alert should wait. Whole, so that what is to be committed is before its writer starts.
         stream.rescale().sinkTo(sink).name("decisions").uid(f"sink-decisions-{name}")
 
-    def _sink(self, stream: Any, topics: list[str], sending: dict[str, str], label: str) -> None:
+    def _sink(
+        self, stream: Any, topics: dict[str, str], sending: dict[str, str], label: str
+    ) -> None:
         """Records that are sent at least once, without waiting for a checkpoint."""
         builder = self._sink_builder(topics, sending)
         builder.setDeliveryGuarantee(self._guarantee.AT_LEAST_ONCE)
-        stream.sinkTo(builder.build()).name(", ".join(topics)).uid(f"sink-{label}")
+        name = ", ".join(topics.values()) or "nowhere"
+        stream.sinkTo(builder.build()).name(name).uid(f"sink-{label}")
 
-    def _sink_builder(self, topics: list[str], sending: dict[str, str]) -> Any:
-        # What is half made of history must not be taken for what a deployment has made.
-        history = self._config.history
-        ending = "" if history is None else history_topic("", history)
+    def _sink_builder(self, topics: dict[str, str], sending: dict[str, str]) -> Any:
         builder = (
             self._jvm.org.apache.flink.connector.kafka.sink.KafkaSink.builder()
-            .setRecordSerializer(self._java("RecordSchema")(topics, ending))
+            .setRecordSerializer(self._java("RecordSchema")(topics))
             .setProperty("max.request.size", str(MOST_OUTPUT_BYTES))
         )
         for name, value in {**sending, **self._config.kafka}.items():
@@ -234,11 +250,12 @@ class _Assembly:
         kafka = self._jvm.java.util.Properties()
         for name, value in self._config.kafka.items():
             kafka.setProperty(name, value)
-        return self._java("Deployment")(self._project, self._config.epoch, kafka)
+        log = self._java("DecisionLog")(self._told_by, self._ending, self._config.decided_since_ms)
+        return self._java("Deployment")(self._project, log, self._config.epoch, kafka)
 
     def _transactions(self, name: str) -> str:
         """What the ids of a decision's transactions begin with, whatever the deployment."""
-        return f"{job_name(self._project)}-{name}"
+        return f"{job_name(self._told_by)}-{name}"
 
     @property
     def _guarantee(self) -> Any:

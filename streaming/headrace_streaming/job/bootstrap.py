@@ -12,19 +12,24 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headrace_schemas.errors import ConfigurationError, HeadraceError, RetryableError
 from headrace_schemas.topics import Topic, history_topic
 from headrace_streaming.job.assembly import history_job_name
 from headrace_streaming.job.cluster import Cluster, Job
-from headrace_streaming.job.deployment import alone, end_history, require_stopped
+from headrace_streaming.job.deployment import (
+    alone,
+    definitions_for,
+    end_history,
+    require_stopped,
+)
 from headrace_streaming.job.submission import started, submit
 from headrace_streaming.job.takeover import updates_of
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.kafka.reading import ends, reached
 from headrace_streaming.kafka.sender import send
-from headrace_streaming.kafka.topics import create_topics, delete_topics, topics_of
+from headrace_streaming.kafka.topics import create_topics, delete_topics, topics_of, updates_in
 
 if TYPE_CHECKING:
     from headrace_features.project import Project
@@ -36,12 +41,13 @@ _POLL_S = 0.5
 _STALL_S = 120.0
 
 
-def bootstrap(
+def bootstrap(  # noqa: PLR0913, PLR0917 - what it needs
     settings: Settings,
     project: Project,
     environ: Mapping[str, str],
     records: Iterable[Sent],
     told: Callable[[int], None] = lambda _: None,
+    definitions: Mapping[str, Any] | None = None,
 ) -> tuple[str, str]:
     """Make the state of a project's job out of the records of its sources.
 
@@ -51,6 +57,7 @@ def bootstrap(
         environ: the variables for Flink's command.
         records: for the topics of the sources, in the order in which they became known.
         told: is told how many records were sent, then how many the state has.
+        definitions: see `deploy`.
 
     Returns:
         The path of a savepoint, and the name of the history: its updates are in a topic of their
@@ -61,15 +68,16 @@ def bootstrap(
         RetryableError: cluster or broker don't answer, or another command deploys the job.
     """
     with alone(settings.home, project):
-        return _bootstrap(settings, project, environ, records, told)
+        return _bootstrap(settings, project, environ, records, told, definitions)
 
 
-def _bootstrap(
+def _bootstrap(  # noqa: PLR0913, PLR0917 - see `bootstrap`
     settings: Settings,
     project: Project,
     environ: Mapping[str, str],
     records: Iterable[Sent],
     told: Callable[[int], None],
+    definitions: Mapping[str, Any] | None,
 ) -> tuple[str, str]:
     cluster = Cluster.of(settings)
     require_stopped(cluster, project)
@@ -82,13 +90,14 @@ def _bootstrap(
         for topic in topics_of(project)
         if topic.name in {source.topic for source in project.sources.values()}
     ]
-    updates = updates_of(history)
+    updates = updates_of(history, updates_in(project))
     try:
         create_topics(kafka, [*topics, updates])
         send(kafka, _renamed(records, history), told=told)
         arguments = ["--history", history, "--mode", "immediate"]
+        arguments += definitions_for(settings.home, project, definitions)
         job_id = submit(settings, environ, cluster, arguments)
-        job = started(cluster, history_job_name(project.name), job_id)
+        job = started(cluster, history_job_name(project.full_name), job_id)
         _wait(cluster, job, kafka, history, topics, told)
         return cluster.stop(job), history
     except BaseException:

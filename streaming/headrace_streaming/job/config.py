@@ -48,6 +48,11 @@ class JobConfig:
             shown.
         epoch: number of the deployment; rises with every one. 0 before it is announced.
         mode: when events are absorbed.
+        namespace: of the definitions; what it tells of the online state goes to topics of that.
+        live: whether its decisions are the project's; else they stay in the namespace, and nobody
+            is alerted.
+        decided_since_ms: where its decisions become the project's: those of others about events
+            that it meets were made since then, ms UTC.
         history: reads these topics of history, named by what is put to the names of the live ones,
             and writes nothing but the online state; None is a job that decides.
         goes_on: whether it begins with a state, which then has to have all views.
@@ -73,6 +78,9 @@ class JobConfig:
     epoch: int = 0
     mode: Mode = Mode.IMMEDIATE
     bounded: bool = False
+    namespace: str = ""
+    live: bool = True
+    decided_since_ms: int = 0
     history: str | None = None
     goes_on: bool = False
     newest_state: bool = False

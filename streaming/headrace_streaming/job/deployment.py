@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from headrace_features.exclusive import exclusive
-from headrace_features.online.serving import view_key
+from headrace_features.online.served import view_key
 from headrace_schemas.errors import ConfigurationError, RetryableError
 from headrace_streaming.job.assembly import history_job_name, job_name
 from headrace_streaming.job.cluster import Cluster, Job
@@ -22,12 +22,33 @@ from headrace_streaming.job.takeover import take_over
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.kafka.epochs import deployments, pending_history
 from headrace_streaming.kafka.topics import create_topics, topics_of
+from headrace_streaming.whole_file import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from headrace_features.project import Project
     from headrace_schemas.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """From whom a deployment takes over deciding.
+
+    Attributes:
+        replaces: the full name of the project whose job is stopped once this one is ready.
+        decided_since_ms: what that job has decided of events which this one meets again it has
+            decided since then, ms UTC.
+    """
+
+    replaces: str
+    decided_since_ms: int
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """For the script of the job."""
+        since = str(self.decided_since_ms)
+        return ("--replaces", self.replaces, "--decided-since", since)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +80,9 @@ def deploy(  # noqa: PLR0913 - one for each choice
     state_backend: StateBackend | None = None,
     lake: LakeState | None = None,
     also_in_files: Callable[[], Iterable[str]] = tuple,
+    definitions: Mapping[str, Any] | None = None,
+    apart: bool = False,
+    handover: Handover | None = None,
 ) -> Deployment:
     """Deploy the job of a project and wait until it runs.
 
@@ -75,6 +99,9 @@ def deploy(  # noqa: PLR0913 - one for each choice
         lake: what the state has, if it was made of the lake's events.
         also_in_files: tells the sources that have events which never were in their topics, if
             there is no state: features are incomplete as far as they look back at these.
+        definitions: of the project, if they aren't those of the current folder.
+        apart: keep decisions in the project's namespace, and alert nobody.
+        handover: from whom it takes over deciding, if from one that goes on apart.
 
     Raises:
         ConfigurationError: the job runs already, can't be assembled, or its state is missing, can't
@@ -85,10 +112,10 @@ def deploy(  # noqa: PLR0913 - one for each choice
     job_config(settings, {}, 0)
     cluster = Cluster.of(settings)
     with alone(settings.home, project):
-        name = job_name(project.name)
+        name = job_name(project.full_name)
         running = next((job for job in cluster.jobs(name) if not job.ended), None)
         if running is not None:
-            pending = pending_history(kafka_config(settings), project.name)
+            pending = pending_history(kafka_config(settings), project.name, project.namespace)
             if pending is not None:
                 # A command before this one was interrupted.
                 take_over(kafka_config(settings), pending, cluster, running)
@@ -96,15 +123,15 @@ def deploy(  # noqa: PLR0913 - one for each choice
         require_stopped(cluster, project)
         end_history(cluster, project)
         # What the script would stumble over in a JVM of its own is told here in one line.
-        create_topics(kafka_config(settings), topics_of(project))
-        known = recall(settings.home, project.name)
+        create_topics(kafka_config(settings), topics_of(project, live=not apart))
+        known = recall(settings.home, project.full_name)
         restored = state
         goes_on = state is None and not fresh
         if goes_on:
             restored, lake = _newest(cluster, name, known)
         if restored is not None:
             require_state(restored)
-        apart = tuple(also_in_files()) if restored is None else ()
+        outside = tuple(also_in_files()) if restored is None else ()
         begun = _begun(settings, project) if restored is not None and lake is None else ()
         checkpoints = _checkpoints(settings, cluster)
         job_id = submit(
@@ -118,7 +145,10 @@ def deploy(  # noqa: PLR0913 - one for each choice
                 *(("--newest-state",) if goes_on and restored else ()),
                 *(("--state-backend", state_backend) if state_backend else ()),
                 *(("--lake", msgspec.json.encode(lake).decode()) if lake else ()),
-                *(f"--also-in-files={source}" for source in apart),
+                *(f"--also-in-files={source}" for source in outside),
+                *definitions_for(settings.home, project, definitions),
+                *(("--apart",) if apart else ()),
+                *(handover.arguments if handover else ()),
             ],
             [
                 *(("--fromSavepoint", restored) if restored else ()),
@@ -130,22 +160,22 @@ def deploy(  # noqa: PLR0913 - one for each choice
         )
         # From here on it may work, whether or not it does so as long as we wait.
         submitted = LastState(job_id, checkpoints, began_with=restored, lake=lake)
-        remember(settings.home, project.name, submitted)
+        remember(settings.home, project.full_name, submitted)
         try:
             job = started(cluster, name, job_id)
         except JobEndedError:
             # It has ended before all of it ran, and so left nothing: what was known still holds.
-            remember(settings.home, project.name, known)
+            remember(settings.home, project.full_name, known)
             raise
-        pending = pending_history(kafka_config(settings), project.name)
+        pending = pending_history(kafka_config(settings), project.name, project.namespace)
         if pending is not None:
             take_over(kafka_config(settings), pending, cluster, job)
-    return Deployment(job, restored, apart, begun)
+    return Deployment(job, restored, outside, begun)
 
 
 def _begun(settings: Settings, project: Project) -> tuple[str, ...]:
     """The views that the last deployment didn't write, or with another meaning."""
-    former = deployments(kafka_config(settings), project.name)
+    former = deployments(kafka_config(settings), project.name, project.namespace)
     if not former or former[-1].told.views is None:
         return ()
     written = former[-1].told.views
@@ -159,8 +189,8 @@ def newest_state(settings: Settings, project: Project) -> str | None:
         ConfigurationError: there may be one where it can't be looked for.
         RetryableError: the cluster doesn't answer.
     """
-    known = recall(settings.home, project.name)
-    return _newest(Cluster.of(settings), job_name(project.name), known)[0]
+    known = recall(settings.home, project.full_name)
+    return _newest(Cluster.of(settings), job_name(project.full_name), known)[0]
 
 
 def _newest(
@@ -202,7 +232,7 @@ def end_history(cluster: Cluster, project: Project) -> None:
     Raises:
         RetryableError: it doesn't end.
     """
-    for job in cluster.jobs(history_job_name(project.name)):
+    for job in cluster.jobs(history_job_name(project.full_name)):
         if not job.ended:
             cluster.cancel(job)
 
@@ -213,7 +243,7 @@ def require_stopped(cluster: Cluster, project: Project) -> None:
     Raises:
         ConfigurationError: one does.
     """
-    name = job_name(project.name)
+    name = job_name(project.full_name)
     for job in cluster.jobs(name):
         if not job.ended:
             raise ConfigurationError(
@@ -225,6 +255,10 @@ def require_stopped(cluster: Cluster, project: Project) -> None:
 def stop(settings: Settings, project: Project) -> str:
     """Stop a project's job with a savepoint, from which the next deployment goes on.
 
+    Args:
+        settings: which cluster.
+        project: whose.
+
     Returns:
         The path of the savepoint.
 
@@ -232,12 +266,33 @@ def stop(settings: Settings, project: Project) -> str:
         ConfigurationError: the job doesn't run.
         RetryableError: the cluster doesn't answer, or the savepoint failed.
     """
+    return _stop(settings, project.full_name)
+
+
+def _stop(settings: Settings, full_name: str) -> str:
     cluster = Cluster.of(settings)
-    job = cluster.running(job_name(project.name))
+    job = cluster.running(job_name(full_name))
     path = cluster.stop(job)
     left = LastState(job.job_id, _checkpoints(settings, cluster), path)
-    remember(settings.home, project.name, left)
+    remember(settings.home, full_name, left)
     return path
+
+
+def stop_if_running(settings: Settings, full_name: str) -> None:
+    """The same of the project with a full name, if there is such a job at all."""
+    if any(not job.ended for job in Cluster.of(settings).jobs(job_name(full_name))):
+        _stop(settings, full_name)
+
+
+def definitions_for(
+    home: Path, project: Project, definitions: Mapping[str, Any] | None
+) -> tuple[str, ...]:
+    """How the script of the job is told of definitions."""
+    if definitions is None:
+        return ()
+    path = home / "stream" / f"{project.full_name}.definitions.json"
+    write_whole(path, msgspec.json.encode(definitions))
+    return ("--definitions", str(path))
 
 
 def _checkpoints(settings: Settings, cluster: Cluster) -> str:

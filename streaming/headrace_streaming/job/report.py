@@ -60,7 +60,7 @@ def reports(settings: Settings, project: Project) -> list[JobReport]:
         RetryableError: the cluster doesn't answer.
     """
     cluster = Cluster.of(settings)
-    jobs = cluster.jobs(job_name(project.name))
+    jobs = cluster.jobs(job_name(project.full_name))
     try:
         kafka = kafka_config(settings)
     except RetryableError:
@@ -101,13 +101,13 @@ def _report(
 def _deployed(kafka: Mapping[str, str], project: Project) -> Deployed | None:
     """The newest deployment; None where the broker doesn't tell."""
     try:
-        return next(reversed(deployments(kafka, project.name)), None)
+        return next(reversed(deployments(kafka, project.name, project.namespace)), None)
     except (ConfigurationError, RetryableError):
         return None
 
 
 def _lag(kafka: Mapping[str, str], project: Project, deployed: Deployed) -> int | None:
-    group = consumer_group(project.name, deployed.epoch)
+    group = consumer_group(project.full_name, deployed.epoch)
     lag = 0
     told = False
     try:

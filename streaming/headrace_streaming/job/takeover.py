@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from headrace_schemas.errors import RetryableError
 from headrace_schemas.kafka_clients import unreachable
 from headrace_schemas.topics import (
-    FEATURE_UPDATES,
     MOST_OUTPUT_BYTES,
     Topic,
     history_topic,
+    updates_name,
     updates_topic,
 )
 from headrace_streaming.kafka.epochs import tell_taken_over
@@ -55,16 +55,17 @@ def take_over(kafka: Mapping[str, str], pending: Deployed, cluster: Cluster, job
         RetryableError: the job makes no checkpoint, or the broker doesn't answer.
     """
     _wait(cluster, job)
-    updates = updates_of(str(pending.told.history))
+    own = updates_name(pending.told.project, pending.told.namespace)
+    updates = updates_of(str(pending.told.history), own)
     if updates.name in existing_topics(kafka):
-        _copy(kafka, updates.name)
+        _copy(kafka, updates.name, own)
     tell_taken_over(kafka, pending.epoch)
     delete_topics(kafka, [updates])
 
 
-def updates_of(history: str) -> Topic:
-    """The topic of the updates that are made of a history."""
-    name = history_topic(FEATURE_UPDATES, history)
+def updates_of(history: str, updates: str) -> Topic:
+    """The topic of the updates that are made of a history, before they are among others."""
+    name = history_topic(updates, history)
     return replace(updates_topic(-1), name=name, compacted=False)
 
 
@@ -80,7 +81,7 @@ def _wait(cluster: Cluster, job: Job) -> None:
         time.sleep(_POLL_S)
 
 
-def _copy(kafka: Mapping[str, str], topic: str) -> None:
+def _copy(kafka: Mapping[str, str], topic: str, into: str) -> None:
     from confluent_kafka import Producer
 
     failed: list[KafkaError] = []
@@ -95,7 +96,7 @@ def _copy(kafka: Mapping[str, str], topic: str) -> None:
     for batch in records_now(kafka, topic):
         for message in batch:
             key, (partition, _) = _KEY + (message.key() or b""), record_of(message)
-            hand_over(producer, note, FEATURE_UPDATES, message.value(), key, partition)
+            hand_over(producer, note, into, message.value(), key, partition)
     if producer.flush(_FLUSH_S):
         raise unreachable(kafka["bootstrap.servers"])
     if failed:

@@ -23,6 +23,9 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         project: whose job it is.
+        namespace: of the project's definitions.
+        live: whether its decisions are the project's; else they stay in the namespace, and nobody
+            is alerted.
         mode: when events are absorbed.
         restored_from: the state that it goes on from; None begins anew.
         newest_state: whether that is the newest one of the deployment before it; else it may take
@@ -38,10 +41,13 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
         features: by view, the features that it declares.
         views: the keys under which it writes state for the online store, one for each view.
         contracts: by source, the JSON Schema of the contract that its events are held to.
+        definitions: the project's, see `headrace_features.portable_project`.
     """
 
     project: str
     mode: str
+    namespace: str = ""
+    live: bool = True
     restored_from: str | None = None
     newest_state: bool = False
     starts: dict[str, dict[int, int]] | None = None
@@ -53,6 +59,7 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
     features: dict[str, list[str]] | None = None
     views: list[str] | None = None
     contracts: dict[str, dict[str, Any]] | None = None
+    definitions: dict[str, Any] | None = None
 
     @property
     def bootstrapped(self) -> bool:
@@ -129,18 +136,22 @@ def _sent(config: Mapping[str, str], value: bytes, key: bytes | None) -> int:
     return claimed[0]
 
 
-def deployments(config: Mapping[str, str], project: str) -> list[Deployed]:
-    """The deployments of a project, in their order.
+def deployments(
+    config: Mapping[str, str], project: str, namespace: str | None = ""
+) -> list[Deployed]:
+    """The deployments of a project in a namespace, in their order; None is in all of them.
 
     Raises:
         ConfigurationError: the broker has no topic of deployments.
         RetryableError: it doesn't answer.
     """
-    found = (_deployed(message, project) for message in _records(config))
+    found = (_deployed(message, project, namespace) for message in _records(config))
     return [one for one in found if one is not None]
 
 
-def pending_history(config: Mapping[str, str], project: str) -> Deployed | None:
+def pending_history(
+    config: Mapping[str, str], project: str, namespace: str = ""
+) -> Deployed | None:
     """The deployment that goes on from a history whose updates were not taken over yet, if any.
 
     Raises:
@@ -150,7 +161,7 @@ def pending_history(config: Mapping[str, str], project: str) -> Deployed | None:
     newest, done = None, set()
     for message in _records(config):
         done.add(taken_over(message.value() or b""))
-        one = _deployed(message, project)
+        one = _deployed(message, project, namespace)
         if one is not None and one.told.anew:
             newest = one
     waits = newest is not None and newest.told.history and newest.epoch not in done
@@ -161,10 +172,10 @@ def _records(config: Mapping[str, str]) -> Iterator[Message]:
     return chain.from_iterable(records_now(config, DEPLOYMENTS))
 
 
-def _deployed(message: Message, project: str) -> Deployed | None:
+def _deployed(message: Message, project: str, namespace: str | None) -> Deployed | None:
     """The deployment of a project that a record announces, if it does."""
     told = announced(message.value() or b"")
-    if told is None or told.project != project:
+    if told is None or told.project != project or namespace not in {None, told.namespace}:
         return None
     return Deployed((message.offset() or 0) + 1, message.timestamp()[1], told)
 

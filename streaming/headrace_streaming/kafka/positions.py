@@ -73,6 +73,21 @@ class Positions:
                     return False
         return True
 
+    def since(self, topic: str, time_ms: int) -> dict[int, int]:
+        """By partition, the offset of the first record that was sent since a time, ms UTC."""
+        from confluent_kafka import KafkaException, TopicPartition
+
+        places = [TopicPartition(topic, number, time_ms) for number in self._partitions(topic)]
+        try:
+            found = self._consumer.offsets_for_times(places, timeout=_TIMEOUT_S)
+        except KafkaException as error:
+            raise unreachable(self._servers) from error
+        ends = self.ends(topic)
+        return {
+            one.partition: one.offset if one.offset >= 0 else ends[one.partition][1]
+            for one in found
+        }
+
     def first_from(self, topic: str, partition: int, offset: int) -> Message | None:
         """The first record of a partition from an offset on; None where there is none."""
         from confluent_kafka import TopicPartition

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from headrace_features.state.layout import AS_OF_RETENTION_MS
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.kafka_clients import unreachable
 from headrace_schemas.topics import (
+    DECISIONS,
     DEPLOYMENT_TOPIC,
+    LATE_EVENTS,
     OUTPUTS,
     REPLAY_TOPIC,
     Topic,
     source_topic,
+    topic_apart,
+    updates_name,
     updates_topic,
 )
 from headrace_streaming.kafka.retention import keep_longer
@@ -27,8 +32,13 @@ if TYPE_CHECKING:
 _TIMEOUT_S = 10.0
 
 
-def topics_of(project: Project) -> tuple[Topic, ...]:
-    """The topics of a project's sources, then those that its job writes."""
+def topics_of(project: Project, *, live: bool = True) -> tuple[Topic, ...]:
+    """The topics of a project's sources, then those that its job writes.
+
+    Args:
+        project: whose.
+        live: whether its decisions are the project's; else there are topics for them beside these.
+    """
     keys: dict[str, str] = {}
     # The first view of a source decides: its events have to arrive in the order of an entity's.
     for view in project.views.values():
@@ -40,7 +50,19 @@ def topics_of(project: Project) -> tuple[Topic, ...]:
     reaches = [view.lookback_ms for view in project.views.values()]
     known = [reach for reach in reaches if reach is not None]
     kept_ms = -1 if len(known) < len(reaches) else max(known, default=0) + AS_OF_RETENTION_MS
-    return (*sources, *OUTPUTS, updates_topic(kept_ms), DEPLOYMENT_TOPIC, REPLAY_TOPIC)
+    updates = updates_topic(kept_ms)
+    own = replace(updates, name=updates_in(project))
+    kept = (
+        replace(one, name=topic_apart(one.name, project.name, project.namespace))
+        for one in OUTPUTS
+        if not live and one.name in {DECISIONS, LATE_EVENTS}
+    )
+    return (*sources, *OUTPUTS, own, *kept, DEPLOYMENT_TOPIC, REPLAY_TOPIC)
+
+
+def updates_in(project: Project) -> str:
+    """The name of the topic that the changed fields of a project's online state go to."""
+    return updates_name(project.name, project.namespace)
 
 
 def create_topics(config: Mapping[str, str], topics: Collection[Topic]) -> list[str]:

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 class Announcements:
     """Follows the topic of deployments; for one thread."""
 
-    def __init__(self, config: Mapping[str, str], project: str) -> None:
+    def __init__(self, config: Mapping[str, str], project: str, namespace: str) -> None:
         from confluent_kafka import TopicPartition
 
         self._project = project
+        self._namespace = namespace
         self.deployed: list[Deployed] = []
         #: See `line_of`.
         self.started: dict[int, int | None] = {}
@@ -69,7 +70,7 @@ class Announcements:
             return None
         if told is None:
             self._note(message)
-        if told is None or told.project != self._project:
+        if told is None or (told.project, told.namespace) != (self._project, self._namespace):
             return None
         return Deployed(record_of(message)[1] + 1, message.timestamp()[1], told)
 
@@ -77,8 +78,8 @@ class Announcements:
         """Take in what is no announcement."""
         value = message.value() or b""
         if (began := started(value)) is not None:
-            if message.key() == self._project.encode():
-                self.started[began.started] = began.goes_on_from
+            # Numbers are those of all projects and namespaces; others' are asked for by nobody.
+            self.started[began.started] = began.goes_on_from
         elif (epoch := taken_over(value)) is not None:
             self.taken_over.add(epoch)
 

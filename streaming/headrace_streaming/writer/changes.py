@@ -8,7 +8,7 @@ import msgspec
 
 from headrace_features.definitions.fingerprint import fingerprint
 from headrace_features.definitions.views import FeatureView
-from headrace_features.online.serving import entity_key, view_key
+from headrace_features.online.served import entity_key, view_key
 from headrace_features.online.store import Change
 from headrace_features.state.updates import UPDATE_ENCODING, decode_update
 from headrace_schemas.errors import ConfigurationError, UnsupportedError

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from headrace_features.online.layers import ALWAYS_MS, NEVER_MS
-from headrace_features.online.serving import view_key
+from headrace_features.online.served import view_key
 from headrace_schemas.event_times import MOST_AHEAD_MS
 from headrace_streaming.writer.line import line_of
 

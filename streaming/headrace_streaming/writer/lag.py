@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headrace_features.online.layers import NEVER_MS
-from headrace_features.online.serving import view_key
-from headrace_schemas.topics import FEATURE_UPDATES
+from headrace_features.online.served import view_key
 from headrace_streaming.job.assembly import consumer_group
 from headrace_streaming.job.config import Mode
 from headrace_streaming.kafka.positions import Positions
+from headrace_streaming.kafka.topics import updates_in
 from headrace_streaming.writer.loop import now_ms
 from headrace_streaming.writer.places import has_all
 from headrace_streaming.writer.watermarks import watermarks
@@ -105,7 +105,10 @@ class LagWatch:
         if self._job is None or self._job[0] != epoch:
             self.close()
             self._moments.clear()
-            self._job = epoch, Positions(self._config, consumer_group(self._project.name, epoch))
+            self._job = (
+                epoch,
+                Positions(self._config, consumer_group(self._project.full_name, epoch)),
+            )
         return self._job[1]
 
     def _begin(self, job: Positions, newest: Deployed, topics: Iterable[str]) -> None:
@@ -113,7 +116,7 @@ class LagWatch:
         topics = [topic for topic in topics if topic not in self._moments]
         passed = None
         if topics and newest.told.mode == Mode.ORDERED:
-            passed = watermarks(self._config, self._project, newest.epoch)
+            passed = watermarks(self._config, self._project, newest)
         for topic in topics:
             # The time is taken first: what is sent while we look is not of that moment.
             at_ms = now_ms()
@@ -125,7 +128,7 @@ class LagWatch:
         if moment.updates is None:
             if not job.has_read(topic, moment.events):
                 return None
-            moment.updates = _ends(job, FEATURE_UPDATES)
+            moment.updates = _ends(job, updates_in(self._project))
         if not has_all(store.progress(), moment.updates):
             return None
         del self._moments[topic]

@@ -6,16 +6,19 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Event
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from headrace_features.online.store import Change, Progress, StateStore, Written
 from headrace_schemas.errors import RetryableError, UnsupportedError
-from headrace_schemas.topics import FEATURE_UPDATES
+from headrace_streaming.kafka.topics import updates_in
 from headrace_streaming.writer.batches import Limits, collect
 from headrace_streaming.writer.changes import DeclaredViews, OvertakenError
 from headrace_streaming.writer.membership import Membership
 from headrace_streaming.writer.patience import Patience
 from headrace_streaming.writer.places import Place, Read
+
+if TYPE_CHECKING:
+    from headrace_features.project import Project
 
 _T = TypeVar("_T")
 #: How long nothing is waited for, so that an end is heard.
@@ -47,7 +50,7 @@ class WriterLoop:
     def __init__(  # noqa: PLR0913, PLR0917 - what it stands between
         self,
         config: Mapping[str, Any],
-        project: str,
+        project: Project,
         views: DeclaredViews,
         store: Callable[[], StateStore],
         told: Callable[[str], None],
@@ -60,7 +63,7 @@ class WriterLoop:
 
         Args:
             config: of Kafka's clients.
-            project: the project's name.
+            project: whose updates.
             views: its views.
             store: opens the store, or gives the one that is open.
             told: takes news, a line each.
@@ -82,6 +85,7 @@ class WriterLoop:
         # Of those since the last beat how many, and the first.
         self._unread = 0
         self._unread_first = ""
+        self._topic = updates_in(project)
         self._member = Membership(config, project, self._known, told)
 
     @property
@@ -154,7 +158,7 @@ class WriterLoop:
                 change = self._views.change(read.value)
             except UnsupportedError as error:
                 self.counts.unreadable += 1
-                place = f"{FEATURE_UPDATES}/{read.place.partition}/{read.offset}"
+                place = f"{self._topic}/{read.place.partition}/{read.offset}"
                 self._unread_first = self._unread_first or f"{place}: {error}"
                 self._unread += 1
                 change = None

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 from headrace_features.online.store import Progress
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.kafka_clients import unreachable
-from headrace_schemas.topics import FEATURE_UPDATES
 from headrace_streaming.job.assembly import job_name
 from headrace_streaming.kafka.positions import record_of
+from headrace_streaming.kafka.topics import updates_in
 from headrace_streaming.writer.places import Place, Read
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+    from headrace_features.project import Project
 
     #: How far the store has come; None if it doesn't answer.
     Known = Callable[[], Mapping[int, Progress] | None]
@@ -36,9 +38,9 @@ _CONFIG = {
 }
 
 
-def writer_group(project: str) -> str:
+def writer_group(full_name: str) -> str:
     """The group of consumers that a project's online writers are."""
-    return f"{job_name(project)}-online-writer"
+    return f"{job_name(full_name)}-online-writer"
 
 
 class Membership:
@@ -51,12 +53,13 @@ class Membership:
     def __init__(
         self,
         config: Mapping[str, Any],
-        project: str,
+        project: Project,
         known: Known,
         told: Callable[[str], None],
     ) -> None:
         from confluent_kafka import Consumer
 
+        self._topic = updates_in(project)
         self._servers = config["bootstrap.servers"]
         self._known = known
         self._told = told
@@ -66,10 +69,15 @@ class Membership:
         self.places: dict[int, Place] = {}
         self._refused: KafkaError | None = None
         self._consumer = Consumer(
-            {**_CONFIG, **config, "group.id": writer_group(project), "error_cb": self._note}
+            {
+                **_CONFIG,
+                **config,
+                "group.id": writer_group(project.full_name),
+                "error_cb": self._note,
+            }
         )
         self._consumer.subscribe(
-            [FEATURE_UPDATES],
+            [self._topic],
             on_assign=self._assigned,
             on_revoke=self._revoked,
             on_lost=self._revoked,
@@ -121,9 +129,9 @@ class Membership:
         for partition in sorted(self._misplaced):
             place = Place.after(partition, known.get(partition))
             try:
-                self._consumer.seek(_start(place))
+                self._consumer.seek(_start(self._topic, place))
                 if not self._held_up:
-                    self._consumer.resume([_partition(partition)])
+                    self._consumer.resume([_partition(self._topic, partition)])
             except KafkaException:
                 # It isn't read yet, or any more; else it is tried again.
                 continue
@@ -139,7 +147,7 @@ class Membership:
     def go_on(self) -> None:
         """Read again."""
         self._held_up = False
-        self._consumer.resume([_partition(one) for one in self.places])
+        self._consumer.resume([_partition(self._topic, one) for one in self.places])
 
     def ask_ends(self, now_ms: Callable[[], int]) -> None:
         """Learn where the partitions end, if the broker answers."""
@@ -149,24 +157,24 @@ class Membership:
             at_ms = now_ms()
             try:
                 oldest, end = self._consumer.get_watermark_offsets(
-                    _partition(place.partition), timeout=_ASK_S
+                    _partition(self._topic, place.partition), timeout=_ASK_S
                 )
             except KafkaException as error:
                 self._note(error.args[0])
                 return
             self._came_back()
             if not place.ended_at(oldest, end, at_ms):
-                self._told(f"{FEATURE_UPDATES}/{place.partition} was made anew, and is read whole")
+                self._told(f"{self._topic}/{place.partition} was made anew, and is read whole")
                 # Where it isn't read yet, the broker says itself that there is no such offset.
                 with suppress(KafkaException):
-                    self._consumer.seek(_partition(place.partition, place.upto))
+                    self._consumer.seek(_partition(self._topic, place.partition, place.upto))
 
     def commit(self, *, wait: bool = False) -> None:
         """Tell the broker how far the store is, for those who look at lags; errors don't matter."""
         from confluent_kafka import KafkaException, TopicPartition
 
         offsets = [
-            TopicPartition(FEATURE_UPDATES, place.partition, place.held)
+            TopicPartition(self._topic, place.partition, place.held)
             for place in self.places.values()
             if place.held >= 0
         ]
@@ -190,7 +198,7 @@ class Membership:
         places = [
             Place.after(one.partition, (known or {}).get(one.partition)) for one in partitions
         ]
-        consumer.incremental_assign([_start(place) for place in places])
+        consumer.incremental_assign([_start(self._topic, place) for place in places])
         self.places |= {place.partition: place for place in places}
         if known is None:
             self.misplace([place.partition for place in places])
@@ -204,7 +212,7 @@ class Membership:
         consumer.incremental_unassign(partitions)
 
     def _hold(self, partitions: Iterable[int]) -> None:
-        self._consumer.pause([_partition(one) for one in partitions])
+        self._consumer.pause([_partition(self._topic, one) for one in partitions])
 
     def _note(self, error: KafkaError) -> None:
         """Take in what goes wrong between us and the broker; it is tried again by itself."""
@@ -226,18 +234,18 @@ class Membership:
             self._told(f"the Kafka broker at {self._servers} answers again")
 
 
-def _partition(number: int, offset: int | None = None) -> TopicPartition:
+def _partition(topic: str, number: int, offset: int | None = None) -> TopicPartition:
     from confluent_kafka import TopicPartition
 
     if offset is None:
-        return TopicPartition(FEATURE_UPDATES, number)
-    return TopicPartition(FEATURE_UPDATES, number, offset)
+        return TopicPartition(topic, number)
+    return TopicPartition(topic, number, offset)
 
 
-def _start(place: Place) -> TopicPartition:
+def _start(topic: str, place: Place) -> TopicPartition:
     from confluent_kafka import OFFSET_BEGINNING
 
-    return _partition(place.partition, place.upto if place.held >= 0 else OFFSET_BEGINNING)
+    return _partition(topic, place.partition, place.upto if place.held >= 0 else OFFSET_BEGINNING)
 
 
 def _refused(error: KafkaError, servers: str) -> ConfigurationError:

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 from headrace_features.embedded import Service, read_book
 from headrace_features.online.stores import open_store
 from headrace_features.processes import is_alive
-from headrace_schemas.topics import FEATURE_UPDATES
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.kafka.reading import ends
+from headrace_streaming.kafka.topics import updates_in
 from headrace_streaming.writer.loop import now_ms
 from headrace_streaming.writer.status import WriterStatus, read_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from headrace_features.project import Project
     from headrace_schemas.settings import Settings
 
 #: A writer that has all tells so every second.
@@ -56,17 +57,17 @@ class StoreReport:
     embedded: WriterStatus | None
 
 
-def writer_report(settings: Settings) -> StoreReport:
+def writer_report(settings: Settings, project: Project) -> StoreReport:
     """Look at store and broker.
 
     Raises:
         ConfigurationError: the broker has no topic of updates, or the store can't be used.
         RetryableError: one of them doesn't answer.
     """
-    held = open_store(settings).progress()
+    held = open_store(settings, project.namespace).progress()
     at_ms = now_ms()
     partitions = []
-    for number, (oldest, end) in ends(kafka_config(settings), FEATURE_UPDATES).items():
+    for number, (oldest, end) in ends(kafka_config(settings), updates_in(project)).items():
         place = held.get(number)
         upto = oldest if place is None else max(place.next_offset, oldest)
         current_s = None

@@ -14,9 +14,8 @@ from msgspec.structs import replace
 
 from headrace_features.online.stores import open_store, store_place
 from headrace_schemas.errors import HeadraceError, RetryableError
-from headrace_schemas.topics import FEATURE_UPDATES
 from headrace_streaming.kafka.clients import kafka_config
-from headrace_streaming.kafka.topics import existing_topics
+from headrace_streaming.kafka.topics import existing_topics, updates_in
 from headrace_streaming.writer.changes import DeclaredViews
 from headrace_streaming.writer.loop import WriterLoop, now_ms
 from headrace_streaming.writer.patience import Patience
@@ -80,14 +79,14 @@ def run_writer(  # noqa: PLR0913 - what differs between its callers
     declared = DeclaredViews(views)
     keys = tuple(sorted(declared.keys))
     waiting = WriterStatus(pid=os.getpid(), at_ms=0, views=keys, store=store_place(settings))
-    config = _awaited(settings, stop, told, shown, waiting)
+    config = _awaited(settings, updates_in(project), stop, told, shown, waiting)
     if config is None:
         return WriterReport(0, 0, 0, 0, time.monotonic() - began)
-    store = cache(lambda: open_store(settings))
+    store = cache(lambda: open_store(settings, project.namespace))
     watch = CoverageWatch(config, project)
     loop = WriterLoop(
         config,
-        project.name,
+        project,
         declared,
         store,
         told,
@@ -127,8 +126,9 @@ def run_writer(  # noqa: PLR0913 - what differs between its callers
     )
 
 
-def _awaited(
+def _awaited(  # noqa: PLR0913, PLR0917 - what it waits for, and who hears of it
     settings: Settings,
+    topic: str,
     stop: Event,
     told: Callable[[str], None],
     shown: Callable[[WriterStatus], None],
@@ -139,12 +139,12 @@ def _awaited(
     while not stop.is_set():
         try:
             config = kafka_config(settings)
-            if FEATURE_UPDATES in existing_topics(config):
-                patience.succeeded(f"{config['bootstrap.servers']} has {FEATURE_UPDATES} now")
+            if topic in existing_topics(config):
+                patience.succeeded(f"{config['bootstrap.servers']} has {topic} now")
                 return config
             # That is no trouble: the topics of a project are made after its services run.
             shown(replace(waiting, at_ms=now_ms()))
-            problem = f"there is no topic {FEATURE_UPDATES} yet"
+            problem = f"there is no topic {topic} yet"
         except RetryableError as error:
             problem = str(error)
             shown(replace(waiting, at_ms=now_ms(), problem=problem))

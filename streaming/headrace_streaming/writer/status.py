@@ -50,14 +50,15 @@ class WriterStatus(msgspec.Struct, frozen=True, kw_only=True):
         return time.time_ns() // 1_000_000 - self.at_ms < _SILENCE_MS
 
 
-def status_file(home: Path) -> Path:
-    """Where the embedded writer of a home tells of itself."""
-    return home / "writer" / "status.json"
+def status_file(home: Path, namespace: str = "") -> Path:
+    """Where an embedded writer of a home tells of itself; "" is the one that starts the others."""
+    ending = f"-{namespace}" if namespace else ""
+    return home / "writer" / f"status{ending}.json"
 
 
-def write_status(home: Path, status: WriterStatus) -> None:
+def write_status(home: Path, namespace: str, status: WriterStatus) -> None:
     """Leave word."""
-    write_whole(status_file(home), msgspec.json.encode(status))
+    write_whole(status_file(home, namespace), msgspec.json.encode(status))
 
 
 def read_status(home: Path) -> WriterStatus | None:

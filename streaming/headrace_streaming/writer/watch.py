@@ -8,12 +8,12 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from headrace_features.online.layers import NEVER_MS
-from headrace_features.online.serving import view_key
+from headrace_features.online.served import view_key
 from headrace_features.online.store import layers_of
 from headrace_schemas.errors import ConfigurationError
-from headrace_schemas.topics import DEPLOYMENTS, FEATURE_UPDATES
+from headrace_schemas.topics import DEPLOYMENTS
 from headrace_streaming.kafka.reading import ends
-from headrace_streaming.kafka.topics import existing_topics
+from headrace_streaming.kafka.topics import existing_topics, updates_in
 from headrace_streaming.writer.announcements import Announcements, sent_around
 from headrace_streaming.writer.coverage import Coverage, coverage_of
 from headrace_streaming.writer.lag import LagWatch
@@ -38,7 +38,8 @@ class CoverageWatch:
     def __init__(self, config: Mapping[str, str], project: Project) -> None:
         self._config = config
         self._views = {view_key(view): view for view in project.views.values()}
-        self._announcements = Announcements(config, project.name)
+        self._topic = updates_in(project)
+        self._announcements = Announcements(config, project.name, project.namespace)
         self._lag = LagWatch(config, project)
         self._known: dict[str, Coverage] = {}
         self._untold: dict[str, Coverage] = {}
@@ -139,5 +140,5 @@ class CoverageWatch:
 
     def _has_come_far_enough(self, store: StateStore) -> bool:
         if not self._ends:
-            self._ends = {p: end for p, (_, end) in ends(self._config, FEATURE_UPDATES).items()}
+            self._ends = {p: end for p, (_, end) in ends(self._config, self._topic).items()}
         return has_all(store.progress(), self._ends)

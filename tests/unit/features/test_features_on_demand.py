@@ -243,6 +243,17 @@ def test_a_changed_meaning_needs_a_new_version_of_the_on_demand_view() -> None:
     assert kinds(LATELY)["context"] is ChangeKind.REMOVED
 
 
+def test_an_earlier_version_may_be_registered_again_once_it_is_served_again() -> None:
+    known = {"lately": Registered(2, meaning(LATELY))}
+
+    def kind(**served: int) -> ChangeKind:
+        return changes(known, project(LATELY), served)[0].kind
+
+    assert kind() is ChangeKind.REFUSED
+    assert kind(lately=2) is ChangeKind.REFUSED
+    assert kind(lately=1) is ChangeKind.CHANGED
+
+
 EVERYTHING = FeatureView(
     "all",
     1,

@@ -27,7 +27,7 @@ from headrace_batch.lake_history import has_other_events, newest_other_day
 from headrace_batch.materialize import materialize_view
 from headrace_batch.warehouse import Warehouse
 from headrace_features.definitions.durations import DAY_MS, HOUR_MS
-from headrace_features.online.serving import view_key
+from headrace_features.online.served import view_key
 from headrace_features.online.stores import open_store
 from headrace_schemas.event_times import MOST_AHEAD_MS
 from histories import as_table

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from headrace_features.definitions.durations import DAY_MS
 from headrace_features.fraud.definitions import card_activity
 from headrace_features.online.layers import ALWAYS_MS, Had
-from headrace_features.online.serving import view_key
+from headrace_features.online.served import view_key
 from headrace_features.online.sqlite_store import SqliteStateStore
 from headrace_orchestration.cli import app
 from online_stores import apply, change

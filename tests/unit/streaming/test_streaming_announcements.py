@@ -5,7 +5,7 @@ import json
 import msgspec
 
 from headrace_features.fraud import definitions as fraud
-from headrace_features.online.serving import view_key
+from headrace_features.online.served import view_key
 from headrace_features.project import load_project
 from headrace_schemas.settings import Settings
 from headrace_streaming.job.announcement import announcement_of

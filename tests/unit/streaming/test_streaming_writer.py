@@ -8,7 +8,7 @@ import pytest
 
 from headrace_features.fraud.definitions import card_activity, terminal_risk
 from headrace_features.online.layers import ALWAYS_MS, NEVER_MS
-from headrace_features.online.serving import view_key
+from headrace_features.online.served import view_key
 from headrace_features.online.store import Progress
 from headrace_schemas.event_times import MOST_AHEAD_MS
 from headrace_streaming.kafka.epochs import Announcement, Deployed

@@ -13,17 +13,20 @@ public final class Deployment implements Serializable {
     private static final String PATIENCE_MS = "30000";
 
     private final String project;
+    private final DecisionLog log;
     private final long epoch;
     private final Properties kafka;
 
     /**
      * A deployment.
      *
+     * @param log where its decisions go
      * @param epoch its number; rises with every deployment, whoever makes it
      * @param kafka the properties of clients; they may be secret and are never shown
      */
-    public Deployment(String project, long epoch, Properties kafka) {
+    public Deployment(String project, DecisionLog log, long epoch, Properties kafka) {
         this.project = project;
+        this.log = log;
         this.epoch = epoch;
         this.kafka = kafka;
     }
@@ -31,6 +34,11 @@ public final class Deployment implements Serializable {
     /** Name of the project. */
     String project() {
         return project;
+    }
+
+    /** Where its decisions go. */
+    DecisionLog log() {
+        return log;
     }
 
     /** Number of the deployment. */

@@ -12,7 +12,7 @@ import org.apache.flink.kafka.shaded.org.apache.kafka.common.TopicPartition;
 import org.apache.flink.runtime.execution.SuppressRestartsException;
 
 /**
- * Sees whether a newer deployment of the project has started: then this one has to end.
+ * Sees whether a newer deployment has started to write the same decisions: then this one has to end.
  *
  * <p>The topic of deployments numbers them by its offsets. A deployment announces in it that it
  * starts, before it looks at what others have done; one that was numbered and never came to start
@@ -30,14 +30,14 @@ final class DeploymentWatch {
 
     private final Deployment deployment;
     private final TopicReader reader;
-    private final byte[] project;
+    private final byte[] log;
     private long seen;
     private long checkedAt;
 
     DeploymentWatch(Deployment deployment, TopicReader reader) {
         this.deployment = deployment;
         this.reader = reader;
-        project = deployment.project().getBytes(StandardCharsets.UTF_8);
+        log = deployment.log().name().getBytes(StandardCharsets.UTF_8);
         // Newer ones are numbered behind it.
         seen = deployment.epoch();
     }
@@ -61,14 +61,14 @@ final class DeploymentWatch {
     }
 
     private void take(ConsumerRecord<byte[], byte[]> record) {
-        long started = Arrays.equals(project, record.key()) ? Started.read(record.value()) : 0;
+        long started = Arrays.equals(log, record.key()) ? Started.read(record.value()) : 0;
         if (started > deployment.epoch()) {
             throw new SuppressRestartsException(
                     new IllegalStateException(
                             "deployment "
                                     + deployment.epoch()
                                     + " of "
-                                    + deployment.project()
+                                    + deployment.log().name()
                                     + " is superseded by deployment "
                                     + started));
         }
@@ -97,7 +97,7 @@ final class DeploymentWatch {
     void announce(long from) throws ExecutionException, InterruptedException {
         byte[] value = Started.write(deployment.epoch(), from);
         try (KafkaProducer<byte[], byte[]> producer = new KafkaProducer<>(deployment.producer())) {
-            producer.send(new ProducerRecord<>(TOPIC, project, value)).get();
+            producer.send(new ProducerRecord<>(TOPIC, log, value)).get();
         }
         Thread.sleep(LEASE_MS);
     }

@@ -23,6 +23,8 @@ final class FormerRuns implements AutoCloseable {
     private static final String ALERTS = "alerts";
 
     private final Deployment deployment;
+    private final String decisions;
+    private final String[] topics;
     private final String decision;
     private final String availableColumn;
     private final TopicReader reader;
@@ -36,6 +38,12 @@ final class FormerRuns implements AutoCloseable {
 
     FormerRuns(Deployment deployment, String decision, String availableColumn, boolean ordered) {
         this.deployment = deployment;
+        this.decisions = DECISIONS + deployment.log().ending();
+        // Of decisions that nobody reads there are no alerts.
+        this.topics =
+                deployment.log().isLive()
+                        ? new String[] {decisions, ALERTS}
+                        : new String[] {decisions};
         this.decision = decision;
         this.availableColumn = availableColumn;
         this.horizon = new Horizon(ordered);
@@ -58,10 +66,15 @@ final class FormerRuns implements AutoCloseable {
             watch.announce(restored.epoch());
             new OpenTransactions(deployment, transactions).settle(restored.epoch());
         }
-        from = restored.start();
+        Map<TopicPartition, Long> ends = reader.ends(topics);
+        // A state with which others were written tells nothing of this one.
+        from = reader.since(deployment.log().sinceMs(), ends.keySet());
+        from.putAll(restored.start());
+        from.keySet().retainAll(ends.keySet());
         long start = System.nanoTime();
-        reader.read(from, reader.ends(DECISIONS, ALERTS), this::take);
-        ahead = new EndsAhead(deployment, reader.ends(DECISIONS, ALERTS, DeploymentWatch.TOPIC));
+        reader.read(from, ends, this::take);
+        ends.putAll(reader.ends(DeploymentWatch.TOPIC));
+        ahead = new EndsAhead(deployment, ends);
         LOG.info(
                 "{}: read {} records of former runs in {} ms",
                 decision,
@@ -78,7 +91,7 @@ final class FormerRuns implements AutoCloseable {
         }
         taken++;
         horizon.add(past.place(), past.available());
-        if (record.topic().equals(DECISIONS)) {
+        if (record.topic().equals(decisions)) {
             made.add(past.place(), past.id());
         } else {
             told.add(past.place(), past.id(), record.value(), past.retracted());

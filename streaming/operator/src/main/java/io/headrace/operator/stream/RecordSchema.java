@@ -2,9 +2,9 @@ package io.headrace.operator.stream;
 
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
-import java.util.Collection;
+import java.util.HashMap;
 import java.util.List;
-import java.util.Set;
+import java.util.Map;
 import org.apache.flink.connector.kafka.sink.KafkaRecordSerializationSchema;
 import org.apache.flink.kafka.shaded.org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.flink.kafka.shaded.org.apache.kafka.common.header.Header;
@@ -14,27 +14,24 @@ import org.apache.flink.kafka.shaded.org.apache.kafka.common.header.internals.Re
 public final class RecordSchema implements KafkaRecordSerializationSchema<OutRecord> {
     private static final long serialVersionUID = 1L;
 
-    private final Set<String> topics;
-    private final String ending;
+    private final Map<String, String> topics;
 
     /**
      * To some topics; what is meant for others is left out.
      *
-     * @param topics their names
-     * @param ending what the names of those that are sent to end with besides
+     * @param topics by the names that records have, those that they are sent to
      */
-    public RecordSchema(Collection<String> topics, String ending) {
-        this.topics = Set.copyOf(topics);
-        this.ending = ending;
+    public RecordSchema(Map<String, String> topics) {
+        this.topics = new HashMap<>(topics);
     }
 
     @Override
     public ProducerRecord<byte[], byte[]> serialize(
             OutRecord record, KafkaSinkContext context, Long timestamp) {
-        if (!topics.contains(record.topic)) {
+        String topic = topics.get(record.topic);
+        if (topic == null) {
             return null;
         }
-        String topic = record.topic + ending;
         if (record.placedBy != null) {
             int[] partitions = context.getPartitionsForTopic(topic);
             int place = Math.floorMod(record.placedBy.hashCode(), partitions.length);

@@ -34,6 +34,23 @@ final class TopicReader implements AutoCloseable {
         return consumer.endOffsets(all);
     }
 
+    /** By partition, the first record since a time, ms UTC; of 0 the beginning. */
+    Map<TopicPartition, Long> since(long timeMs, Set<TopicPartition> of) {
+        Map<TopicPartition, Long> found = new HashMap<>();
+        if (timeMs <= 0) {
+            return found;
+        }
+        Map<TopicPartition, Long> times = new HashMap<>();
+        of.forEach(partition -> times.put(partition, timeMs));
+        Map<TopicPartition, Long> ends = consumer.endOffsets(of);
+        consumer.offsetsForTimes(times)
+                .forEach(
+                        (partition, at) ->
+                                found.put(
+                                        partition, at == null ? ends.get(partition) : at.offset()));
+        return found;
+    }
+
     private List<TopicPartition> find(String topic) {
         List<PartitionInfo> found = consumer.partitionsFor(topic);
         if (found == null || found.isEmpty()) {

@@ -1,0 +1,320 @@
+"""Holds two versions of a view to each other, and to batch, entity by entity at one moment.
+
+The moment is one up to which both have all that was sent. What comes late to it meanwhile may be in
+one and not yet in the other: rows that differ are looked at again, after a while.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headrace_batch.lake_history import history_of
+from headrace_batch.warehouse import Warehouse
+from headrace_features.kernel.compute import compute
+from headrace_features.kernel.prepare import Spine
+from headrace_features.online.live import project_in
+from headrace_features.online.served import Query, ServedView, ViewQuery
+from headrace_features.online.serving import Server
+from headrace_features.online.store import layers_of
+from headrace_features.online.stores import open_store
+from headrace_features.online.versions import read_versions
+from headrace_orchestration.parity.fetching import events_of_topic
+from headrace_schemas.errors import ConfigurationError
+from headrace_streaming.kafka.clients import kafka_config
+from headrace_streaming.kafka.reading import ends
+
+if TYPE_CHECKING:
+    from headrace_features.definitions.sources import EventSource
+    from headrace_features.definitions.views import FeatureView
+    from headrace_features.online.store import StateStore
+    from headrace_features.partials.partial import Value
+    from headrace_features.project import Project
+    from headrace_schemas.settings import Settings
+
+#: Entities that are read at once.
+_AT_ONCE = 500
+#: How often rows that differ are looked at again, and after how long.
+_AGAIN = 3
+_PAUSE_S = 2.0
+_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One value that isn't the same everywhere."""
+
+    feature: str
+    entity: str
+    first: Value
+    second: Value
+    batch: Value
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedFeature:
+    """One feature of the second version.
+
+    Attributes:
+        feature: its name.
+        unlike_first: in how many rows it isn't what the first version has; None where that has no
+            such feature.
+        unlike_batch: in how many rows it isn't what batch gives for the second version.
+        incomplete: in how many rows the second version says that events may be missing.
+    """
+
+    feature: str
+    unlike_first: int | None
+    unlike_batch: int
+    incomplete: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing is to be accepted."""
+        return not (self.unlike_first or self.unlike_batch or self.incomplete)
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Two versions of a view.
+
+    Attributes:
+        view: its name.
+        first, second: the versions.
+        as_of_ms: the moment, ms UTC.
+        rows: how many entities were compared: all that the events name.
+        features: those of the second version.
+        differences: the first ones.
+    """
+
+    view: str
+    first: int
+    second: int
+    as_of_ms: int
+    rows: int
+    features: tuple[ComparedFeature, ...]
+    differences: tuple[Difference, ...] = field(repr=False)
+
+
+def compare_versions(  # noqa: PLR0913, PLR0917 - what is compared
+    settings: Settings,
+    project: Project,
+    name: str,
+    first: int,
+    second: int,
+    told: Callable[[str], None] = lambda _: None,
+) -> Compared:
+    """Compare the values that two versions of a view give online, and those of batch.
+
+    Args:
+        settings: which store, broker and lake.
+        project: the declared definitions.
+        name: of the view.
+        first: the version that the other one is held to.
+        second: that other one.
+        told: is told what is going on.
+
+    Raises:
+        ConfigurationError: there is no such version, or it isn't known up to when it is current.
+        RetryableError: store, broker or lake don't answer.
+    """
+    store = open_store(settings)
+    views = [_version(store, project, name, version) for version in (first, second)]
+    as_of_ms = _current_ms(store, views)
+    told(f"read the events of {views[1].source.name}")
+    events = _events(settings, views[1].source)
+    keys = pc.unique(events[views[1].entity.join_key]).to_pylist()
+    compared = _Rows(store, views, as_of_ms)
+    told(f"compare {len(keys):,} entities")
+    unlike = compared.unlike(events, keys)
+    for _ in range(_AGAIN):
+        if not unlike:
+            break
+        time.sleep(_PAUSE_S)
+        events = _events(settings, views[1].source)
+        unlike = compared.unlike(events, list(unlike))
+    features = []
+    for feature in views[1].features:
+        has = feature.name in views[0].feature_names
+        rows = [row[feature.name] for row in unlike.values() if feature.name in row]
+        features.append(
+            ComparedFeature(
+                feature.name,
+                sum(one.from_first for one in rows) if has else None,
+                sum(one.from_batch for one in rows),
+                sum(one.incomplete for one in rows),
+            )
+        )
+    found = (
+        Difference(feature, str(key), *one.values)
+        for key, row in unlike.items()
+        for feature, one in row.items()
+    )
+    differences = tuple(one for _, one in zip(range(_SHOWN), found, strict=False))
+    return Compared(name, first, second, as_of_ms, len(keys), tuple(features), differences)
+
+
+def require_parity(
+    settings: Settings, project: Project, view: str, made: Project, accepted: Collection[str]
+) -> None:
+    """See that a version says what the one that is served says, and what batch says.
+
+    Args:
+        settings: which store, broker and lake.
+        project: the declared definitions.
+        view: its name.
+        made: the project in the namespace of the version.
+        accepted: the features that may differ.
+
+    Raises:
+        ConfigurationError: others do; the message names them.
+    """
+    _, versions = read_versions(open_store(settings))
+    served = project_in(versions, versions.serving, project).views.get(view)
+    if served is None:
+        return
+    for name in accepted:
+        made.view(view).feature(name)
+    compared = compare_versions(settings, project, view, served.version, made.view(view).version)
+    unlike = [one for one in compared.features if not one.holds and one.feature not in accepted]
+    if unlike:
+        shown = ", ".join(one.feature for one in unlike)
+        raise ConfigurationError(
+            f"version {compared.second} of {view} differs in {shown}",
+            hint=f"see: headrace parity {view} --versions {compared.first},{compared.second};"
+            " what is meant to differ: --accept FEATURE",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Unlike:
+    """A value that isn't the same everywhere: first, second, batch."""
+
+    values: tuple[Value, Value, Value]
+    from_first: bool
+    from_batch: bool
+    incomplete: bool
+
+
+class _Rows:
+    """The values of both versions at one moment."""
+
+    def __init__(self, store: StateStore, views: Sequence[FeatureView], as_of_ms: int) -> None:
+        self._views = views
+        self._server = Server(store, as_given=True)
+        self._served = [ServedView(view, view.feature_names) for view in views]
+        self._as_of_ms = as_of_ms
+
+    def unlike(self, events: pa.Table, keys: Sequence[Any]) -> dict[Any, dict[str, _Unlike]]:
+        """By entity and feature what isn't the same everywhere."""
+        view = self._views[1]
+        spine = Spine(
+            keys=pa.chunked_array([keys], events[view.entity.join_key].type),
+            times_ms=pa.chunked_array([np.full(len(keys), self._as_of_ms, np.int64)]),
+            current=None,
+        )
+        batch = {name: one.to_pylist() for name, one in compute(view, events, spine).items()}
+        common = {*self._views[0].feature_names} & {*view.feature_names}
+        found: dict[Any, dict[str, _Unlike]] = {}
+        for place, (key, (before, _), (after, missing)) in enumerate(self._read(keys)):
+            for name, value in after.items():
+                held, computed = before.get(name), batch[name][place]
+                one = _Unlike(
+                    (held, value, computed),
+                    name in common and not _same(held, value),
+                    not _same(value, computed),
+                    name in missing,
+                )
+                if one.from_first or one.from_batch or one.incomplete:
+                    found.setdefault(key, {})[name] = one
+        return found
+
+    def _read(self, keys: Sequence[Any]) -> Iterator[tuple[Any, _Read, _Read]]:
+        for begin in range(0, len(keys), _AT_ONCE):
+            some = keys[begin : begin + _AT_ONCE]
+            queries = [Query(key, self._as_of_ms) for key in some]
+            answered = self._server.read([ViewQuery(one, queries) for one in self._served])
+            sides = [
+                [
+                    (
+                        dict(zip(served.view.feature_names, one.values, strict=True)),
+                        {
+                            name
+                            for name, lacks in zip(
+                                served.view.feature_names, one.incomplete or (), strict=False
+                            )
+                            if lacks
+                        },
+                    )
+                    for one in answer.answers
+                ]
+                for served, answer in zip(self._served, answered, strict=True)
+            ]
+            yield from zip(some, *sides, strict=True)
+
+
+#: Values by feature, and the features of which events may be missing.
+_Read = tuple[Mapping[str, "Value"], Collection[str]]
+
+
+def _same(one: Value, other: Value) -> bool:
+    """Whether two values have the same bits."""
+    if isinstance(one, float) and isinstance(other, float):
+        return one.hex() == other.hex()
+    return type(one) is type(other) and one == other
+
+
+def _version(store: StateStore, project: Project, name: str, version: int) -> FeatureView:
+    """A version of a view as it is kept somewhere."""
+    _, versions = read_versions(store)
+    known = []
+    for namespace in versions.namespaces:
+        view = project_in(versions, namespace, project).views.get(name)
+        if view is not None and view.version == version:
+            return view
+        if view is not None:
+            known.append(str(view.version))
+    raise ConfigurationError(
+        f"there is no version {version} of {name}; kept are: {', '.join(known) or 'none'}",
+        hint=f"headrace replay {name} --to-version {version}",
+    )
+
+
+def _current_ms(store: StateStore, views: Sequence[FeatureView]) -> int:
+    """The newest event's time, or up to when both versions have all that was sent, ms UTC."""
+    keys = [ServedView(view, view.feature_names[:1]).key for view in views]
+    layers = layers_of(store, keys)
+    known = []
+    for key, view in zip(keys, views, strict=True):
+        stream = layers[key].stream
+        if stream is None or not stream.current_ms:
+            raise ConfigurationError(
+                f"it isn't known up to when version {view.version} of {view.name} is current",
+                hint="its writer tells that once it has all: headrace writer status",
+            )
+        # Long after the newest event windows are empty, and all alike.
+        known.append(min(stream.current_ms, stream.event_time_ms))
+    return min(known)
+
+
+def _events(settings: Settings, source: EventSource) -> pa.Table:
+    """All events that there are of a source, of each dedup key the first."""
+    kafka, warehouse = kafka_config(settings), Warehouse.of(settings)
+    parts = []
+    deleted = any(oldest > 0 for oldest, _ in ends(kafka, source.topic).values())
+    if deleted and warehouse.find(source.table) is not None:
+        parts.append(history_of(warehouse, source, None).events)
+    parts.append(events_of_topic(kafka, source))
+    names = [column.name for column in source.columns]
+    events = pa.concat_tables([part.select(names) for part in parts]).combine_chunks()
+    _, first = np.unique(
+        events[source.dedup_key].combine_chunks().dictionary_encode().indices.to_numpy(),
+        return_index=True,
+    )
+    return events.take(pa.array(np.sort(first)))

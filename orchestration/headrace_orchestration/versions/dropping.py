@@ -1,0 +1,56 @@
+"""Deletes a version that isn't served, and all that was kept for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headrace_features.online.live import project_in
+from headrace_features.online.served import view_key
+from headrace_features.online.stores import open_store
+from headrace_features.online.versions import change_versions, read_versions
+from headrace_orchestration.versions.promotion import alone_with_versions, require_known
+from headrace_schemas.errors import ConfigurationError
+from headrace_schemas.topics import DECISIONS, LATE_EVENTS, Topic, topic_apart
+from headrace_streaming.job.assembly import job_name
+from headrace_streaming.job.cluster import Cluster
+from headrace_streaming.job.deployment import end_history
+from headrace_streaming.job.last_state import remember
+from headrace_streaming.kafka.clients import kafka_config
+from headrace_streaming.kafka.topics import delete_topics, updates_in
+
+if TYPE_CHECKING:
+    from headrace_features.project import Project
+    from headrace_schemas.settings import Settings
+
+
+def drop_namespace(settings: Settings, project: Project, namespace: str) -> None:
+    """Delete a namespace; one that was interrupted may be repeated.
+
+    Raises:
+        ConfigurationError: there is no such namespace, or it is served.
+        RetryableError: another command is at it, or something doesn't answer.
+    """
+    with alone_with_versions(settings, project):
+        store = open_store(settings, namespace)
+        _, versions = read_versions(store)
+        require_known(versions, namespace)
+        if versions.serving == namespace:
+            raise ConfigurationError(
+                f"{namespace or 'the first namespace'} is the one that is served",
+                hint="serve another first: headrace promote, headrace rollback",
+            )
+        held = project_in(versions, namespace, project)
+        cluster = Cluster.of(settings)
+        end_history(cluster, held)
+        for job in cluster.jobs(job_name(held.full_name)):
+            if not job.ended:
+                cluster.cancel(job)
+        remember(settings.home, held.full_name, None)
+        own = [topic_apart(one, project.name, namespace) for one in (DECISIONS, LATE_EVENTS)]
+        if namespace:
+            # The first one's has the updates of other projects, too.
+            own.append(updates_in(held))
+        delete_topics(kafka_config(settings), [Topic(name, key="") for name in own])
+        store.drop([view_key(view) for view in held.views.values()])
+        # Last: before that a command which is repeated still finds it.
+        change_versions(store, lambda now: now.without(namespace))

@@ -1,0 +1,260 @@
+"""Makes another version the one that is served, in one step for readers and one for decisions.
+
+Whose decisions are the project's is handed over from job to job: that of the version stops with a
+savepoint and begins again as the one that decides, and the one before it, once that is ready to
+start, is stopped and goes on apart. Neither has to be at the same place: what the one before has
+decided is known by the topic of decisions. Readers follow one document in the store. Whatever was
+interrupted in between, the same command finishes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from headrace_features.exclusive import exclusive
+from headrace_features.online.live import project_in
+from headrace_features.online.stores import open_store
+from headrace_features.online.versions import Versions, change_versions, read_versions
+from headrace_features.portable_project import portable_project, project_from
+from headrace_schemas.errors import ConfigurationError, RetryableError
+from headrace_streaming.job.assembly import consumer_group, job_name
+from headrace_streaming.job.cluster import Cluster
+from headrace_streaming.job.config import Mode
+from headrace_streaming.job.deployment import Handover, deploy, stop
+from headrace_streaming.job.last_state import recall
+from headrace_streaming.kafka.clients import kafka_config
+from headrace_streaming.kafka.epochs import Deployed, deployments
+from headrace_streaming.kafka.positions import Positions
+
+if TYPE_CHECKING:
+    from headrace_features.project import Project
+    from headrace_schemas.settings import Settings
+
+#: How far a version may be behind, in records of the topics, to be caught up: what comes in the
+#: seconds that a checkpoint takes.
+_BEHIND_S = 30.0
+#: Clocks of those who send differ, and so do the times at which records were sent.
+_SLACK_MS = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """What was done.
+
+    Attributes:
+        serving: the namespace that is served now.
+        former: the one that was served before.
+    """
+
+    serving: str
+    former: str
+
+
+def switch(
+    settings: Settings,
+    project: Project,
+    namespace: str,
+    environ: Mapping[str, str],
+    told: Callable[[str], None],
+) -> Promotion:
+    """Serve a namespace, and keep the one that is served so far warm.
+
+    Args:
+        settings: which broker, cluster and store.
+        project: the declared definitions.
+        namespace: the one to be served.
+        environ: the variables for Flink's command.
+        told: takes news, a line each.
+
+    Raises:
+        ConfigurationError: there is no such namespace, or its job has left no state.
+        RetryableError: another command is at it, or something doesn't answer.
+    """
+    with alone_with_versions(settings, project):
+        store = open_store(settings)
+        _, versions = read_versions(store)
+        require_known(versions, namespace)
+        served = versions.serving
+        if served == namespace and versions.former:
+            # Perhaps the one before it was not started again.
+            served = versions.former[0]
+        new = project_from(versions.namespaces[namespace])
+        old = project_in(versions, served, project)
+        _hand_over(settings, new, old, environ, told)
+        change_versions(store, lambda held: held.serves(namespace))
+        told(f"readers get {namespace or 'the first namespace'}")
+        _keep_warm(settings, old, environ, told)
+        return Promotion(namespace, served)
+
+
+def alone_with_versions(settings: Settings, project: Project) -> AbstractContextManager[None]:
+    """Let no other command with the same home change which versions there are meanwhile.
+
+    Raises:
+        RetryableError: another one is at it.
+    """
+    taken = RetryableError("another command changes what is served", hint="wait for it")
+    return exclusive(settings.home / "stream" / f"{project.name}.versions.lock", taken)
+
+
+def former_of(settings: Settings, view: str) -> str:
+    """The namespace that was served before.
+
+    Raises:
+        ConfigurationError: none was, or it is gone.
+    """
+    _, versions = read_versions(open_store(settings))
+    if not versions.former:
+        raise ConfigurationError(
+            f"no other version of {view} was served before, or it was dropped",
+            hint="see: headrace versions list",
+        )
+    return versions.former[0]
+
+
+def require_ready(settings: Settings, project: Project, namespace: str) -> Project | None:
+    """See that a version may be served; None if a command before was about to have it served.
+
+    Raises:
+        ConfigurationError: there is none, it doesn't run, or it is behind.
+    """
+    _, versions = read_versions(open_store(settings))
+    require_known(versions, namespace)
+    made = project_in(versions, namespace, project)
+    if versions.serving == namespace or _newest(kafka_config(settings), made).told.live:
+        return None
+    require_caught_up(settings, made)
+    return made
+
+
+def require_known(versions: Versions, namespace: str) -> None:
+    """See that there is such a namespace.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    if namespace not in versions.namespaces:
+        raise ConfigurationError.unknown("namespace", namespace, versions.namespaces)
+
+
+def require_caught_up(settings: Settings, project: Project) -> None:
+    """See that a version has taken in what there is, but for the newest seconds.
+
+    Raises:
+        ConfigurationError: it runs no longer, or is behind.
+    """
+    kafka = kafka_config(settings)
+    Cluster.of(settings).running(job_name(project.full_name))
+    newest = _newest(kafka, project)
+    topics = list(dict.fromkeys(source.topic for source in project.sources.values()))
+    with closing(Positions(kafka, consumer_group(project.full_name, newest.epoch))) as positions:
+        there = {
+            topic: {number: end for number, (_, end) in positions.ends(topic).items()}
+            for topic in topics
+        }
+        deadline = time.monotonic() + _BEHIND_S
+        while not all(positions.has_read(topic, ends) for topic, ends in there.items()):
+            if time.monotonic() > deadline:
+                raise ConfigurationError(
+                    f"{project.namespace} has not caught up with the topics",
+                    hint="headrace replay shows how far it is, and waits for it",
+                )
+            time.sleep(0.5)
+
+
+def deploy_beside(
+    settings: Settings, project: Project, environ: Mapping[str, str], told: Callable[[str], None]
+) -> None:
+    """Deploy the jobs of the versions that are kept beside the one that is served, where none runs.
+
+    Those have one that were deployed from this home.
+
+    Raises:
+        ConfigurationError: one can't be assembled, or its state is gone.
+        RetryableError: something doesn't answer.
+    """
+    _, versions = read_versions(open_store(settings))
+    for name in versions.namespaces:
+        held = project_in(versions, name, project)
+        if name != versions.serving and recall(settings.home, held.full_name) is not None:
+            _keep_warm(settings, held, environ, told)
+
+
+def _newest(kafka: Mapping[str, str], project: Project) -> Deployed:
+    """The newest deployment in a project's namespace.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    known = deployments(kafka, project.name, project.namespace)
+    if not known:
+        raise ConfigurationError(
+            f"nothing was deployed in {project.namespace or 'the first namespace'}",
+            hint="headrace replay",
+        )
+    return known[-1]
+
+
+def _hand_over(
+    settings: Settings,
+    new: Project,
+    old: Project,
+    environ: Mapping[str, str],
+    told: Callable[[str], None],
+) -> None:
+    """Let a version decide instead of another, unless it does."""
+    kafka, cluster = kafka_config(settings), Cluster.of(settings)
+    newest = _newest(kafka, new)
+    running = [job for job in cluster.jobs(job_name(new.full_name)) if not job.ended]
+    if newest.told.live and running:
+        return
+    since_ms = _decided_since_ms(kafka, new, newest)
+    if running:
+        told(f"stop the job of {new.namespace or 'the first namespace'} with a savepoint")
+        stop(settings, new)
+    told("start it again as the one that decides")
+    deploy(
+        settings,
+        new,
+        environ,
+        definitions=portable_project(new),
+        handover=Handover(old.full_name, since_ms),
+    )
+
+
+def _decided_since_ms(kafka: Mapping[str, str], project: Project, newest: Deployed) -> int:
+    """Since when decisions may be about events that a job has not taken in yet, ms UTC."""
+    group = consumer_group(project.full_name, newest.epoch)
+    found = [time.time_ns() // 1_000_000]
+    with closing(Positions(kafka, group)) as positions:
+        for topic in dict.fromkeys(source.topic for source in project.sources.values()):
+            reached = positions.reached(topic)
+            for partition, (oldest, end) in positions.ends(topic).items():
+                start = max(reached.get(partition, oldest), oldest)
+                first = positions.first_from(topic, partition, start) if start < end else None
+                if first is not None:
+                    found.append(first.timestamp()[1])
+    return max(min(found) - _SLACK_MS, 1)
+
+
+def _keep_warm(
+    settings: Settings, old: Project, environ: Mapping[str, str], told: Callable[[str], None]
+) -> None:
+    """Let the version that was served go on apart, unless it does."""
+    cluster = Cluster.of(settings)
+    if any(not job.ended for job in cluster.jobs(job_name(old.full_name))):
+        return
+    told(f"keep {old.namespace or 'the first namespace'} warm")
+    deploy(
+        settings,
+        old,
+        environ,
+        # One that is replayed still takes its history in by the order of time.
+        mode=Mode(_newest(kafka_config(settings), old).told.mode),
+        definitions=portable_project(old),
+        apart=True,
+    )

@@ -1,0 +1,267 @@
+"""A version beside the one that is served: replayed, compared, promoted, taken back and dropped."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+
+from headrace_features.embedded import Service
+from headrace_features.feast_plugin import repository
+from headrace_schemas.settings import Settings, load
+from headrace_streaming.kafka.clients import kafka_config
+from headrace_streaming.services import control
+from live_run import kill
+from streams import PATIENCE_S, headrace, received, send_events
+
+USER = "user-001"
+COMMON = ["user_activity:count_7d", "user_activity:count_1d", "user_purchases:count_7d"]
+PURPOSELY = ["count_1h", "count_1d", "count_7d", "count_session_30m"]
+DISTINCT = ["item_id_distinct_1d", "item_id_distinct_7d", "item_id_distinct_session_30m"]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """Where the embedded services of a test have their data."""
+    yield tmp_path / "home"
+    headrace(tmp_path / "home", "down", folder=tmp_path)
+
+
+@pytest.fixture
+def shop(tmp_path: Path, home: Path) -> Path:
+    """A project whose stream runs, and that is registered."""
+    headrace(home, "init", "shop", folder=tmp_path)
+    folder = tmp_path / "shop"
+    headrace(home, "up", folder=folder)
+    headrace(home, "apply", folder=folder)
+    headrace(home, "stream", "deploy", folder=folder)
+    return folder
+
+
+def settings_of(shop: Path, home: Path) -> Settings:
+    return load(shop, {"HEADRACE_HOME": str(home)})
+
+
+def events_of(shop: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (shop / "events.jsonl").read_text().splitlines()]
+
+
+def declare_second(shop: Path) -> None:
+    """Another meaning of a view: only what isn't just looked at counts, and one window more."""
+    place = shop / "shop_definitions.py"
+    text = place.read_text()
+    text = text.replace("version=1", "version=2", 1)
+    text = text.replace('Sliding("1h"), ', 'Sliding("1h"), Sliding("2h"), ', 1)
+    text = text.replace("derived=", "filter=\"action <> 'view'\",\n    derived=", 1)
+    place.write_text(text)
+
+
+def listed(shop: Path, home: Path, *options: str) -> dict[str, dict[str, Any]]:
+    told = headrace(home, "versions", "list", "--json", *options, folder=shop).stdout
+    return {one["namespace"]: one for one in json.loads(told)}
+
+
+def hashes(shop: Path, home: Path, namespace: str) -> dict[str, str]:
+    views = listed(shop, home, "--hash")[namespace]["views"]
+    return {one["view"]: one["hash"] for one in views}
+
+
+def until(there: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not there():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.5)
+
+
+@contextmanager
+def constant_reads(shop: Path, home: Path, as_of_ms: int) -> Iterator[Counter[tuple[Any, ...]]]:
+    """Read all the time through Feast; what was read, and how often."""
+    store = repository.feature_store(settings_of(shop, home))
+    seen: Counter[tuple[Any, ...]] = Counter()
+    done, failed = Event(), list[BaseException]()
+
+    def read() -> None:
+        rows = [{"user_id": USER, "as_of": as_of_ms}]
+        try:
+            while not done.is_set():
+                found = store.get_online_features(COMMON, rows, full_feature_names=True).to_dict()
+                values = [found[name.replace(":", "__")][0] for name in COMMON]
+                seen[tuple(values)] += 1
+        except BaseException as error:  # noqa: BLE001 - shown by the test
+            failed.append(error)
+            seen["failed", repr(error)] += 1
+
+    thread = Thread(target=read)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        thread.join()
+    assert not failed, failed
+
+
+def expected_at(shop: Path, as_of_ms: int) -> tuple[Any, ...]:
+    """What the oracle says of the definitions as they are declared now."""
+    script = f"""
+import json
+from headrace_features import oracle
+from headrace_features.oracle import SpineRow
+import shop_definitions as shop
+rows = [{{"amount_minor": None, **json.loads(line)}} for line in open("events.jsonl")]
+mine = [row for row in rows if row["user_id"] == {USER!r}]
+spine = [SpineRow({USER!r}, {as_of_ms})]
+one = oracle.values(shop.user_activity, mine, spine)[0]
+two = oracle.values(shop.user_purchases, mine, spine)[0]
+print(json.dumps([one["count_7d"], one["count_1d"], two["count_7d"]]))
+"""
+    # In a process of its own: the definitions change while this one lives.
+    told = subprocess.run(
+        [sys.executable, "-c", script], cwd=shop, capture_output=True, text=True, check=True
+    )
+    return tuple(json.loads(told.stdout))
+
+
+def compare_and_be_refused(shop: Path, home: Path) -> None:
+    """Replay the second version, see in which features it differs, and that it isn't promoted."""
+    early = headrace(home, "promote", "user_activity", "--version", "2", folder=shop, check=False)
+    assert early.returncode == 78
+    assert "unknown namespace 'user_activity-v2'" in early.stderr
+    headrace(home, "replay", "user_activity", "--to-version", "2", folder=shop)
+    assert listed(shop, home)[""]["serving"]
+    compared = headrace(
+        home, "parity", "user_activity", "--versions", "1,2", "--json", folder=shop, check=False
+    )
+    assert compared.returncode == 1, compared.stderr
+    found = {one["feature"]: one for one in json.loads(compared.stdout)["features"]}
+    assert not any(one["unlike_batch"] or one["incomplete"] for one in found.values())
+    unlike = {name for name, one in found.items() if one["unlike_first"]}
+    assert "count_7d" in unlike
+    assert unlike <= {*PURPOSELY, *DISTINCT}
+    assert found["count_2h"]["unlike_first"] is None
+    refused = headrace(home, "promote", "user_activity", "--version", "2", folder=shop, check=False)
+    assert (refused.returncode, listed(shop, home)[""]["serving"]) == (78, True)
+    assert "count_7d" in refused.stderr
+
+
+def both_are_warm(shop: Path, home: Path, newest_ms: int, accepted: list[str]) -> None:
+    """Each version has every event, whoever was served meanwhile; then one is dropped."""
+    headrace(home, "promote", "user_activity", "--version", "2", *accepted, folder=shop)
+    with constant_reads(shop, home, newest_ms) as seen:
+        whole = expected_at(shop, newest_ms)
+        until(lambda: seen[whole] > 0, f"{whole} is read, {seen}")
+    served = headrace(home, "versions", "drop", "user_activity-v2", folder=shop, check=False)
+    assert (served.returncode, "is the one that is served" in served.stderr) == (78, True)
+    headrace(home, "versions", "drop", "(first)", folder=shop)
+    assert list(listed(shop, home)) == ["user_activity-v2"]
+    gone = headrace(home, "rollback", "user_activity", folder=shop, check=False)
+    assert gone.returncode == 78
+    stopped = headrace(home, "stream", "stop", folder=shop)
+    assert "stopped" in stopped.stdout
+    headrace(home, "stream", "deploy", folder=shop)
+    assert listed(shop, home)["user_activity-v2"]["job"] == "RUNNING"
+
+
+@pytest.mark.timeout(1_200)  # some twenty commands one after the other
+def test_a_version_is_promoted_under_constant_reads_and_taken_back(shop: Path, home: Path) -> None:
+    settings = settings_of(shop, home)
+    config = kafka_config(settings)
+    events = events_of(shop)
+    half = len(events) // 2
+    send_events(config, "activity", "user_id", events[:half])
+    as_of_ms = events[half - 1]["event_time"]
+    received(config, "decisions", half)
+    first = expected_at(shop, as_of_ms)
+    declare_second(shop)
+    second = expected_at(shop, as_of_ms)
+    assert first != second
+
+    compare_and_be_refused(shop, home)
+    accepted = [option for name in (*PURPOSELY, *DISTINCT) for option in ("--accept", name)]
+    with constant_reads(shop, home, as_of_ms) as seen:
+        until(lambda: bool(seen), "something was read")
+        promoted = Thread(
+            target=headrace,
+            args=(home, "promote", "user_activity", "--version", "2", *accepted),
+            kwargs={"folder": shop},
+        )
+        promoted.start()
+        # Events come all the time: whoever decides, each is decided once.
+        sent = half
+        while promoted.is_alive() and sent < len(events):
+            send_events(config, "activity", "user_id", events[sent : sent + 5])
+            sent += 5
+            time.sleep(0.2)
+        promoted.join()
+        assert listed(shop, home)["user_activity-v2"]["serving"]
+        until(lambda: seen[second] > 0, "the new version was read")
+        send_events(config, "activity", "user_id", events[sent:])
+        assert set(seen) == {first, second}
+        headrace(home, "rollback", "user_activity", folder=shop)
+        before = seen[first]
+        until(lambda: seen[first] > before, "the former version was read again")
+        assert set(seen) == {first, second}
+    decided = Counter(
+        json.loads(one.value() or b"")["id"] for one in received(config, "decisions", len(events))
+    )
+    assert decided == Counter(dict.fromkeys((one["event_id"] for one in events), 1))
+    both_are_warm(shop, home, events[-1]["event_time"], accepted)
+
+
+@pytest.mark.timeout(1_200)  # some twenty commands one after the other
+def test_a_replay_that_is_killed_ends_like_one_that_is_not(shop: Path, home: Path) -> None:
+    settings = settings_of(shop, home)
+    config = kafka_config(settings)
+    events = events_of(shop)
+    send_events(config, "activity", "user_id", events)
+    received(config, "decisions", len(events))
+    declare_second(shop)
+    replay = ("replay", "user_activity", "--to-version", "2")
+    namespace = "user_activity-v2"
+    headrace(home, *replay, folder=shop)
+    caught_up(shop, home, namespace)
+    wanted = hashes(shop, home, namespace)
+    headrace(home, "versions", "drop", namespace, folder=shop)
+    assert list(listed(shop, home)) == [""]
+
+    headrace(home, *replay, "--detach", folder=shop)
+    kill(home, Service.TASKMANAGER)
+    control.up(home, {"HEADRACE_HOME": str(home)}, wanted=(Service.TASKMANAGER,))
+    kill(home, Service.WRITER)
+    headrace(home, "up", folder=shop)
+    headrace(home, *replay, folder=shop)
+    caught_up(shop, home, namespace)
+    assert hashes(shop, home, namespace) == wanted
+    # A cluster that was down has no jobs: all are deployed again.
+    headrace(home, "stream", "stop", folder=shop)
+    headrace(home, "down", folder=shop)
+    headrace(home, "up", folder=shop)
+    headrace(home, "stream", "deploy", folder=shop)
+    assert {one["job"] for one in listed(shop, home).values()} == {"RUNNING"}
+    assert hashes(shop, home, namespace) == wanted
+    # What both versions mean alike has the same content in both.
+    assert hashes(shop, home, "")["user_purchases"] == wanted["user_purchases"]
+
+
+def caught_up(shop: Path, home: Path, namespace: str) -> None:
+    """Wait until nothing of a namespace changes any more."""
+    before: dict[str, str] = {}
+
+    def settled() -> bool:
+        nonlocal before
+        now = hashes(shop, home, namespace)
+        same = now == before
+        before = now
+        time.sleep(2)
+        return same
+
+    until(settled, "the store has all updates")
