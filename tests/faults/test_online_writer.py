@@ -29,6 +29,7 @@ from streams import broker_in
 #: A writer in a group of its own, so that it needn't wait until a killed one is missed.
 CHILD = """
 import os, sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from threading import Event
@@ -40,10 +41,11 @@ from headrace_streaming.writer.batches import Limits
 from headrace_streaming.writer.changes import DeclaredViews
 from headrace_streaming.writer.loop import WriterLoop
 settings = load(Path.cwd(), os.environ)
-views = DeclaredViews(load_project(settings).views.values())
+project = replace(load_project(settings), name=sys.argv[1])
+views = DeclaredViews(project.views.values())
 store = cache(lambda: open_store(settings))
 WriterLoop(
-    kafka_config(settings), sys.argv[1], views, store, print, Event(), limits=Limits(records=20)
+    kafka_config(settings), project, views, store, print, Event(), limits=Limits(records=20)
 ).run()
 """
 #: Kills it amidst the steps of one batch: when so many scripts have put changes in, before or after
