@@ -110,6 +110,7 @@ def project_from(document: Mapping[str, Any]) -> Project:
         services=services,
         decisions=decisions,
         namespace=read.namespace,
+        is_declared=False,
     )
 
 

@@ -37,6 +37,7 @@ class Project:
     Attributes:
         namespace: what tells what is made of these definitions from what is made beside it of
             others; "" is the project's first one.
+        is_declared: whether code declares it; else it was made of a document.
     """
 
     name: str
@@ -47,6 +48,12 @@ class Project:
     decisions: Mapping[str, Decisions]
     on_demand: Mapping[str, OnDemandView] = field(default_factory=dict)
     namespace: str = ""
+    is_declared: bool = True
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The topics of all sources, each once."""
+        return tuple(dict.fromkeys(source.topic for source in self.sources.values()))
 
     @property
     def full_name(self) -> str:

@@ -11,10 +11,10 @@ from headrace_batch.warehouse import Warehouse
 from headrace_features.feast_plugin.changes import ChangeKind
 from headrace_features.view_modes import ViewMode, view_modes
 from headrace_schemas.errors import HeadraceError
-from headrace_schemas.setting_table import EMBEDDED
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.kafka.epochs import deployments
 from headrace_streaming.kafka.reading import ends
+from headrace_streaming.services import control
 
 if TYPE_CHECKING:
     from headrace_features.definitions.sources import EventSource
@@ -94,8 +94,7 @@ def _in_topic(settings: Settings, view: FeatureView) -> int:
 
 def _streamed(settings: Settings, project: Project) -> bool:
     """Whether a stream of the project was deployed, as far as the broker tells."""
-    started = (settings.home / "kafka").exists()
-    if settings.kafka.bootstrap_servers == EMBEDDED and not started:
+    if control.has_no_broker(settings):
         return False
     try:
         return bool(deployments(kafka_config(settings), project.name, None))

@@ -22,9 +22,8 @@ from headrace_features.exclusive import exclusive
 from headrace_features.online.stores import open_store
 from headrace_features.view_modes import require_batch
 from headrace_schemas.errors import ConfigurationError, RetryableError
-from headrace_schemas.setting_table import EMBEDDED
 from headrace_streaming.kafka.clients import kafka_config
-from headrace_streaming.kafka.reading import ends
+from headrace_streaming.kafka.reading import next_offsets
 from headrace_streaming.kafka.topics import existing_topics, updates_in
 from headrace_streaming.services import control
 from headrace_streaming.writer.run import run_writer
@@ -139,15 +138,13 @@ def _written(
 
 def _ends(settings: Settings, project: Project) -> dict[int, int]:
     """Where the partitions of updates end; nothing where there never was such a topic."""
-    if settings.kafka.bootstrap_servers == EMBEDDED and not control.was_started(
-        settings.home, Service.KAFKA
-    ):
+    if control.has_no_broker(settings):
         return {}
     config = kafka_config(settings)
     topic = updates_in(project)
     if topic not in existing_topics(config):
         return {}
-    return {number: end for number, (_, end) in ends(config, topic).items()}
+    return next_offsets(config, topic)
 
 
 def _last_day(

@@ -6,7 +6,7 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,6 @@ from headrace_streaming.kafka.reading import ends
 from headrace_streaming.kafka.sender import send
 from stream_cases import transactions
 from streams import PATIENCE_S, decisions, deploy, headrace, received, send_events
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Path]:
-    """Where the embedded services of a test have their data."""
-    yield tmp_path / "home"
-    headrace(tmp_path / "home", "down", folder=tmp_path)
 
 
 def parity_of(settings: Settings, wanted: int, runs: int = 1) -> Parity:

@@ -51,6 +51,11 @@ class Versions(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, namespaces=kept, former=former)
 
 
+def spelled(namespace: str) -> str:
+    """A namespace as people read it."""
+    return namespace or "the first namespace"
+
+
 def read_versions(store: StateStore) -> tuple[int, Versions]:
     """The number of the store's document, 0 where there is none, and what it says."""
     noted = store.versions()

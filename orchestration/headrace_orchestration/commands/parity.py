@@ -97,7 +97,6 @@ def _compare(name: str | None, versions: str, *, as_json: bool) -> None:
     settings, project = current_project()
     with status("headrace parity") as told:
         found = compare_versions(settings, project, name, int(first), int(second), told)
-    unlike = [one.feature for one in found.features if not one.holds]
     if as_json:
         print_json(found)
     else:
@@ -120,9 +119,9 @@ def _compare(name: str | None, versions: str, *, as_json: bool) -> None:
                 f" {found.second} {one.second}, batch {one.batch}",
                 soft_wrap=True,
             )
-    if unlike:
+    if found.unlike:
         raise HeadraceError(
-            f"version {found.second} of {name} differs in {', '.join(unlike)}",
+            f"version {found.second} of {name} differs in {', '.join(found.unlike)}",
             hint="what is meant to differ: headrace promote --accept FEATURE",
         )
 

@@ -72,7 +72,6 @@ def deploy(  # noqa: PLR0913, PLR0917 - one for each option
 ) -> None:
     """Deploy the project's views and rules as a Flink job, going on from its last state."""
     from headrace_features.online.live import keep_definitions
-    from headrace_features.portable_project import portable_project
     from headrace_orchestration.lake_records import also_in_files
     from headrace_orchestration.versions.promotion import deploy_beside
     from headrace_orchestration.writing import renew_writer
@@ -103,7 +102,6 @@ def deploy(  # noqa: PLR0913, PLR0917 - one for each option
             lake=lake,
             also_in_files=lambda: also_in_files(settings, project),
             state_backend=StateBackend(state_backend) if state_backend else None,
-            definitions=portable_project(project),
         )
     keep_definitions(settings, project)
     with status("headrace stream deploy") as news:
@@ -134,7 +132,6 @@ def deploy(  # noqa: PLR0913, PLR0917 - one for each option
 
 def _from_lake(settings: Settings, project: Project, *, quiet: bool) -> tuple[str, LakeState]:
     """A savepoint that the events in the lake make, and what it has."""
-    from headrace_features.portable_project import portable_project
     from headrace_orchestration.lake_records import lake_records
     from headrace_streaming.job.bootstrap import bootstrap, require_present
     from headrace_streaming.kafka.clients import kafka_config
@@ -143,9 +140,7 @@ def _from_lake(settings: Settings, project: Project, *, quiet: bool) -> tuple[st
         lake = lake_records(settings, project)
     require_present(kafka_config(settings), project, lake.state.starts)
     with progress("make the state", quiet=quiet) as advance:
-        path, history = bootstrap(
-            settings, project, os.environ, lake.records, advance, portable_project(project)
-        )
+        path, history = bootstrap(settings, project, os.environ, lake.records, advance)
     return path, replace(lake.state, history=history)
 
 

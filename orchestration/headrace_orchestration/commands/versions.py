@@ -74,10 +74,12 @@ def rollback(view: View, as_json: JsonOption = False) -> None:
 
 
 def _show(done: Promotion, *, as_json: bool) -> None:
+    from headrace_features.online.versions import spelled
+
     if as_json:
         print_json(done)
         return
-    serving, former = (one or "the first namespace" for one in (done.serving, done.former))
+    serving, former = spelled(done.serving), spelled(done.former)
     console().print(
         f"{serving} is served; {former} stays warm until it is dropped: headrace versions drop",
         soft_wrap=True,

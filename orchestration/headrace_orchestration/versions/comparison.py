@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,13 +19,13 @@ import pyarrow.compute as pc
 from headrace_batch.lake_history import history_of
 from headrace_batch.warehouse import Warehouse
 from headrace_features.kernel.compute import compute
-from headrace_features.kernel.prepare import Spine
+from headrace_features.kernel.prepare import Spine, encode_keys
 from headrace_features.online.live import project_in
 from headrace_features.online.served import Query, ServedView, ViewQuery
 from headrace_features.online.serving import Server
 from headrace_features.online.store import layers_of
 from headrace_features.online.stores import open_store
-from headrace_features.online.versions import read_versions
+from headrace_features.online.versions import Versions, read_versions
 from headrace_orchestration.parity.fetching import events_of_topic
 from headrace_schemas.errors import ConfigurationError
 from headrace_streaming.kafka.clients import kafka_config
@@ -101,6 +102,11 @@ class Compared:
     features: tuple[ComparedFeature, ...]
     differences: tuple[Difference, ...] = field(repr=False)
 
+    @property
+    def unlike(self) -> tuple[str, ...]:
+        """The features of which something is to be accepted."""
+        return tuple(one.feature for one in self.features if not one.holds)
+
 
 def compare_versions(  # noqa: PLR0913, PLR0917 - what is compared
     settings: Settings,
@@ -125,7 +131,8 @@ def compare_versions(  # noqa: PLR0913, PLR0917 - what is compared
         RetryableError: store, broker or lake don't answer.
     """
     store = open_store(settings)
-    views = [_version(store, project, name, version) for version in (first, second)]
+    _, versions = read_versions(store)
+    views = [_version(versions, project, name, version) for version in (first, second)]
     as_of_ms = _current_ms(store, views)
     told(f"read the events of {views[1].source.name}")
     events = _events(settings, views[1].source)
@@ -156,7 +163,7 @@ def compare_versions(  # noqa: PLR0913, PLR0917 - what is compared
         for key, row in unlike.items()
         for feature, one in row.items()
     )
-    differences = tuple(one for _, one in zip(range(_SHOWN), found, strict=False))
+    differences = tuple(islice(found, _SHOWN))
     return Compared(name, first, second, as_of_ms, len(keys), tuple(features), differences)
 
 
@@ -182,11 +189,10 @@ def require_parity(
     for name in accepted:
         made.view(view).feature(name)
     compared = compare_versions(settings, project, view, served.version, made.view(view).version)
-    unlike = [one for one in compared.features if not one.holds and one.feature not in accepted]
+    unlike = [name for name in compared.unlike if name not in accepted]
     if unlike:
-        shown = ", ".join(one.feature for one in unlike)
         raise ConfigurationError(
-            f"version {compared.second} of {view} differs in {shown}",
+            f"version {compared.second} of {view} differs in {', '.join(unlike)}",
             hint=f"see: headrace parity {view} --versions {compared.first},{compared.second};"
             " what is meant to differ: --accept FEATURE",
         )
@@ -244,13 +250,7 @@ class _Rows:
                 [
                     (
                         dict(zip(served.view.feature_names, one.values, strict=True)),
-                        {
-                            name
-                            for name, lacks in zip(
-                                served.view.feature_names, one.incomplete or (), strict=False
-                            )
-                            if lacks
-                        },
+                        {*compress(served.view.feature_names, one.incomplete or ())},
                     )
                     for one in answer.answers
                 ]
@@ -270,9 +270,8 @@ def _same(one: Value, other: Value) -> bool:
     return type(one) is type(other) and one == other
 
 
-def _version(store: StateStore, project: Project, name: str, version: int) -> FeatureView:
+def _version(versions: Versions, project: Project, name: str, version: int) -> FeatureView:
     """A version of a view as it is kept somewhere."""
-    _, versions = read_versions(store)
     known = []
     for namespace in versions.namespaces:
         view = project_in(versions, namespace, project).views.get(name)
@@ -313,8 +312,5 @@ def _events(settings: Settings, source: EventSource) -> pa.Table:
     parts.append(events_of_topic(kafka, source))
     names = [column.name for column in source.columns]
     events = pa.concat_tables([part.select(names) for part in parts]).combine_chunks()
-    _, first = np.unique(
-        events[source.dedup_key].combine_chunks().dictionary_encode().indices.to_numpy(),
-        return_index=True,
-    )
+    _, first = np.unique(encode_keys(events[source.dedup_key]), return_index=True)
     return events.take(pa.array(np.sort(first)))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from headrace_features.online.live import project_in
 from headrace_features.online.served import view_key
 from headrace_features.online.stores import open_store
-from headrace_features.online.versions import change_versions, read_versions
+from headrace_features.online.versions import change_versions, read_versions, spelled
 from headrace_orchestration.versions.promotion import alone_with_versions, require_known
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.topics import DECISIONS, LATE_EVENTS, Topic, topic_apart
@@ -36,15 +36,15 @@ def drop_namespace(settings: Settings, project: Project, namespace: str) -> None
         require_known(versions, namespace)
         if versions.serving == namespace:
             raise ConfigurationError(
-                f"{namespace or 'the first namespace'} is the one that is served",
+                f"{spelled(namespace)} is the one that is served",
                 hint="serve another first: headrace promote, headrace rollback",
             )
         held = project_in(versions, namespace, project)
         cluster = Cluster.of(settings)
         end_history(cluster, held)
-        for job in cluster.jobs(job_name(held.full_name)):
-            if not job.ended:
-                cluster.cancel(job)
+        job = cluster.find(job_name(held.full_name))
+        if job is not None:
+            cluster.cancel(job)
         remember(settings.home, held.full_name, None)
         own = [topic_apart(one, project.name, namespace) for one in (DECISIONS, LATE_EVENTS)]
         if namespace:

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 from headrace_features.exclusive import exclusive
 from headrace_features.online.live import project_in
 from headrace_features.online.stores import open_store
-from headrace_features.online.versions import Versions, change_versions, read_versions
-from headrace_features.portable_project import portable_project, project_from
+from headrace_features.online.versions import Versions, change_versions, read_versions, spelled
+from headrace_features.portable_project import project_from
 from headrace_schemas.errors import ConfigurationError, RetryableError
 from headrace_streaming.job.assembly import consumer_group, job_name
 from headrace_streaming.job.cluster import Cluster
@@ -86,7 +86,7 @@ def switch(
         old = project_in(versions, served, project)
         _hand_over(settings, new, old, environ, told)
         change_versions(store, lambda held: held.serves(namespace))
-        told(f"readers get {namespace or 'the first namespace'}")
+        told(f"readers get {spelled(namespace)}")
         _keep_warm(settings, old, environ, told)
         return Promotion(namespace, served)
 
@@ -150,12 +150,8 @@ def require_caught_up(settings: Settings, project: Project) -> None:
     kafka = kafka_config(settings)
     Cluster.of(settings).running(job_name(project.full_name))
     newest = _newest(kafka, project)
-    topics = list(dict.fromkeys(source.topic for source in project.sources.values()))
     with closing(Positions(kafka, consumer_group(project.full_name, newest.epoch))) as positions:
-        there = {
-            topic: {number: end for number, (_, end) in positions.ends(topic).items()}
-            for topic in topics
-        }
+        there = {topic: positions.next_offsets(topic) for topic in project.topics}
         deadline = time.monotonic() + _BEHIND_S
         while not all(positions.has_read(topic, ends) for topic, ends in there.items()):
             if time.monotonic() > deadline:
@@ -193,7 +189,7 @@ def _newest(kafka: Mapping[str, str], project: Project) -> Deployed:
     known = deployments(kafka, project.name, project.namespace)
     if not known:
         raise ConfigurationError(
-            f"nothing was deployed in {project.namespace or 'the first namespace'}",
+            f"nothing was deployed in {spelled(project.namespace)}",
             hint="headrace replay",
         )
     return known[-1]
@@ -209,19 +205,18 @@ def _hand_over(
     """Let a version decide instead of another, unless it does."""
     kafka, cluster = kafka_config(settings), Cluster.of(settings)
     newest = _newest(kafka, new)
-    running = [job for job in cluster.jobs(job_name(new.full_name)) if not job.ended]
+    running = cluster.find(job_name(new.full_name)) is not None
     if newest.told.live and running:
         return
     since_ms = _decided_since_ms(kafka, new, newest)
     if running:
-        told(f"stop the job of {new.namespace or 'the first namespace'} with a savepoint")
+        told(f"stop the job of {spelled(new.namespace)} with a savepoint")
         stop(settings, new)
     told("start it again as the one that decides")
     deploy(
         settings,
         new,
         environ,
-        definitions=portable_project(new),
         handover=Handover(old.full_name, since_ms),
     )
 
@@ -231,7 +226,7 @@ def _decided_since_ms(kafka: Mapping[str, str], project: Project, newest: Deploy
     group = consumer_group(project.full_name, newest.epoch)
     found = [time.time_ns() // 1_000_000]
     with closing(Positions(kafka, group)) as positions:
-        for topic in dict.fromkeys(source.topic for source in project.sources.values()):
+        for topic in project.topics:
             reached = positions.reached(topic)
             for partition, (oldest, end) in positions.ends(topic).items():
                 start = max(reached.get(partition, oldest), oldest)
@@ -245,16 +240,14 @@ def _keep_warm(
     settings: Settings, old: Project, environ: Mapping[str, str], told: Callable[[str], None]
 ) -> None:
     """Let the version that was served go on apart, unless it does."""
-    cluster = Cluster.of(settings)
-    if any(not job.ended for job in cluster.jobs(job_name(old.full_name))):
+    if Cluster.of(settings).find(job_name(old.full_name)) is not None:
         return
-    told(f"keep {old.namespace or 'the first namespace'} warm")
+    told(f"keep {spelled(old.namespace)} warm")
     deploy(
         settings,
         old,
         environ,
         # One that is replayed still takes its history in by the order of time.
         mode=Mode(_newest(kafka_config(settings), old).told.mode),
-        definitions=portable_project(old),
         apart=True,
     )

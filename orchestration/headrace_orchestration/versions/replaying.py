@@ -31,7 +31,7 @@ from headrace_streaming.job.last_state import recall
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.kafka.epochs import deployments
 from headrace_streaming.kafka.positions import Positions
-from headrace_streaming.kafka.reading import ends
+from headrace_streaming.kafka.reading import ends, next_offsets
 from headrace_streaming.kafka.topics import updates_in
 from headrace_streaming.writer.places import has_all
 
@@ -124,8 +124,7 @@ def begin_replay(  # noqa: PLR0913, PLR0917 - what it needs
         )
     change_versions(store, lambda _: held.keeps(namespace, definitions))
     made = project_from(definitions)
-    cluster = Cluster.of(settings)
-    if any(not job.ended for job in cluster.jobs(job_name(made.full_name))):
+    if Cluster.of(settings).find(job_name(made.full_name)) is not None:
         told(f"the job of {namespace} runs already")
         return made
     # One that was interrupted goes on from its own state. The cluster still knows that of one which
@@ -141,7 +140,6 @@ def begin_replay(  # noqa: PLR0913, PLR0917 - what it needs
         fresh=not goes_on and state is None,
         lake=lake,
         also_in_files=lambda: also_in_files(settings, made),
-        definitions=definitions,
         apart=True,
     )
     return made
@@ -202,7 +200,6 @@ def _beginning(
         project,
         environ,
         lake.records,
-        definitions=portable_project(project),
     )
     return path, replaced(lake.state, history=history)
 
@@ -221,11 +218,10 @@ def follow(settings: Settings, project: Project, shown: Callable[[Progress], Non
     """
     kafka = kafka_config(settings)
     epoch = deployments(kafka, project.name, project.namespace)[-1].epoch
-    topics = list(dict.fromkeys(source.topic for source in project.sources.values()))
     began, before, rate = time.monotonic(), 0, 0.0
     with closing(Positions(kafka, consumer_group(project.full_name, epoch))) as positions:
         while True:
-            there = {topic: positions.ends(topic) for topic in topics}
+            there = {topic: positions.ends(topic) for topic in project.topics}
             done, left = _counted(positions, there)
             now = time.monotonic()
             if done > before and now > began:
@@ -255,8 +251,7 @@ def settle(settings: Settings, project: Project, environ: Mapping[str, str]) -> 
     if _is_settled(settings, project):
         return
     stop(settings, project)
-    definitions = portable_project(project)
-    deploy(settings, project, environ, definitions=definitions, apart=True)
+    deploy(settings, project, environ, apart=True)
 
 
 def _is_settled(settings: Settings, project: Project) -> bool:
@@ -271,7 +266,7 @@ def await_online(settings: Settings, project: Project, told: Callable[[str], Non
         RetryableError: nobody writes it, or the store or the broker doesn't answer.
     """
     store, topic = open_store(settings, project.namespace), updates_in(project)
-    upto = {number: end for number, (_, end) in ends(kafka_config(settings), topic).items()}
+    upto = next_offsets(kafka_config(settings), topic)
     before, changed = -1, time.monotonic()
     while not has_all(store.progress(), upto):
         written = sum(one.next_offset for one in store.progress().values())

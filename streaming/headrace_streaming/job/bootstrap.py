@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from headrace_schemas.errors import ConfigurationError, HeadraceError, RetryableError
 from headrace_schemas.topics import Topic, history_topic
@@ -41,13 +41,12 @@ _POLL_S = 0.5
 _STALL_S = 120.0
 
 
-def bootstrap(  # noqa: PLR0913, PLR0917 - what it needs
+def bootstrap(
     settings: Settings,
     project: Project,
     environ: Mapping[str, str],
     records: Iterable[Sent],
     told: Callable[[int], None] = lambda _: None,
-    definitions: Mapping[str, Any] | None = None,
 ) -> tuple[str, str]:
     """Make the state of a project's job out of the records of its sources.
 
@@ -57,7 +56,6 @@ def bootstrap(  # noqa: PLR0913, PLR0917 - what it needs
         environ: the variables for Flink's command.
         records: for the topics of the sources, in the order in which they became known.
         told: is told how many records were sent, then how many the state has.
-        definitions: see `deploy`.
 
     Returns:
         The path of a savepoint, and the name of the history: its updates are in a topic of their
@@ -68,16 +66,15 @@ def bootstrap(  # noqa: PLR0913, PLR0917 - what it needs
         RetryableError: cluster or broker don't answer, or another command deploys the job.
     """
     with alone(settings.home, project):
-        return _bootstrap(settings, project, environ, records, told, definitions)
+        return _bootstrap(settings, project, environ, records, told)
 
 
-def _bootstrap(  # noqa: PLR0913, PLR0917 - see `bootstrap`
+def _bootstrap(
     settings: Settings,
     project: Project,
     environ: Mapping[str, str],
     records: Iterable[Sent],
     told: Callable[[int], None],
-    definitions: Mapping[str, Any] | None,
 ) -> tuple[str, str]:
     cluster = Cluster.of(settings)
     require_stopped(cluster, project)
@@ -95,7 +92,7 @@ def _bootstrap(  # noqa: PLR0913, PLR0917 - see `bootstrap`
         create_topics(kafka, [*topics, updates])
         send(kafka, _renamed(records, history), told=told)
         arguments = ["--history", history, "--mode", "immediate"]
-        arguments += definitions_for(settings.home, project, definitions)
+        arguments += definitions_for(settings.home, project)
         job_id = submit(settings, environ, cluster, arguments)
         job = started(cluster, history_job_name(project.full_name), job_id)
         _wait(cluster, job, kafka, history, topics, told)

@@ -69,15 +69,19 @@ class Cluster:
         ]
         return sorted(found, key=lambda job: -job.started_ms)
 
+    def find(self, name: str) -> Job | None:
+        """The job of a name that goes on; None where there is none."""
+        return next((job for job in self.jobs(name) if not job.ended), None)
+
     def running(self, name: str) -> Job:
         """The job of a name that goes on.
 
         Raises:
             ConfigurationError: there is none.
         """
-        for job in self.jobs(name):
-            if not job.ended:
-                return job
+        job = self.find(name)
+        if job is not None:
+            return job
         raise ConfigurationError(
             f"no job {name} runs at {self.address}", hint="see: headrace stream status"
         )

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from headrace_features.exclusive import exclusive
 from headrace_features.online.served import view_key
+from headrace_features.portable_project import portable_project
 from headrace_schemas.errors import ConfigurationError, RetryableError
 from headrace_streaming.job.assembly import history_job_name, job_name
 from headrace_streaming.job.cluster import Cluster, Job
@@ -80,7 +81,6 @@ def deploy(  # noqa: PLR0913 - one for each choice
     state_backend: StateBackend | None = None,
     lake: LakeState | None = None,
     also_in_files: Callable[[], Iterable[str]] = tuple,
-    definitions: Mapping[str, Any] | None = None,
     apart: bool = False,
     handover: Handover | None = None,
 ) -> Deployment:
@@ -99,7 +99,6 @@ def deploy(  # noqa: PLR0913 - one for each choice
         lake: what the state has, if it was made of the lake's events.
         also_in_files: tells the sources that have events which never were in their topics, if
             there is no state: features are incomplete as far as they look back at these.
-        definitions: of the project, if they aren't those of the current folder.
         apart: keep decisions in the project's namespace, and alert nobody.
         handover: from whom it takes over deciding, if from one that goes on apart.
 
@@ -113,7 +112,7 @@ def deploy(  # noqa: PLR0913 - one for each choice
     cluster = Cluster.of(settings)
     with alone(settings.home, project):
         name = job_name(project.full_name)
-        running = next((job for job in cluster.jobs(name) if not job.ended), None)
+        running = cluster.find(name)
         if running is not None:
             pending = pending_history(kafka_config(settings), project.name, project.namespace)
             if pending is not None:
@@ -146,7 +145,7 @@ def deploy(  # noqa: PLR0913 - one for each choice
                 *(("--state-backend", state_backend) if state_backend else ()),
                 *(("--lake", msgspec.json.encode(lake).decode()) if lake else ()),
                 *(f"--also-in-files={source}" for source in outside),
-                *definitions_for(settings.home, project, definitions),
+                *definitions_for(settings.home, project),
                 *(("--apart",) if apart else ()),
                 *(handover.arguments if handover else ()),
             ],
@@ -244,12 +243,12 @@ def require_stopped(cluster: Cluster, project: Project) -> None:
         ConfigurationError: one does.
     """
     name = job_name(project.full_name)
-    for job in cluster.jobs(name):
-        if not job.ended:
-            raise ConfigurationError(
-                f"the job {name} runs already, as {job.job_id}",
-                hint="stop it first: headrace stream stop",
-            )
+    job = cluster.find(name)
+    if job is not None:
+        raise ConfigurationError(
+            f"the job {name} runs already, as {job.job_id}",
+            hint="stop it first: headrace stream stop",
+        )
 
 
 def stop(settings: Settings, project: Project) -> str:
@@ -280,18 +279,16 @@ def _stop(settings: Settings, full_name: str) -> str:
 
 def stop_if_running(settings: Settings, full_name: str) -> None:
     """The same of the project with a full name, if there is such a job at all."""
-    if any(not job.ended for job in Cluster.of(settings).jobs(job_name(full_name))):
+    if Cluster.of(settings).find(job_name(full_name)) is not None:
         _stop(settings, full_name)
 
 
-def definitions_for(
-    home: Path, project: Project, definitions: Mapping[str, Any] | None
-) -> tuple[str, ...]:
-    """How the script of the job is told of definitions."""
-    if definitions is None:
+def definitions_for(home: Path, project: Project) -> tuple[str, ...]:
+    """How the script of the job is told of definitions that it doesn't find in the code."""
+    if project.is_declared:
         return ()
     path = home / "stream" / f"{project.full_name}.definitions.json"
-    write_whole(path, msgspec.json.encode(definitions))
+    write_whole(path, msgspec.json.encode(portable_project(project)))
     return ("--definitions", str(path))
 
 

@@ -111,7 +111,7 @@ def _lag(kafka: Mapping[str, str], project: Project, deployed: Deployed) -> int 
     lag = 0
     told = False
     try:
-        for topic in dict.fromkeys(source.topic for source in project.sources.values()):
+        for topic in project.topics:
             done = reached(kafka, group, topic)
             told = told or bool(done)
             lag += sum(

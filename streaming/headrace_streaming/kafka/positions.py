@@ -44,6 +44,10 @@ class Positions:
         except KafkaException as error:
             raise unreachable(self._servers) from error
 
+    def next_offsets(self, topic: str) -> dict[int, int]:
+        """By partition, the offset that the next record will have."""
+        return {number: end for number, (_, end) in self.ends(topic).items()}
+
     def reached(self, topic: str) -> dict[int, int]:
         """By partition, before which offset the group has read all; absent where it never told."""
         from confluent_kafka import TopicPartition

@@ -96,3 +96,9 @@ def ends(config: Mapping[str, str], topic: str) -> dict[int, tuple[int, int]]:
     """
     with closing(Positions(config)) as positions:
         return positions.ends(topic)
+
+
+def next_offsets(config: Mapping[str, str], topic: str) -> dict[int, int]:
+    """By partition, the offset that the next record will have; see `ends`."""
+    with closing(Positions(config)) as positions:
+        return positions.next_offsets(topic)

@@ -8,15 +8,20 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from headrace_features.embedded import STREAM_SERVICES, Book, Entry, Service, read_book
 from headrace_features.processes import Started, is_alive
 from headrace_schemas.errors import ConfigurationError, RetryableError
+from headrace_schemas.setting_table import EMBEDDED
 from headrace_streaming.services import broker, flink, redis
 from headrace_streaming.services.embedded import free_ports, is_free, locked, write_book
 from headrace_streaming.services.health import answers, speaks
 from headrace_streaming.services.processes import start, stop
 from headrace_streaming.writer import service as writer
+
+if TYPE_CHECKING:
+    from headrace_schemas.settings import Settings
 
 _START_TIMEOUT_S = 60.0
 _POLL_S = 0.1
@@ -208,6 +213,12 @@ def _ended(home: Path, service: Service) -> ConfigurationError:
 def was_started(home: Path, service: Service) -> bool:
     """Whether a service of a home has ever been started."""
     return _folder(home, service).exists()
+
+
+def has_no_broker(settings: Settings) -> bool:
+    """Whether the broker is the embedded one, and never ran."""
+    embedded = settings.kafka.bootstrap_servers == EMBEDDED
+    return embedded and not was_started(settings.home, Service.KAFKA)
 
 
 def last_words(log: str) -> str:

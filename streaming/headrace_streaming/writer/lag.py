@@ -120,7 +120,7 @@ class LagWatch:
         for topic in topics:
             # The time is taken first: what is sent while we look is not of that moment.
             at_ms = now_ms()
-            self._moments[topic] = _Moment(at_ms, _ends(job, topic), passed)
+            self._moments[topic] = _Moment(at_ms, job.next_offsets(topic), passed)
 
     def _passed(self, job: Positions, topic: str, store: StateStore) -> _Moment | None:
         """The newest moment before which the store has all events of a topic, if it is news."""
@@ -128,12 +128,8 @@ class LagWatch:
         if moment.updates is None:
             if not job.has_read(topic, moment.events):
                 return None
-            moment.updates = _ends(job, updates_in(self._project))
+            moment.updates = job.next_offsets(updates_in(self._project))
         if not has_all(store.progress(), moment.updates):
             return None
         del self._moments[topic]
         return moment
-
-
-def _ends(job: Positions, topic: str) -> dict[int, int]:
-    return {partition: end for partition, (_, end) in job.ends(topic).items()}

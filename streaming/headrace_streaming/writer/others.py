@@ -48,10 +48,11 @@ def other_writers(settings: Settings, own: str, told: Callable[[str], None]) -> 
 def _attend(settings: Settings, own: str, told: Callable[[str], None], ended: Event) -> None:
     running: dict[str, subprocess.Popen[bytes]] = {}
     wanted: set[str] = set()
+    store = open_store(settings)
     try:
         while not ended.wait(_LOOK_S):
             try:
-                wanted = {*read_versions(open_store(settings))[1].namespaces} - {own}
+                wanted = {*read_versions(store)[1].namespaces} - {own}
             except HeadraceError:
                 # The store is away, as the writers find too: they go on as they are.
                 continue

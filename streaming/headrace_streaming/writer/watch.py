@@ -12,7 +12,7 @@ from headrace_features.online.served import view_key
 from headrace_features.online.store import layers_of
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.topics import DEPLOYMENTS
-from headrace_streaming.kafka.reading import ends
+from headrace_streaming.kafka.reading import ends, next_offsets
 from headrace_streaming.kafka.topics import existing_topics, updates_in
 from headrace_streaming.writer.announcements import Announcements, sent_around
 from headrace_streaming.writer.coverage import Coverage, coverage_of
@@ -140,5 +140,5 @@ class CoverageWatch:
 
     def _has_come_far_enough(self, store: StateStore) -> bool:
         if not self._ends:
-            self._ends = {p: end for p, (_, end) in ends(self._config, self._topic).items()}
+            self._ends = next_offsets(self._config, self._topic)
         return has_all(store.progress(), self._ends)

@@ -34,7 +34,6 @@ from headrace_features.online.stores import open_store
 from headrace_schemas.errors import RetryableError
 from headrace_schemas.settings import load
 from online_stores import apply, batch_of, change, layers_of, publish, stream_of
-from redis_servers import RedisCluster, RedisServer, redis_cluster, redis_server
 
 Opened = Callable[[str], StateStore]
 VIEW, BESIDE = "a:v1:ff", "a:v1:ff@new"
@@ -51,20 +50,6 @@ ENTITIES = [
     "}:a:v1:ff:b1",
     "a\nb",
 ]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    """One Redis for all tests of the file."""
-    with redis_server() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[RedisCluster]:
-    """One cluster of Redis for all tests of the file."""
-    with redis_cluster() as found:
-        yield found
 
 
 @pytest.fixture(params=["sqlite", "redis", "cluster"])

@@ -33,24 +33,9 @@ from headrace_features.partials.blocks import EventBlock
 from headrace_features.partials.events import encode_events
 from headrace_schemas.errors import ConfigurationError, RetryableError
 from online_stores import apply, batch_of, change, found_of, layers_of, publish, stream_of
-from redis_servers import RedisCluster, RedisServer, redis_cluster, redis_server
 
 DAY_MS = 86_400_000
 HAD = Had(9, 9)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    """One Redis for all tests of the file."""
-    with redis_server() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[RedisCluster]:
-    """One cluster of Redis for all tests of the file."""
-    with redis_cluster() as found:
-        yield found
 
 
 @pytest.fixture(params=["sqlite", "redis", "cluster"])
