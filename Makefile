@@ -47,6 +47,11 @@ bench-test: setup ## the benchmarks at the size of a toy
 stream-handbook: setup ## the published transactions through Kafka and Flink
 	$(PYTEST) tests/handbook $(PYTEST_ARGS)
 
+.PHONY: handbook-long
+handbook-long: setup ## batch beside stream and replay on every published day: an hour
+	HEADRACE_HANDBOOK_BEFORE=1 HEADRACE_HANDBOOK_DAYS=181 HEADRACE_HANDBOOK_SHARE=1 \
+		$(PYTEST) tests/handbook/test_lambda_and_kappa.py $(PYTEST_ARGS)
+
 .PHONY: faults-long
 faults-long: setup ## a TaskManager killed 24 times in one run of the stream job
 	HEADRACE_FAULT_KILLS=24 $(PYTEST) tests/faults/test_stream_kills.py -k again_and_again $(PYTEST_ARGS)
