@@ -36,4 +36,5 @@ def test_every_transaction_of_a_drained_backlog_is_decided_once(bench: Callable[
     assert figures["labels"] > 100
     assert figures["drain_events_eps"] > figures["drain_eps"] > 0
     assert figures["ordered_drain_eps"] > 0
+    assert figures["replay_eps"] > 0
     assert figures["peer_drain_eps"] is None

@@ -1,9 +1,10 @@
-"""`bench drain`: a backlog through the whole job, and through the same features in Quix Streams.
+"""`bench drain`: a backlog through the whole job, in a replay, and in Quix Streams.
 
 Simulated transactions and their labels, in the order in which they become known, lie in Kafka
 before anyone begins. One after the other take them in: the project's job, deployed as any job is,
-in immediate and in ordered mode, and the peer, with as many processes as the job has subtasks.
-Both write their decisions in transactions that are committed each second.
+in immediate and in ordered mode, a replay of another version of its view beside that, and the peer,
+with as many processes as the job has subtasks. All write their decisions in transactions that are
+committed each second.
 
 A bounded job would end by itself, but the sources of this release may fail as they finish while
 they keep pace with each other. So the job goes on waiting; some transactions of other cards an hour
@@ -23,26 +24,32 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
 
 from headrace_features.fraud.definitions import card_activity, labels, transactions
+from headrace_features.portable_project import portable_project, project_from
 from headrace_orchestration.benchmarks import peer
 from headrace_orchestration.benchmarks.committed import Committed, Sample, steady_rate
 from headrace_orchestration.benchmarks.embedded import Stage, stage
 from headrace_orchestration.benchmarks.outputs import Output, read_output, require_equal
 from headrace_orchestration.live_simulation import live_records
 from headrace_orchestration.simulation import simulation_config
+from headrace_orchestration.versions.replaying import EARLIEST, begin_replay, namespace_of
 from headrace_schemas.errors import HeadraceError
 from headrace_schemas.events import Transaction, TransactionLabel
-from headrace_schemas.topics import DECISIONS, Topic
+from headrace_schemas.topics import DECISIONS, Topic, topic_apart
+from headrace_streaming.job import deployment
+from headrace_streaming.job.assembly import job_name
+from headrace_streaming.job.cluster import Job
 from headrace_streaming.job.config import Mode
 from headrace_streaming.job.report import reports
 from headrace_streaming.kafka.disorder import Sent
 from headrace_streaming.kafka.sender import send
-from headrace_streaming.kafka.topics import create_topics
+from headrace_streaming.kafka.topics import create_topics, topics_of
 
 WARM_SHARE = 0.3
 # A little less than what simulated cards do on average.
@@ -50,6 +57,8 @@ _CARD_PER_DAY = 1.9
 _HOUR_MS = 3_600_000
 #: Enough for some in each partition.
 CLOSING = 64
+#: The version of the view that is replayed.
+REPLAYED = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +68,8 @@ class DrainFigures:
     Attributes:
         transactions: how many were drained; `labels` with them, by `cards`.
         drain_eps: in immediate mode; `ordered_drain_eps` in ordered mode.
+        replay_eps: of a replay, which takes history in in ordered mode too; `replay_to_drain` is
+            how much that is of the rate before it.
         drain_events_eps: in immediate mode, transactions and labels together: those that had been
             read when the last transaction was decided.
         peer_drain_eps: by Quix Streams; None where it was left out.
@@ -72,6 +83,8 @@ class DrainFigures:
     drain_eps: float
     drain_events_eps: float
     ordered_drain_eps: float
+    replay_eps: float
+    replay_to_drain: float
     peer_drain_eps: float | None
     drain_to_peer: float | None
     compared: int | None
@@ -113,6 +126,7 @@ def measure(
         advance("send the backlog")
         _send_backlog(services, rows, cards)
         ordered = _drain(services, Mode.ORDERED, rows, advance)
+        replayed = _replay(services, rows, advance)
     return DrainFigures(
         transactions=rows,
         labels=labels,
@@ -120,6 +134,8 @@ def measure(
         drain_eps=drained.rate,
         drain_events_eps=drained.rate * (rows + labels - drained.unread) / rows,
         ordered_drain_eps=ordered.rate,
+        replay_eps=replayed.rate,
+        replay_to_drain=replayed.rate / ordered.rate,
         peer_drain_eps=theirs.rate if theirs else None,
         drain_to_peer=drained.rate / theirs.rate if theirs else None,
         compared=require_equal(drained.output, theirs.output) if theirs else None,
@@ -168,18 +184,45 @@ def _drain(services: Stage, mode: Mode, rows: int, advance: Callable[[str], None
     committed = Committed(services.kafka, DECISIONS)
     advance(f"deploy, {mode}")
     job = services.deploy(mode=mode)
-
-    def check() -> None:
-        failure = services.cluster.failure(job)
-        if failure is not None:
-            raise HeadraceError(f"the job failed: {failure}")
-
     decided = rows + CLOSING if mode is Mode.IMMEDIATE else rows
+    check = partial(_require_at_work, services, job)
     samples = committed.watch(decided, _shown(advance, mode, rows), check)
     unread = reports(services.settings, services.project)[0].lag or 0
     services.stop()
     drained = _drained(services, DECISIONS, committed.starts, samples, decided)
     return dataclasses.replace(drained, unread=unread)
+
+
+def _require_at_work(services: Stage, job: Job) -> None:
+    failure = services.cluster.failure(job)
+    if failure is not None:
+        raise HeadraceError(f"the job failed: {failure}")
+
+
+def _replay(services: Stage, rows: int, advance: Callable[[str], None]) -> _Drained:
+    """Take the backlog in once more, as another version of a view, whose decisions stay apart."""
+    document = portable_project(services.project)
+    document["views"][card_activity.name]["version"] = REPLAYED
+    declared = project_from(document)
+    made = dataclasses.replace(declared, namespace=namespace_of(card_activity.name, REPLAYED))
+    create_topics(services.kafka, topics_of(made, live=False))
+    topic = topic_apart(DECISIONS, made.name, made.namespace)
+    committed = Committed(services.kafka, topic)
+    advance("begin the replay")
+    begin_replay(
+        services.settings,
+        declared,
+        card_activity.name,
+        REPLAYED,
+        services.environ,
+        EARLIEST,
+        advance,
+    )
+    job = services.cluster.running(job_name(made.full_name))
+    check = partial(_require_at_work, services, job)
+    samples = committed.watch(rows, _shown(advance, "the replay", rows), check)
+    deployment.stop(services.settings, made)
+    return _drained(services, topic, committed.starts, samples, rows)
 
 
 def _drain_by_peer(

@@ -145,7 +145,7 @@ def drain(
     peer: Peer = True,
     json_file: JsonFile = None,
 ) -> None:
-    """A backlog through the whole stream job, beside the same features in Quix Streams."""
+    """A backlog through the whole stream job and a replay, beside the same in Quix Streams."""
     from headrace_orchestration.benchmarks.drain import measure
 
     with status("bench drain") as advance:
@@ -158,6 +158,7 @@ def drain(
             ("decisions in immediate mode", figures.drain_eps, ""),
             ("  events, labels among them", figures.drain_events_eps, "≥ 40,000"),
             ("decisions in ordered mode", figures.ordered_drain_eps, ""),
+            ("  in a replay ÷ in ordered mode", figures.replay_to_drain, "≥ 1"),
             ("decisions by Quix Streams", figures.peer_drain_eps, ""),
             ("  immediate mode ÷ Quix Streams", figures.drain_to_peer, "≥ 2"),
         ],
