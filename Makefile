@@ -49,7 +49,7 @@ stream-handbook: setup ## the published transactions through Kafka and Flink
 
 .PHONY: handbook-long
 handbook-long: setup ## batch beside stream and replay on every published day: an hour
-	HEADRACE_HANDBOOK_BEFORE=1 HEADRACE_HANDBOOK_DAYS=181 HEADRACE_HANDBOOK_SHARE=1 \
+	HEADRACE_HANDBOOK_BEFORE=8 HEADRACE_HANDBOOK_DAYS=174 HEADRACE_HANDBOOK_SHARE=1 \
 		$(PYTEST) tests/handbook/test_lambda_and_kappa.py $(PYTEST_ARGS)
 
 .PHONY: faults-long
