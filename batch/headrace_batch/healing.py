@@ -1,7 +1,8 @@
-"""The account of what came too late: which values were off until a layer had it, and by how much.
+"""The account of what was missed: which values were off until a layer had it, and by how much.
 
-Of each entity with such events the values at the end of each day are read twice, as readers got
-them before the layer moves on and as they get them afterwards. Those that differ were off.
+Events come too late for the layer that there was, or the stream's state has not taken them in. Of
+each entity with such events the values at the end of each day are read twice, as readers got them
+before the layer moves on and as they get them afterwards. Those that differ were off.
 """
 
 from __future__ import annotations
@@ -67,8 +68,8 @@ class Off:
     since_ms: int = 1 << 62
 
 
-class _Late(NamedTuple):
-    """The first event of an entity that came late: its time, and when it could be known."""
+class Missed(NamedTuple):
+    """The first event of an entity that values lacked: its time, and when it could be known."""
 
     time_ms: int
     known_ms: int
@@ -83,7 +84,12 @@ class Healing:
     """
 
     def __init__(
-        self, warehouse: Warehouse, view: FeatureView, before: Layers, after: Layers
+        self,
+        warehouse: Warehouse,
+        view: FeatureView,
+        before: Layers,
+        after: Layers,
+        missed: Mapping[bytes, Missed],
     ) -> None:
         """Take the layers as readers have them, and as they are going to have them.
 
@@ -91,6 +97,7 @@ class Healing:
             warehouse: where the account is kept.
             view: whose layers they are.
             before, after: both with a batch layer.
+            missed: by entity what the stream's state lacks of the days that come in.
         """
         if before.batch is None or after.batch is None:
             raise ValueError("there is no layer before it")
@@ -104,12 +111,13 @@ class Healing:
         self._earliest_ms = after.batch.boundary_ms - AS_OF_RETENTION_MS
         # Without a stream nothing is known of later days before they are in the layer.
         self._end_ms = self.before.boundary_ms if before.stream is None else after.batch.boundary_ms
-        self._late: dict[bytes, _Late] = {}
+        self._missed = missed
+        self._late: dict[bytes, Missed] = {}
         self._changes: dict[bytes, dict[str, bytes]] = {}
-        self._lost: dict[bytes, _Late] = {}
+        self._lost: dict[bytes, Missed] = {}
 
     def expect(self, events: pa.Table) -> None:
-        """Look for events among some that are about to come in which the layer should have had."""
+        """Look for events among some that are about to come in which values should have had."""
         source = self._view.source
         key, time, known = self._view.entity.join_key, source.event_time, source.available_at
         late = pc.less(events[time], self.before.boundary_ms)
@@ -121,9 +129,13 @@ class Healing:
         first = some.group_by(key).aggregate([(time, "min"), (known or time, "min")])
         self._changes = {}
         self._late = {
-            entity_key(row[key]): _Late(row[f"{time}_min"], row[f"{known or time}_min"])
+            entity_key(row[key]): Missed(row[f"{time}_min"], row[f"{known or time}_min"])
             for row in first.to_pylist()
         }
+        if self._missed:
+            for entity in map(entity_key, pc.unique(events[key]).to_pylist()):
+                if (one := self._missed.get(entity)) is not None:
+                    self._late[entity] = Missed(*map(min, one, self._late.get(entity, one)))
 
     def expect_again(self, lost: Iterable[bytes]) -> None:
         """Account for entities whose fields were not made when their events were looked at."""
@@ -156,7 +168,7 @@ class Healing:
             healed = {name: content for name, content in both.items() if content}
             self._compare(self._late[entity], Found(batch, stream), Found(healed, stream))
 
-    def _compare(self, late: _Late, before: Found, after: Found) -> None:
+    def _compare(self, late: Missed, before: Found, after: Found) -> None:
         first_ms = max(floor_to(late.time_ms, DAY_MS), self._earliest_ms)
         for begin_ms in range(first_ms, self._end_ms, DAY_MS):
             time_ms = begin_ms + DAY_MS - 1

@@ -7,7 +7,7 @@ is none, or it was made of other tiles, it is built anew of them all.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from time import perf_counter
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from headrace_batch.backfill_rows import day_of
 from headrace_batch.days import begins_ms, known_until_ms, newest_event_ms, whole_until
 from headrace_batch.filling import Filling
-from headrace_batch.healing import Healing
+from headrace_batch.healing import Healing, Missed
 from headrace_batch.leased import begin, renewed
 from headrace_batch.local_engine import PART_ROWS
 from headrace_batch.local_spill import Workspace
@@ -59,13 +59,14 @@ class MaterializeReport:
     seconds: float
 
 
-def materialize_view(
+def materialize_view(  # noqa: PLR0913 - all but four have defaults and are named
     settings: Settings,
     view: FeatureView,
     last: date,
     advance: Callable[[int], None],
     *,
     streamed: bool = False,
+    missed: Callable[[int], Mapping[bytes, Missed]] = lambda _: {},
 ) -> MaterializeReport:
     """Bring the batch layer up to the end of a day; readers see it when it is whole.
 
@@ -77,6 +78,7 @@ def materialize_view(
         last: the last day to hold, UTC.
         advance: takes the number of events done so far.
         streamed: whether events of the newest day there is may be on their way in a stream.
+        missed: by entity what the stream's state lacks since a time, ms UTC.
 
     Raises:
         RetryableError: another process materializes the view, or has taken over.
@@ -108,8 +110,10 @@ def materialize_view(
         generation = begin(store, view_key(view), boundary_ms, goes_on=False, above=generation.id)
     had = _had(settings, view, generation, tiles, lacking, read_ms=read_ms, known_ms=known_ms)
     healing = None
-    if goes_on:
-        healing = Healing(Warehouse.of(settings), view, layers, layers.with_batch(generation, had))
+    if goes_on and held is not None:
+        after = layers.with_batch(generation, had)
+        lacked = missed(held.boundary_ms) if streamed else {}
+        healing = Healing(Warehouse.of(settings), view, layers, after, lacked)
     filling = Filling(store, generation, tiles, workspace, view, healing)
     with renewed(store, generation):
         filling.fill(lambda done: advance(tiled + done))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -10,13 +11,21 @@ import typer
 
 from headrace_orchestration.commands.backfill import Views
 from headrace_orchestration.days import parse_begun_day
-from headrace_orchestration.output import JsonOption, console, print_json, print_table, progress
+from headrace_orchestration.output import (
+    JsonOption,
+    console,
+    print_json,
+    print_table,
+    progress,
+    say,
+)
 from headrace_orchestration.session import current_project
-from headrace_schemas.errors import ConfigurationError
+from headrace_schemas.errors import ConfigurationError, HeadraceError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from headrace_batch.healing import Missed
     from headrace_batch.materialize import MaterializeReport
     from headrace_features.definitions.views import FeatureView
     from headrace_features.project import Project
@@ -58,7 +67,14 @@ def materialize(view: Views = None, date: Day = None, as_json: JsonOption = Fals
             continue
         with progress(f"materialize {plan.view.name}", quiet=as_json) as advance:
             reports.append(
-                materialize_view(settings, plan.view, plan.last, advance, streamed=plan.streamed)
+                materialize_view(
+                    settings,
+                    plan.view,
+                    plan.last,
+                    advance,
+                    streamed=plan.streamed,
+                    missed=partial(_missed, settings, plan.view),
+                )
             )
         if plan.view.name in registered:
             record(settings, plan.view, reports[-1])
@@ -81,6 +97,17 @@ def materialize(view: Views = None, date: Day = None, as_json: JsonOption = Fals
             console().print(
                 f"there are no events of {report.view} before {report.boundary:%Y-%m-%d}"
             )
+
+
+def _missed(settings: Settings, view: FeatureView, since_ms: int) -> Mapping[bytes, Missed]:
+    """What the stream's state of a view lacks; nothing, which is said, if no broker tells."""
+    from headrace_orchestration.missed_events import missed_events
+
+    try:
+        return missed_events(settings, view, since_ms)
+    except HeadraceError as error:
+        say(f"the account of healing lacks what the stream has missed: {error}")
+        return {}
 
 
 class _Plan(NamedTuple):

@@ -174,10 +174,11 @@ def _text(ms: int) -> str:
 
 @app.command("healed")
 def healed(view: Views = None, as_json: JsonOption = False) -> None:
-    """Which values late events had been off, until a batch layer had these: by day and feature.
+    """Which values were off for what came late or the stream missed, until a layer had it.
 
     Of each entity with such events the value at the end of each day is compared, as readers got it
-    before the layer moved on and as they get it since.
+    before the layer moved on and as they get it since. What the stream missed is told by its job in
+    the topic late-events.
     """
     from headrace_batch.healing import healed_rows
     from headrace_batch.warehouse import Warehouse
@@ -194,7 +195,7 @@ def healed(view: Views = None, as_json: JsonOption = False) -> None:
         console().print("no value has been off since layers move on day by day")
         return
     print_table(
-        "values at the end of a day that late events had been off",
+        "values at the end of a day that were off for what came late or was missed",
         ("view", "day", "feature", "entities", "most", "on average", "hours", "until"),
         [
             (
