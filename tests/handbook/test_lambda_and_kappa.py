@@ -48,7 +48,7 @@ FIRST = date(2018, 4, 1)
 #: After so many days, which fill the longest window and its delay, the replay begins.
 BEFORE = int(os.environ.get("HEADRACE_HANDBOOK_BEFORE", "38"))
 #: So many days are then served by both, and looked at.
-DAYS = int(os.environ.get("HEADRACE_HANDBOOK_DAYS", "2"))
+DAYS = int(os.environ.get("HEADRACE_HANDBOOK_DAYS", "1"))
 #: One card in so many takes part.
 SHARE = int(os.environ.get("HEADRACE_HANDBOOK_SHARE", "4"))
 SAMPLE = 40
