@@ -24,3 +24,11 @@ def exclusive(lock: Path, taken: RetryableError) -> Iterator[None]:
         except BlockingIOError as error:
             raise taken from error
         yield
+
+
+@contextmanager
+def taking_turns(lock: Path) -> Iterator[None]:
+    """Hold a lock file likewise, once whoever holds it is done."""
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -41,6 +41,9 @@ class RedisConnection:
         self.access = access
         self._client: Any = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RedisConnection, (self.access,)
+
     @contextmanager
     def commands(self) -> Iterator[Any]:
         """A client of redis-py: `Redis`, or `RedisCluster` with a cluster.

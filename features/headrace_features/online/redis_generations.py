@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headrace_features.online.layers import Generation, Had, least_known
 from headrace_features.online.leases import UNCLAIMED, Claim, Lease
@@ -172,20 +172,28 @@ class Generations:
             count += 1
         view, own = generation.view, generation.id
         with self.connection.commands() as client:
-            # One that is overtaken after this writes what nobody reads, and publishes nothing.
-            building = client.hget(self._keys.view(view), "building")
-            if building is None or int(building.split(b":", 1)[0]) != own:
-                raise overtaken(view)
+            self._require_building(client, view, own)
             if not generation.is_anew and entities:
                 # First: what isn't found again would stay for ever.
                 client.rpush(self._keys.written(view, own), pack(list(entities)))
             key_of = self._keys.batch if generation.is_anew else self._keys.differing
             for some in batched(entities.items(), AT_ONCE):
+                self._require_building(client, view, own)
                 pipe = client.pipeline(transaction=False)
                 for entity, fields in some:
                     pipe.execute_command("HSET", key_of(entity, view, own), *fields)
                 pipe.execute()
         return count
+
+    def _require_building(self, client: Any, view: str, own: int) -> None:
+        """See that a generation is still being built, before each round trip that adds to it.
+
+        One that is overtaken after this writes what nobody reads, and publishes nothing. One that
+        another process of the same run has published meanwhile writes what is there already.
+        """
+        building = client.hget(self._keys.view(view), "building")
+        if building is None or int(building.split(b":", 1)[0]) != own:
+            raise overtaken(view)
 
     def publish(self, generation: Generation, had: Had) -> None:
         """Let readers see a generation instead of the one before it, in one step.

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from headrace_features.online.layers import Layers
 from headrace_features.online.redis_connection import AsyncRedisConnection
@@ -128,7 +129,12 @@ class RedisStateStore(Generations):
         if patience_s is None:
             patience_s = connection.access.timeout_s if connection.access.address.cluster else 0.0
         super().__init__(connection, Keys(prefix, namespace), patience_s)
+        self._namespace = namespace
         self._by_loop: dict[asyncio.AbstractEventLoop, AsyncRedisConnection] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        make = partial(RedisStateStore, namespace=self._namespace)
+        return make, (self.connection, self._keys.prefix, self._patience_s)
 
     def read(self, known: Mapping[str, Layers], wanted: Sequence[Wanted]) -> Reading:
         """The layers of some views and the fields of some entities, in one round trip."""

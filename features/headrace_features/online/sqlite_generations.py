@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from headrace_features.exclusive import taking_turns
 from headrace_features.online.layers import Generation, Had, least_known
 from headrace_features.online.leases import UNCLAIMED, Claim, Lease
 from headrace_features.online.sqlite_file import SqliteFile
@@ -107,13 +108,16 @@ class Generations:
         Raises:
             RetryableError: another writer has begun a generation of the same view since.
         """
-        with self._file.transaction() as db:
+        # SQLite itself lets those who wait look again now and then, some of them in vain for long.
+        turns = self._file.path.with_name(f"{self._file.path.name}-turns")
+        with taking_turns(turns), self._file.transaction() as db:
             _require_building(db, generation)
             view = self._file.made_number(db, generation.view)
             table = "batch" if generation.is_anew else "differing"
             return db.executemany(
-                f"INSERT INTO {table} (view, entity, field, generation, content)"  # noqa: S608 - a name of ours
-                " VALUES (?, ?, ?, ?, ?)",
+                # Whoever repeats a part that a cluster has lost writes it once more.
+                f"INSERT OR REPLACE INTO {table}"  # noqa: S608 - a name of ours
+                " (view, entity, field, generation, content) VALUES (?, ?, ?, ?, ?)",
                 ((view, row.entity, row.field, generation.id, row.content) for row in rows),
             ).rowcount
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from headrace_features.online.layers import (
     ALWAYS_MS,
@@ -64,7 +66,12 @@ class SqliteStateStore(Generations):
         """
         self.path = path
         self._namespace = namespace
+        self._timeout_s = timeout_s
         super().__init__(SqliteFile(path, timeout_s))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        make = partial(SqliteStateStore, namespace=self._namespace)
+        return make, (self.path, self._timeout_s)
 
     def read(self, known: Mapping[str, Layers], wanted: Sequence[Wanted]) -> Reading:
         """The layers of some views and the fields of some entities, from one snapshot."""

@@ -125,6 +125,8 @@ class Written(NamedTuple):
 class StateStore(Protocol):
     """Keeps the state of entities; safe for threads, processes and forks.
 
+    It may be sent to another process, which has connections of its own.
+
     `apply`, `include`, `progress` and `drop` know of the progress of one namespace, that of the
     store. All else is the same in every namespace.
 
@@ -185,8 +187,12 @@ class StateStore(Protocol):
     def write(self, generation: Generation, rows: Iterable[Row]) -> int:
         """Add fields to a generation; returns how many. All of an entity come in one call.
 
+        Several processes may do so at once, each for entities of its own. What has been added
+        may be added again as it was.
+
         Raises:
-            RetryableError: another writer has begun a generation of the same view since.
+            RetryableError: the generation has been published, or another writer has begun one of
+                the same view since.
         """
 
     def publish(self, generation: Generation, had: Had) -> None:

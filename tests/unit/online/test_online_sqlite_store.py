@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from headrace_features.online.layers import NO_LAYERS
+from headrace_features.online.layers import NO_LAYERS, Generation, Had
 from headrace_features.online.sqlite_schema import lay_out
 from headrace_features.online.sqlite_store import SqliteStateStore
-from headrace_features.online.store import Progress
+from headrace_features.online.store import Progress, Row
 from headrace_schemas.errors import ConfigurationError, RetryableError
 from online_stores import apply, batch_of, change, publish, stream_of
 
@@ -168,6 +168,29 @@ def test_a_view_whose_first_changes_are_rolled_back_takes_no_other_s_place(
     apply(store, *first)
     assert stream_of(store, "one", b"card") == {"r1": b"a", "r2": b"b"}
     assert stream_of(store, "two", b"card") == {"r1": b"c"}
+
+
+def _add_in_child(store: SqliteStateStore, generation: Generation, number: int) -> None:
+    for some in range(20):
+        rows = [Row(b"%d-%d" % (number, some), f"r{at}", b"x" * 500) for at in range(500)]
+        store.write(generation, rows)
+
+
+def test_processes_that_add_at_once_wait_for_each_other(store: SqliteStateStore) -> None:
+    generation = store.begin("view", 1)
+    context = multiprocessing.get_context("fork")
+    children = [
+        context.Process(target=_add_in_child, args=(store, generation, number))
+        for number in range(4)
+    ]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(timeout=100)
+        assert child.exitcode == 0
+    store.publish(generation, Had(9, 9))
+    found = [batch_of(store, "view", b"%d-%d" % (a, b)) for a in range(4) for b in range(20)]
+    assert {len(one) for one in found} == {500}
 
 
 def _read_in_child(store: SqliteStateStore, answers: multiprocessing.Queue[object]) -> None:

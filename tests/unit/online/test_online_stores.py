@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -370,6 +371,49 @@ def test_what_a_generation_goes_on_from_is_read_while_it_is_built(store: StateSt
         {},
         {},
     ]
+
+
+@pytest.mark.parametrize("begun", ["anew", "going on"])
+def test_what_was_added_to_a_generation_may_be_added_again(store: StateStore, begun: str) -> None:
+    publish(store, "view", {b"card": {"r1": b"1", "r2": b"2"}}, 1)
+    generation = store.begin("view", 2, goes_on=begun == "going on")
+    rows = [Row(b"card", "r1", b"one"), Row(b"card", "r2", b""), Row(b"new", "r1", b"n")]
+    for some in (rows, rows, rows[2:]):
+        assert store.write(generation, some) == len(some)
+    store.publish(generation, HAD)
+    assert batch_of(store, "view", b"card")["r1"] == b"one"
+    assert batch_of(store, "view", b"new") == {"r1": b"n"}
+    goes_on(store, {b"new": {"r1": b""}}, 3)
+    assert batch_of(store, "view", b"new") == {}
+
+
+@pytest.mark.parametrize("begun", ["anew", "going on"])
+def test_who_still_adds_to_a_generation_that_readers_have_is_refused(
+    store: StateStore,
+    begun: str,
+) -> None:
+    publish(store, "view", {b"card": {"r1": b"1"}}, 1)
+    generation = store.begin("view", 2, goes_on=begun == "going on")
+    store.write(generation, [Row(b"card", "r1", b"one")])
+    store.publish(generation, HAD)
+    for _ in range(2):
+        with pytest.raises(RetryableError, match="has taken over"):
+            store.write(generation, [Row(b"card", "r1", b"late")])
+        assert batch_of(store, "view", b"card") == {"r1": b"one"}
+        goes_on(store, {b"other": {"r1": b"o"}}, 3)
+
+
+def test_a_store_may_be_sent_elsewhere_and_adds_to_the_same_generation(store: StateStore) -> None:
+    generation = store.begin("view", 1)
+    sent: StateStore = pickle.loads(pickle.dumps(store))  # noqa: S301 - our own
+    sent.write(generation, [Row(b"card", "r1", b"1")])
+    store.write(generation, [Row(b"other", "r1", b"o")])
+    store.publish(generation, HAD)
+    for one in (store, sent):
+        assert batch_of(one, "view", b"card") == {"r1": b"1"}
+        assert batch_of(one, "view", b"other") == {"r1": b"o"}
+    if isinstance(sent, RedisStateStore):
+        sent.connection.close()
 
 
 def test_what_a_generation_has_written_that_was_given_up_is_never_seen(store: StateStore) -> None:
