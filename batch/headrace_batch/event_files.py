@@ -54,7 +54,7 @@ class EventFiles:
             ConfigurationError: there is no such table, or it is damaged.
         """
         self._warehouse = warehouse
-        self._name = source.table
+        self.name = source.table
         table = warehouse.open(source.table)
         self.version = table.version()
         digest = hashlib.blake2b(str(table.metadata().id).encode(), digest_size=7)
@@ -72,7 +72,7 @@ class EventFiles:
         if version > self.version:
             return None
         found: list[File] = []
-        with self._warehouse.explaining(self._name):
+        with self._warehouse.explaining(self.name):
             for number in range(version + 1, self.version + 1):
                 try:
                     with self._files.open_input_stream(f"_delta_log/{number:020d}.json") as log:
@@ -115,7 +115,7 @@ class EventFiles:
         """Columns of the rows of some files, in no particular order."""
         if not files:
             return
-        with self._warehouse.explaining(self._name):
+        with self._warehouse.explaining(self.name):
             dataset = pa_ds.FileSystemDataset.from_paths(
                 [file.path for file in files],
                 schema=schema,

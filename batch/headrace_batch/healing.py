@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,6 +19,7 @@ from deltalake import write_deltalake
 
 from headrace_batch.backfill_rows import day_of
 from headrace_features.definitions.durations import DAY_MS, floor_to
+from headrace_features.engines import Missed
 from headrace_features.online.served import ServedView, entity_key, view_key
 from headrace_features.online.store import Wanted
 from headrace_features.partials.partial import Value
@@ -67,12 +68,13 @@ class Off:
     total: float = 0.0
     since_ms: int = 1 << 62
 
-
-class Missed(NamedTuple):
-    """The first event of an entity that values lacked: its time, and when it could be known."""
-
-    time_ms: int
-    known_ms: int
+    def add(self, other: Off) -> None:
+        """Take in what was off of other entities."""
+        self.values += other.values
+        self.numbers += other.numbers
+        self.greatest = max(self.greatest, other.greatest)
+        self.total += other.total
+        self.since_ms = min(self.since_ms, other.since_ms)
 
 
 class Healing:
@@ -80,12 +82,13 @@ class Healing:
 
     Attributes:
         before: the generation that readers have.
+        layers: as readers have them, and as they are going to have them.
+        missed: by entity what the stream's state lacks.
         off: by day and feature, what was off.
     """
 
     def __init__(
         self,
-        warehouse: Warehouse,
         view: FeatureView,
         before: Layers,
         after: Layers,
@@ -94,7 +97,6 @@ class Healing:
         """Take the layers as readers have them, and as they are going to have them.
 
         Args:
-            warehouse: where the account is kept.
             view: whose layers they are.
             before, after: both with a batch layer.
             missed: by entity what the stream's state lacks of the days that come in.
@@ -103,15 +105,14 @@ class Healing:
             raise ValueError("there is no layer before it")
         self.before: Generation = before.batch
         self.off: dict[tuple[date, str], Off] = defaultdict(Off)
-        self._warehouse = warehouse
+        self.layers = before, after
         self._view = view
         self._served = ServedView(view, view.feature_names)
-        self._layers = before, after
         # Both layers answer from then on.
         self._earliest_ms = after.batch.boundary_ms - AS_OF_RETENTION_MS
         # Without a stream nothing is known of later days before they are in the layer.
         self._end_ms = self.before.boundary_ms if before.stream is None else after.batch.boundary_ms
-        self._missed = missed
+        self.missed = missed
         self._late: dict[bytes, Missed] = {}
         self._changes: dict[bytes, dict[str, bytes]] = {}
         self._lost: dict[bytes, Missed] = {}
@@ -132,15 +133,19 @@ class Healing:
             entity_key(row[key]): Missed(row[f"{time}_min"], row[f"{known or time}_min"])
             for row in first.to_pylist()
         }
-        if self._missed:
+        if self.missed:
             for entity in map(entity_key, pc.unique(events[key]).to_pylist()):
-                if (one := self._missed.get(entity)) is not None:
+                if (one := self.missed.get(entity)) is not None:
                     self._late[entity] = Missed(*map(min, one, self._late.get(entity, one)))
 
-    def expect_again(self, lost: Iterable[bytes]) -> None:
-        """Account for entities whose fields were not made when their events were looked at."""
+    def late_among(self, lost: Iterable[bytes]) -> dict[bytes, Missed]:
+        """Of entities whose fields were not made when their events were looked at the late ones."""
+        return {entity: self._lost[entity] for entity in lost if entity in self._lost}
+
+    def expect_again(self, late: Mapping[bytes, Missed]) -> None:
+        """Account for such entities, whose fields are about to be made."""
         self._changes = {}
-        self._late = {entity: self._lost[entity] for entity in lost if entity in self._lost}
+        self._late = {**late}
 
     def watched(self, made: Iterator[Made]) -> Iterator[Made]:
         """The fields as they are written; those of entities with late events are remembered."""
@@ -159,7 +164,7 @@ class Healing:
         if not entities:
             return
         key = view_key(self._view)
-        reading = store.read({key: self._layers[0]}, [Wanted(key, entities, None)])
+        reading = store.read({key: self.layers[0]}, [Wanted(key, entities, None)])
         # Nobody else moves the layers on; what was pending no longer is.
         if reading.found is None:
             reading = store.read(reading.layers, [Wanted(key, entities, None)])
@@ -174,7 +179,7 @@ class Healing:
             time_ms = begin_ms + DAY_MS - 1
             values = [
                 self._values(layers, found, time_ms)
-                for layers, found in zip(self._layers, (before, after), strict=True)
+                for layers, found in zip(self.layers, (before, after), strict=True)
             ]
             for name, old, new in zip(self._view.feature_names, *values, strict=True):
                 if old == new:
@@ -196,7 +201,12 @@ class Healing:
         except BadRecordError:
             return [None] * len(self._view.feature_names)
 
-    def record(self, generation: int, healed_ms: int) -> None:
+    def add(self, off: Mapping[tuple[date, str], Off]) -> None:
+        """Take in what was off of entities that were accounted for elsewhere."""
+        for place, one in off.items():
+            self.off[place].add(one)
+
+    def record(self, warehouse: Warehouse, generation: int, healed_ms: int) -> None:
         """Write the account down, in place of one of a generation that was never published."""
         if not self.off:
             return
@@ -215,14 +225,14 @@ class Healing:
             }
             for (day, feature), off in sorted(self.off.items())
         ]
-        self._warehouse.create(name, HEALED)
-        with self._warehouse.explaining(name):
+        warehouse.create(name, HEALED)
+        with warehouse.explaining(name):
             write_deltalake(
-                self._warehouse.uri(name),
+                warehouse.uri(name),
                 pa.Table.from_pylist(rows, HEALED),
                 mode="overwrite",
                 predicate=f"went_on_from = {self.before.id}",
-                storage_options=dict(self._warehouse.storage_options),
+                storage_options=dict(warehouse.storage_options),
             )
 
 

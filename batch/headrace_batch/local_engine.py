@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from headrace_batch import backfill_local, history_assembly, history_local
-from headrace_batch.local_spill import Workspace
+from headrace_batch.local_spill import workspace_of
+from headrace_batch.materialize import materialize_view
 from headrace_batch.warehouse import Warehouse
-from headrace_features.engines import BackfillReport
+from headrace_features.engines import BackfillReport, MaterializeReport, Missed, nothing_missed
 from headrace_schemas.tables import features_table
 
 if TYPE_CHECKING:
@@ -21,17 +22,14 @@ if TYPE_CHECKING:
     from headrace_features.definitions.views import FeatureView
     from headrace_schemas.settings import Settings
 
-#: Events and rows that are in memory at once, where no single entity has more. With them a process
-#: stays below three gigabytes, however many there are.
-PART_ROWS = 1_000_000
-
 
 class LocalEngine:
     """Computes features in this process; see `headrace_features.engines.Engine`."""
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._warehouse = Warehouse.of(settings)
-        self._workspace = Workspace(PART_ROWS, settings.home / "scratch")
+        self._workspace = workspace_of(settings.home)
         self._features = partial(history_local.features, self._warehouse, self._workspace)
 
     def history(self, selections: Sequence[AnySelection], spine: pa.Table) -> pa.Table:
@@ -42,6 +40,20 @@ class LocalEngine:
         """The same from a Parquet file to a Parquet file; returns the number of rows."""
         options = self._warehouse.storage_options
         return history_assembly.history_file(selections, spine, out, options, self._features)
+
+    def materialize(
+        self,
+        view: FeatureView,
+        last: date,
+        advance: Callable[[int], None],
+        *,
+        streamed: bool = False,
+        missed: Callable[[int], Mapping[bytes, Missed]] = nothing_missed,
+    ) -> MaterializeReport:
+        """Bring the batch layer up to the end of a day; readers see it when it is whole."""
+        return materialize_view(
+            self._settings, view, last, advance, streamed=streamed, missed=missed
+        )
 
     def backfill(self, view: FeatureView, first: date, last: date) -> BackfillReport:
         """Write the features at every event of some days, in place of what was there."""

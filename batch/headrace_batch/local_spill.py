@@ -19,6 +19,9 @@ from headrace_features.kernel.sorting import stable_order
 if TYPE_CHECKING:
     from headrace_features.kernel.arrays import Ints
 
+#: Events and rows that are in memory at once, where no single entity has more. With them a process
+#: stays below three gigabytes, however many there are.
+PART_ROWS = 1_000_000
 _PRIME = 0x9E3779B97F4A7C15
 _MIX = np.uint64(0xD6E8FEB86659FD93)
 _HALF = np.uint64(32)
@@ -89,6 +92,11 @@ class Workspace:
     def spill(self, parts: int, schema: pa.Schema) -> Spill:
         """A place for rows in so many parts."""
         return Spill(parts, schema, self.folder)
+
+
+def workspace_of(home: Path) -> Workspace:
+    """The one of a process, below the folder for all data."""
+    return Workspace(PART_ROWS, home / "scratch")
 
 
 def entity_parts(keys: pa.ChunkedArray, parts: int) -> Ints:

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from headrace_batch.backfill_rows import day_of
 from headrace_batch.days import begins_ms, known_until_ms, newest_event_ms, whole_until
-from headrace_batch.filling import Filling
-from headrace_batch.healing import Healing, Missed
+from headrace_batch.healing import Healing
+from headrace_batch.layer_writer import Filled, Layer
 from headrace_batch.leased import begin, renewed
-from headrace_batch.local_engine import PART_ROWS
-from headrace_batch.local_spill import Workspace
+from headrace_batch.local_spill import workspace_of
+from headrace_batch.materialize_local import InProcess
 from headrace_batch.tile_table import TileTable
 from headrace_batch.warehouse import Warehouse
+from headrace_features.engines import MaterializeReport, Missed, nothing_missed
 from headrace_features.online.layers import Generation, Had, Layers
 from headrace_features.online.served import view_key
 from headrace_features.online.store import layers_of
@@ -30,33 +30,39 @@ from headrace_features.state.layout import AS_OF_RETENTION_MS
 from headrace_schemas.errors import ConfigurationError, RetryableError
 
 if TYPE_CHECKING:
+    from headrace_batch.event_files import EventFiles
+    from headrace_batch.tile_intake import Intake
     from headrace_features.definitions.views import FeatureView
     from headrace_features.online.store import StateStore
     from headrace_schemas.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
-class MaterializeReport:
-    """What a materialization wrote.
+class Maker(Protocol):
+    """Makes tiles of events, and fields of tiles."""
 
-    Attributes:
-        boundary: the layer holds the events before it.
-        anew: whether it was built of all tiles; else of what came since the one before it.
-        entities: of how many something was written.
-        events: how many came into the layer.
-        tiled: how many came from the lake into the tiles.
-        fields: how many were written.
-    """
+    def require_reach(self, store: StateStore) -> None:
+        """See that all who write fields reach the store.
 
-    view: str
-    version: int
-    boundary: datetime
-    anew: bool
-    entities: int
-    events: int
-    tiled: int
-    fields: int
-    seconds: float
+        Raises:
+            ConfigurationError: they don't.
+        """
+
+    def rows_at_once(self) -> int:
+        """See `headrace_batch.tile_table.Tiler`."""
+
+    def take_in(
+        self, tiles: TileTable, bronze: EventFiles, came: Intake, advance: Callable[[int], None]
+    ) -> int:
+        """See `headrace_batch.tile_table.Tiler`."""
+
+    def fill(self, layer: Layer, tiles: TileTable, advance: Callable[[int], None]) -> Filled:
+        """Write all that differs from the generation before, or all that there is.
+
+        Args:
+            layer: the generation, which nobody else writes.
+            tiles: what it is made of.
+            advance: takes the number of events done so far.
+        """
 
 
 def materialize_view(  # noqa: PLR0913 - all but four have defaults and are named
@@ -65,8 +71,9 @@ def materialize_view(  # noqa: PLR0913 - all but four have defaults and are name
     last: date,
     advance: Callable[[int], None],
     *,
+    maker: Maker | None = None,
     streamed: bool = False,
-    missed: Callable[[int], Mapping[bytes, Missed]] = lambda _: {},
+    missed: Callable[[int], Mapping[bytes, Missed]] = nothing_missed,
 ) -> MaterializeReport:
     """Bring the batch layer up to the end of a day; readers see it when it is whole.
 
@@ -77,6 +84,7 @@ def materialize_view(  # noqa: PLR0913 - all but four have defaults and are name
         view: the definition.
         last: the last day to hold, UTC.
         advance: takes the number of events done so far.
+        maker: makes the tiles and the fields; None is this process.
         streamed: whether events of the newest day there is may be on their way in a stream.
         missed: by entity what the stream's state lacks since a time, ms UTC.
 
@@ -85,6 +93,7 @@ def materialize_view(  # noqa: PLR0913 - all but four have defaults and are name
     """
     began = perf_counter()
     store = open_store(settings)
+    maker = maker or InProcess(workspace_of(settings.home))
     boundary_ms = begins_ms(last + timedelta(days=1))
     lacking = _lacking_ms(settings, view, boundary_ms, streamed=streamed)
     held = layers_of(store, [view_key(view)])[view_key(view)].batch
@@ -95,15 +104,16 @@ def materialize_view(  # noqa: PLR0913 - all but four have defaults and are name
     known_ms = _known_ms(settings, view, streamed=streamed)
     # Before the table is opened: what comes into it from now on is not in the layer.
     read_ms = time.time_ns() // 1_000_000
-    workspace = Workspace(PART_ROWS, settings.home / "scratch")
-    tiles = TileTable(Warehouse.of(settings), view)
+    warehouse = Warehouse.of(settings)
+    tiles = TileTable(warehouse, view)
+    maker.require_reach(store)
     above = tiles.taken.generation if tiles.taken else 0
     goes_on = _goes_on(held, tiles)
     generation = begin(store, view_key(view), boundary_ms, goes_on=goes_on, above=above)
     layers = _unchanged(store, view, held)
     with renewed(store, generation):
         until = day_of(boundary_ms) - timedelta(1)
-        tiled = tiles.update(until, known_ms, generation.id, workspace, advance)
+        tiled = tiles.update(until, known_ms, generation.id, maker, advance)
     if goes_on and not _goes_on(held, tiles):
         # The lake's events are not those that there were: neither is what was made of them.
         goes_on = False
@@ -113,22 +123,22 @@ def materialize_view(  # noqa: PLR0913 - all but four have defaults and are name
     if goes_on and held is not None:
         after = layers.with_batch(generation, had)
         lacked = missed(held.boundary_ms) if streamed else {}
-        healing = Healing(Warehouse.of(settings), view, layers, after, lacked)
-    filling = Filling(store, generation, tiles, workspace, view, healing)
+        healing = Healing(view, layers, after, lacked)
+    layer = Layer(view, store, generation, healing)
     with renewed(store, generation):
-        filling.fill(lambda done: advance(tiled + done))
+        filled = maker.fill(layer, tiles, lambda done: advance(tiled + done))
         if healing is not None:
-            healing.record(generation.id, read_ms)
+            healing.record(warehouse, generation.id, read_ms)
     store.publish(generation, had)
     return MaterializeReport(
         view=view.name,
         version=view.version,
         boundary=datetime.fromtimestamp(boundary_ms // 1000, UTC),
         anew=not goes_on,
-        entities=filling.entities,
-        events=filling.events,
+        entities=filled.entities,
+        events=filled.events,
         tiled=tiled,
-        fields=filling.fields,
+        fields=filled.fields,
         seconds=perf_counter() - began,
     )
 

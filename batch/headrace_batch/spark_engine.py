@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from headrace_batch import backfill_spark, history_assembly, history_spark
+from headrace_batch.materialize import materialize_view
+from headrace_batch.materialize_spark import OnSpark
 from headrace_batch.spark_session import spark_session
 from headrace_batch.warehouse import Warehouse
-from headrace_features.engines import BackfillReport
+from headrace_features.engines import BackfillReport, MaterializeReport, Missed, nothing_missed
 from headrace_schemas.tables import features_table
 
 if TYPE_CHECKING:
@@ -49,6 +51,21 @@ class SparkEngine:
             last=last,
             rows=rows,
             seconds=perf_counter() - began,
+        )
+
+    def materialize(
+        self,
+        view: FeatureView,
+        last: date,
+        advance: Callable[[int], None],
+        *,
+        streamed: bool = False,
+        missed: Callable[[int], Mapping[bytes, Missed]] = nothing_missed,
+    ) -> MaterializeReport:
+        """Bring the batch layer up to the end of a day; readers see it when it is whole."""
+        maker = OnSpark(self._settings)
+        return materialize_view(
+            self._settings, view, last, advance, maker=maker, streamed=streamed, missed=missed
         )
 
     def _features(

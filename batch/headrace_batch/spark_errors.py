@@ -10,12 +10,20 @@ from delta.exceptions import DeltaConcurrentModificationException
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 
-from headrace_schemas.errors import BadRecordError, HeadraceError, RetryableError
+from headrace_schemas.errors import (
+    BadRecordError,
+    ConfigurationError,
+    HeadraceError,
+    RetryableError,
+    UnsupportedError,
+)
 from headrace_schemas.reasons import Reason
 
 # The kernel's own error at the end of a worker's traceback.
 _OVERFLOW = re.compile(r"BadRecordError: (.+?)(?: \((filter the events.*?)\))?$", re.MULTILINE)
-
+# Any other of ours, in the same place.
+_OURS = re.compile(r"^headrace_schemas\.errors\.(\w+): (.+)$", re.MULTILINE)
+_KINDS = {kind.__name__: kind for kind in (ConfigurationError, RetryableError, UnsupportedError)}
 
 _STORE_HINT = (
     "Spark reads object stores by Hadoop's own jar and settings: name them in [spark.conf], such "
@@ -46,6 +54,10 @@ def spark_errors(what: str, conflict: RetryableError | None = None) -> Iterator[
         overflow = _OVERFLOW.search(text)
         if overflow is not None:
             raise BadRecordError(Reason.INTEGER_OVERFLOW, overflow[1], hint=overflow[2]) from error
+        ours = _OURS.search(text)
+        if ours is not None and ours[1] in _KINDS:
+            # Its hint is part of the line.
+            raise _KINDS[ours[1]](ours[2]) from error
         cause = _cause(text)
         hint = _STORE_HINT if "fs.s3a.S3AFileSystem not found" in cause else None
         raise SparkFailedError(f"{what}: Spark failed: {cause}", hint=hint) from error

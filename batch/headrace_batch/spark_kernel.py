@@ -21,6 +21,7 @@ _SPARK_TYPES = {
     pa.string(): types.StringType(),
     pa.bool_(): types.BooleanType(),
     pa.date32(): types.DateType(),
+    pa.binary(): types.BinaryType(),
 }
 #: Rows that go back to the JVM at once: as many as its processor's cache holds.
 _BATCH_ROWS = 1 << 13
@@ -46,6 +47,17 @@ def by_entity(
         compute: makes the result of a table; runs on the workers.
         result: the columns that it returns.
     """
+    parts = frame.repartition(partitions, view.entity.join_key)
+    return by_partition(parts, view, compute, result)
+
+
+def by_partition(
+    frame: DataFrame,
+    view: FeatureView,
+    compute: Callable[[FeatureView, pa.Table], pa.Table],
+    result: pa.Schema,
+) -> DataFrame:
+    """Apply a function to the rows of each partition, except to none; see `by_entity`."""
     sent = SentView(view)
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -54,14 +66,20 @@ def by_entity(
             table = compute(sent.view, pa.Table.from_batches(held))
             yield from table.to_batches(max_chunksize=_BATCH_ROWS)
 
-    return frame.repartition(partitions, view.entity.join_key).mapInArrow(run, spark_schema(result))
+    return frame.mapInArrow(run, spark_schema(result))
 
 
-def spark_schema(schema: pa.Schema) -> types.StructType:
+def spark_schema(schema: Iterable[pa.Field]) -> types.StructType:
     """The same columns for Spark, all of them nullable."""
-    return types.StructType(
-        [types.StructField(field.name, _SPARK_TYPES[field.type]) for field in schema]
-    )
+    return types.StructType([types.StructField(one.name, _spark_type(one.type)) for one in schema])
+
+
+def _spark_type(kind: pa.DataType) -> types.DataType:
+    if pa.types.is_list(kind):
+        return types.ArrayType(_spark_type(kind.value_type))
+    if pa.types.is_struct(kind):
+        return spark_schema(kind)
+    return _SPARK_TYPES[kind]
 
 
 class SentView:

@@ -7,35 +7,27 @@ it stood, and no event comes in twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError
 
-from headrace_batch.event_files import EventFiles, File
-from headrace_batch.local_spill import Workspace, entity_parts
+from headrace_batch.event_files import EventFiles
 from headrace_batch.meaning import FINGERPRINT, require_meaning
-from headrace_batch.tile_rows import (
-    COUNT,
-    EVENTS,
-    GENERATION,
-    event_schema,
-    events_in,
-    rows_of,
-    tile_schema,
-)
+from headrace_batch.tile_intake import DAYS_BEFORE, EPOCH_DAY, Intake, Taken, intake
+from headrace_batch.tile_rows import COUNT, EVENTS, GENERATION, events_in, tile_schema
 from headrace_batch.warehouse import Warehouse, dataset_of
 from headrace_features.definitions.fingerprint import fingerprint
-from headrace_features.kernel.prepare import ARROW_TYPES, apply_expressions
 from headrace_features.online.store import overtaken
 from headrace_schemas.tables import EVENT_DATE, tiles_table
 
 if TYPE_CHECKING:
+    from deltalake.transaction import AddAction
+
     from headrace_features.definitions.views import FeatureView
 
 #: Takes the number of events done so far.
@@ -44,47 +36,62 @@ Advance: TypeAlias = Callable[[int], None]
 #: Statistics of the columns before the events: nobody looks for tiles by those.
 _PROPERTIES = {"delta.dataSkippingNumIndexedCols": "4"}
 _APPLICATION = "headrace.tiles"
-_EPOCH_DAY = date(1970, 1, 1)
-#: Versions of applications are not negative: days are told from this many before 1970.
-_DAYS_BEFORE = 1_000_000
-#: Of events that are known when they are, or of which all count.
-_EVER_MS = (1 << 63) - 1
-_ROWS_AT_ONCE = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What a table of tiles has taken in.
+class Tiler(Protocol):
+    """Makes tiles of events."""
+
+    def rows_at_once(self) -> int:
+        """How many events of whole days it makes tiles of in one commit; a day may have more."""
+
+    def take_in(self, tiles: TileTable, bronze: EventFiles, came: Intake, advance: Advance) -> int:
+        """Put the tiles of what has come into their table; returns of how many events.
+
+        Args:
+            tiles: the table.
+            bronze: the table of events.
+            came: what has come; the table has been emptied where that is needed.
+            advance: takes the number of events done so far.
+        """
+
+
+class TileDays(NamedTuple):
+    """Rows of a table of tiles.
 
     Attributes:
-        source: tells the table of events from others.
-        version: of that table.
-        known_ms: of events that can become known later than they were those that were known by
-            then, ms UTC.
-        until: the last day.
-        anew: the number of the generation with which it was made anew.
-        generation: that of the newest commit.
+        first: the first day; None is the very first.
+        end: the day after the last one.
+        came: those that came after the generation of this number alone; None is all.
+        whole: all of the days from this one on, whenever they came.
     """
 
-    source: int
-    version: int
-    known_ms: int
-    until: date
-    anew: int
-    generation: int
+    first: date | None
+    end: date
+    came: int | None = None
+    whole: date | None = None
 
-
-class _Some(NamedTuple):
-    """Events of some files of the table of events; None is all of them."""
-
-    files: list[File]
-    where: pc.Expression | None
+    @property
+    def expression(self) -> pc.Expression:
+        """The same for Arrow."""
+        day = pc.field(EVENT_DATE)
+        where = day < pa.scalar(self.end, pa.date32())
+        if self.first is not None:
+            where &= day >= pa.scalar(self.first, pa.date32())
+        if self.came is None:
+            return where
+        new = pc.field(GENERATION) > self.came
+        if self.whole is not None:
+            new |= day >= pa.scalar(self.whole, pa.date32())
+        return where & new
 
 
 class TileTable:
     """The tiles of a view.
 
     Attributes:
+        view: whose they are.
+        warehouse: where the table is.
+        name: of the table.
         taken: what the table has taken in; None for nothing.
     """
 
@@ -94,13 +101,13 @@ class TileTable:
         Raises:
             ConfigurationError: it has the tiles of another definition, or is damaged.
         """
-        self._warehouse = warehouse
-        self._view = view
+        self.warehouse = warehouse
+        self.view = view
         self.name = tiles_table(view.name, view.version)
         self._open()
 
     def _open(self) -> None:
-        view, warehouse = self._view, self._warehouse
+        view, warehouse = self.view, self.warehouse
         table = warehouse.find(self.name) or self._created()
         require_meaning(table, view, warehouse.uri(self.name))
         self._table: DeltaTable = table
@@ -108,12 +115,12 @@ class TileTable:
 
     def _created(self) -> DeltaTable:
         # Nothing is left behind where there is nothing to make tiles of.
-        self._warehouse.open(self._view.source.table)
-        return self._warehouse.create(
+        self.warehouse.open(self.view.source.table)
+        return self.warehouse.create(
             self.name,
-            tile_schema(self._view),
+            tile_schema(self.view),
             partition_by=[EVENT_DATE],
-            configuration={FINGERPRINT: fingerprint(self._view), **_PROPERTIES},
+            configuration={FINGERPRINT: fingerprint(self.view), **_PROPERTIES},
         )
 
     def _recorded(self) -> Taken | None:
@@ -123,23 +130,18 @@ class TileTable:
         }
         if found["source"] is None:
             return None
-        days = (found["until"] or 0) - _DAYS_BEFORE
+        days = (found["until"] or 0) - DAYS_BEFORE
         return Taken(
             found["source"],
             found["version"] or 0,
             found["known"] or 0,
-            _EPOCH_DAY + timedelta(days),
+            EPOCH_DAY + timedelta(days),
             found["anew"] or 0,
             found["generation"] or 0,
         )
 
     def update(
-        self,
-        last: date,
-        known_ms: int | None,
-        generation: int,
-        workspace: Workspace,
-        advance: Advance,
+        self, last: date, known_ms: int | None, generation: int, tiler: Tiler, advance: Advance
     ) -> int:
         """Take in what the table of events has and this one has not; returns how many events.
 
@@ -147,141 +149,94 @@ class TileTable:
             last: the last day, unless it has later ones already.
             known_ms: see `Taken`; None is all.
             generation: the number of the one that is being built.
-            workspace: where events wait.
+            tiler: makes tiles of events.
             advance: takes the number of events done so far.
 
         Raises:
             RetryableError: another generation has been begun since.
         """
-        view = self._view
-        bronze = EventFiles(self._warehouse, view.source)
-        source = bronze.identity
-        taken = self.taken
-        came: list[File] | None = None
-        if taken is not None and taken.source == source:
-            came = bronze.since(taken.version)
-        done = 0
-        limit_ms = self._limit_ms(bronze, known_ms)
-        if taken is None or came is None:
-            first = _EPOCH_DAY - timedelta(days=_DAYS_BEFORE // 2)
-            taken = Taken(source, bronze.version, limit_ms, first, generation, generation)
-            self._clear(taken)
-        else:
-            # What was taken in once can't be left to others any more.
-            limit_ms = max(limit_ms, taken.known_ms)
-            former = taken
-            taken = replace(
-                former, version=bronze.version, known_ms=limit_ms, generation=generation
-            )
-            if (former.version, former.known_ms) != (taken.version, taken.known_ms):
-                late = self._late(bronze, came, former, limit_ms)
-                done += self._append(bronze, late, taken, workspace)
-                advance(done)
-        for files, until in _groups(bronze.all(), taken.until, last, workspace.rows):
-            taken = replace(taken, until=until)
-            some = [_Some(files, _known(view, None, limit_ms))]
-            done += self._append(bronze, some, taken, workspace)
-            advance(done)
-        return done
-
-    def _limit_ms(self, bronze: EventFiles, known_ms: int | None) -> int:
-        """By when events have to be known, so that each that comes later can be told from them."""
-        name = self._view.source.available_at
-        if name is None:
-            return _EVER_MS
-        newest = bronze.greatest(name)
-        return min(one for one in (known_ms, newest, _EVER_MS) if one is not None)
-
-    def _late(
-        self, bronze: EventFiles, came: list[File], former: Taken, limit_ms: int
-    ) -> list[_Some]:
-        """Events of days that are here already: what came, and what was not to be known before."""
-        view = self._view
-        inside = [file for file in came if file.day <= former.until]
-        found = [_Some(inside, _known(view, None, limit_ms))]
-        if view.source.available_at is None or limit_ms <= former.known_ms:
-            return found
-        there = {file.path for file in came}
-        left = [
-            file
-            for file in bronze.all(view.source.available_at, former.known_ms)
-            if file.day <= former.until and file.path not in there
-        ]
-        return [*found, _Some(left, _known(view, former.known_ms, limit_ms))]
-
-    def _read(self, bronze: EventFiles, some: _Some) -> Iterator[pa.Table]:
-        view = self._view
-        schema = pa.schema(
-            [(name, ARROW_TYPES[view.source.column(name).type]) for name in view.input_columns]
+        bronze = EventFiles(self.warehouse, self.view.source)
+        came = intake(
+            self.view,
+            bronze,
+            self.taken,
+            last=last,
+            known_ms=known_ms,
+            generation=generation,
+            rows=tiler.rows_at_once(),
         )
-        wanted = event_schema(view).names
-        for read in bronze.read(some.files, schema, some.where):
-            yield apply_expressions(view, read).select(wanted)
+        if came.emptied is not None:
+            self._write(tile_schema(self.view).empty_table(), came.emptied, anew=True)
+        return tiler.take_in(self, bronze, came, advance)
 
-    def _append(
-        self, bronze: EventFiles, wanted: list[_Some], taken: Taken, workspace: Workspace
-    ) -> int:
-        """Put events in, in one commit; returns how many."""
-        view, count = self._view, 0
-        parts = workspace.parts(sum(file.rows for some in wanted for file in some.files))
+    def append(self, rows: pa.Table | pa.RecordBatchReader, taken: Taken) -> None:
+        """Put rows in, in one commit, and note what has been taken in with them.
 
-        def batches() -> Iterator[pa.RecordBatch]:
-            nonlocal count
-            with workspace.spill(parts, event_schema(view)) as waiting:
-                for some in wanted:
-                    for read in self._read(bronze, some):
-                        count += len(read)
-                        waiting.add(read, entity_parts(read[view.entity.join_key], parts))
-                for part in range(parts):
-                    rows = rows_of(view, waiting.take(part), taken.generation)
-                    yield from rows.to_batches(max_chunksize=_ROWS_AT_ONCE)
+        Raises:
+            RetryableError: another generation has been begun since.
+        """
+        self._write(rows, taken)
 
-        self._commit(pa.RecordBatchReader.from_batches(tile_schema(view), batches()), taken)
-        return count
+    def append_files(self, files: Sequence[AddAction], taken: Taken) -> None:
+        """Put rows in that are in files below the table, likewise."""
+        if not files:
+            self.append(tile_schema(self.view).empty_table(), taken)
+            return
+        self._commit(
+            taken,
+            lambda properties: self._table.create_write_transaction(
+                list(files),
+                "append",
+                tile_schema(self.view),
+                partition_by=[EVENT_DATE],
+                commit_properties=properties,
+            ),
+        )
 
-    def _clear(self, taken: Taken) -> None:
-        """Begin with no tiles."""
-        empty = tile_schema(self._view).empty_table()
-        self._commit(empty, taken, anew=True)
-
-    def _commit(
+    def _write(
         self, rows: pa.Table | pa.RecordBatchReader, taken: Taken, *, anew: bool = False
     ) -> None:
+        self._commit(
+            taken,
+            lambda properties: write_deltalake(
+                self._table,
+                rows,
+                mode="overwrite" if anew else "append",
+                commit_properties=properties,
+            ),
+        )
+
+    def _commit(self, taken: Taken, commit: Callable[[CommitProperties], None]) -> None:
         held = self.taken
         if held is not None and held.generation > taken.generation:
-            raise overtaken(self._view.name)
+            raise overtaken(self.view.name)
         numbers = {
             "source": taken.source,
             "version": taken.version,
             "known": taken.known_ms,
-            "until": (taken.until - _EPOCH_DAY).days + _DAYS_BEFORE,
+            "until": (taken.until - EPOCH_DAY).days + DAYS_BEFORE,
             "anew": taken.anew,
             "generation": taken.generation,
         }
-        with self._warehouse.explaining(self.name, except_for=CommitFailedError):
+        properties = CommitProperties(
+            # Onto what was looked at, or not at all: another generation may be at it.
+            max_commit_retries=0,
+            app_transactions=[
+                Transaction(f"{_APPLICATION}:{name}", number) for name, number in numbers.items()
+            ],
+        )
+        with self.warehouse.explaining(self.name, except_for=CommitFailedError):
             try:
-                write_deltalake(
-                    self._table,
-                    rows,
-                    mode="overwrite" if anew else "append",
-                    commit_properties=CommitProperties(
-                        # Onto what was looked at, or not at all: another generation may be at it.
-                        max_commit_retries=0,
-                        app_transactions=[
-                            Transaction(f"{_APPLICATION}:{name}", number)
-                            for name, number in numbers.items()
-                        ],
-                    ),
-                )
+                commit(properties)
             except CommitFailedError as error:
-                raise overtaken(self._view.name) from error
+                raise overtaken(self.view.name) from error
         self._open()
 
     def events(self, where: pc.Expression) -> Iterator[pa.Table]:
         """The events of some rows."""
-        view = self._view
+        view = self.view
         names = [view.entity.join_key, COUNT, EVENTS]
-        with self._warehouse.explaining(self.name):
+        with self.warehouse.explaining(self.name):
             scanner = dataset_of(self._table).scanner(
                 columns=names,
                 filter=where,
@@ -295,9 +250,9 @@ class TileTable:
 
     def keys(self, where: pc.Expression) -> Iterator[pa.Table]:
         """The keys of the entities of some rows."""
-        with self._warehouse.explaining(self.name):
+        with self.warehouse.explaining(self.name):
             scanner = dataset_of(self._table).scanner(
-                columns=[self._view.entity.join_key], filter=where
+                columns=[self.view.entity.join_key], filter=where
             )
             for batch in scanner.to_batches():
                 if len(batch):
@@ -305,48 +260,12 @@ class TileTable:
 
     def count(self, where: pc.Expression) -> int:
         """How many events some rows have."""
-        with self._warehouse.explaining(self.name):
+        with self.warehouse.explaining(self.name):
             counts = dataset_of(self._table).to_table(columns=[COUNT], filter=where)
         return pc.sum(counts[COUNT]).as_py() or 0
 
-
-def since_generation(number: int) -> pc.Expression:
-    """The rows that came after a generation."""
-    return pc.field(GENERATION) > number
-
-
-def of_days(first: date | None, end: date) -> pc.Expression:
-    """The rows of days from the first, or the very first, to before the end."""
-    day = pc.field(EVENT_DATE)
-    before = day < pa.scalar(end, pa.date32())
-    return before if first is None else before & (day >= pa.scalar(first, pa.date32()))
-
-
-def _known(view: FeatureView, above_ms: int | None, limit_ms: int) -> pc.Expression | None:
-    """The events that were known by a time, and not by another one."""
-    name = view.source.available_at
-    if name is None:
-        return None
-    where = pc.field(name) <= limit_ms
-    return where if above_ms is None else where & (pc.field(name) > above_ms)
-
-
-def _groups(
-    files: list[File], after: date, last: date, rows: int
-) -> Iterator[tuple[list[File], date]]:
-    """The files of the days after one up to another: of as many days as have so many rows together.
-
-    Of each group its files and its last day; that of the last group is the last day of all.
-    """
-    by_day: dict[date, list[File]] = {}
-    for file in files:
-        if after < file.day <= last:
-            by_day.setdefault(file.day, []).append(file)
-    group: list[File] = []
-    for day, some in sorted(by_day.items()):
-        if group and sum(file.rows for file in (*group, *some)) > rows:
-            yield group, day - timedelta(1)
-            group = []
-        group += some
-    if after < last:
-        yield group, last
+    def files(self, rows: TileDays) -> list[str]:
+        """The files below the table that may have some of these rows, by its log alone."""
+        with self.warehouse.explaining(self.name):
+            fragments = dataset_of(self._table).get_fragments(rows.expression)
+            return [fragment.path for fragment in fragments]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from headrace_schemas.errors import ConfigurationError
 
@@ -30,6 +30,43 @@ class BackfillReport:
     last: date
     rows: int
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class MaterializeReport:
+    """What a materialization wrote.
+
+    Attributes:
+        boundary: the layer holds the events before it.
+        anew: whether it was built of all tiles; else of what came since the one before it.
+        entities: of how many something was written.
+        events: how many came into the layer.
+        tiled: how many came from the lake into the tiles.
+        fields: how many were written.
+    """
+
+    view: str
+    version: int
+    boundary: datetime
+    anew: bool
+    entities: int
+    events: int
+    tiled: int
+    fields: int
+    seconds: float
+
+
+class Missed(NamedTuple):
+    """The first event of an entity that values lacked: its time, and when it could be known."""
+
+    time_ms: int
+    known_ms: int
+
+
+def nothing_missed(since_ms: int) -> Mapping[bytes, Missed]:
+    """Of a stream that lacks nothing."""
+    del since_ms
+    return {}
 
 
 class Engine(Protocol):
@@ -56,6 +93,30 @@ class Engine(Protocol):
         Args:
             view: the definition.
             first, last: the days in UTC, both included.
+        """
+
+    def materialize(
+        self,
+        view: FeatureView,
+        last: date,
+        advance: Callable[[int], None],
+        *,
+        streamed: bool = False,
+        missed: Callable[[int], Mapping[bytes, Missed]] = nothing_missed,
+    ) -> MaterializeReport:
+        """Bring the batch layer up to the end of a day; readers see it when it is whole.
+
+        A layer that is further already stays where it is, and gets what has come since.
+
+        Args:
+            view: the definition.
+            last: the last day to hold, UTC.
+            advance: takes the number of events done so far.
+            streamed: whether events of the newest day there is may be on their way in a stream.
+            missed: by entity what the stream's state lacks since a time, ms UTC.
+
+        Raises:
+            RetryableError: another process materializes the view, or has taken over.
         """
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from headrace_batch.healing import Missed
+from headrace_features.engines import Missed
 from headrace_features.online.served import entity_key
 from headrace_schemas.topics import LATE_EVENTS
 from headrace_streaming.kafka.clients import kafka_config

@@ -15,9 +15,9 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from headrace_batch.days import last_whole_day
-from headrace_batch.materialize import MaterializeReport, materialize_view
 from headrace_batch.warehouse import Warehouse
 from headrace_features.embedded import Service
+from headrace_features.engines import MaterializeReport, load_engine
 from headrace_features.exclusive import exclusive
 from headrace_features.online.stores import open_store
 from headrace_features.view_modes import require_batch
@@ -116,7 +116,8 @@ def _materialized(
     settings: Settings, view: FeatureView, day: date, step: Step, *, streamed: bool
 ) -> MaterializeReport:
     with step(f"materialize {view.name}") as advance:
-        return materialize_view(settings, view, day, advance, streamed=streamed)
+        engine = load_engine(settings.engine.default, settings)
+        return engine.materialize(view, day, advance, streamed=streamed)
 
 
 def _written(

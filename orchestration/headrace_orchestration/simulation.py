@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headrace_orchestration.days import parse_day
+from headrace_schemas.days import parse_day
 
 if TYPE_CHECKING:
     from headrace_batch.simulator import SimulationConfig

@@ -33,13 +33,13 @@ import os, signal, sys, time
 from datetime import date
 from pathlib import Path
 import pyarrow as pa
-from headrace_batch import backfill_local, backfill_spark, backfill_table, local_engine
+from headrace_batch import backfill_local, backfill_spark, backfill_table, local_spill
 from headrace_features.fraud.definitions import card_activity
 from headrace_schemas.errors import HeadraceError
 from headrace_schemas.settings import load
 
 kind, home, *what = sys.argv[1:]
-local_engine.PART_ROWS = 400
+local_spill.PART_ROWS = 400
 settings = load(Path(home), {**os.environ, "HEADRACE_HOME": home})
 
 def die_in(owner, name, calls):

@@ -30,13 +30,13 @@ from programs import started
 CHILD = """
 import os, signal, sys
 from pathlib import Path
-from headrace_batch import history_assembly, history_files, local_engine
+from headrace_batch import history_assembly, history_files, local_spill
 from headrace_features.fraud.definitions import fraud
 from headrace_schemas.settings import load
 
 kind, home, spine, out, *what = sys.argv[1:]
 history_files.BATCH_ROWS = 64
-local_engine.PART_ROWS = 400
+local_spill.PART_ROWS = 400
 settings = load(Path(home), {**os.environ, "HEADRACE_HOME": home})
 
 def die_in(owner, name, moment, calls):

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
-from headrace_batch import local_engine
+from headrace_batch import local_spill
 from headrace_batch.local_engine import LocalEngine
 from headrace_batch.meaning import FINGERPRINT
 from headrace_batch.spark_engine import SparkEngine
@@ -129,7 +129,7 @@ def test_days_of_many_events_take_several_commits_and_give_the_same(
     LocalEngine(lake).backfill(card_activity, FIRST, LAST)
     at_once = rows_of(lake)
     version = DeltaTable(Warehouse.of(lake).uri(TABLE)).version()
-    monkeypatch.setattr(local_engine, "PART_ROWS", 150)
+    monkeypatch.setattr(local_spill, "PART_ROWS", 150)
     LocalEngine(lake).backfill(card_activity, FIRST, LAST)
     assert rows_of(lake).equals(at_once)
     assert DeltaTable(Warehouse.of(lake).uri(TABLE)).version() > version + 1

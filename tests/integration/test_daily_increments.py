@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
-import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,98 +16,22 @@ from headrace_batch.days import begins_ms
 from headrace_batch.healing import healed_rows
 from headrace_batch.local_spill import Workspace
 from headrace_batch.materialize import materialize_view
-from headrace_batch.simulator import simulate
+from headrace_batch.materialize_local import InProcess
 from headrace_batch.tile_table import TileTable
 from headrace_batch.warehouse import Warehouse
-from headrace_features import Count, Entity, FeatureView, Last, Sliding, Sum, Unbounded, oracle
+from headrace_features import Count, Entity, FeatureView, Last, Sliding, oracle
 from headrace_features.definitions.durations import DAY_MS, HOUR_MS
-from headrace_features.fraud.definitions import card, card_activity, terminal_risk, transactions
-from headrace_features.online.served import Query, ServedView, ViewQuery
-from headrace_features.online.serving import Server
+from headrace_features.fraud.definitions import card_activity, transactions
 from headrace_features.online.stores import open_store
 from headrace_features.oracle import SpineRow
 from headrace_schemas.errors import RetryableError
 from headrace_schemas.settings import Settings
 from headrace_schemas.tables import tiles_table
 from histories import bits
-from lakes import FEW, settings_in, unwatched, write_events
+from lakes import unwatched, write_events
+from late_lakes import DAYS, VIEWS, Lake, keys_of, served, tables, written
 
 Row = Mapping[str, Any]
-
-FIRST = date(2018, 4, 1)
-#: Of the days that are given one by one.
-DAYS = [FIRST + timedelta(days) for days in range(24, 34)]
-
-spending = FeatureView(
-    name="spending",
-    version=1,
-    entity=card,
-    source=transactions,
-    aggregates=[
-        Count(windows=[Sliding("6h"), Sliding("2d", hop="1h"), Unbounded()]),
-        Sum("amount_minor", windows=[Sliding("3d"), Unbounded(delay="1d")]),
-    ],
-)
-VIEWS = {view.name: view for view in (card_activity, terminal_risk, spending)}
-
-
-def tables() -> dict[str, pa.Table]:
-    simulated = simulate(FEW)
-    return {"transactions": simulated.transactions, "transaction_labels": simulated.labels}
-
-
-class Lake:
-    """A lake into which the simulated events come, some of them days too late."""
-
-    def __init__(self, home: Path, seed: int, late: float = 0.1) -> None:
-        self.settings = settings_in(home)
-        chance = random.Random(seed)
-        self.rows: dict[str, list[dict[str, Any]]] = {}
-        self._comes: dict[str, list[tuple[int, dict[str, Any]]]] = {}
-        for source, table in tables().items():
-            self.rows[source] = []
-            self._schema = {**getattr(self, "_schema", {}), source: table.schema}
-            self._comes[source] = [
-                (
-                    row["event_time"] // DAY_MS
-                    + chance.choice([1, 2, 9]) * (chance.random() < late),
-                    row,
-                )
-                for row in table.to_pylist()
-            ]
-
-    def until(self, day: date) -> None:
-        """Let everything come that has come by the end of a day and isn't there yet."""
-        number = begins_ms(day) // DAY_MS
-        for source, comes in self._comes.items():
-            rows = [row for when, row in comes if when <= number]
-            self._comes[source] = [one for one in comes if one[0] > number]
-            if rows:
-                self.rows[source] += rows
-                table = pa.Table.from_pylist(rows, self._schema[source])
-                write_events(self.settings, f"bronze.{source}", table)
-
-    def events(self, view: FeatureView, before_ms: int) -> list[dict[str, Any]]:
-        """The events of a view that a batch layer has."""
-        return [row for row in self.rows[view.source.name] if row["event_time"] < before_ms]
-
-
-def served(
-    settings: Settings, view: FeatureView, keys: Iterable[str | int], time_ms: int
-) -> dict[str | int, list[object]]:
-    """What the online store says of some entities."""
-    asked = list(keys)
-    queries = [Query(key, time_ms) for key in asked]
-    (answer,) = Server(open_store(settings)).read(
-        [ViewQuery(ServedView(view, view.feature_names), queries)]
-    )
-    return {
-        key: list(map(bits, one.values)) for key, one in zip(asked, answer.answers, strict=True)
-    }
-
-
-def keys_of(lake: Lake, view: FeatureView) -> list[str | int]:
-    return sorted({row[view.entity.join_key] for row in lake.rows[view.source.name]})
 
 
 def require_the_oracle_s(lake: Lake, view: FeatureView, day: date) -> None:
@@ -161,14 +83,6 @@ def test_days_in_any_order_and_several_at_once_end_with_the_same_values(
             ]
         )
     assert found[0] == found[1] == found[2]
-
-
-def written(settings: Settings) -> dict[tuple[bytes, str], bytes]:
-    """What each field of the online store holds."""
-    with sqlite3.connect(settings.online.path) as db:
-        rows = db.execute("SELECT entity, field, content FROM batch").fetchall()
-    db.close()
-    return {(entity, field): content for entity, field, content in rows}
 
 
 def tile_files(settings: Settings, view: FeatureView) -> set[str]:
@@ -333,13 +247,13 @@ def test_a_store_that_lost_everything_is_filled_from_the_tiles_alone(tmp_path: P
 def test_who_has_been_overtaken_puts_no_tiles_into_the_table(tmp_path: Path) -> None:
     lake = Lake(tmp_path, seed=8)
     lake.until(DAYS[0])
-    workspace = Workspace(1_000, tmp_path / "scratch")
+    maker = InProcess(Workspace(1_000, tmp_path / "scratch"))
     slow = TileTable(Warehouse.of(lake.settings), card_activity)
     fast = TileTable(Warehouse.of(lake.settings), card_activity)
-    fast.update(DAYS[0], None, 8, workspace, unwatched)
+    fast.update(DAYS[0], None, 8, maker, unwatched)
     for _ in range(2):
         with pytest.raises(RetryableError, match="has taken over"):
-            slow.update(DAYS[0], None, 7, workspace, unwatched)
+            slow.update(DAYS[0], None, 7, maker, unwatched)
         # Also if it looks again.
         slow = TileTable(Warehouse.of(lake.settings), card_activity)
         lake.until(DAYS[1])

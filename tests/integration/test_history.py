@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
-from headrace_batch import history_files, history_spark, local_engine
+from headrace_batch import history_files, history_spark, local_spill
 from headrace_batch.history_scratch import scratch
 from headrace_batch.local_engine import LocalEngine
 from headrace_batch.spark_engine import SparkEngine
@@ -136,7 +136,7 @@ def test_a_file_is_read_and_written_in_pieces(
     monkeypatch.setattr(history_files, "BATCH_ROWS", 64)
     monkeypatch.setattr(history_spark, "BATCH_ROWS", 50)
     monkeypatch.setattr(history_spark, "_SLICE_ROWS", 90)
-    monkeypatch.setattr(local_engine, "PART_ROWS", 120)
+    monkeypatch.setattr(local_spill, "PART_ROWS", 120)
     again = type(engine)(lake)
     out = tmp_path / "out.parquet"
     assert again.history_file(fraud.selections, str(tmp_path / "spine.parquet"), str(out)) == 400

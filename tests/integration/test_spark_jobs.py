@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,12 +15,13 @@ import pytest
 from conftest import JAVA_OPTIONS
 from headrace_batch.local_engine import LocalEngine
 from headrace_batch.warehouse import Warehouse
-from headrace_features.fraud.definitions import fraud
+from headrace_features.fraud.definitions import card_activity, fraud
 from headrace_features.java import java_home
 from headrace_schemas.topics import Topic
 from headrace_streaming.kafka.topics import create_topics
 from ingestion import transactions
-from lakes import settings_in, write_events, write_simulated
+from lakes import settings_in, unwatched, write_events, write_simulated
+from late_lakes import written
 from streams import broker_in, send_events
 
 JOBS = Path(__file__).parents[2] / "batch" / "headrace_batch" / "jobs"
@@ -112,6 +114,27 @@ def test_the_backfill_job_works_on_a_project_whose_modules_no_worker_has(tmp_pat
     ]
 
 
+def test_the_materialize_job_brings_the_online_store_up_to_a_day(tmp_path: Path) -> None:
+    settings, other = (settings_in(tmp_path / name) for name in ("home", "local"))
+    for one in (settings, other):
+        write_simulated(one)
+
+    ran = submit(
+        "materialize",
+        *("--view", "card_activity", "--date", "2018-05-10"),
+        cwd=tmp_path,
+        HEADRACE_HOME=str(settings.home),
+    )
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    expected = LocalEngine(other).materialize(card_activity, date(2018, 5, 10), unwatched)
+    assert ran.stdout.startswith(
+        f"card_activity: {expected.events} new events of {expected.entities} entities, "
+        "up to 2018-05-11 00:00 UTC, in "
+    )
+    assert written(settings) == written(other)
+
+
 def test_the_job_from_kafka_finds_the_connector_and_takes_a_topic_in(tmp_path: Path) -> None:
     with broker_in(tmp_path / "broker") as kafka:
         create_topics(kafka, [Topic("transactions", key="card_id")])
@@ -135,6 +158,7 @@ def test_the_job_from_kafka_finds_the_connector_and_takes_a_topic_in(tmp_path: P
     [
         ("backfill", ["--start", "2020-01-02", "--end", "2020-01-01"], "no table bronze", 78),
         ("history", ["--spine", "none", "--out", "out"], "no features are asked for", 78),
+        ("materialize", ["--date", "2098-01-01"], "--date: 2098-01-01 has not begun", 78),
         ("ingest_kafka", [], "which broker has the topics?", 78),
     ],
 )
@@ -150,7 +174,7 @@ def test_a_mistake_is_one_line_and_a_status(
     assert words in lines[0]
 
 
-@pytest.mark.parametrize("job", ["backfill", "history", "ingest", "ingest_kafka"])
+@pytest.mark.parametrize("job", ["backfill", "history", "ingest", "ingest_kafka", "materialize"])
 def test_help_says_where_settings_come_from(job: str) -> None:
     ran = subprocess.run(
         [sys.executable, str(JOBS / f"{job}.py"), "--help"],

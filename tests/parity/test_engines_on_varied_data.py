@@ -13,7 +13,7 @@ import pytest
 from deltalake import DeltaTable
 
 from engine_cases import MIDNIGHT_MS, spine_table, write_readings
-from headrace_batch import history_spark, local_engine, spark_events
+from headrace_batch import history_spark, local_spill, spark_events
 from headrace_batch.local_engine import LocalEngine
 from headrace_batch.spark_engine import SparkEngine
 from headrace_features import (
@@ -95,7 +95,7 @@ def engine(
 ) -> Engine:
     """Each engine, with its work divided as that on large tables is."""
     if request.param == "local":
-        monkeypatch.setattr(local_engine, "PART_ROWS", 700)
+        monkeypatch.setattr(local_spill, "PART_ROWS", 700)
         return LocalEngine(settings)
     request.getfixturevalue("spark")
     monkeypatch.setattr(spark_events, "_PARTITION_ROWS", 700)

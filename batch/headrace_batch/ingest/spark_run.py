@@ -7,7 +7,6 @@ Workers read the files themselves: these have to lie where all of them can. One 
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,11 +23,11 @@ from headrace_batch.ingest.input_files import InputFile, find_files
 from headrace_batch.ingest.reading import feeds_of, require_columns
 from headrace_batch.ingest.report import IngestReport
 from headrace_batch.ingest.spark_rows import ROW, FileOnSpark, Judged
-from headrace_batch.spark_errors import SparkFailedError, spark_errors
+from headrace_batch.spark_errors import spark_errors
 from headrace_batch.spark_session import spark_session
 from headrace_batch.warehouse import Warehouse
 from headrace_features.project import Project
-from headrace_schemas.errors import ConfigurationError, RetryableError
+from headrace_schemas.errors import RetryableError
 from headrace_schemas.settings import Settings
 from headrace_schemas.tables import EVENT_DATE
 
@@ -39,8 +38,6 @@ if TYPE_CHECKING:
 ATTEMPTS = 5
 
 _RANK = "_rank"
-# The last line of a worker's traceback.
-_WORKER_ERROR = re.compile(r"^headrace_schemas\.errors\.ConfigurationError: (.+)$", re.MULTILINE)
 
 
 def ingest_on_spark(  # noqa: PLR0913 - all but the first three have defaults and are named
@@ -111,7 +108,7 @@ class _Writer:
         done = ingest.progress(self._bronze.opened())
         counts = Counts(rows=done, already_ingested=done)
         rows = FileOnSpark(self._spark, file, self._feed, self._feeds)
-        with _told_by_workers(), spark_errors(f"ingest of {file.url}"):
+        with spark_errors(f"ingest of {file.url}"):
             judged = rows.judged(done)
             if judged.rejected:
                 self._keep_rejected(rows, ingest, judged.last)
@@ -196,18 +193,6 @@ class _Writer:
     @staticmethod
     def _uri(of: Appender) -> str:
         return of.warehouse.uri(of.table)
-
-
-@contextmanager
-def _told_by_workers() -> Iterator[None]:
-    """Raise what a worker found wrong with a file as if it had been found here."""
-    try:
-        yield
-    except SparkFailedError as error:
-        told = _WORKER_ERROR.search(str(error.__cause__))
-        if told is None:
-            raise
-        raise ConfigurationError(told[1]) from error
 
 
 @contextmanager

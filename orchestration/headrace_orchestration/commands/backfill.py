@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from headrace_orchestration.days import parse_day
 from headrace_orchestration.output import JsonOption, console, print_json, print_table, progress
 from headrace_orchestration.session import current_project
+from headrace_schemas.days import parse_day
 
 Views = Annotated[
     list[str] | None, typer.Option("--view", help="A view; again for more. Default: all.")

@@ -13,7 +13,6 @@ import typer
 
 from headrace_orchestration.commands.backfill import Views
 from headrace_orchestration.commands.materialize import Day, record, registered_views
-from headrace_orchestration.days import parse_begun_day
 from headrace_orchestration.output import (
     JsonOption,
     console,
@@ -24,6 +23,7 @@ from headrace_orchestration.output import (
     say,
 )
 from headrace_orchestration.session import current_project, served_project
+from headrace_schemas.days import parse_begun_day
 
 if TYPE_CHECKING:
     from headrace_features.online.layers import Layers

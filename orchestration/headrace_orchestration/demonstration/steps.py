@@ -118,7 +118,6 @@ def compute(
 ) -> Iterator[Step]:
     """Backfill some views, register all definitions, and materialize those views."""
     from headrace_batch.days import days_with_events
-    from headrace_batch.materialize import materialize_view
     from headrace_features.feast_plugin import repository
 
     for view in views:
@@ -135,7 +134,7 @@ def compute(
     for view in views:
         with stage(f"materialize {view.name}") as advance:
             first, last = days_with_events(settings, view.source)
-            made = materialize_view(settings, view, last, advance)
+            made = engine.materialize(view, last, advance)
             start = datetime.combine(first, time(), UTC)
             repository.record_materialization(settings, view.name, start, made.boundary)
         store = settings.online.path.name

@@ -1,4 +1,4 @@
-"""Days on the command line."""
+"""Days as they are given to a command or a script."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from headrace_orchestration.days import parse_begun_day
+from headrace_schemas.days import parse_begun_day
 from headrace_schemas.errors import ConfigurationError
 
 NOW = datetime(2026, 11, 26, 23, 59, tzinfo=UTC)
