@@ -13,8 +13,11 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from pyspark.sql import SparkSession
 
+from conftest import SPARK
 from headrace_batch.materialize import materialize_view
+from headrace_batch.spark_engine import SparkEngine
 from headrace_batch.warehouse import Warehouse
 from headrace_features.fraud.definitions import card_activity
 from headrace_schemas.errors import RetryableError
@@ -41,6 +44,28 @@ settings = load(home, {"HEADRACE_HOME": str(home)})
 for day in range(7, 11):
     print("started", flush=True)
     materialize.materialize_view(settings, card_activity, date(2018, 5, day), lambda done: None)
+print("done", flush=True)
+"""
+
+
+# Of workers each writes less, so that there are more of these moments, too.
+ON_SPARK = """
+import os, sys
+from datetime import date
+from pathlib import Path
+from headrace_batch import layer_spark, tiles_spark
+from headrace_batch.spark_engine import SparkEngine
+from headrace_batch.spark_session import spark_session
+from headrace_features.fraud.definitions import card_activity
+from headrace_schemas.settings import load
+tiles_spark._LEAST_ROWS = 50
+layer_spark._PARTITION_ROWS = 200
+home = Path(sys.argv[1])
+settings = load(home, {**os.environ, "HEADRACE_HOME": str(home)})
+spark_session(settings)
+for day in range(7, 11):
+    print("started", flush=True)
+    SparkEngine(settings).materialize(card_activity, date(2018, 5, day), lambda done: None)
 print("done", flush=True)
 """
 
@@ -86,17 +111,19 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, list[Fiel
     return settings, states
 
 
-def killed(home: Path, chance: random.Random) -> bool:
-    """Start the child, and kill it at a random moment of a random day."""
+def killed(home: Path, chance: random.Random, code: str = CHILD, day_s: float = 0.2) -> bool:
+    """Start the child, and kill it at a random moment of a random day, which takes so long."""
     child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(home)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, str(home)],
+        env={**os.environ, **SPARK},
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert child.stdout is not None
     for _ in range(chance.randint(1, len(DAYS))):
         if child.stdout.readline() != "started\n":
             break
-    # A day takes a fraction of a second.
-    time.sleep(chance.uniform(0.0, 0.2))
+    time.sleep(chance.uniform(0.0, day_s))
     alive = child.poll() is None
     if alive:
         os.kill(child.pid, signal.SIGKILL)
@@ -121,6 +148,25 @@ def test_killed_at_a_random_moment_and_run_again(
     assert published(settings) == clean[1][-1]
     assert tiles(settings) == tiles(clean[0])
     assert clean[1][-1], "the clean run published something to compare with"
+    assert kills, "no run was killed before it ended"
+
+
+def test_workers_whose_driver_is_killed_leave_what_there_was(
+    tmp_path: Path, clean: tuple[Settings, list[Fields]], spark: SparkSession
+) -> None:
+    del spark
+    settings = settings_in(tmp_path)
+    write_simulated(settings)
+    chance = random.Random(1)
+    kills = 0
+    for _ in range(4):
+        kills += killed(tmp_path, chance, ON_SPARK, day_s=2.5)
+        if settings.online.path.exists():
+            assert published(settings) in ({}, *clean[1])
+    for day in DAYS:
+        SparkEngine(settings).materialize(card_activity, day, unwatched)
+    assert published(settings) == clean[1][-1]
+    assert tiles(settings) == tiles(clean[0])
     assert kills, "no run was killed before it ended"
 
 
