@@ -23,3 +23,12 @@ def test_all_steps_are_measured_at_each_size_and_increments_by_their_windows(
         assert 100 < one["entities"] < one["events"]
     assert windows["ratio"]["1d"] == 1
     assert set(windows["increment_s"]) == {"1d", "7d", "90d"}
+
+
+def test_the_same_is_measured_on_spark_with_the_memory_of_its_workers(
+    bench: Callable[..., Any],
+) -> None:
+    (one,) = bench("scale", "--events", 3_000, "--days", 4, "--engine", "spark")
+    assert (one["engine"], one["increment_events"]) == ("spark", 750)
+    # A JVM has more than any process of ours.
+    assert 0.2 < one["peak_rss_gib"] < 8

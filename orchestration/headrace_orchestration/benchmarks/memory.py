@@ -98,12 +98,11 @@ def _watched(home: Path, engine: str) -> tuple[tuple[tuple[str, float], ...], fl
         stderr=subprocess.PIPE,
         text=True,
     )
-    root = psutil.Process(run.pid)
     peaks: dict[tuple[str, int], int] = {}
     together = 0
     while run.poll() is None:
         total = 0
-        for name, pid, rss in _resident(root):
+        for name, pid, rss in resident(run.pid):
             peaks[name, pid] = max(peaks.get((name, pid), 0), rss)
             total += rss
         together = max(together, total)
@@ -115,12 +114,13 @@ def _watched(home: Path, engine: str) -> tuple[tuple[tuple[str, float], ...], fl
     return tuple(largest[:8]), together / _GIB
 
 
-def _resident(root: psutil.Process) -> list[tuple[str, int, int]]:
-    """Name, id and resident bytes of a process and all below it."""
+def resident(root: int) -> list[tuple[str, int, int]]:
+    """Name, id and resident bytes of a process and of all below it."""
     try:
+        process = psutil.Process(root)
         return [
-            (process.name(), process.pid, process.memory_info().rss)
-            for process in (root, *root.children(recursive=True))
+            (one.name(), one.pid, one.memory_info().rss)
+            for one in (process, *process.children(recursive=True))
         ]
     except psutil.NoSuchProcess:
         # One ended between being listed and being looked at: the next look is soon.

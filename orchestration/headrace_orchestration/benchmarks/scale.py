@@ -12,16 +12,19 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 
+from headrace_orchestration.benchmarks.memory import resident
 from headrace_orchestration.benchmarks.skewed_activity import DEFINITIONS, FIRST, write_days
 from headrace_schemas.errors import HeadraceError
 
 _GIB = 1024**3
+_SAMPLE_S = 0.1
 #: There may be one user for so many events.
 _EVENTS_PER_USER = 10
 _PROJECT = """\
@@ -41,18 +44,21 @@ class ScaleFigures:
     Attributes:
         events: in the lake, over all days.
         days: how many.
+        engine: which one materialized.
         entities: with state.
         ingest_s: all events but those of the last day, from Parquet files.
         backfill_s: the tiles of all days but the last, and the first batch layer.
         increment_events: of the last day.
         increment_s: its tiles, and the layer brought up to it.
         backfill_us, increment_us: microseconds for each event.
-        peak_rss_gib: the most memory of a process, whichever step it was.
+        peak_rss_gib: the most memory of a process, whichever step it was, workers of an engine
+            and its JVM included.
         lake_bytes, tile_bytes, store_bytes: on disk, for each event.
     """
 
     events: int
     days: int
+    engine: str
     entities: int
     ingest_s: float
     backfill_s: float
@@ -85,21 +91,23 @@ class WindowFigures:
     ratio: dict[str, float]
 
 
-def measure(home: Path, events: int, days: int, advance: Callable[[str], None]) -> ScaleFigures:
+def measure(
+    home: Path, events: int, days: int, engine: str, advance: Callable[[str], None]
+) -> ScaleFigures:
     """Generate events, and take them through all steps in a folder of its own.
 
     Args:
         home: in which folder.
         events: how many.
         days: over how many days.
+        engine: which one materializes, local or spark.
         advance: is told what goes on.
 
     Raises:
         HeadraceError: a step failed.
     """
-    with _Bench(
-        home, events, days, 'lately = view("lately", "1d", "7d", "30d")\n', advance
-    ) as bench:
+    view = 'lately = view("lately", "1d", "7d", "30d")\n'
+    with _Bench(home, events, days, view, engine, advance) as bench:
         ingest_s = bench.ingest("before")
         backfill = bench.materialize("lately", days - 2)
         bench.ingest("last")
@@ -108,6 +116,7 @@ def measure(home: Path, events: int, days: int, advance: Callable[[str], None]) 
         return ScaleFigures(
             events=events,
             days=days,
+            engine=engine,
             entities=backfill["entities"],
             ingest_s=ingest_s,
             backfill_s=backfill["seconds"],
@@ -122,8 +131,8 @@ def measure(home: Path, events: int, days: int, advance: Callable[[str], None]) 
         )
 
 
-def measure_windows(
-    home: Path, events: int, days: int, repeat: int, advance: Callable[[str], None]
+def measure_windows(  # noqa: PLR0913, PLR0917 - what is measured
+    home: Path, events: int, days: int, repeat: int, engine: str, advance: Callable[[str], None]
 ) -> WindowFigures:
     """Measure one day's increment with windows of different lengths, in turn.
 
@@ -132,6 +141,7 @@ def measure_windows(
         events: how many, over all days.
         days: how many there are; the last ones are measured.
         repeat: how many of them.
+        engine: which one materializes, local or spark.
         advance: is told what goes on.
 
     Raises:
@@ -139,7 +149,7 @@ def measure_windows(
     """
     names = {window: f"of_{window}" for window in WINDOWS}
     views = "".join(f'{name} = view("{name}", "{window}")\n' for window, name in names.items())
-    with _Bench(home, events, days, views, advance) as bench:
+    with _Bench(home, events, days, views, engine, advance) as bench:
         bench.ingest("before")
         bench.ingest("last")
         seconds: dict[str, list[float]] = {window: [] for window in WINDOWS}
@@ -167,11 +177,17 @@ class _Bench:
         peak_rss_gib: the most memory of a step so far.
     """
 
-    def __init__(
-        self, home: Path, events: int, days: int, views: str, advance: Callable[[str], None]
+    def __init__(  # noqa: PLR0913, PLR0917 - see `measure`
+        self,
+        home: Path,
+        events: int,
+        days: int,
+        views: str,
+        engine: str,
+        advance: Callable[[str], None],
     ) -> None:
         self._events, self._days = events, days
-        self._views = views
+        self._views, self._engine = views, engine
         self._advance = advance
         self.peak_rss_gib = 0.0
         home.mkdir(parents=True, exist_ok=True)
@@ -203,7 +219,8 @@ class _Bench:
         """Bring a view up to the end of a day; what the command reports."""
         self._advance(f"materialize {view} of {self._events:,} events, day {day + 1}")
         date = FIRST + timedelta(day)
-        return self._run("materialize", "--view", view, "--date", str(date), "--json")[0]
+        chosen = ("--view", view, "--date", str(date), "--engine", self._engine)
+        return self._run("materialize", *chosen, "--json")[0]
 
     def bytes_of(self, name: str) -> int:
         """How much is on disk under a name."""
@@ -223,11 +240,18 @@ class _Bench:
                 stdout=out,
                 stderr=err,
             )
-            _, status, usage = os.wait4(child.pid, 0)
+            while True:
+                # What an engine has started is looked at now and then.
+                most = max((rss for _, _, rss in resident(child.pid)), default=0)
+                number, status, usage = os.wait4(child.pid, os.WNOHANG)
+                # Kilobytes, but bytes on a Mac.
+                unit = 1 if sys.platform == "darwin" else 1024
+                most = max(most, usage.ru_maxrss * unit)
+                self.peak_rss_gib = max(self.peak_rss_gib, most / _GIB)
+                if number:
+                    break
+                time.sleep(_SAMPLE_S)
             child.returncode = os.waitstatus_to_exitcode(status)
-            # Kilobytes, but bytes on a Mac.
-            unit = 1 if sys.platform == "darwin" else 1024
-            self.peak_rss_gib = max(self.peak_rss_gib, usage.ru_maxrss * unit / _GIB)
             out.seek(0)
             err.seek(0)
             if child.returncode:

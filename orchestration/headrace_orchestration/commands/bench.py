@@ -336,18 +336,25 @@ def freshness(
 
 @app.command("scale")
 def scale(
-    events: Sizes = None, days: Days = 30, windows: Windows = 0, json_file: JsonFile = None
+    events: Sizes = None,
+    days: Days = 30,
+    windows: Windows = 0,
+    engine: EngineName = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Ingest, the first batch layer and a daily increment, as the number of events grows."""
     from headrace_orchestration.benchmarks.scale import WINDOWS, measure, measure_windows
 
-    home = current_settings().home
+    settings = current_settings()
+    home, chosen = settings.home, engine or settings.engine.default
     with status("bench scale") as advance:
-        figures = [measure(home, one, days, advance) for one in events or [1_000_000, 10_000_000]]
-        of_windows = measure_windows(home, windows, 98, 3, advance) if windows else None
+        figures = [
+            measure(home, one, days, chosen, advance) for one in events or [1_000_000, 10_000_000]
+        ]
+        of_windows = measure_windows(home, windows, 98, 3, chosen, advance) if windows else None
     _write(json_file, [asdict(one) for one in (*figures, of_windows) if one is not None])
     print_table(
-        f"{days} days of skewed events; seconds, and microseconds for each event",
+        f"{days} days of skewed events, engine {chosen}; seconds, and microseconds for each event",
         ("events", "ingest", "backfill", "µs", "increment", "of events", "µs", "GiB", "target"),
         [
             (
