@@ -9,9 +9,10 @@ have the generation is refused.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import pyarrow as pa
@@ -61,26 +62,40 @@ class _Told(msgspec.Struct, frozen=True):
     off: list[tuple[date, str, Off]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """What workers get of a layer that goes on from another one; see `Layer` and `Healing`."""
+
+    store: StateStore
+    generation: Generation
+    layers: tuple[Layers, Layers]
+    missed: Mapping[bytes, Missed]
+
+    def opened(self, view: FeatureView) -> tuple[LayerWriter, Healing]:
+        """What writes fields, and what accounts for them."""
+        writer = LayerWriter(self.store, self.generation, view, _unwatched)
+        return writer, Healing(view, *self.layers, self.missed)
+
+
 def fill(spark: SparkSession, layer: Layer, tiles: TileTable) -> Filled:
     """Write all that differs from the generation before, or all that there is."""
     healing, key = layer.healing, layer.view.entity.join_key
-    common: dict[str, Any] = {"store": layer.store, "generation": layer.generation}
     if healing is None:
-        rows = _tiles(spark, tiles, layer.all)
-        return _sum(_told(_made(rows, layer.view, partial(_built, **common))))
-    common |= {"layers": healing.layers, "missed": healing.missed}
+        built = partial(_built, store=layer.store, generation=layer.generation)
+        return _sum(_told(_made(_tiles(spark, tiles, layer.all), layer.view, built)))
+    sent = _Sent(layer.store, layer.generation, healing.layers, healing.missed)
     changed = _tiles(spark, tiles, layer.came)
     if layer.left is not None:
         left = _tiles(spark, tiles, layer.left).select(key)
         changed = changed.unionByName(left, allowMissingColumns=True)
-    made = _made(changed, layer.view, partial(_gone_on, **common)).persist()
+    made = _made(changed, layer.view, partial(_gone_on, sent=sent)).persist()
     try:
         told = _told(made)
         if any(one.lost for one in told):
             # Joined where they are: they may be many.
             lost = made.where(F.col(_TOLD).isNull()).drop(_TOLD)
             rows = _tiles(spark, tiles, layer.all).join(lost, key)
-            told += _told(_made(rows, layer.view, partial(_rebuilt, **common)))
+            told += _told(_made(rows, layer.view, partial(_rebuilt, sent=sent)))
     finally:
         made.unpersist()
     for one in told:
@@ -138,37 +153,18 @@ def _built(
     return _result(view, writer, None)
 
 
-def _gone_on(
-    view: FeatureView,
-    rows: pa.Table,
-    *,
-    store: StateStore,
-    generation: Generation,
-    layers: tuple[Layers, Layers],
-    missed: Mapping[bytes, Missed],
-) -> pa.Table:
+def _gone_on(view: FeatureView, rows: pa.Table, *, sent: _Sent) -> pa.Table:
     """Write what differs of entities; rows without events are of days that have left."""
     key = view.entity.join_key
     there = pc.is_valid(rows[COUNT])
     came = rows.filter(there)
     left = without(rows.filter(pc.invert(there))[key], came[key])
-    writer, healing = (
-        LayerWriter(store, generation, view, _unwatched),
-        Healing(view, *layers, missed),
-    )
+    writer, healing = sent.opened(view)
     writer.go_on(events_in(view, came), left, healing)
     return _result(view, writer, healing)
 
 
-def _rebuilt(
-    view: FeatureView,
-    rows: pa.Table,
-    *,
-    store: StateStore,
-    generation: Generation,
-    layers: tuple[Layers, Layers],
-    missed: Mapping[bytes, Missed],
-) -> pa.Table:
+def _rebuilt(view: FeatureView, rows: pa.Table, *, sent: _Sent) -> pa.Table:
     """Write the fields of entities that are built anew of all their events."""
     key = view.entity.join_key
     late = rows.filter(pc.is_valid(rows[_LATE_MS])).group_by(key)
@@ -177,10 +173,7 @@ def _rebuilt(
         entity_key(row[key]): Missed(row[f"{_LATE_MS}_min"], row[f"{_KNOWN_MS}_min"])
         for row in first.to_pylist()
     }
-    writer, healing = (
-        LayerWriter(store, generation, view, _unwatched),
-        Healing(view, *layers, missed),
-    )
+    writer, healing = sent.opened(view)
     writer.rebuild(events_in(view, rows), found, healing)
     return _result(view, writer, healing)
 

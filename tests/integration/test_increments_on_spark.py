@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -28,9 +29,12 @@ from headrace_features import (
     Sliding,
     Unbounded,
 )
-from headrace_features.engines import Engine
+from headrace_features.engines import Engine, Missed
 from headrace_features.fraud.definitions import card, card_activity, transactions
+from headrace_features.online.layers import ALWAYS_MS
 from headrace_features.online.leases import Claim
+from headrace_features.online.served import entity_key, view_key
+from headrace_features.online.stores import open_store
 from headrace_schemas.errors import ConfigurationError, RetryableError
 from lakes import unwatched
 from late_lakes import DAYS, VIEWS, Lake, account_of, fields_of, keys_of, tables, tiles_of
@@ -214,6 +218,35 @@ def test_what_workers_have_written_may_be_written_again(tmp_path: Path) -> None:
         twice = Twice(other.settings)
         materialize_view(other.settings, card_activity, day, unwatched, maker=twice)
         require_the_same(local, other, card_activity)
+
+
+def test_what_the_stream_has_missed_is_accounted_for_by_workers(tmp_path: Path) -> None:
+    accounts = []
+    for name, engine in (("local", LocalEngine), ("other", SparkEngine)):
+        lake = Lake(tmp_path / name, seed=9, late=0.0)
+        open_store(lake.settings).covers(view_key(card_activity), 1, ALWAYS_MS)
+        for day in DAYS[:3]:
+            lake.until(day)
+            # Of the newest day the stream may know more: the layer ends before it.
+            earlier_ms = begins_ms(day - timedelta(1))
+            came = {
+                entity_key(row["card_id"]): Missed(row["event_time"], row["event_time"])
+                for row in lake.rows["transactions"]
+                if earlier_ms <= row["event_time"] < begins_ms(day)
+            }
+            some = dict(sorted(came.items())[:10])
+            engine(lake.settings).materialize(
+                card_activity, day, unwatched, streamed=True, missed=partial(given, some)
+            )
+        accounts.append(account_of(lake.settings, card_activity))
+    assert accounts[0] == accounts[1]
+    assert accounts[0], "no value was off"
+
+
+def given(some: Mapping[bytes, Missed], since_ms: int) -> Mapping[bytes, Missed]:
+    """Some of the events that a state lacks, whenever they were."""
+    del since_ms
+    return some
 
 
 def test_a_worker_s_mistake_is_one_line(tmp_path: Path) -> None:
