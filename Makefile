@@ -28,7 +28,7 @@ operator: setup ## the tests of the feature operator
 
 .PHONY: faults
 faults: setup ## the kill tests
-	$(PYTEST) tests/faults $(PYTEST_ARGS)
+	$(PYTEST) -n 2 --dist loadfile tests/faults $(PYTEST_ARGS)
 
 .PHONY: deployed-test
 deployed-test: setup ## long runs of a deployed job: parity, values online, state from the lake, versions side by side
