@@ -17,50 +17,13 @@ import pytest
 
 from headrace_features.embedded import Service
 from headrace_features.feast_plugin import repository
-from headrace_schemas.settings import Settings, load
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.services import control
 from live_run import kill, until
+from shops import ACCEPTED, PURPOSELY, USER, declare_second, events_of, listed, settings_of
 from streams import headrace, received, send_events
 
-USER = "user-001"
 COMMON = ["user_activity:count_7d", "user_activity:count_1d", "user_purchases:count_7d"]
-PURPOSELY = ["count_1h", "count_1d", "count_7d", "count_session_30m"]
-DISTINCT = ["item_id_distinct_1d", "item_id_distinct_7d", "item_id_distinct_session_30m"]
-
-
-@pytest.fixture
-def shop(tmp_path: Path, home: Path) -> Path:
-    """A project whose stream runs, and that is registered."""
-    headrace(home, "init", "shop", folder=tmp_path)
-    folder = tmp_path / "shop"
-    headrace(home, "up", folder=folder)
-    headrace(home, "apply", folder=folder)
-    headrace(home, "stream", "deploy", folder=folder)
-    return folder
-
-
-def settings_of(shop: Path, home: Path) -> Settings:
-    return load(shop, {"HEADRACE_HOME": str(home)})
-
-
-def events_of(shop: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (shop / "events.jsonl").read_text().splitlines()]
-
-
-def declare_second(shop: Path) -> None:
-    """Another meaning of a view: only what isn't just looked at counts, and one window more."""
-    place = shop / "shop_definitions.py"
-    text = place.read_text()
-    text = text.replace("version=1", "version=2", 1)
-    text = text.replace('Sliding("1h"), ', 'Sliding("1h"), Sliding("2h"), ', 1)
-    text = text.replace("derived=", "filter=\"action <> 'view'\",\n    derived=", 1)
-    place.write_text(text)
-
-
-def listed(shop: Path, home: Path, *options: str) -> dict[str, dict[str, Any]]:
-    told = headrace(home, "versions", "list", "--json", *options, folder=shop).stdout
-    return {one["namespace"]: one for one in json.loads(told)}
 
 
 def hashes(shop: Path, home: Path, namespace: str) -> dict[str, str]:
@@ -132,16 +95,16 @@ def compare_and_be_refused(shop: Path, home: Path) -> None:
     assert not any(one["unlike_batch"] or one["incomplete"] for one in found.values())
     unlike = {name for name, one in found.items() if one["unlike_first"]}
     assert "count_7d" in unlike
-    assert unlike <= {*PURPOSELY, *DISTINCT}
+    assert unlike <= {*PURPOSELY}
     assert found["count_2h"]["unlike_first"] is None
     refused = headrace(home, "promote", "user_activity", "--version", "2", folder=shop, check=False)
     assert (refused.returncode, listed(shop, home)[""]["serving"]) == (78, True)
     assert "count_7d" in refused.stderr
 
 
-def both_are_warm(shop: Path, home: Path, newest_ms: int, accepted: list[str]) -> None:
+def both_are_warm(shop: Path, home: Path, newest_ms: int) -> None:
     """Each version has every event, whoever was served meanwhile; then one is dropped."""
-    headrace(home, "promote", "user_activity", "--version", "2", *accepted, folder=shop)
+    headrace(home, "promote", "user_activity", "--version", "2", *ACCEPTED, folder=shop)
     with constant_reads(shop, home, newest_ms) as seen:
         whole = expected_at(shop, newest_ms)
         until(lambda: seen[whole] > 0, f"{whole} is read, {seen}")
@@ -172,12 +135,11 @@ def test_a_version_is_promoted_under_constant_reads_and_taken_back(shop: Path, h
     assert first != second
 
     compare_and_be_refused(shop, home)
-    accepted = [option for name in (*PURPOSELY, *DISTINCT) for option in ("--accept", name)]
     with constant_reads(shop, home, as_of_ms) as seen:
         until(lambda: bool(seen), "something was read")
         promoted = Thread(
             target=headrace,
-            args=(home, "promote", "user_activity", "--version", "2", *accepted),
+            args=(home, "promote", "user_activity", "--version", "2", *ACCEPTED),
             kwargs={"folder": shop},
         )
         promoted.start()
@@ -200,7 +162,7 @@ def test_a_version_is_promoted_under_constant_reads_and_taken_back(shop: Path, h
         json.loads(one.value() or b"")["id"] for one in received(config, "decisions", len(events))
     )
     assert decided == Counter(dict.fromkeys((one["event_id"] for one in events), 1))
-    both_are_warm(shop, home, events[-1]["event_time"], accepted)
+    both_are_warm(shop, home, events[-1]["event_time"])
 
 
 @pytest.mark.timeout(1_200)  # some twenty commands one after the other
