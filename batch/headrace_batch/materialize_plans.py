@@ -43,14 +43,18 @@ def plans_of(
         ConfigurationError: one that is wanted has no batch layer, or its source no whole day.
     """
     views = [project.view(name) for name in require_batch(settings, project, list(names))]
-    plans = _plans(settings, views, day)
+    plans = plans_for(settings, views, day)
     if names or not any(plan.last for plan in plans):
         _require_whole(settings, plans)
     return plans
 
 
-def _plans(settings: Settings, views: Sequence[FeatureView], day: date | None) -> list[Plan]:
-    """What to write of each view: up to a day, or else the last that its source has whole."""
+def plans_for(settings: Settings, views: Sequence[FeatureView], day: date | None) -> list[Plan]:
+    """What to write of each view: up to a day, or else the last that its source has whole.
+
+    Raises:
+        ConfigurationError: a source has no events.
+    """
     keys = [view_key(view) for view in views]
     layers = layers_of(open_store(settings), keys)
     plans = []

@@ -29,6 +29,9 @@ def view_modes(settings: Settings, project: Project) -> Mapping[str, ViewMode]:
     found = dict.fromkeys(project.views, ViewMode.LAMBDA)
     for name, mode in settings.project.modes.items():
         place = f"[project.modes] {name}"
+        if name not in project.views and not project.is_declared:
+            # Code declares it beside what is served.
+            continue
         if name not in project.views:
             raise ConfigurationError.unknown(f"feature view in {place}", name, project.views)
         if mode not in list(ViewMode):

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from headrace_orchestration.commands import (
+    apply,
     backfill,
     bench,
     deadletters,
@@ -67,7 +68,7 @@ app.command("init")(init.init)
 app.command("simulate")(simulate.simulate)
 app.command("ingest")(ingest.ingest)
 app.command("plan")(plan.plan)
-app.command("apply")(plan.apply)
+app.command("apply")(apply.apply)
 app.command("backfill")(backfill.backfill)
 app.command("materialize")(materialize.materialize)
 app.add_typer(features.app, name="features")

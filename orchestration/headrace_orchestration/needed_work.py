@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from headrace_batch.event_files import EventFiles
-from headrace_batch.warehouse import Warehouse
 from headrace_features.feast_plugin.changes import ChangeKind
+from headrace_features.online.served import view_key
+from headrace_features.online.store import layers_of
+from headrace_features.online.stores import open_store
+from headrace_features.online.versions import Versions, read_versions
+from headrace_features.portable_project import portable_project, project_from
 from headrace_features.view_modes import ViewMode, view_modes
+from headrace_orchestration.batch_layers import events_in_lake
+from headrace_orchestration.versions.replaying import namespace_of
 from headrace_schemas.errors import HeadraceError
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.kafka.epochs import deployments
@@ -17,7 +23,6 @@ from headrace_streaming.kafka.reading import ends
 from headrace_streaming.services import control
 
 if TYPE_CHECKING:
-    from headrace_features.definitions.sources import EventSource
     from headrace_features.definitions.views import FeatureView
     from headrace_features.feast_plugin.changes import ViewChange
     from headrace_features.project import Project
@@ -29,75 +34,138 @@ _LAYER_RATE = 200_000
 _REPLAY_RATE = 20_000
 
 
+class WorkKind(StrEnum):
+    """How a view gets its values."""
+
+    MATERIALIZE = "materialize"
+    REPLAY = "replay"
+
+
 @dataclass(frozen=True, slots=True)
 class NeededWork:
-    """What a new version of a view needs before it has values online.
+    """What new definitions need before they have values online.
 
     Attributes:
-        view: its name.
+        kind: how it is done.
+        views: the names of those that have values then, first the one that the command names.
+        version: of that one, as declared.
         command: what does it.
         events: how many it has to read.
         seconds: about how long that takes on two cores.
     """
 
-    view: str
+    kind: WorkKind
+    views: tuple[str, ...]
+    version: int
     command: str
     events: int
     seconds: float
-
-    @classmethod
-    def at_rate(cls, view: str, command: str, events: int, rate: int) -> NeededWork:
-        """What takes as long as its events do at a rate."""
-        return cls(view, command, events, events / rate)
 
 
 def needed_work(
     settings: Settings, project: Project, found: Iterable[ViewChange]
 ) -> list[NeededWork]:
-    """What is to be materialized and replayed for views that are new or mean something else.
+    """What is to be materialized or replayed for views that are new or mean something else.
 
-    What neither lake nor broker has any events for needs nothing, nor do on-demand views.
+    Where a stream keeps some of them otherwise, or not at all, the whole project is replayed beside
+    it, once for all, batch layers included; readers get it, and the registry, when it is promoted.
+    Else each view gets its batch layer, if it has none. What neither lake nor broker has any events
+    for needs nothing, nor do on-demand views.
+
+    Args:
+        settings: which lake, broker and store.
+        project: the declared definitions.
+        found: how they differ from the registered ones.
 
     Raises:
         ConfigurationError: a table is damaged, or a mode is unknown.
-        RetryableError: the lake can't be reached.
+        RetryableError: the lake or the store can't be reached.
     """
     modes = view_modes(settings, project)
-    streamed = _streamed(settings, project)
+    _, versions = read_versions(open_store(settings))
+    views = {
+        change.view: replace(project.views[change.view], namespace=versions.serving)
+        for change in found
+        if change.view in project.views and change.kind in {ChangeKind.ADDED, ChangeKind.CHANGED}
+    }
+    streamed = _streamed(settings, project, versions)
+    if streamed is not None:
+        others = [name for name, view in views.items() if view_key(view) not in streamed]
+        if others:
+            return [_replay(settings, project, versions, others)]
+    layers = layers_of(open_store(settings), [view_key(view) for view in views.values()])
     work = []
-    for change in found:
-        view = project.views.get(change.view)
-        if view is None or change.kind not in {ChangeKind.ADDED, ChangeKind.CHANGED}:
-            continue
-        held = _in_lake(settings, view.source)
-        if modes[view.name] is ViewMode.LAMBDA and held:
-            command = f"headrace materialize --view {view.name}"
-            work.append(NeededWork.at_rate(view.name, command, held, _LAYER_RATE))
-        if streamed:
-            command = f"headrace replay {view.name} --to-version {view.version}"
-            events = max(_in_topic(settings, view), held)
-            work.append(NeededWork.at_rate(view.name, command, events, _REPLAY_RATE))
+    for name, view in views.items():
+        held = events_in_lake(settings, view.source)
+        if modes[name] is ViewMode.LAMBDA and held and layers[view_key(view)].batch is None:
+            command = f"headrace materialize --view {name}"
+            kind, seconds = WorkKind.MATERIALIZE, held / _LAYER_RATE
+            work.append(NeededWork(kind, (name,), view.version, command, held, seconds))
     return work
 
 
-def _in_lake(settings: Settings, source: EventSource) -> int:
-    warehouse = Warehouse.of(settings)
-    if warehouse.find(source.table) is None:
-        return 0
-    return sum(file.rows for file in EventFiles(warehouse, source).all())
+def _replay(
+    settings: Settings, project: Project, versions: Versions, names: list[str]
+) -> NeededWork:
+    """One replay of all views, in the namespace of one of those that need it."""
+    named = _begun(project, versions, names) or names[0]
+    modes = view_modes(settings, project)
+    sources = {source.topic: source for source in project.sources.values()}
+    events = sum(_in_topic(settings, topic) for topic in sources)
+    held = {topic: events_in_lake(settings, source) for topic, source in sources.items()}
+    batch = sum(
+        held[view.source.topic]
+        for name, view in project.views.items()
+        if modes[name] is ViewMode.LAMBDA
+    )
+    version = project.view(named).version
+    return NeededWork(
+        WorkKind.REPLAY,
+        (named, *(name for name in names if name != named)),
+        version,
+        f"headrace replay {named} --to-version {version}",
+        max(events, *held.values()),
+        max(events, *held.values()) / _REPLAY_RATE + batch / _LAYER_RATE,
+    )
 
 
-def _in_topic(settings: Settings, view: FeatureView) -> int:
-    held = ends(kafka_config(settings), view.source.topic)
-    return sum(end - first for first, end in held.values())
+def _begun(project: Project, versions: Versions, names: Iterable[str]) -> str | None:
+    """The view after which a replay of the same definitions is named that was begun already."""
+    for name in names:
+        namespace = namespace_of(name, project.view(name).version)
+        definitions = {**portable_project(project), "namespace": namespace}
+        if versions.namespaces.get(namespace) == definitions:
+            return name
+    return None
 
 
-def _streamed(settings: Settings, project: Project) -> bool:
-    """Whether a stream of the project was deployed, as far as the broker tells."""
-    if control.has_no_broker(settings):
-        return False
+def _in_topic(settings: Settings, topic: str) -> int:
+    """How many records a topic has; none where the broker, which is down, doesn't tell."""
     try:
-        return bool(deployments(kafka_config(settings), project.name, None))
+        return sum(end - first for first, end in ends(kafka_config(settings), topic).values())
+    except HeadraceError:
+        return 0
+
+
+def _streamed(settings: Settings, project: Project, versions: Versions) -> Collection[str] | None:
+    """The keys of the views that the stream which is served keeps; None where there is none."""
+    held = versions.namespaces.get(versions.serving)
+    if held is not None:
+        return _keys(project_from(held).views.values())
+    if control.has_no_broker(settings):
+        return None
+    try:
+        known = deployments(kafka_config(settings), project.name, versions.serving)
     except HeadraceError:
         # One that is down keeps nobody from looking at what has changed.
-        return False
+        return None
+    if not known:
+        return None
+    told = known[-1].told.views
+    # An older release tells of none: then it is for a deployment to find out.
+    views = (replace(view, namespace=versions.serving) for view in project.views.values())
+    return _keys(views) if told is None else told
+
+
+def _keys(views: Iterable[FeatureView]) -> set[str]:
+    return {view_key(view) for view in views}

@@ -1,15 +1,25 @@
-"""What changed definitions need is told before it is done, and views have their modes."""
+"""What changed definitions need is told, then done, and views have their modes."""
 
 from __future__ import annotations
 
 import json
 import os
+import pty
+import shutil
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from headrace_features.feast_plugin.registry_file import registered_views
+from headrace_orchestration import cli
+from headrace_orchestration.commands import apply
 
 
 def headrace(
@@ -53,6 +63,137 @@ def test_a_plan_tells_what_new_views_need_and_about_how_long_it_takes(shop: Path
     assert needed["basket"] == []
     told = headrace(shop, "plan").stdout
     assert f"to do: headrace materialize --view user_activity ({events:,} events, about" in told
+
+
+@pytest.fixture
+def mine(shop: Path, tmp_path: Path) -> Path:
+    """A copy of the project that a test may change."""
+    return Path(shutil.copytree(shop, tmp_path / "shop"))
+
+
+def declare_second(shop: Path) -> None:
+    """Another meaning of user_activity, under a version of its own."""
+    place = shop / "shop_definitions.py"
+    text = place.read_text().replace("version=1", "version=2", 1)
+    place.write_text(text.replace('Sliding("1h"), ', 'Sliding("1h"), Sliding("2h"), ', 1))
+
+
+def applied(shop: Path, **options: Any) -> dict[str, Any]:
+    done = headrace(shop, "apply", "--json", **options)
+    assert (done.returncode, done.stderr) == (0, "")
+    return {one["view"]: one for one in json.loads(done.stdout) if "view" in one}
+
+
+def registered(shop: Path) -> dict[str, int]:
+    found = registered_views(shop / ".headrace" / "registry.db", "shop")
+    return {name: one.version for name, one in found.items()}
+
+
+def online(shop: Path, feature: str) -> Any:
+    """A user's value, as of a moment up to which the lake has everything."""
+    events = [json.loads(line) for line in (shop / "events.jsonl").read_text().splitlines()]
+    newest = [one for one in events if one["user_id"] == "user-001"][-1]["event_time"]
+    asked = ("--feature", feature, "--entity", "user_id=user-001", "--as-of", str(newest))
+    told = headrace(shop, "features", "get", *asked, "--json")
+    assert told.returncode == 0, told.stderr
+    ((value, status),) = zip(
+        json.loads(told.stdout)["features"].values(),
+        json.loads(told.stdout)["statuses"].values(),
+        strict=True,
+    )
+    return value, status
+
+
+def test_apply_does_what_the_plan_lists_and_then_there_is_nothing_left(mine: Path) -> None:
+    planned = to_do(mine)
+    done = applied(mine)
+    for view, needed in planned.items():
+        assert [one["command"] for one in done[view]["done"]] == [one["command"] for one in needed]
+        assert done[view]["next"] == []
+    assert registered(mine) == {"basket": 1, "user_activity": 1, "user_purchases": 1}
+    value, status = online(mine, "user_activity:count_1d")
+    assert (value > 0, status) == (True, "PRESENT")
+    assert {view: needed for view, needed in to_do(mine).items() if needed} == {}
+    assert [one["done"] for one in applied(mine).values()] == [[], [], []]
+
+
+def test_apply_gives_a_new_version_its_values_and_registers_it_at_once(mine: Path) -> None:
+    assert headrace(mine, "apply").returncode == 0
+    declare_second(mine)
+    told = headrace(mine, "apply").stdout
+    assert "user_activity: changed, version 1 → 2" in told
+    assert "done: headrace materialize --view user_activity (" in told
+    assert registered(mine)["user_activity"] == 2
+    value, status = online(mine, "user_activity:count_2h")
+    assert (value > 0, status) == (True, "PRESENT")
+
+
+def test_an_apply_that_was_killed_is_finished_by_the_next_one(mine: Path) -> None:
+    assert headrace(mine, "apply").returncode == 0
+    declare_second(mine)
+    tiles = mine / ".headrace" / "warehouse" / "tiles" / "user_activity_v2"
+    process = subprocess.Popen(
+        [str(Path(sys.executable).with_name("headrace")), "apply"],
+        cwd=mine,
+        stdout=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    while not tiles.exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert registered(mine)["user_activity"] == 1
+    applied(mine)
+    assert registered(mine)["user_activity"] == 2
+    assert online(mine, "user_activity:count_2h")[1] == "PRESENT"
+    assert to_do(mine)["user_activity"] == []
+
+
+def test_apply_registers_a_view_of_mode_kappa_and_materializes_the_others(mine: Path) -> None:
+    done = applied(mine, modes={"user_activity": "kappa"})
+    assert (done["user_activity"]["done"], len(done["user_purchases"]["done"])) == ([], 1)
+    assert registered(mine)["user_activity"] == 1
+
+
+@contextmanager
+def terminal(typed: str) -> Iterator[None]:
+    """Somebody who can be asked, and what they answer."""
+    ours, theirs = pty.openpty()
+    os.write(ours, typed.encode())
+    with os.fdopen(theirs) as before, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdin", before)
+        yield
+    os.close(ours)
+
+
+def ended(shop: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """Run the command in this process, where all work takes long."""
+    monkeypatch.chdir(shop)
+    monkeypatch.setattr(apply, "_UNASKED_S", 0.0)
+    monkeypatch.setattr(sys, "argv", ["headrace", *arguments])
+    with pytest.raises(SystemExit) as end:
+        cli.run()
+    return int(end.value.code or 0)
+
+
+def test_long_work_is_done_once_somebody_agrees(
+    mine: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert ended(mine, monkeypatch, "apply") == 2
+    assert "has to be confirmed" in capfd.readouterr().err
+    with terminal("n\n"):
+        assert ended(mine, monkeypatch, "apply") == 1
+    assert registered(mine) == {}
+    with terminal("y\n"):
+        assert ended(mine, monkeypatch, "apply") == 0
+    assert registered(mine)["user_activity"] == 1
+
+
+def test_long_work_is_done_unasked_where_that_is_said(
+    mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ended(mine, monkeypatch, "apply", "--yes") == 0
+    assert registered(mine)["user_activity"] == 1
 
 
 def test_a_view_of_mode_kappa_has_no_batch_layer(shop: Path) -> None:

@@ -1,29 +1,67 @@
-"""`headrace plan` and `headrace apply`: what has changed in the definitions, and registering it."""
+"""`headrace plan`: what has changed in the definitions, and what that needs."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from headrace_orchestration.output import JsonOption, console, print_json
 from headrace_orchestration.session import current_project
-from headrace_schemas.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from headrace_features.feast_plugin.changes import ServiceChange, ViewChange
     from headrace_features.project import Project
     from headrace_orchestration.needed_work import NeededWork
+    from headrace_schemas.settings import Settings
 
 _MARKS = {"added": "+", "changed": "~", "removed": "-", "unchanged": " ", "refused": "!"}
 
 
+class Planned(NamedTuple):
+    """What is declared, how it differs from what is registered, and what that needs."""
+
+    settings: Settings
+    project: Project
+    found: Sequence[ViewChange]
+    services: Sequence[ServiceChange]
+    work: Sequence[NeededWork]
+
+
 def plan(as_json: JsonOption = False) -> None:
-    """Show what apply would register; nothing is changed.
+    """Show what apply would do; nothing is changed.
 
     Ends with an error if a view means something else without a new version.
     """
     from headrace_features.feast_plugin.changes import refuse_silent_changes
+
+    _, _, found, services, work = planned()
+    if as_json:
+        print_json(
+            [
+                *(
+                    {
+                        **described(one),
+                        "to_do": [needed for needed in work if one.view in needed.views],
+                    }
+                    for one in found
+                ),
+                *map(described_service, services),
+            ]
+        )
+    else:
+        show(found, work)
+        show_services(services)
+    refuse_silent_changes(found)
+
+
+def planned() -> Planned:
+    """What `plan` shows and `apply` does: one list, so that they can't differ.
+
+    Raises:
+        ConfigurationError: settings, definitions, registry or lake can't be used.
+        RetryableError: the lake or the online store doesn't answer.
+    """
     from headrace_features.feast_plugin.registry_file import (
         pending_changes,
         pending_service_changes,
@@ -34,63 +72,11 @@ def plan(as_json: JsonOption = False) -> None:
     settings, project = current_project()
     found = pending_changes(settings, project, served_versions(live_project(settings, project)))
     services = pending_service_changes(settings, project)
-    work = needed_work(settings, project, found)
-    if as_json:
-        described = [_described(one) for one in found]
-        for one in described:
-            one["to_do"] = [needed for needed in work if needed.view == one["view"]]
-        print_json([*described, *map(_described_service, services)])
-    else:
-        _show(found, work)
-        _show_services(services)
-    refuse_silent_changes(found)
+    return Planned(settings, project, found, services, needed_work(settings, project, found))
 
 
-def apply(as_json: JsonOption = False) -> None:
-    """Register the definitions in Feast's registry.
-
-    Where a stream serves another version of a view, that is registered by promoting it.
-    """
-    from headrace_features.feast_plugin import repository
-    from headrace_features.feast_plugin.registry_file import pending_service_changes
-    from headrace_features.online.live import live_project, served_versions
-
-    settings, project = current_project()
-    live = live_project(settings, project)
-    _require_served(project, live)
-    services = pending_service_changes(settings, project)
-    found = repository.apply(settings, project, served_versions(live))
-    if as_json:
-        print_json([*map(_described, found), *map(_described_service, services)])
-        return
-    _show(found)
-    _show_services(services)
-    console().print(f"registered in {settings.feast.registry}")
-    fresh = [
-        f"--view {change.view}"
-        for change in found
-        # What is computed on demand has no values to be put anywhere.
-        if change.kind in {"added", "changed"} and change.view in project.views
-    ]
-    if fresh:
-        told = f"headrace materialize {' '.join(fresh)}"
-        console().print(f"their values online come from: {told}, and a stream", soft_wrap=True)
-
-
-def _require_served(project: Project, live: Project) -> None:
-    """See that what would be registered is what is served, where versions are side by side."""
-    for name, view in project.views.items():
-        served = live.views.get(name, view)
-        if served.version != view.version:
-            raise ConfigurationError(
-                f"version {served.version} of {name} is served, and version {view.version} is"
-                " declared",
-                hint=f"headrace replay {name} --to-version {view.version}, then headrace promote"
-                f" {name} --version {view.version}, which registers it",
-            )
-
-
-def _show(found: Iterable[ViewChange], work: Iterable[NeededWork] = ()) -> None:
+def show(found: Iterable[ViewChange], work: Iterable[NeededWork]) -> None:
+    """Print changes of views, each with what it needs."""
     out = console()
     for change in found:
         versions = f"version {change.version or change.registered_version}"
@@ -100,12 +86,20 @@ def _show(found: Iterable[ViewChange], work: Iterable[NeededWork] = ()) -> None:
         for line in change.differences:
             out.print(f"    {line}")
         for one in work:
-            if one.view == change.view:
-                about = f"{one.events:,} events, about {max(one.seconds, 1):,.0f} s on two cores"
-                out.print(f"    to do: {one.command} ({about})", soft_wrap=True)
+            if change.view == one.views[0]:
+                cost = f"{one.events:,} events, {about(one.seconds)} on two cores"
+                out.print(f"    to do: {one.command} ({cost})", soft_wrap=True)
+            elif change.view in one.views:
+                out.print(f"    to do: nothing but {one.command}, above or below", soft_wrap=True)
 
 
-def _show_services(found: Iterable[ServiceChange]) -> None:
+def about(seconds: float) -> str:
+    """About how long something takes."""
+    return f"about {max(seconds, 1):,.0f} s"
+
+
+def show_services(found: Iterable[ServiceChange]) -> None:
+    """Print changes of services."""
     out = console()
     for change in found:
         out.print(f"{_MARKS[change.kind]} service {change.service}: {change.kind}")
@@ -113,7 +107,8 @@ def _show_services(found: Iterable[ServiceChange]) -> None:
             out.print(f"    {line}")
 
 
-def _described_service(change: ServiceChange) -> dict[str, Any]:
+def described_service(change: ServiceChange) -> dict[str, Any]:
+    """A change of a service, for programs."""
     return {
         "service": change.service,
         "change": str(change.kind),
@@ -121,7 +116,8 @@ def _described_service(change: ServiceChange) -> dict[str, Any]:
     }
 
 
-def _described(change: ViewChange) -> dict[str, Any]:
+def described(change: ViewChange) -> dict[str, Any]:
+    """A change of a view, for programs."""
     return {
         "view": change.view,
         "change": str(change.kind),
