@@ -147,7 +147,7 @@ def _sources(wanted: Iterable[Any]) -> Iterator[Any]:
             yield from filter(None, (value.batch_source, value.stream_source))
 
 
-def _only_writer(registry: Path) -> AbstractContextManager[None]:
+def _only_writer(registry: Path) -> AbstractContextManager[int]:
     """Hold a lock beside the registry from the check of changes to the write.
 
     Raises:

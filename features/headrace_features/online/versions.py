@@ -19,6 +19,20 @@ if TYPE_CHECKING:
 _ATTEMPTS = 20
 
 
+class Switch(msgspec.Struct, frozen=True):
+    """That another namespace is about to be served; noted before anything is done for it.
+
+    Attributes:
+        to: the one to be served.
+        former: the one that is served before.
+        back: whether that takes a promotion back.
+    """
+
+    to: str
+    former: str
+    back: bool
+
+
 class Versions(msgspec.Struct, frozen=True):
     """What is kept side by side.
 
@@ -26,11 +40,13 @@ class Versions(msgspec.Struct, frozen=True):
         namespaces: by name the definitions of each, see `portable_project`.
         serving: the namespace that is read.
         former: those that were read before, the last one first.
+        switch: what was begun and hasn't ended; None where nothing was.
     """
 
     namespaces: Mapping[str, dict[str, Any]] = {}
     serving: str = ""
     former: tuple[str, ...] = ()
+    switch: Switch | None = None
 
     def keeps(self, namespace: str, definitions: Mapping[str, Any]) -> Versions:
         """These and a namespace with some definitions."""
@@ -43,6 +59,10 @@ class Versions(msgspec.Struct, frozen=True):
             return self
         former = (self.serving, *(one for one in self.former if one != namespace))
         return msgspec.structs.replace(self, serving=namespace, former=tuple(dict.fromkeys(former)))
+
+    def switches(self, switch: Switch | None) -> Versions:
+        """The same, with something that was begun, or nothing."""
+        return msgspec.structs.replace(self, switch=switch)
 
     def without(self, namespace: str) -> Versions:
         """These without a namespace that isn't read."""

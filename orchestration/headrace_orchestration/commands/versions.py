@@ -69,7 +69,7 @@ def rollback(view: View, as_json: JsonOption = False) -> None:
     settings, project = current_project()
     namespace = former_of(settings, project.view(view).name)
     with status("headrace rollback") as told:
-        done = switch(settings, project, namespace, os.environ, told)
+        done = switch(settings, project, namespace, os.environ, told, back=True)
     _show(done, as_json=as_json)
 
 

@@ -39,6 +39,12 @@ def drop_namespace(settings: Settings, project: Project, namespace: str) -> None
                 f"{spelled(namespace)} is the one that is served",
                 hint="serve another first: headrace promote, headrace rollback",
             )
+        begun = versions.switch
+        if begun is not None and namespace in {begun.to, begun.former}:
+            raise ConfigurationError(
+                f"{spelled(begun.to)} is about to be served in place of {spelled(begun.former)}",
+                hint="finish that: headrace promote or headrace rollback, the one that was begun",
+            )
         held = project_in(versions, namespace, project)
         cluster = Cluster.of(settings)
         end_history(cluster, held)

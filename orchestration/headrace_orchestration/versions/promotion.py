@@ -18,13 +18,19 @@ from typing import TYPE_CHECKING
 from headrace_features.exclusive import exclusive
 from headrace_features.online.live import project_in
 from headrace_features.online.stores import open_store
-from headrace_features.online.versions import Versions, change_versions, read_versions, spelled
+from headrace_features.online.versions import (
+    Switch,
+    Versions,
+    change_versions,
+    read_versions,
+    spelled,
+)
 from headrace_features.portable_project import project_from
 from headrace_schemas.errors import ConfigurationError, RetryableError
 from headrace_streaming.job.assembly import consumer_group, job_name
 from headrace_streaming.job.cluster import Cluster
 from headrace_streaming.job.config import Mode
-from headrace_streaming.job.deployment import Handover, deploy, stop
+from headrace_streaming.job.deployment import Handover, await_left_behind, deploy, stop
 from headrace_streaming.job.last_state import recall
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.kafka.epochs import Deployed, deployments
@@ -54,12 +60,14 @@ class Promotion:
     former: str
 
 
-def switch(
+def switch(  # noqa: PLR0913 - what it needs
     settings: Settings,
     project: Project,
     namespace: str,
     environ: Mapping[str, str],
     told: Callable[[str], None],
+    *,
+    back: bool = False,
 ) -> Promotion:
     """Serve a namespace, and keep the one that is served so far warm.
 
@@ -69,29 +77,42 @@ def switch(
         namespace: the one to be served.
         environ: the variables for Flink's command.
         told: takes news, a line each.
+        back: whether that takes a promotion back.
 
     Raises:
         ConfigurationError: there is no such namespace, or its job has left no state.
         RetryableError: another command is at it, or something doesn't answer.
     """
     with alone_with_versions(settings, project):
+        await_left_behind(settings.home, project)
         store = open_store(settings)
         _, versions = read_versions(store)
         require_known(versions, namespace)
-        served = versions.serving
-        if served == namespace and versions.former:
-            # Perhaps the one before it was not started again.
-            served = versions.former[0]
+        begun = _begun(versions, namespace, back=back)
+        change_versions(store, lambda held: held.switches(begun))
         new = project_from(versions.namespaces[namespace])
-        old = project_in(versions, served, project)
+        old = project_in(versions, begun.former, project)
         _hand_over(settings, new, old, environ, told)
         change_versions(store, lambda held: held.serves(namespace))
         told(f"readers get {spelled(namespace)}")
         _keep_warm(settings, old, environ, told)
-        return Promotion(namespace, served)
+        change_versions(store, lambda held: held.switches(None))
+        return Promotion(namespace, begun.former)
 
 
-def alone_with_versions(settings: Settings, project: Project) -> AbstractContextManager[None]:
+def _begun(versions: Versions, namespace: str, *, back: bool) -> Switch:
+    """What is to be done so that a namespace is served, or was begun for that already."""
+    begun = versions.switch
+    if begun is not None and begun.to == namespace:
+        return begun
+    if versions.serving != namespace:
+        return Switch(namespace, versions.serving, back)
+    # It is read: something else was about to be, or the one before it was not started again.
+    others = versions.former if begun is None else (begun.to,)
+    return Switch(namespace, next(iter(others), namespace), back)
+
+
+def alone_with_versions(settings: Settings, project: Project) -> AbstractContextManager[int]:
     """Let no other command with the same home change which versions there are meanwhile.
 
     Raises:
@@ -102,12 +123,15 @@ def alone_with_versions(settings: Settings, project: Project) -> AbstractContext
 
 
 def former_of(settings: Settings, view: str) -> str:
-    """The namespace that was served before.
+    """The namespace that was served before, or before a promotion that has not ended.
 
     Raises:
         ConfigurationError: none was, or it is gone.
     """
     _, versions = read_versions(open_store(settings))
+    if versions.switch is not None:
+        # To take back is not to be taken back by the command that finishes it.
+        return versions.switch.to if versions.switch.back else versions.switch.former
     if not versions.former:
         raise ConfigurationError(
             f"no other version of {view} was served before, or it was dropped",
@@ -124,9 +148,10 @@ def require_ready(settings: Settings, project: Project, namespace: str) -> Proje
     """
     _, versions = read_versions(open_store(settings))
     require_known(versions, namespace)
-    made = project_in(versions, namespace, project)
-    if versions.serving == namespace or _newest(kafka_config(settings), made).told.live:
+    begun = versions.switch is not None and versions.switch.to == namespace
+    if versions.serving == namespace or begun:
         return None
+    made = project_in(versions, namespace, project)
     require_caught_up(settings, made)
     return made
 

@@ -26,7 +26,7 @@ from headrace_streaming.job.assembly import consumer_group, job_name
 from headrace_streaming.job.bootstrap import bootstrap, require_present
 from headrace_streaming.job.cluster import Cluster
 from headrace_streaming.job.config import LakeState, Mode
-from headrace_streaming.job.deployment import deploy, stop
+from headrace_streaming.job.deployment import await_left_behind, deploy, stop
 from headrace_streaming.job.last_state import recall
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.kafka.epochs import deployments
@@ -124,6 +124,7 @@ def begin_replay(  # noqa: PLR0913, PLR0917 - what it needs
         )
     change_versions(store, lambda _: held.keeps(namespace, definitions))
     made = project_from(definitions)
+    await_left_behind(settings.home, made)
     if Cluster.of(settings).find(job_name(made.full_name)) is not None:
         told(f"the job of {namespace} runs already")
         return made

@@ -65,16 +65,17 @@ def bootstrap(
         ConfigurationError: the job of the project runs, or the state can't be made.
         RetryableError: cluster or broker don't answer, or another command deploys the job.
     """
-    with alone(settings.home, project):
-        return _bootstrap(settings, project, environ, records, told)
+    with alone(settings.home, project) as lock:
+        return _bootstrap(settings, project, environ, records, told, lock)
 
 
-def _bootstrap(
+def _bootstrap(  # noqa: PLR0913, PLR0917 - what it needs
     settings: Settings,
     project: Project,
     environ: Mapping[str, str],
     records: Iterable[Sent],
     told: Callable[[int], None],
+    lock: int,
 ) -> tuple[str, str]:
     cluster = Cluster.of(settings)
     require_stopped(cluster, project)
@@ -93,7 +94,7 @@ def _bootstrap(
         send(kafka, _renamed(records, history), told=told)
         arguments = ["--history", history, "--mode", "immediate"]
         arguments += definitions_for(settings.home, project)
-        job_id = submit(settings, environ, cluster, arguments)
+        job_id = submit(settings, environ, cluster, arguments, held=lock)
         job = started(cluster, history_job_name(project.full_name), job_id)
         _wait(cluster, job, kafka, history, topics, told)
         return cluster.stop(job), history

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from headrace_features.project import Project
     from headrace_schemas.settings import Settings
 
+#: How long Flink's command may still be at work after the one that has started it was killed.
+_PATIENCE_S = 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class Handover:
@@ -110,7 +113,7 @@ def deploy(  # noqa: PLR0913 - one for each choice
     # What is wrong with the settings is told before a JVM is started for them.
     job_config(settings, {}, 0)
     cluster = Cluster.of(settings)
-    with alone(settings.home, project):
+    with alone(settings.home, project) as lock:
         name = job_name(project.full_name)
         running = cluster.find(name)
         if running is not None:
@@ -156,6 +159,7 @@ def deploy(  # noqa: PLR0913 - one for each choice
                 # The sources of history stay behind.
                 *(("--allowNonRestoredState",) if lake else ()),
             ],
+            held=lock,
         )
         # From here on it may work, whether or not it does so as long as we wait.
         submitted = LastState(job_id, checkpoints, began_with=restored, lake=lake)
@@ -213,16 +217,29 @@ def _newest(
     return found, known.lake if found == known.began_with else None
 
 
-def alone(home: Path, project: Project) -> AbstractContextManager[None]:
+def alone(home: Path, project: Project) -> AbstractContextManager[int]:
     """Let no other command with the same home deploy a project or make its state meanwhile.
 
+    Flink's command holds the lock as well: it goes on where the one that has started it is killed,
+    and soon ends.
+
     Raises:
-        RetryableError: another one is at it.
+        RetryableError: another one is at it, for longer than that takes.
     """
     taken = RetryableError(
         f"another command deploys the job of {project.name}", hint="try again when it has ended"
     )
-    return exclusive(home / "stream" / f"{project.name}.lock", taken)
+    return exclusive(home / "stream" / f"{project.name}.lock", taken, _PATIENCE_S)
+
+
+def await_left_behind(home: Path, project: Project) -> None:
+    """Wait until what a killed command has left behind deploys nothing any more.
+
+    Raises:
+        RetryableError: another command deploys the project.
+    """
+    with alone(home, project):
+        pass
 
 
 def end_history(cluster: Cluster, project: Project) -> None:

@@ -33,12 +33,14 @@ class JobEndedError(ConfigurationError):
     """A job has ended before all of it ran."""
 
 
-def submit(
+def submit(  # noqa: PLR0913 - what it needs
     settings: Settings,
     environ: Mapping[str, str],
     cluster: Cluster,
     arguments: Sequence[str],
     flink_options: Sequence[str] = (),
+    *,
+    held: int | None = None,
 ) -> str:
     """Submit a job; returns its id, before it is known whether it comes to run.
 
@@ -48,6 +50,7 @@ def submit(
         cluster: where the job is to run.
         arguments: of the script of the job.
         flink_options: of `flink run`.
+        held: an open file with a lock, which is held until Flink's command has ended, too.
 
     Raises:
         ConfigurationError: the job can't be assembled.
@@ -61,7 +64,7 @@ def submit(
         *("--python", str(SCRIPT)),
         *arguments,
     ]
-    said = _run(command, flink.environment(settings.home / "flink", environ))
+    said = _run(command, flink.environment(settings.home / "flink", environ), held)
     found = _SUBMITTED.search(said)
     if found is None:
         raise _refusal(said)
@@ -69,9 +72,12 @@ def submit(
 
 
 def _run(
-    command: Sequence[str], environ: Mapping[str, str], patience_s: float = _SUBMIT_TIMEOUT_S
+    command: Sequence[str],
+    environ: Mapping[str, str],
+    held: int | None = None,
+    patience_s: float = _SUBMIT_TIMEOUT_S,
 ) -> str:
-    """What a command says; neither it nor what it started outlives this."""
+    """What a command says; neither it nor what it started outlives this, but if this is killed."""
     # Its own session: it starts others, which hold its output open after it was ended alone.
     with subprocess.Popen(  # noqa: S603 - Flink's command
         command,
@@ -80,6 +86,7 @@ def _run(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        pass_fds=() if held is None else (held,),
     ) as client:
         try:
             return "".join(client.communicate(timeout=patience_s))

@@ -25,7 +25,7 @@ def write_book(home: Path, book: Book) -> None:
     write_whole(book_file(home), msgspec.json.format(msgspec.json.encode(book)))
 
 
-def locked(home: Path) -> AbstractContextManager[None]:
+def locked(home: Path) -> AbstractContextManager[int]:
     """Hold the services for one command at a time.
 
     Raises:

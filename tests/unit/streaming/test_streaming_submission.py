@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from headrace_features.exclusive import exclusive
 from headrace_schemas.errors import ConfigurationError, RetryableError
 from headrace_streaming.job.cluster import refusal_of
 from headrace_streaming.job.submission import _refusal, _run
@@ -54,6 +57,33 @@ def test_a_command_that_does_not_end_is_ended_with_all_that_it_started(tmp_path:
     pid = int(told.read_text())
     while works(pid):
         pass
+
+
+def test_what_a_killed_command_has_started_keeps_others_waiting_until_it_ends(
+    tmp_path: Path,
+) -> None:
+    lock, told, go_on = tmp_path / "lock", tmp_path / "pid", tmp_path / "go on"
+    os.mkfifo(go_on)
+    starting = f"""
+import os
+from pathlib import Path
+from headrace_features.exclusive import exclusive
+from headrace_schemas.errors import RetryableError
+from headrace_streaming.job.submission import _run
+waits = "echo $$ > {told}.new; mv {told}.new {told}; read < '{go_on}'"
+with exclusive(Path("{lock}"), RetryableError("taken")) as held:
+    _run(["bash", "-c", waits], os.environ, held)
+"""
+    with subprocess.Popen([sys.executable, "-c", starting]) as process:
+        while not told.exists():
+            pass
+        process.kill()
+    taken = RetryableError("taken")
+    with pytest.raises(RetryableError), exclusive(lock, taken, patience_s=0.3):
+        pass
+    go_on.write_text("go on\n")
+    with exclusive(lock, taken, patience_s=30):
+        assert not works(int(told.read_text()))
 
 
 def test_of_what_flink_answers_the_line_is_shown_that_tells_something() -> None:

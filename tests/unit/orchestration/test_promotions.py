@@ -1,0 +1,46 @@
+"""What a promotion or a rollback that was interrupted is finished by."""
+
+from __future__ import annotations
+
+import pytest
+
+from headrace_features.online.stores import open_store
+from headrace_features.online.versions import Switch, Versions, change_versions
+from headrace_orchestration.versions.promotion import _begun, former_of
+from headrace_schemas.errors import ConfigurationError
+from headrace_schemas.settings import Settings
+
+PROMOTING, TAKING_BACK = Switch("v2", "", back=False), Switch("", "v2", back=True)
+
+
+def former(settings: Settings, versions: Versions) -> str:
+    change_versions(open_store(settings), lambda _: versions)
+    return former_of(settings, "card_activity")
+
+
+def test_a_rollback_that_is_repeated_finishes_the_one_that_was_begun(settings: Settings) -> None:
+    before = Versions(serving="v2", former=("",), switch=TAKING_BACK)
+    after = Versions(serving="", former=("v2",), switch=TAKING_BACK)
+    assert former(settings, before) == former(settings, after) == ""
+    assert _begun(after, "", back=True) == TAKING_BACK
+
+
+def test_a_promotion_that_has_not_ended_is_taken_back_from_wherever_it_is(
+    settings: Settings,
+) -> None:
+    before = Versions(serving="", former=("v1",), switch=PROMOTING)
+    after = Versions(serving="v2", former=("", "v1"), switch=PROMOTING)
+    assert former(settings, before) == former(settings, after) == ""
+    assert _begun(before, "", back=True) == _begun(after, "", back=True) == TAKING_BACK
+
+
+def test_a_rollback_after_another_one_that_has_ended_goes_back_to_what_was_served(
+    settings: Settings,
+) -> None:
+    assert former(settings, Versions(serving="", former=("v2",))) == "v2"
+    with pytest.raises(ConfigurationError, match="no other version of card_activity was served"):
+        former(settings, Versions(serving="v2"))
+
+
+def test_one_that_is_served_is_told_what_to_keep_warm() -> None:
+    assert _begun(Versions(serving="v2", former=("",)), "v2", back=False) == PROMOTING
