@@ -3,81 +3,33 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from threading import Event, Thread
-from typing import Any
+from threading import Thread
 
 import pytest
 
 from headrace_features.embedded import Service
-from headrace_features.feast_plugin import repository
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.services import control
 from live_run import kill, until
-from shops import ACCEPTED, PURPOSELY, USER, declare_second, events_of, listed, settings_of
+from shops import (
+    ACCEPTED,
+    PURPOSELY,
+    constant_reads,
+    declare_second,
+    events_of,
+    expected_at,
+    listed,
+    settings_of,
+)
 from streams import headrace, received, send_events
-
-COMMON = ["user_activity:count_7d", "user_activity:count_1d", "user_purchases:count_7d"]
 
 
 def hashes(shop: Path, home: Path, namespace: str) -> dict[str, str]:
     views = listed(shop, home, "--hash")[namespace]["views"]
     return {one["view"]: one["hash"] for one in views}
-
-
-@contextmanager
-def constant_reads(shop: Path, home: Path, as_of_ms: int) -> Iterator[Counter[tuple[Any, ...]]]:
-    """Read all the time through Feast; what was read, and how often."""
-    store = repository.feature_store(settings_of(shop, home))
-    seen: Counter[tuple[Any, ...]] = Counter()
-    done, failed = Event(), list[BaseException]()
-
-    def read() -> None:
-        rows = [{"user_id": USER, "as_of": as_of_ms}]
-        try:
-            while not done.is_set():
-                found = store.get_online_features(COMMON, rows, full_feature_names=True).to_dict()
-                values = [found[name.replace(":", "__")][0] for name in COMMON]
-                seen[tuple(values)] += 1
-        except BaseException as error:  # noqa: BLE001 - shown by the test
-            failed.append(error)
-            seen["failed", repr(error)] += 1
-
-    thread = Thread(target=read)
-    thread.start()
-    try:
-        yield seen
-    finally:
-        done.set()
-        thread.join()
-    assert not failed, failed
-
-
-def expected_at(shop: Path, as_of_ms: int) -> tuple[Any, ...]:
-    """What the oracle says of the definitions as they are declared now."""
-    script = f"""
-import json
-from headrace_features import oracle
-from headrace_features.oracle import SpineRow
-import shop_definitions as shop
-rows = [{{"amount_minor": None, **json.loads(line)}} for line in open("events.jsonl")]
-mine = [row for row in rows if row["user_id"] == {USER!r}]
-spine = [SpineRow({USER!r}, {as_of_ms})]
-one = oracle.values(shop.user_activity, mine, spine)[0]
-two = oracle.values(shop.user_purchases, mine, spine)[0]
-print(json.dumps([one["count_7d"], one["count_1d"], two["count_7d"]]))
-"""
-    # In a process of its own: the definitions change while this one lives.
-    told = subprocess.run(
-        [sys.executable, "-c", script], cwd=shop, capture_output=True, text=True, check=True
-    )
-    return tuple(json.loads(told.stdout))
 
 
 def compare_and_be_refused(shop: Path, home: Path) -> None:
