@@ -88,12 +88,13 @@ class Run:
         send(kafka_config(self.settings), EventRecords(some, self.events.keys))
         self.sent_ms = time_ms
 
-    def boundary(self) -> int:
-        """Where the batch layer of the cards ends, ms UTC."""
-        key = view_key(self.project.view("card_activity"))
-        batch = layers_of(open_store(self.settings), [key])[key].batch
-        assert batch is not None
-        return batch.boundary_ms
+    def boundaries(self, which: int) -> dict[str, int | None]:
+        """By view where its batch layer ends, ms UTC: served with the stream's, or the replay's."""
+        views = self.both()[which].views
+        keys = {name: view_key(view) for name, view in views.items()}
+        layers = layers_of(open_store(self.settings), [*keys.values()])
+        batches = {name: layers[key].batch for name, key in keys.items()}
+        return {name: one.boundary_ms if one else None for name, one in batches.items()}
 
     def ingest(self) -> None:
         ingest_topics(self.settings, self.project, kafka_config(self.settings))
@@ -200,7 +201,9 @@ def of_some_cards(records: EventRecords) -> EventRecords:
 
 
 def declare_second(folder: Path) -> None:
-    """The same meaning under a new version: both have to say the same."""
+    """The same meaning under a new version, of the stream alone: both have to say the same."""
+    with (folder / "headrace.toml").open("a") as settings:
+        settings.write('[project.modes]\ncard_activity = "kappa"\nterminal_risk = "kappa"\n')
     place = folder / "fraud_again.py"
     text = place.read_text()
     assert text.count('name="card_activity",\n    version=1,') == 1
@@ -218,6 +221,7 @@ def test_a_lambda_run_and_a_kappa_replay_serve_the_oracle_s_values_at_every_prob
     declare_second(run.folder)
     replay = ("replay", "card_activity", "--to-version", "2")
     run.headrace(*replay)
+    assert run.boundaries(1) == {"card_activity": None, "terminal_risk": None}
     compared = 0
     for day in range(BEFORE, BEFORE + DAYS):
         for number, time_ms in enumerate(probes(day)):
@@ -226,7 +230,7 @@ def test_a_lambda_run_and_a_kappa_replay_serve_the_oracle_s_values_at_every_prob
             if number == 0:
                 run.ingest()
                 run.move_boundaries(FIRST + timedelta(day - 1))
-                assert run.boundary() == begins_ms(FIRST + timedelta(day))
+                assert run.boundaries(0)["card_activity"] == begins_ms(FIRST + timedelta(day))
                 compared += run.probe(chance)
     # All of it at once says the same as day by day.
     run.headrace("versions", "drop", REPLAYED)
