@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import write_deltalake
+from deltalake import CommitProperties, write_deltalake
+from deltalake.exceptions import CommitFailedError
 
 from headrace_batch.backfill_rows import day_of
+from headrace_batch.leased import require_held
 from headrace_features.definitions.durations import DAY_MS, floor_to
 from headrace_features.engines import Missed
 from headrace_features.online.served import ServedView, entity_key, view_key
-from headrace_features.online.store import Wanted
+from headrace_features.online.store import Wanted, overtaken
 from headrace_features.partials.partial import Value
 from headrace_features.state.layout import AS_OF_RETENTION_MS
 from headrace_features.state.read import EntityState, Found
@@ -206,13 +208,35 @@ class Healing:
         for place, one in off.items():
             self.off[place].add(one)
 
-    def record(self, warehouse: Warehouse, generation: int, healed_ms: int) -> None:
-        """Write the account down, in place of one of a generation that was never published."""
-        if not self.off:
-            return
+    def record(
+        self, warehouse: Warehouse, store: StateStore, generation: Generation, healed_ms: int
+    ) -> None:
+        """Write the account down, in place of one of a generation that was never published.
+
+        Raises:
+            RetryableError: another generation has been begun since.
+        """
         name = healed_table(self._view.name, self._view.version)
-        rows = [
-            {
+        if not self.off and not _has_rows(warehouse, name, self.before.id):
+            return
+        table = warehouse.create(name, HEALED)
+        # Whoever takes over from here on writes onto what was looked at just before.
+        require_held(store, generation)
+        with warehouse.explaining(name, except_for=CommitFailedError):
+            try:
+                write_deltalake(
+                    table,
+                    pa.Table.from_pylist(list(self._rows(generation.id, healed_ms)), HEALED),
+                    mode="overwrite",
+                    predicate=f"went_on_from = {self.before.id}",
+                    commit_properties=CommitProperties(max_commit_retries=0),
+                )
+            except CommitFailedError as error:
+                raise overtaken(self._view.name) from error
+
+    def _rows(self, generation: int, healed_ms: int) -> Iterator[Mapping[str, Any]]:
+        for (day, feature), off in sorted(self.off.items()):
+            yield {
                 "day": day,
                 "feature": feature,
                 "values_off": off.values,
@@ -223,17 +247,13 @@ class Healing:
                 "went_on_from": self.before.id,
                 "generation": generation,
             }
-            for (day, feature), off in sorted(self.off.items())
-        ]
-        warehouse.create(name, HEALED)
-        with warehouse.explaining(name):
-            write_deltalake(
-                warehouse.uri(name),
-                pa.Table.from_pylist(rows, HEALED),
-                mode="overwrite",
-                predicate=f"went_on_from = {self.before.id}",
-                storage_options=dict(warehouse.storage_options),
-            )
+
+
+def _has_rows(warehouse: Warehouse, name: str, went_on_from: int) -> bool:
+    """Whether there is an account of a generation that went on from another one."""
+    if not warehouse.exists(name):
+        return False
+    return pc.any(pc.equal(warehouse.read(name)["went_on_from"], went_on_from)).as_py() or False
 
 
 def healed_rows(warehouse: Warehouse, view: FeatureView) -> list[Mapping[str, Any]]:

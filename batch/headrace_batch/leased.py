@@ -56,7 +56,7 @@ def renewed(store: StateStore, generation: Generation) -> Iterator[None]:
         while not done.wait(_RENEWED_S):
             # Who has lost it learns of that with the next write.
             with suppress(RetryableError):
-                store.renew(generation, _now_ms() + LEASE_MS)
+                require_held(store, generation)
 
     thread = threading.Thread(target=renew, name="lease", daemon=True)
     thread.start()
@@ -65,6 +65,15 @@ def renewed(store: StateStore, generation: Generation) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
+
+
+def require_held(store: StateStore, generation: Generation) -> None:
+    """See that nobody else has begun a generation of the same view since.
+
+    Raises:
+        RetryableError: somebody has.
+    """
+    store.renew(generation, _now_ms() + LEASE_MS)
 
 
 def _claim() -> Claim:

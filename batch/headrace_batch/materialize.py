@@ -26,6 +26,7 @@ from headrace_features.online.layers import Generation, Had, Layers
 from headrace_features.online.served import view_key
 from headrace_features.online.store import layers_of
 from headrace_features.online.stores import open_store
+from headrace_features.online.versions import read_versions
 from headrace_features.state.layout import AS_OF_RETENTION_MS
 from headrace_schemas.errors import ConfigurationError, RetryableError
 
@@ -127,8 +128,8 @@ def materialize_view(  # noqa: PLR0913 - all but four have defaults and are name
     layer = Layer(view, store, generation, healing)
     with renewed(store, generation):
         filled = maker.fill(layer, tiles, lambda done: advance(tiled + done))
-        if healing is not None:
-            healing.record(warehouse, generation.id, read_ms)
+        if healing is not None and _is_served(store, view):
+            healing.record(warehouse, store, generation, read_ms)
     store.publish(generation, had)
     return MaterializeReport(
         view=view.name,
@@ -141,6 +142,12 @@ def materialize_view(  # noqa: PLR0913 - all but four have defaults and are name
         fields=filled.fields,
         seconds=perf_counter() - began,
     )
+
+
+def _is_served(store: StateStore, view: FeatureView) -> bool:
+    """Whether readers get a view from its namespace: what nobody read wasn't off for anybody."""
+    _, versions = read_versions(store)
+    return versions.serving == view.namespace
 
 
 def _unchanged(store: StateStore, view: FeatureView, held: Generation | None) -> Layers:

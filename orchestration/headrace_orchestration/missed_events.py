@@ -1,21 +1,28 @@
-"""The events that a view's state in the stream lacks, as the job noted them in `late-events`."""
+"""The events that a view's state in the stream lacks, as its job noted them in `late-events`.
+
+Until a namespace was promoted, its job noted them in a topic apart.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from headrace_features.engines import Missed
 from headrace_features.online.served import entity_key
-from headrace_schemas.topics import LATE_EVENTS
+from headrace_schemas.topics import LATE_EVENTS, topic_apart
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.kafka.positions import Positions
 from headrace_streaming.kafka.reading import records_now
+from headrace_streaming.kafka.topics import existing_topics
 
 if TYPE_CHECKING:
+    from confluent_kafka import Message
+
     from headrace_features.definitions.views import FeatureView
     from headrace_schemas.settings import Settings
 
@@ -24,6 +31,7 @@ _LACKING = frozenset({"too_old", "state_full", "update_too_large"})
 
 
 class _Noted(msgspec.Struct):
+    source: str
     reason: str
     view: str | None
     event_time: int
@@ -52,17 +60,29 @@ def missed_events(settings: Settings, view: FeatureView, since_ms: int) -> Mappi
 
 def _noted(settings: Settings, view: FeatureView, since_ms: int) -> Iterator[tuple[bytes, Missed]]:
     kafka, key = kafka_config(settings), view.entity.join_key
-    with closing(Positions(kafka)) as positions:
-        starts = positions.since(LATE_EVENTS, since_ms)
-    for messages in records_now(kafka, LATE_EVENTS, starts=starts):
-        for message in messages:
-            content = message.value() or b""
-            noted = _read.decode(content)
-            if noted.view != view.name or noted.reason not in _LACKING:
-                continue
-            if noted.event_time >= since_ms:
-                entity = msgspec.json.decode(content)[key]
+    for message in _messages(kafka, _topics(settings, view), since_ms):
+        content = message.value() or b""
+        noted = _read.decode(content)
+        if (noted.source, noted.view) != (view.source.name, view.name):
+            continue
+        if noted.reason in _LACKING and noted.event_time >= since_ms:
+            # Other projects may name a view alike.
+            entity = msgspec.json.decode(content).get(key)
+            if entity is not None:
                 yield entity_key(entity), Missed(noted.event_time, noted.available_at)
+
+
+def _topics(settings: Settings, view: FeatureView) -> list[str]:
+    apart = topic_apart(LATE_EVENTS, settings.project.name, view.namespace)
+    there = existing_topics(kafka_config(settings)) if view.namespace else {}
+    return [LATE_EVENTS, *(one for one in (apart,) if one in there)]
+
+
+def _messages(kafka: Mapping[str, str], topics: Iterable[str], since_ms: int) -> Iterator[Message]:
+    for topic in topics:
+        with closing(Positions(kafka)) as positions:
+            starts = positions.since(topic, since_ms)
+        yield from chain.from_iterable(records_now(kafka, topic, starts=starts))
 
 
 _read = msgspec.json.Decoder(_Noted)

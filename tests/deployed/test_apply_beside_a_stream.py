@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,15 @@ from headrace_features.online.stores import open_store
 from headrace_features.online.versions import read_versions
 from headrace_features.portable_project import project_from
 from headrace_streaming.kafka.clients import kafka_config
-from shops import ACCEPTED, USER, declare_second, events_of, listed, settings_of
+from shops import PURPOSELY, USER, declare_second, events_of, listed, settings_of
 from streams import headrace, received, send_events
 
-NAMESPACE = "user_activity-v2"
-REPLAY = "headrace replay user_activity --to-version 2"
+NAMESPACE = "carts-v1"
+REPLAY = "headrace replay carts --to-version 1"
 
 CARTS = """
-user_carts = FeatureView(
-    name="user_carts",
+carts = FeatureView(
+    name="carts",
     version=1,
     entity=user,
     source=activity,
@@ -73,16 +74,16 @@ def test_apply_replays_once_for_all_views_and_what_is_promoted_is_registered(
         place.write(CARTS)
 
     planned = told(shop, home, "plan")
-    for view in ("user_activity", "user_carts"):
+    for view in ("carts", "user_activity"):
         (needed,) = planned[view]["to_do"]
         assert (needed["command"], needed["events"]) == (REPLAY, len(events))
     assert planned["user_purchases"]["to_do"] == []
     done = told(shop, home, "apply")
-    (made,) = done["user_carts"]["done"]
+    (made,) = done["carts"]["done"]
     assert (made["command"], made["events"]) == (REPLAY, len(events))
-    assert done["user_carts"]["next"] == [
+    assert done["carts"]["next"] == [
         "headrace parity user_activity --versions 1,2",
-        "headrace promote user_activity --version 2",
+        "headrace promote carts --version 1",
     ]
     assert registered(shop, home) == {"basket": 1, "user_activity": 1, "user_purchases": 1}
     assert set(listed(shop, home)) == {"", NAMESPACE}
@@ -91,11 +92,18 @@ def test_apply_replays_once_for_all_views_and_what_is_promoted_is_registered(
     told(shop, home, "apply")
     assert set(listed(shop, home)) == {"", NAMESPACE}
 
-    headrace(home, "promote", "user_activity", "--version", "2", *ACCEPTED, folder=shop)
+    # All views of the namespace would be served, whichever is named.
+    promote = ("promote", "carts", "--version", "1")
+    refused = headrace(home, *promote, folder=shop, check=False)
+    assert refused.returncode == 78
+    assert "user_activity:count_7d" in refused.stderr
+    assert listed(shop, home)[""]["serving"]
+    accepted = (("--accept", f"user_activity:{name}") for name in PURPOSELY)
+    headrace(home, *promote, *chain.from_iterable(accepted), folder=shop)
     assert registered(shop, home) == {
         "basket": 1,
         "user_activity": 2,
-        "user_carts": 1,
+        "carts": 1,
         "user_purchases": 1,
     }
     assert {
@@ -110,7 +118,7 @@ def test_apply_replays_once_for_all_views_and_what_is_promoted_is_registered(
         and one["action"] == "cart"
         and week_ms < one["event_time"] <= newest_ms
     ]
-    asked = ("--feature", "user_carts", "--entity", f"user_id={USER}", "--as-of", str(newest_ms))
+    asked = ("--feature", "carts", "--entity", f"user_id={USER}", "--as-of", str(newest_ms))
     answer = json.loads(headrace(home, "features", "get", *asked, "--json", folder=shop).stdout)
-    assert answer["features"] == {"user_carts__count_7d": len(carts)}
-    assert answer["statuses"] == {"user_carts__count_7d": "PRESENT"}
+    assert answer["features"] == {"carts__count_7d": len(carts)}
+    assert answer["statuses"] == {"carts__count_7d": "PRESENT"}

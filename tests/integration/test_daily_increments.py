@@ -13,7 +13,7 @@ import pytest
 from deltalake import DeltaTable
 
 from headrace_batch.days import begins_ms
-from headrace_batch.healing import healed_rows
+from headrace_batch.healing import Healing, healed_rows
 from headrace_batch.local_spill import Workspace
 from headrace_batch.materialize import materialize_view
 from headrace_batch.materialize_local import InProcess
@@ -22,6 +22,8 @@ from headrace_batch.warehouse import Warehouse
 from headrace_features import Count, Entity, FeatureView, Last, Sliding, oracle
 from headrace_features.definitions.durations import DAY_MS, HOUR_MS
 from headrace_features.fraud.definitions import card_activity, transactions
+from headrace_features.online.served import view_key
+from headrace_features.online.store import layers_of
 from headrace_features.online.stores import open_store
 from headrace_features.oracle import SpineRow
 from headrace_schemas.errors import RetryableError
@@ -259,3 +261,29 @@ def test_who_has_been_overtaken_puts_no_tiles_into_the_table(tmp_path: Path) -> 
         lake.until(DAYS[1])
     rows = Warehouse.of(lake.settings).read(tiles_table("card_activity", 1))
     assert set(rows["generation"].to_pylist()) == {8}
+
+
+def test_who_has_been_overtaken_leaves_the_account_of_the_other_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake, view = Lake(tmp_path, seed=9, late=0.2), card_activity
+    lake.until(DAYS[0])
+    materialize_view(lake.settings, view, DAYS[0], unwatched)
+    lake.until(DAYS[1])
+    record = Healing.record
+
+    def stalled(*arguments: Any) -> None:
+        # For longer than a lease: more comes meanwhile, and somebody else takes over.
+        monkeypatch.setattr(Healing, "record", record)
+        lake.until(DAYS[3])
+        materialize_view(lake.settings, view, DAYS[1], unwatched)
+        record(*arguments)
+
+    monkeypatch.setattr(Healing, "record", stalled)
+    with pytest.raises(RetryableError, match="has taken over"):
+        materialize_view(lake.settings, view, DAYS[1], unwatched)
+    key = view_key(view)
+    published = layers_of(open_store(lake.settings), [key])[key].batch
+    assert published is not None
+    told = healed_rows(Warehouse.of(lake.settings), view)
+    assert {row["generation"] for row in told} == {published.id}

@@ -67,8 +67,9 @@ class ServedVersions:
     def _found(self, place: int, asked: ServedView) -> ServedView | None:
         view = self._namespaces[place].get(asked.view.name)
         if view is None:
-            # One that no version was made of beside another.
-            return asked
+            # One that no version was made of beside another, or that another namespace has.
+            known = any(asked.view.name in views for views in self._namespaces)
+            return None if known else asked
         has = {feature.name: feature.type for feature in view.features}
         wanted = {feature.name: feature.type for feature in asked.asked.features}
         if any(has.get(name) is not kind for name, kind in wanted.items()):

@@ -29,7 +29,9 @@ Version = Annotated[int, typer.Option("--version", min=1, help="The version to s
 Accept = Annotated[
     list[str] | None,
     typer.Option(
-        "--accept", help="A feature whose values may differ from those that are served; again."
+        "--accept",
+        help="A feature whose values may differ from those that are served, VIEW:FEATURE if it is"
+        " of another view; again for more.",
     ),
 ]
 Namespace = Annotated[str, typer.Argument(help="What `headrace versions list` calls it.")]
@@ -41,21 +43,22 @@ def promote(
 ) -> None:
     """Serve another version of a view: one step for readers, and one for decisions and alerts.
 
-    It has to have caught up with the topics, and to say what the version that is served says,
-    but for features whose differences are accepted by name. What was served stays warm.
+    All views of its namespace are served with it. They have to have caught up with the topics, and
+    to say what is served says, and batch, but for features whose differences are accepted by name.
+    What was served stays warm.
     """
     from headrace_features.feast_plugin import repository
     from headrace_orchestration.versions.comparison import require_parity
-    from headrace_orchestration.versions.promotion import require_ready, switch
+    from headrace_orchestration.versions.promotion import require_declared, require_ready, switch
     from headrace_orchestration.versions.replaying import namespace_of
 
     settings, project = current_project()
     namespace = namespace_of(view, version)
     with status("headrace promote") as told:
+        require_declared(settings, project, namespace)
         ready = require_ready(settings, project, namespace)
         if ready is not None:
-            told("compare the versions")
-            require_parity(settings, project, view, ready, accept or ())
+            require_parity(settings, project, view, ready, accept or (), told)
         done = switch(settings, project, namespace, os.environ, told)
         told("register the definitions")
         repository.apply(settings, project)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import compress, islice
+from itertools import compress, islice, repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from headrace_features.online.serving import Server
 from headrace_features.online.store import layers_of
 from headrace_features.online.stores import open_store
 from headrace_features.online.versions import Versions, read_versions
+from headrace_orchestration.lake_records import also_in_files
 from headrace_orchestration.parity.fetching import events_of_topic
 from headrace_schemas.errors import ConfigurationError
 from headrace_streaming.kafka.clients import kafka_config
@@ -87,7 +88,7 @@ class Compared:
 
     Attributes:
         view: its name.
-        first, second: the versions.
+        first, second: the versions; None where there was no such view before.
         as_of_ms: the moment, ms UTC.
         rows: how many entities were compared: all that the events name.
         features: those of the second version.
@@ -95,7 +96,7 @@ class Compared:
     """
 
     view: str
-    first: int
+    first: int | None
     second: int
     as_of_ms: int
     rows: int
@@ -130,25 +131,36 @@ def compare_versions(  # noqa: PLR0913, PLR0917 - what is compared
         ConfigurationError: there is no such version, or it isn't known up to when it is current.
         RetryableError: store, broker or lake don't answer.
     """
-    store = open_store(settings)
-    _, versions = read_versions(store)
+    _, versions = read_versions(open_store(settings))
     views = [_version(versions, project, name, version) for version in (first, second)]
-    as_of_ms = _current_ms(store, views)
     told(f"read the events of {views[1].source.name}")
-    events = _events(settings, views[1].source)
-    keys = pc.unique(events[views[1].entity.join_key]).to_pylist()
-    compared = _Rows(store, views, as_of_ms)
-    told(f"compare {len(keys):,} entities")
+    events = _events(settings, project, views[1].source)
+    return _compared(settings, project, events, views[0], views[1], told)
+
+
+def _compared(  # noqa: PLR0913, PLR0917 - what is compared
+    settings: Settings,
+    project: Project,
+    events: pa.Table,
+    first: FeatureView | None,
+    second: FeatureView,
+    told: Callable[[str], None],
+) -> Compared:
+    """Hold a view to another one, unless it is None, and to batch."""
+    store = open_store(settings)
+    as_of_ms = _current_ms(store, [view for view in (first, second) if view is not None])
+    keys = pc.unique(events[second.entity.join_key]).to_pylist()
+    compared = _Rows(store, first, second, as_of_ms)
+    told(f"compare {len(keys):,} entities of {second.name}")
     unlike = compared.unlike(events, keys)
     for _ in range(_AGAIN):
         if not unlike:
             break
         time.sleep(_PAUSE_S)
-        events = _events(settings, views[1].source)
-        unlike = compared.unlike(events, list(unlike))
+        unlike = compared.unlike(_events(settings, project, second.source), list(unlike))
     features = []
-    for feature in views[1].features:
-        has = feature.name in views[0].feature_names
+    for feature in second.features:
+        has = first is not None and feature.name in first.feature_names
         rows = [row[feature.name] for row in unlike.values() if feature.name in row]
         features.append(
             ComparedFeature(
@@ -163,38 +175,62 @@ def compare_versions(  # noqa: PLR0913, PLR0917 - what is compared
         for key, row in unlike.items()
         for feature, one in row.items()
     )
-    differences = tuple(islice(found, _SHOWN))
-    return Compared(name, first, second, as_of_ms, len(keys), tuple(features), differences)
+    return Compared(
+        second.name,
+        None if first is None else first.version,
+        second.version,
+        as_of_ms,
+        len(keys),
+        tuple(features),
+        tuple(islice(found, _SHOWN)),
+    )
 
 
-def require_parity(
-    settings: Settings, project: Project, view: str, made: Project, accepted: Collection[str]
+def require_parity(  # noqa: PLR0913, PLR0917 - what is compared
+    settings: Settings,
+    project: Project,
+    view: str,
+    made: Project,
+    accepted: Collection[str],
+    told: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """See that a version says what the one that is served says, and what batch says.
+    """See that all of a namespace says what is served says, and what batch says.
 
     Args:
         settings: which store, broker and lake.
         project: the declared definitions.
-        view: its name.
-        made: the project in the namespace of the version.
-        accepted: the features that may differ.
+        view: the one that is asked for.
+        made: the project in the namespace: it is served as a whole.
+        accepted: the features that may differ, `view:feature` where they aren't of that view.
+        told: is told what is going on.
 
     Raises:
         ConfigurationError: others do; the message names them.
     """
+    may_differ = {one if ":" in one else f"{view}:{one}" for one in accepted}
+    for one in may_differ:
+        name, _, feature = one.partition(":")
+        made.view(name).feature(feature)
     _, versions = read_versions(open_store(settings))
-    served = project_in(versions, versions.serving, project).views.get(view)
-    if served is None:
-        return
-    for name in accepted:
-        made.view(view).feature(name)
-    compared = compare_versions(settings, project, view, served.version, made.view(view).version)
-    unlike = [name for name in compared.unlike if name not in accepted]
+    served = project_in(versions, versions.serving, project)
+    unlike, looks = [], []
+    for name, second in made.views.items():
+        told(f"read the events of {second.source.name}")
+        events = _events(settings, project, second.source)
+        if not len(events):
+            # Nobody tells up to when such a view is current.
+            continue
+        first = served.views.get(name)
+        found = _compared(settings, project, events, first, second, told)
+        some = [f"{name}:{one}" for one in found.unlike if f"{name}:{one}" not in may_differ]
+        unlike += some
+        if some and first is not None and first.version != second.version:
+            looks.append(f"headrace parity {name} --versions {first.version},{second.version}")
     if unlike:
+        see = f"see: {', '.join(looks)}; " if looks else ""
         raise ConfigurationError(
-            f"version {compared.second} of {view} differs in {', '.join(unlike)}",
-            hint=f"see: headrace parity {view} --versions {compared.first},{compared.second};"
-            " what is meant to differ: --accept FEATURE",
+            f"{made.namespace} differs in {', '.join(unlike)}",
+            hint=f"{see}what is meant to differ: --accept VIEW:FEATURE",
         )
 
 
@@ -211,24 +247,29 @@ class _Unlike:
 class _Rows:
     """The values of both versions at one moment."""
 
-    def __init__(self, store: StateStore, views: Sequence[FeatureView], as_of_ms: int) -> None:
-        self._views = views
+    def __init__(
+        self, store: StateStore, first: FeatureView | None, second: FeatureView, as_of_ms: int
+    ) -> None:
+        self._first = first
+        self._second = second
         self._server = Server(store, as_given=True)
-        self._served = [ServedView(view, view.feature_names) for view in views]
         self._as_of_ms = as_of_ms
 
     def unlike(self, events: pa.Table, keys: Sequence[Any]) -> dict[Any, dict[str, _Unlike]]:
         """By entity and feature what isn't the same everywhere."""
-        view = self._views[1]
+        view = self._second
         spine = Spine(
             keys=pa.chunked_array([keys], events[view.entity.join_key].type),
             times_ms=pa.chunked_array([np.full(len(keys), self._as_of_ms, np.int64)]),
             current=None,
         )
         batch = {name: one.to_pylist() for name, one in compute(view, events, spine).items()}
-        common = {*self._views[0].feature_names} & {*view.feature_names}
+        common = {*(self._first.feature_names if self._first else ())} & {*view.feature_names}
         found: dict[Any, dict[str, _Unlike]] = {}
-        for place, (key, (before, _), (after, missing)) in enumerate(self._read(keys)):
+        nothing: _Read = {}, ()
+        before_all = self._read(self._first, keys) if self._first else repeat(nothing)
+        both = zip(keys, before_all, self._read(view, keys), strict=False)
+        for place, (key, (before, _), (after, missing)) in enumerate(both):
             for name, value in after.items():
                 held, computed = before.get(name), batch[name][place]
                 one = _Unlike(
@@ -241,22 +282,16 @@ class _Rows:
                     found.setdefault(key, {})[name] = one
         return found
 
-    def _read(self, keys: Sequence[Any]) -> Iterator[tuple[Any, _Read, _Read]]:
+    def _read(self, view: FeatureView, keys: Sequence[Any]) -> Iterator[_Read]:
+        served = ServedView(view, view.feature_names)
         for begin in range(0, len(keys), _AT_ONCE):
-            some = keys[begin : begin + _AT_ONCE]
-            queries = [Query(key, self._as_of_ms) for key in some]
-            answered = self._server.read([ViewQuery(one, queries) for one in self._served])
-            sides = [
-                [
-                    (
-                        dict(zip(served.view.feature_names, one.values, strict=True)),
-                        {*compress(served.view.feature_names, one.incomplete or ())},
-                    )
-                    for one in answer.answers
-                ]
-                for served, answer in zip(self._served, answered, strict=True)
-            ]
-            yield from zip(some, *sides, strict=True)
+            queries = [Query(key, self._as_of_ms) for key in keys[begin : begin + _AT_ONCE]]
+            (answered,) = self._server.read([ViewQuery(served, queries)])
+            for one in answered.answers:
+                yield (
+                    dict(zip(view.feature_names, one.values, strict=True)),
+                    {*compress(view.feature_names, one.incomplete or ())},
+                )
 
 
 #: Values by feature, and the features of which events may be missing.
@@ -302,12 +337,13 @@ def _current_ms(store: StateStore, views: Sequence[FeatureView]) -> int:
     return min(known)
 
 
-def _events(settings: Settings, source: EventSource) -> pa.Table:
+def _events(settings: Settings, project: Project, source: EventSource) -> pa.Table:
     """All events that there are of a source, of each dedup key the first."""
     kafka, warehouse = kafka_config(settings), Warehouse.of(settings)
     parts = []
     deleted = any(oldest > 0 for oldest, _ in ends(kafka, source.topic).values())
-    if deleted and warehouse.find(source.table) is not None:
+    elsewhere = deleted or source.name in also_in_files(settings, project)
+    if elsewhere and warehouse.find(source.table) is not None:
         parts.append(history_of(warehouse, source, None).events)
     parts.append(events_of_topic(kafka, source))
     names = [column.name for column in source.columns]

@@ -8,7 +8,8 @@ from headrace_features.online.live import project_in
 from headrace_features.online.served import view_key
 from headrace_features.online.stores import open_store
 from headrace_features.online.versions import change_versions, read_versions, spelled
-from headrace_orchestration.versions.promotion import alone_with_versions, require_known
+from headrace_orchestration.versions.exclusion import alone_with_versions
+from headrace_orchestration.versions.promotion import require_known
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.topics import DECISIONS, LATE_EVENTS, Topic, topic_apart
 from headrace_streaming.job.assembly import job_name

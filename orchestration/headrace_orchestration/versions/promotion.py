@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, closing
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from headrace_features.exclusive import exclusive
 from headrace_features.online.live import project_in
 from headrace_features.online.stores import open_store
 from headrace_features.online.versions import (
@@ -25,8 +24,9 @@ from headrace_features.online.versions import (
     read_versions,
     spelled,
 )
-from headrace_features.portable_project import project_from
-from headrace_schemas.errors import ConfigurationError, RetryableError
+from headrace_features.portable_project import portable_project, project_from
+from headrace_orchestration.versions.exclusion import alone_with_versions
+from headrace_schemas.errors import ConfigurationError
 from headrace_streaming.job.assembly import consumer_group, job_name
 from headrace_streaming.job.cluster import Cluster
 from headrace_streaming.job.config import Mode
@@ -112,16 +112,6 @@ def _begun(versions: Versions, namespace: str, *, back: bool) -> Switch:
     return Switch(namespace, next(iter(others), namespace), back)
 
 
-def alone_with_versions(settings: Settings, project: Project) -> AbstractContextManager[int]:
-    """Let no other command with the same home change which versions there are meanwhile.
-
-    Raises:
-        RetryableError: another one is at it.
-    """
-    taken = RetryableError("another command changes what is served", hint="wait for it")
-    return exclusive(settings.home / "stream" / f"{project.name}.versions.lock", taken)
-
-
 def former_of(settings: Settings, view: str) -> str:
     """The namespace that was served before, or before a promotion that has not ended.
 
@@ -154,6 +144,21 @@ def require_ready(settings: Settings, project: Project, namespace: str) -> Proje
     made = project_in(versions, namespace, project)
     require_caught_up(settings, made)
     return made
+
+
+def require_declared(settings: Settings, project: Project, namespace: str) -> None:
+    """See that code declares what a namespace was made of: with it that is registered.
+
+    Raises:
+        ConfigurationError: it declares something else, or there is no such namespace.
+    """
+    _, versions = read_versions(open_store(settings))
+    require_known(versions, namespace)
+    if versions.namespaces[namespace] != {**portable_project(project), "namespace": namespace}:
+        raise ConfigurationError(
+            f"{namespace} was made of other definitions than are declared now",
+            hint="declare these again, or make what is declared: headrace apply",
+        )
 
 
 def require_known(versions: Versions, namespace: str) -> None:

@@ -21,6 +21,7 @@ from headrace_features.online.stores import open_store
 from headrace_features.online.versions import Versions, change_versions, read_versions
 from headrace_features.portable_project import portable_project, project_from
 from headrace_orchestration.lake_records import also_in_files, lake_records
+from headrace_orchestration.versions.exclusion import alone_with_versions
 from headrace_schemas.errors import ConfigurationError, RetryableError
 from headrace_streaming.job.assembly import consumer_group, job_name
 from headrace_streaming.job.bootstrap import bootstrap, require_present
@@ -106,7 +107,19 @@ def begin_replay(  # noqa: PLR0913, PLR0917 - what it needs
             f"{view} is declared with version {declared.version}, not {version}",
             hint="declare what the version means, then replay it",
         )
-    store = open_store(settings)
+    with alone_with_versions(settings, project):
+        return _begun(settings, project, view, environ, since, told)
+
+
+def _begun(  # noqa: PLR0913, PLR0917 - what it needs
+    settings: Settings,
+    project: Project,
+    view: str,
+    environ: Mapping[str, str],
+    since: str | int,
+    told: Callable[[str], None],
+) -> Project:
+    version = project.view(view).version
     namespace = namespace_of(view, version)
     held = _held(settings, project)
     served = project_from(held.namespaces[held.serving]).views.get(view)
@@ -122,7 +135,9 @@ def begin_replay(  # noqa: PLR0913, PLR0917 - what it needs
             f"version {version} of {view} was begun with other definitions",
             hint=f"begin anew: headrace versions drop {namespace}, or declare a higher version",
         )
-    change_versions(store, lambda _: held.keeps(namespace, definitions))
+    change_versions(
+        open_store(settings), lambda now: _with_served(now, held).keeps(namespace, definitions)
+    )
     made = project_from(definitions)
     await_left_behind(settings.home, made)
     if Cluster.of(settings).find(job_name(made.full_name)) is not None:
@@ -144,6 +159,13 @@ def begin_replay(  # noqa: PLR0913, PLR0917 - what it needs
         apart=True,
     )
     return made
+
+
+def _with_served(versions: Versions, held: Versions) -> Versions:
+    """What there is now, with the definitions that are served, which nobody had to note before."""
+    if versions.serving in versions.namespaces:
+        return versions
+    return versions.keeps(held.serving, held.namespaces[held.serving])
 
 
 def _held(settings: Settings, project: Project) -> Versions:

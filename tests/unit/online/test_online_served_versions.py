@@ -172,6 +172,17 @@ def test_what_no_version_was_made_of_beside_another_stays_as_it_is_declared(
     assert (row[COUNT], row[f"others__{FIRST.feature_names[0]}"]) == (3, 2)
 
 
+def test_a_view_that_is_not_served_any_more_is_read_where_it_is_kept() -> None:
+    added = replace(SECOND, name="added")
+    views = {SECOND.name: SECOND, added.name: added}
+    both = portable_project(replace(project_of(SECOND), views=views))
+    versions = Versions().keeps("", document(FIRST)).keeps("new", both).serves("new").serves("")
+    served = ServedVersions(1, versions)
+    asked = replace(added, namespace="")
+    (found,) = served.of([ViewQuery(ServedView(asked, asked.feature_names), [])])
+    assert found.view.key == view_key(added)
+
+
 def test_no_read_beside_promotions_fails_or_mixes_versions(store: SqliteStateStore) -> None:
     change_versions(store, side_by_side)
     done = Event()

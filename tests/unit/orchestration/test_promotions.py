@@ -1,12 +1,17 @@
-"""What a promotion or a rollback that was interrupted is finished by."""
+"""What may be promoted, and what one that was interrupted is finished by."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pytest
 
 from headrace_features.online.stores import open_store
 from headrace_features.online.versions import Switch, Versions, change_versions
-from headrace_orchestration.versions.promotion import _begun, former_of
+from headrace_features.portable_project import portable_project
+from headrace_features.project import load_project
+from headrace_orchestration.versions.promotion import _begun, former_of, require_declared
+from headrace_orchestration.versions.replaying import _with_served
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.settings import Settings
 
@@ -44,3 +49,25 @@ def test_a_rollback_after_another_one_that_has_ended_goes_back_to_what_was_serve
 
 def test_one_that_is_served_is_told_what_to_keep_warm() -> None:
     assert _begun(Versions(serving="v2", former=("",)), "v2", back=False) == PROMOTING
+
+
+def test_what_was_made_of_other_definitions_than_are_declared_is_not_promoted(
+    settings: Settings,
+) -> None:
+    project = load_project(settings)
+    made = {**portable_project(project), "namespace": "card_activity-v1"}
+    change_versions(open_store(settings), lambda held: held.keeps("card_activity-v1", made))
+    require_declared(settings, project, "card_activity-v1")
+    later = replace(project.view("card_activity"), version=2)
+    declared = replace(project, views={**project.views, "card_activity": later})
+    with pytest.raises(ConfigurationError, match="made of other definitions than are declared"):
+        require_declared(settings, declared, "card_activity-v1")
+
+
+def test_a_replay_that_begins_keeps_what_others_have_changed_meanwhile() -> None:
+    looked_at = Versions().keeps("", {"name": "first"})
+    promoted = looked_at.keeps("v2", {"name": "second"}).serves("v2")
+    assert _with_served(promoted, looked_at) == promoted
+    assert _with_served(Versions(), looked_at) == looked_at
+    other = Versions().keeps("v3", {"name": "third"})
+    assert set(_with_served(other, looked_at).namespaces) == {"", "v3"}
