@@ -32,8 +32,7 @@ faults: setup ## the kill tests
 
 .PHONY: deployed-test
 deployed-test: setup ## long runs of a deployed job: parity, values online, state from the lake, versions side by side
-	$(PYTEST) -n 2 --dist loadfile --ignore=tests/deployed/test_versions.py tests/deployed $(PYTEST_ARGS)
-	$(PYTEST) tests/deployed/test_versions.py $(PYTEST_ARGS)
+	$(PYTEST) -n 2 --dist loadfile tests/deployed $(PYTEST_ARGS)
 
 .PHONY: package-test
 package-test: setup ## a new project on nothing but the wheel: every command of its README
