@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace_batch.ingest.covered import covered_offsets
+from headrace_batch.ingest.covered import covered_offsets, reached_ms
 from headrace_batch.warehouse import Warehouse
 from headrace_features.definitions.durations import DAY_MS
 from headrace_schemas.errors import ConfigurationError
@@ -44,8 +44,8 @@ def days_with_events(settings: Settings, source: EventSource) -> tuple[date, dat
 def whole_until(settings: Settings, source: EventSource, *, streamed: bool) -> date | None:
     """The first day (UTC) of which the table of a source may lack events that there are already.
 
-    An event may be as late as the stream bears: of a day before its newest event the table may lack
-    some for so long.
+    An event may be as late as the stream bears: for so long the table may lack some of a day before
+    its newest event, which in a topic is that of the slowest partition.
 
     Args:
         settings: where the table is.
@@ -62,7 +62,7 @@ def whole_until(settings: Settings, source: EventSource, *, streamed: bool) -> d
     _, last = days_with_events(settings, source)
     if not streamed and not covered_offsets(Warehouse.of(settings), source):
         return None
-    newest_ms = _newest_ms(settings, source, source.event_time)
+    newest_ms = _reached_ms(settings, source, source.event_time)
     if newest_ms is None:
         newest_ms = begins_ms(last)
     whole_ms = newest_ms - settings.stream.lateness // _MS
@@ -88,10 +88,22 @@ def known_until_ms(settings: Settings, source: EventSource, *, streamed: bool) -
     until = whole_until(settings, source, streamed=streamed)
     if until is None:
         return None
-    newest_ms = _newest_ms(settings, source, source.available_at)
+    newest_ms = _reached_ms(settings, source, source.available_at)
     if newest_ms is None:
         return begins_ms(until)
     return newest_ms - settings.stream.lateness // _MS
+
+
+def _reached_ms(settings: Settings, source: EventSource, column: str) -> int | None:
+    """Up to when a source's table has come, ms UTC: of a topic the slowest partition.
+
+    Events of one may be behind those of others, and wouldn't be late to their entities. One to
+    which nothing has come for as long as events may be late has none that are behind.
+    """
+    table = Warehouse.of(settings).open(source.table)
+    idle_ms = settings.stream.lateness // _MS
+    reached = reached_ms(table, source, column, idle_ms)
+    return _newest_ms(settings, source, column) if reached is None else reached
 
 
 def _newest_ms(settings: Settings, source: EventSource, column: str) -> int | None:

@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,22 @@ from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from conftest import SPARK
+from headrace_batch.days import begins_ms, last_whole_day
 from headrace_batch.ingest import broker as broker_module
-from headrace_batch.ingest import topic_run
+from headrace_batch.ingest import topic_run, topic_tables
 from headrace_batch.ingest.covered import covered_offsets
 from headrace_batch.ingest.topic_report import TopicReport
 from headrace_batch.ingest.topic_run import ingest_topics
 from headrace_batch.warehouse import Warehouse
+from headrace_features.definitions.durations import DAY_MS
 from headrace_features.project import Project
 from headrace_schemas.errors import ConfigurationError, RetryableError
 from headrace_schemas.settings import Settings
+from headrace_schemas.tables import KAFKA_PARTITION
 from headrace_schemas.topics import Topic
 from headrace_streaming.kafka.topics import create_topics
 from ingestion import (
+    START_MS,
     Row,
     fraud_project,
     settings_in,
@@ -288,3 +293,44 @@ def test_the_command_takes_all_topics_or_one(kafka: Config, tmp_path: Path) -> N
     assert (told["rows"], told["ingested"]) == (25, 25)
     assert sum(told["covered_offsets"].values()) == 25
     assert len(stored(settings, BRONZE)) == 25
+
+
+def test_a_day_is_whole_once_the_slowest_partition_has_passed_it(lake: Lake) -> None:
+    days = range(4)
+    lake.send([transaction(24 * day + hour) for day in days for hour in range(24)])
+    lake.take()
+    partition = {row["card_id"]: row[KAFKA_PARTITION] for row in lake.table()}
+    slow = partition["card-0"]
+    assert set(partition.values()) > {slow}
+
+    def last_day() -> int:
+        found = last_whole_day(lake.settings, lake.source, streamed=True)
+        assert found is not None
+        return (begins_ms(found) - START_MS) // DAY_MS
+
+    assert last_day() == days[-2]
+    # Events of one partition are three days behind those of the others.
+    further = [transaction(24 * day + hour) for day in range(4, 8) for hour in range(24)]
+    behind = [row for row in further if partition[row["card_id"]] == slow]
+    lake.send([row for row in further if row not in behind] + behind[:3])
+    lake.take()
+    assert last_day() == days[-1]
+    lake.send(behind[3:])
+    lake.take()
+    assert last_day() == 6
+
+
+def test_a_partition_to_which_nothing_comes_holds_nothing_back(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake.send(transactions(0, 48))
+    lake.take()
+    further = [row for row in transactions(48, 120) if row["card_id"] == "card-0"]
+    lake.send(further)
+    later_ms = time.time_ns() // 1_000_000 + 2 * lake.settings.stream.lateness.seconds * 1_000
+    monkeypatch.setattr(topic_tables, "_now_ms", lambda: later_ms)
+    lake.take()
+    newest_ms = max(row["event_time"] for row in further)
+    found = last_whole_day(lake.settings, lake.source, streamed=True)
+    assert found is not None
+    assert begins_ms(found + timedelta(1)) == newest_ms // DAY_MS * DAY_MS

@@ -4,6 +4,9 @@ A commit that adds events of a topic carries Delta application transactions besi
 each partition of the topic, whose version is the next offset, one whose version is the number of
 partitions, and one for the identity of the topic. They are in the table's newest state however
 long its history is, and hold or fail together with the events.
+
+So do those that tell how far each partition has come: the greatest of its events' times, and when
+the newest of its events came into the table.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 _APPLICATION = "headrace.kafka"
 _IDENTITY = "identity"
 _PARTITIONS = "partitions"
+_CAME = "came"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,51 @@ def covered_in(table: DeltaTable, topic: str) -> Covered:
         for partition in range(partitions)
     }
     return Covered(table.transaction_version(_application(topic, _IDENTITY)), offsets)
+
+
+def reached_ms(table: DeltaTable, source: EventSource, column: str, idle_ms: int) -> int | None:
+    """The least time that all partitions of a topic have reached, ms UTC: the smallest watermark.
+
+    A partition to which nothing has come for a while before the newest event came is idle, and
+    holds nothing back.
+
+    Args:
+        table: of the source.
+        source: whose topic.
+        column: of the times.
+        idle_ms: how long that while is.
+
+    Returns:
+        None where the table doesn't tell: it has taken in nothing from the topic.
+    """
+    found = []
+    for partition in covered_in(table, source.topic).offsets:
+        newest = table.transaction_version(_application(source.topic, f"{partition}:{column}"))
+        came = table.transaction_version(_application(source.topic, f"{partition}:{_CAME}"))
+        if newest is not None and came is not None:
+            found.append((newest, came))
+    last_ms = max((came for _, came in found), default=0)
+    return min((newest for newest, came in found if last_ms - came <= idle_ms), default=None)
+
+
+def times_told(
+    table: DeltaTable, topic: str, newest: Mapping[int, Mapping[str, int]], came_ms: int
+) -> list[Transaction]:
+    """The transactions by which a commit says how far partitions have come.
+
+    Args:
+        table: onto which it is made.
+        topic: whose partitions.
+        newest: by partition with events, for each column of times the greatest.
+        came_ms: the present time, ms UTC.
+    """
+    told = []
+    for partition, columns in sorted(newest.items()):
+        told.append(Transaction(_application(topic, f"{partition}:{_CAME}"), came_ms))
+        for column, newest_ms in columns.items():
+            name = _application(topic, f"{partition}:{column}")
+            told.append(Transaction(name, max(newest_ms, table.transaction_version(name) or 0)))
+    return told
 
 
 def recorded(topic: str, identity: int, offsets: Mapping[int, int]) -> list[Transaction]:

@@ -9,6 +9,7 @@ it brings the records, and their events are committed here as those of files are
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from headrace_batch.ingest.appending import Addition, Appender, IngestOf, this_p
 from headrace_batch.ingest.checks import with_date
 from headrace_batch.ingest.contract import POSITION_SCHEMA, REJECTED_SCHEMA, Contract
 from headrace_batch.ingest.counting import Counts
-from headrace_batch.ingest.covered import Covered, covered_in, recorded
+from headrace_batch.ingest.covered import Covered, covered_in, recorded, times_told
 from headrace_batch.ingest.known_keys import NO_KEYS, KnownKeys
 from headrace_batch.ingest.source_tables import in_time_order
 from headrace_batch.ingest.topic_rows import TopicRows
@@ -79,12 +80,26 @@ class TopicTables:
             return Addition(
                 self._stored(left.good.filter(pa.array(new.at))),
                 self._told(begin, covered),
-                recorded(self._topic.name, self._topic.identity, covered),
+                [
+                    *recorded(self._topic.name, self._topic.identity, covered),
+                    *times_told(table, self._topic.name, self._newest(left.good), _now_ms()),
+                ],
             )
 
         table = self._bronze.append_next(made)
         self._known.added(table, new)
         return counts, covered
+
+    def _newest(self, events: pa.Table) -> dict[int, dict[str, int]]:
+        """By partition the greatest of its events' times, and of those at which they were known."""
+        source = self._contract.source
+        columns = [source.event_time, *filter(None, [source.available_at])]
+        greatest = [(column, "max") for column in columns]
+        found = events.group_by(KAFKA_PARTITION).aggregate(greatest).to_pylist()
+        return {
+            row[KAFKA_PARTITION]: {column: row[f"{column}_max"] for column in columns}
+            for row in found
+        }
 
     def _stored(self, events: pa.Table) -> pa.Table:
         source = self._contract.source
@@ -143,6 +158,10 @@ class TopicTables:
             "headrace.offsets": json.dumps({"from": begin, "before": end}),
             "headrace.process": this_process(),
         }
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _keys(events: pa.Table, contract: Contract) -> pa.Array:
