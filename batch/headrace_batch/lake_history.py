@@ -97,10 +97,11 @@ def has_other_events(warehouse: Warehouse, source: EventSource) -> bool:
     table = warehouse.find(source.table)
     if table is None:
         return False
-    topic = pc.field(KAFKA_TOPIC)
     with warehouse.explaining(source.table):
         dataset = dataset_of(table)
-        other = None
+        theirs = 0
         if KAFKA_TOPIC in dataset.schema.names:
-            other = pc.is_null(topic) | (topic != source.topic)
-        return len(dataset.scanner(columns=[], filter=other).head(1)) > 0
+            # What is asked for by its absence is not found in files from before there was such a
+            # column: the library says of these that nothing in them can be of interest.
+            theirs = dataset.count_rows(filter=pc.field(KAFKA_TOPIC) == source.topic)
+        return bool(dataset.count_rows() > theirs)

@@ -66,6 +66,9 @@ def plans_for(settings: Settings, views: Sequence[FeatureView], day: date | None
             # What was given a later day by hand is brought up to date.
             held = datetime.fromtimestamp(batch.boundary_ms // 1000 - 1, UTC).date()
             last = held if last is None else max(last, held)
+        if day is None and last is not None:
+            # However far ahead the time of an event is: by mistake, as it seems.
+            last = min(last, datetime.now(UTC).date())
         plans.append(Plan(view, last, streamed))
     return plans
 

@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -22,9 +23,11 @@ from conftest import SPARK
 from headrace_batch.days import begins_ms, last_whole_day
 from headrace_batch.ingest import broker as broker_module
 from headrace_batch.ingest import topic_run, topic_tables
+from headrace_batch.ingest.contract import contract_of
 from headrace_batch.ingest.covered import covered_offsets
 from headrace_batch.ingest.topic_report import TopicReport
 from headrace_batch.ingest.topic_run import ingest_topics
+from headrace_batch.lake_history import has_other_events
 from headrace_batch.warehouse import Warehouse
 from headrace_features.definitions.durations import DAY_MS
 from headrace_features.project import Project
@@ -42,6 +45,7 @@ from ingestion import (
     transaction,
     transactions,
 )
+from lakes import write_events
 from streams import broker_in, received, send, send_events
 
 pytestmark = pytest.mark.usefixtures("spark")
@@ -334,3 +338,20 @@ def test_a_partition_to_which_nothing_comes_holds_nothing_back(
     found = last_whole_day(lake.settings, lake.source, streamed=True)
     assert found is not None
     assert begins_ms(found + timedelta(1)) == newest_ms // DAY_MS * DAY_MS
+
+
+def test_events_that_came_in_files_before_the_first_of_the_topic_are_known_as_such(
+    lake: Lake,
+) -> None:
+    warehouse = Warehouse.of(lake.settings)
+    assert not has_other_events(warehouse, lake.source)
+    lake.send(transactions(0, 20))
+    lake.take()
+    assert not has_other_events(warehouse, lake.source)
+    other = Lake(lake.kafka, lake.settings.home.parent / "other")
+    schema = contract_of(other.source).schema
+    early = pa.Table.from_pylist(transactions(100, 110), schema)
+    write_events(other.settings, BRONZE, early)
+    other.send(transactions(0, 20))
+    other.take()
+    assert has_other_events(Warehouse.of(other.settings), other.source)

@@ -61,10 +61,10 @@ def apply(yes: Yes = False, as_json: JsonOption = False) -> None:
     """
     from headrace_features.feast_plugin.changes import refuse_silent_changes
 
-    settings, project, found, services, work = planned()
+    settings, project, found, services, work, served = planned()
     refuse_silent_changes(found)
     if not as_json:
-        show(found, work)
+        show(found, work, served)
         show_services(services)
     _require_consent(work, yes=yes)
     done: list[Done] = []

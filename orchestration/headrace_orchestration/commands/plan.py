@@ -8,7 +8,7 @@ from headrace_orchestration.output import JsonOption, console, print_json
 from headrace_orchestration.session import current_project
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from headrace_features.feast_plugin.changes import ServiceChange, ViewChange
     from headrace_features.project import Project
@@ -26,6 +26,7 @@ class Planned(NamedTuple):
     found: Sequence[ViewChange]
     services: Sequence[ServiceChange]
     work: Sequence[NeededWork]
+    served: Mapping[str, int]
 
 
 def plan(as_json: JsonOption = False) -> None:
@@ -35,7 +36,7 @@ def plan(as_json: JsonOption = False) -> None:
     """
     from headrace_features.feast_plugin.changes import refuse_silent_changes
 
-    _, _, found, services, work = planned()
+    _, _, found, services, work, served = planned()
     if as_json:
         print_json(
             [
@@ -50,7 +51,7 @@ def plan(as_json: JsonOption = False) -> None:
             ]
         )
     else:
-        show(found, work)
+        show(found, work, served)
         show_services(services)
     refuse_silent_changes(found)
 
@@ -70,13 +71,17 @@ def planned() -> Planned:
     from headrace_orchestration.needed_work import needed_work
 
     settings, project = current_project()
-    found = pending_changes(settings, project, served_versions(live_project(settings, project)))
+    served = served_versions(live_project(settings, project))
+    found = pending_changes(settings, project, served)
     services = pending_service_changes(settings, project)
-    return Planned(settings, project, found, services, needed_work(settings, project, found))
+    work = needed_work(settings, project, found)
+    return Planned(settings, project, found, services, work, served)
 
 
-def show(found: Iterable[ViewChange], work: Iterable[NeededWork]) -> None:
-    """Print changes of views, each with what it needs."""
+def show(
+    found: Iterable[ViewChange], work: Iterable[NeededWork], served: Mapping[str, int]
+) -> None:
+    """Print changes of views, each with what it needs, and which other version is served."""
     out = console()
     for change in found:
         versions = f"version {change.version or change.registered_version}"
@@ -85,6 +90,13 @@ def show(found: Iterable[ViewChange], work: Iterable[NeededWork]) -> None:
         out.print(f"{_MARKS[change.kind]} {change.view}: {change.kind}, {versions}")
         for line in change.differences:
             out.print(f"    {line}")
+        other = served.get(change.view)
+        if change.kind == "unchanged" and other is not None and other != change.version:
+            out.print(
+                f"    version {other} is served; for this one:"
+                f" headrace promote {change.view} --version {change.version}",
+                soft_wrap=True,
+            )
         for one in work:
             if change.view == one.views[0]:
                 cost = f"{one.events:,} events, {about(one.seconds)} on two cores"

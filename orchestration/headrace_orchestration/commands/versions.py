@@ -48,7 +48,7 @@ def promote(
     What was served stays warm.
     """
     from headrace_features.feast_plugin import repository
-    from headrace_orchestration.versions.comparison import require_parity
+    from headrace_orchestration.versions.comparison import accepted_features, require_parity
     from headrace_orchestration.versions.promotion import require_declared, require_ready, switch
     from headrace_orchestration.versions.replaying import namespace_of
 
@@ -56,9 +56,10 @@ def promote(
     namespace = namespace_of(view, version)
     with status("headrace promote") as told:
         require_declared(settings, project, namespace)
+        may_differ = accepted_features(project, view, accept or ())
         ready = require_ready(settings, project, namespace)
         if ready is not None:
-            require_parity(settings, project, view, ready, accept or (), told)
+            require_parity(settings, project, ready, may_differ, told)
         done = switch(settings, project, namespace, os.environ, told)
         told("register the definitions")
         repository.apply(settings, project)
@@ -84,7 +85,8 @@ def _show(done: Promotion, *, as_json: bool) -> None:
         return
     serving, former = spelled(done.serving), spelled(done.former)
     console().print(
-        f"{serving} is served; {former} stays warm until it is dropped: headrace versions drop",
+        f"{serving} is served; {former} stays warm until it is dropped: headrace versions drop"
+        f" {done.former or '(first)'!r}",
         soft_wrap=True,
     )
 

@@ -16,7 +16,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace_batch.lake_history import history_of
 from headrace_batch.warehouse import Warehouse
 from headrace_features.kernel.compute import compute
 from headrace_features.kernel.prepare import Spine, encode_keys
@@ -132,10 +131,12 @@ def compare_versions(  # noqa: PLR0913, PLR0917 - what is compared
         RetryableError: store, broker or lake don't answer.
     """
     _, versions = read_versions(open_store(settings))
-    views = [_version(versions, project, name, version) for version in (first, second)]
-    told(f"read the events of {views[1].source.name}")
-    events = _events(settings, project, views[1].source)
-    return _compared(settings, project, events, views[0], views[1], told)
+    # The new one first: without it there is nothing side by side yet.
+    new = _version(versions, project, name, second)
+    old = _version(versions, project, name, first)
+    told(f"read the events of {new.source.name}")
+    events = _events(settings, project, new.source)
+    return _compared(settings, project, events, old, new, told)
 
 
 def _compared(  # noqa: PLR0913, PLR0917 - what is compared
@@ -186,12 +187,29 @@ def _compared(  # noqa: PLR0913, PLR0917 - what is compared
     )
 
 
-def require_parity(  # noqa: PLR0913, PLR0917 - what is compared
+def accepted_features(project: Project, view: str, accepted: Collection[str]) -> frozenset[str]:
+    """The features that may differ, each as `view:feature`.
+
+    Args:
+        project: the declared definitions.
+        view: whose features are named alone.
+        accepted: their names.
+
+    Raises:
+        ConfigurationError: there is no such feature.
+    """
+    found = frozenset(one if ":" in one else f"{view}:{one}" for one in accepted)
+    for one in found:
+        name, _, feature = one.partition(":")
+        project.view(name).feature(feature)
+    return found
+
+
+def require_parity(
     settings: Settings,
     project: Project,
-    view: str,
     made: Project,
-    accepted: Collection[str],
+    may_differ: Collection[str],
     told: Callable[[str], None] = lambda _: None,
 ) -> None:
     """See that all of a namespace says what is served says, and what batch says.
@@ -199,18 +217,13 @@ def require_parity(  # noqa: PLR0913, PLR0917 - what is compared
     Args:
         settings: which store, broker and lake.
         project: the declared definitions.
-        view: the one that is asked for.
         made: the project in the namespace: it is served as a whole.
-        accepted: the features that may differ, `view:feature` where they aren't of that view.
+        may_differ: the features that may, see `accepted_features`.
         told: is told what is going on.
 
     Raises:
         ConfigurationError: others do; the message names them.
     """
-    may_differ = {one if ":" in one else f"{view}:{one}" for one in accepted}
-    for one in may_differ:
-        name, _, feature = one.partition(":")
-        made.view(name).feature(feature)
     _, versions = read_versions(open_store(settings))
     served = project_in(versions, versions.serving, project)
     unlike, looks = [], []
@@ -340,13 +353,13 @@ def _current_ms(store: StateStore, views: Sequence[FeatureView]) -> int:
 def _events(settings: Settings, project: Project, source: EventSource) -> pa.Table:
     """All events that there are of a source, of each dedup key the first."""
     kafka, warehouse = kafka_config(settings), Warehouse.of(settings)
+    names = [column.name for column in source.columns]
     parts = []
     deleted = any(oldest > 0 for oldest, _ in ends(kafka, source.topic).values())
     elsewhere = deleted or source.name in also_in_files(settings, project)
     if elsewhere and warehouse.find(source.table) is not None:
-        parts.append(history_of(warehouse, source, None).events)
-    parts.append(events_of_topic(kafka, source))
-    names = [column.name for column in source.columns]
-    events = pa.concat_tables([part.select(names) for part in parts]).combine_chunks()
+        parts.append(warehouse.read(source.table, names))
+    parts.append(events_of_topic(kafka, source).select(names))
+    events = pa.concat_tables(parts).combine_chunks()
     _, first = np.unique(encode_keys(events[source.dedup_key]), return_index=True)
     return events.take(pa.array(np.sort(first)))

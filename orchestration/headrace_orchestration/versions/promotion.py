@@ -26,6 +26,7 @@ from headrace_features.online.versions import (
 )
 from headrace_features.portable_project import portable_project, project_from
 from headrace_orchestration.versions.exclusion import alone_with_versions
+from headrace_orchestration.versions.replaying import is_settled
 from headrace_schemas.errors import ConfigurationError
 from headrace_streaming.job.assembly import consumer_group, job_name
 from headrace_streaming.job.cluster import Cluster
@@ -143,6 +144,11 @@ def require_ready(settings: Settings, project: Project, namespace: str) -> Proje
         return None
     made = project_in(versions, namespace, project)
     require_caught_up(settings, made)
+    if not is_settled(settings, made):
+        raise ConfigurationError(
+            f"the replay of {namespace} has not ended",
+            hint="headrace apply, or headrace replay, goes on with it",
+        )
     return made
 
 
@@ -168,7 +174,8 @@ def require_known(versions: Versions, namespace: str) -> None:
         ConfigurationError: there is none.
     """
     if namespace not in versions.namespaces:
-        raise ConfigurationError.unknown("namespace", namespace, versions.namespaces)
+        known = [one or "(first)" for one in versions.namespaces]
+        raise ConfigurationError.unknown("namespace", namespace, known)
 
 
 def require_caught_up(settings: Settings, project: Project) -> None:

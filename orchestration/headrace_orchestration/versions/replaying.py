@@ -9,12 +9,14 @@ one: the namespace, its job and its writer are found as they are.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from dataclasses import replace as replaced
 from typing import TYPE_CHECKING
 
+from headrace_batch.ingest.covered import covered_offsets
+from headrace_batch.warehouse import Warehouse
 from headrace_features.online.served import view_key
 from headrace_features.online.store import layers_of
 from headrace_features.online.stores import open_store
@@ -141,17 +143,25 @@ def _begun(  # noqa: PLR0913, PLR0917 - what it needs
     made = project_from(definitions)
     await_left_behind(settings.home, made)
     if Cluster.of(settings).find(job_name(made.full_name)) is not None:
-        told(f"the job of {namespace} runs already")
+        told(
+            f"the job of {namespace} runs already; to begin anew: headrace versions drop"
+            f" {namespace}"
+        )
         return made
     # One that was interrupted goes on from its own state. The cluster still knows that of one which
     # was dropped.
     goes_on = recall(settings.home, made.full_name) is not None
+    if goes_on and since != EARLIEST:
+        told(
+            f"{namespace} goes on from where it is; to begin anew: headrace versions drop"
+            f" {namespace}"
+        )
     state, lake = (None, None) if goes_on else _beginning(settings, made, since, environ, told)
     deploy(
         settings,
         made,
         environ,
-        mode=None if goes_on and _is_settled(settings, made) else Mode.ORDERED,
+        mode=None if goes_on and is_settled(settings, made) else Mode.ORDERED,
         state=state,
         fresh=not goes_on and state is None,
         lake=lake,
@@ -212,9 +222,19 @@ def _beginning(
         if any(oldest > 0 for oldest, _ in ends(kafka, topic).values())
     ]
     if since == EARLIEST:
-        if not gone:
+        in_files = also_in_files(settings, project)
+        covered = _taken_in(settings, project, in_files)
+        if in_files and not covered:
+            told(
+                f"the lake has events of {', '.join(in_files)} that never were in Kafka: features"
+                " are incomplete where the stream alone would have to look back at them; to begin"
+                " with these: headrace ingest --from-kafka, then --from lake"
+            )
+        if not gone and not (in_files and covered):
             return None, None
-        told(f"the broker has deleted events of {', '.join(gone)}: the lake's come first")
+        for names, why in ((gone, "the broker has deleted"), (in_files, "not all is in Kafka of")):
+            if names:
+                told(f"{why} events of {', '.join(names)}: the lake's come first")
     lake = lake_records(settings, project)
     require_present(kafka, project, lake.state.starts)
     told("make the state of the lake's events")
@@ -225,6 +245,12 @@ def _beginning(
         lake.records,
     )
     return path, replaced(lake.state, history=history)
+
+
+def _taken_in(settings: Settings, project: Project, names: Iterable[str]) -> bool:
+    """Whether the lake knows of the topics of some sources where it ends."""
+    warehouse = Warehouse.of(settings)
+    return all(covered_offsets(warehouse, project.source(name)) for name in names)
 
 
 def _at(kafka: Mapping[str, str], topic: str, since_ms: int) -> dict[int, int]:
@@ -271,13 +297,14 @@ def settle(settings: Settings, project: Project, environ: Mapping[str, str]) -> 
     Raises:
         RetryableError: something doesn't answer; the same command goes on.
     """
-    if _is_settled(settings, project):
+    if is_settled(settings, project):
         return
     stop(settings, project)
     deploy(settings, project, environ, apart=True)
 
 
-def _is_settled(settings: Settings, project: Project) -> bool:
+def is_settled(settings: Settings, project: Project) -> bool:
+    """Whether history is taken in, and the job goes on as the settings say."""
     known = deployments(kafka_config(settings), project.name, project.namespace)
     return bool(known) and known[-1].told.mode == settings.stream.mode
 
