@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 #: a replay.
 _LAYER_RATE = 200_000
 _REPLAY_RATE = 20_000
+#: What a replay takes besides, in seconds: two deployments, and until its writer is at work.
+_REPLAY_BEGINS_S = 30
 
 
 class WorkKind(StrEnum):
@@ -125,7 +127,7 @@ def _replay(
         version,
         f"headrace replay {named} --to-version {version}",
         max(events, *held.values()),
-        max(events, *held.values()) / _REPLAY_RATE + batch / _LAYER_RATE,
+        _REPLAY_BEGINS_S + max(events, *held.values()) / _REPLAY_RATE + batch / _LAYER_RATE,
     )
 
 
