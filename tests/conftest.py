@@ -80,3 +80,12 @@ def stream(tmp_path: Path) -> Iterator[Settings]:
         yield settings
     finally:
         control.down(settings.home)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """Where the embedded services of a test have their data."""
+    from streams import headrace
+
+    yield tmp_path / "home"
+    headrace(tmp_path / "home", "down", folder=tmp_path)

@@ -10,14 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from deltalake import DeltaTable
 
 from headrace_batch.days import begins_ms
 from headrace_batch.healing import healed_rows
 from headrace_batch.simulator import simulate
 from headrace_batch.warehouse import Warehouse
-from headrace_features import Count, FeatureView, Sliding, Sum, Unbounded
+from headrace_features import Count, FeatureView, Last, Sliding, Sum, Unbounded
 from headrace_features.definitions.durations import DAY_MS
-from headrace_features.fraud.definitions import card, card_activity, terminal_risk, transactions
+from headrace_features.fraud.definitions import (
+    card,
+    card_activity,
+    terminal,
+    terminal_risk,
+    transactions,
+)
 from headrace_features.online.served import Query, ServedView, ViewQuery, entity_key, view_key
 from headrace_features.online.serving import Server
 from headrace_features.online.store import Wanted, layers_of
@@ -44,6 +51,14 @@ spending = FeatureView(
     ],
 )
 VIEWS = {view.name: view for view in (card_activity, terminal_risk, spending)}
+#: Its windows are short: entities that are seldom active leave it.
+SELDOM = FeatureView(
+    name="seldom",
+    version=1,
+    entity=terminal,
+    source=transactions,
+    aggregates=[Count(windows=[Sliding("1d")]), Last("amount_minor", windows=[Sliding("1d")])],
+)
 
 
 def tables() -> dict[str, pa.Table]:
@@ -141,3 +156,9 @@ def account_of(settings: Settings, view: FeatureView) -> list[tuple[object, ...]
         mean = None if row["mean_difference"] is None else f"{row['mean_difference']:.9g}"
         found.append((*(row[name] for name in names), mean))
     return sorted(found, key=str)
+
+
+def tile_files(settings: Settings, view: FeatureView) -> set[str]:
+    """The files of a view's table of tiles."""
+    table = DeltaTable(f"{settings.warehouse.path}/tiles/{view.name}_v{view.version}")
+    return set(table.file_uris())

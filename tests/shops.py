@@ -32,6 +32,23 @@ PURPOSELY = (
 ACCEPTED = tuple(option for name in PURPOSELY for option in ("--accept", name))
 
 
+def deployed_shop(folder: Path, home: Path, rules: str = "") -> Path:
+    """A project that is registered, and whose stream runs.
+
+    Args:
+        folder: in which its own is made.
+        home: where its data is.
+        rules: further definitions.
+    """
+    headrace(home, "init", "shop", folder=folder)
+    shop = folder / "shop"
+    with (shop / "shop_definitions.py").open("a") as place:
+        place.write(rules)
+    for command in (("up",), ("apply",), ("stream", "deploy")):
+        headrace(home, *command, folder=shop)
+    return shop
+
+
 def settings_of(shop: Path, home: Path) -> Settings:
     """The settings of a project with its data in a home."""
     return load(shop, {"HEADRACE_HOME": str(home)})

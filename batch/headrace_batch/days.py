@@ -14,6 +14,8 @@ from headrace_features.definitions.durations import DAY_MS
 from headrace_schemas.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
     from headrace_features.definitions.sources import EventSource
     from headrace_schemas.settings import Settings
 
@@ -103,12 +105,11 @@ def _reached_ms(settings: Settings, source: EventSource, column: str) -> int | N
     table = Warehouse.of(settings).open(source.table)
     idle_ms = settings.stream.lateness // _MS
     reached = reached_ms(table, source, column, idle_ms)
-    return _newest_ms(settings, source, column) if reached is None else reached
+    return _newest_ms(table, column) if reached is None else reached
 
 
-def _newest_ms(settings: Settings, source: EventSource, column: str) -> int | None:
-    """The greatest time in a column of a source's table, by its log; None if that doesn't tell."""
-    table = Warehouse.of(settings).open(source.table)
+def _newest_ms(table: DeltaTable, column: str) -> int | None:
+    """The greatest time in a column of a table, by its log; None if that doesn't tell."""
     files = pa.table(table.get_add_actions(flatten=True))
     if f"max.{column}" not in files.column_names:
         return None
@@ -123,7 +124,8 @@ def newest_event_ms(settings: Settings, source: EventSource) -> int:
         ConfigurationError: there is no table, or no event in it.
     """
     _, last = days_with_events(settings, source)
-    return max(begins_ms(last), _newest_ms(settings, source, source.event_time) or 0)
+    table = Warehouse.of(settings).open(source.table)
+    return max(begins_ms(last), _newest_ms(table, source.event_time) or 0)
 
 
 def last_whole_day(settings: Settings, source: EventSource, *, streamed: bool) -> date | None:

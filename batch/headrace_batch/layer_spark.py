@@ -25,7 +25,7 @@ from headrace_batch.materialize_local import without
 from headrace_batch.spark_files import spark_files
 from headrace_batch.spark_kernel import by_entity
 from headrace_batch.tile_rows import COUNT, EVENTS, GENERATION, event_schema, events_in, tile_schema
-from headrace_features.engines import Missed
+from headrace_features.engines import Missed, unwatched
 from headrace_features.online.served import entity_key
 from headrace_schemas.tables import EVENT_DATE
 
@@ -73,7 +73,7 @@ class _Sent:
 
     def opened(self, view: FeatureView) -> tuple[LayerWriter, Healing]:
         """What writes fields, and what accounts for them."""
-        writer = LayerWriter(self.store, self.generation, view, _unwatched)
+        writer = LayerWriter(self.store, self.generation, view, unwatched)
         return writer, Healing(view, *self.layers, self.missed)
 
 
@@ -148,7 +148,7 @@ def _built(
     view: FeatureView, rows: pa.Table, *, store: StateStore, generation: Generation
 ) -> pa.Table:
     """Write the fields of entities of which there are none; runs on the workers."""
-    writer = LayerWriter(store, generation, view, _unwatched)
+    writer = LayerWriter(store, generation, view, unwatched)
     writer.build(events_in(view, rows))
     return _result(view, writer, None)
 
@@ -195,8 +195,3 @@ def _result(view: FeatureView, writer: LayerWriter, healing: Healing | None) -> 
     ]
     arrays = [pa.array(one, field.type) for one, field in zip(columns, schema, strict=True)]
     return pa.table(arrays, schema=schema)
-
-
-def _unwatched(done: int) -> None:
-    """Progress is told by partitions alone."""
-    del done

@@ -76,6 +76,11 @@ def portable_project(project: Project) -> dict[str, Any]:
     return found
 
 
+def portable_in(project: Project, namespace: str) -> dict[str, Any]:
+    """The same, as it is kept in a namespace."""
+    return portable_project(replace(project, namespace=namespace))
+
+
 def project_from(document: Mapping[str, Any]) -> Project:
     """The project of a document: its views are kept in the namespace that it tells.
 

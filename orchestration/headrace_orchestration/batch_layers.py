@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from datetime import date
 from typing import TYPE_CHECKING
 
 from headrace_batch.event_files import EventFiles
@@ -32,9 +33,21 @@ def write_layer(settings: Settings, view: FeatureView, step: Step) -> Materializ
     (plan,) = plans_for(settings, [view], None)
     if plan.last is None:
         return None
+    return write_layer_of(settings, view, plan.last, step, streamed=plan.streamed)
+
+
+def write_layer_of(
+    settings: Settings, view: FeatureView, last: date, step: Step, *, streamed: bool
+) -> MaterializeReport:
+    """Bring what a view has by batch up to a day, by the engine of the settings.
+
+    Raises:
+        RetryableError: another process is at it, or lake or store don't answer.
+        ConfigurationError: a table is damaged.
+    """
     with step(f"materialize {view.name}") as advance:
         engine = load_engine(settings.engine.default, settings)
-        return engine.materialize(view, plan.last, advance, streamed=plan.streamed)
+        return engine.materialize(view, last, advance, streamed=streamed)
 
 
 def write_all_layers(settings: Settings, project: Project, step: Step) -> None:

@@ -12,7 +12,7 @@ from headrace_features.online.served import view_key
 from headrace_features.online.store import layers_of
 from headrace_features.online.stores import open_store
 from headrace_features.online.versions import Versions, read_versions
-from headrace_features.portable_project import portable_project, project_from
+from headrace_features.portable_project import portable_in, project_from
 from headrace_features.view_modes import ViewMode, view_modes
 from headrace_orchestration.batch_layers import events_in_lake
 from headrace_orchestration.versions.replaying import namespace_of
@@ -121,13 +121,14 @@ def _replay(
         if modes[name] is ViewMode.LAMBDA
     )
     version = project.view(named).version
+    most = max(events, *held.values())
     return NeededWork(
         WorkKind.REPLAY,
         (named, *(name for name in names if name != named)),
         version,
         f"headrace replay {named} --to-version {version}",
-        max(events, *held.values()),
-        _REPLAY_BEGINS_S + max(events, *held.values()) / _REPLAY_RATE + batch / _LAYER_RATE,
+        most,
+        _REPLAY_BEGINS_S + most / _REPLAY_RATE + batch / _LAYER_RATE,
     )
 
 
@@ -135,8 +136,7 @@ def _begun(project: Project, versions: Versions, names: Iterable[str]) -> str | 
     """The view after which a replay of the same definitions is named that was begun already."""
     for name in names:
         namespace = namespace_of(name, project.view(name).version)
-        definitions = {**portable_project(project), "namespace": namespace}
-        if versions.namespaces.get(namespace) == definitions:
+        if versions.namespaces.get(namespace) == portable_in(project, namespace):
             return name
     return None
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date
 from threading import Event
@@ -17,10 +16,11 @@ from typing import TYPE_CHECKING
 from headrace_batch.days import last_whole_day
 from headrace_batch.warehouse import Warehouse
 from headrace_features.embedded import Service
-from headrace_features.engines import MaterializeReport, load_engine
+from headrace_features.engines import MaterializeReport
 from headrace_features.exclusive import exclusive
 from headrace_features.online.stores import open_store
 from headrace_features.view_modes import require_batch
+from headrace_orchestration.batch_layers import write_layer_of
 from headrace_schemas.errors import ConfigurationError, RetryableError
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.kafka.reading import next_offsets
@@ -31,10 +31,8 @@ from headrace_streaming.writer.run import run_writer
 if TYPE_CHECKING:
     from headrace_features.definitions.views import FeatureView
     from headrace_features.project import Project
+    from headrace_orchestration.batch_layers import Step
     from headrace_schemas.settings import Settings
-
-    #: Shows work going on: of a label the number of rows done.
-    Step = Callable[[str], AbstractContextManager[Callable[[int], None]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +91,7 @@ def rebuild(
         try:
             open_store(settings).remove()
             reports = [
-                _materialized(settings, project.view(name), day, step, streamed=streamed)
+                write_layer_of(settings, project.view(name), day, step, streamed=streamed)
                 for name, day in days.items()
                 if day is not None
             ]
@@ -110,14 +108,6 @@ def rebuild(
         updates,
         time.monotonic() - began,
     )
-
-
-def _materialized(
-    settings: Settings, view: FeatureView, day: date, step: Step, *, streamed: bool
-) -> MaterializeReport:
-    with step(f"materialize {view.name}") as advance:
-        engine = load_engine(settings.engine.default, settings)
-        return engine.materialize(view, day, advance, streamed=streamed)
 
 
 def _written(

@@ -29,6 +29,7 @@ from shops import (
     ACCEPTED,
     constant_reads,
     declare_second,
+    deployed_shop,
     events_of,
     expected_at,
     listed,
@@ -59,22 +60,9 @@ visits = Decisions(
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[Path]:
-    """Where the embedded services of a test have their data."""
-    yield tmp_path / "home"
-    headrace(tmp_path / "home", "down", folder=tmp_path)
-
-
-@pytest.fixture
 def shop(tmp_path: Path, home: Path) -> Path:
     """A project that alerts of every event, and whose stream runs."""
-    headrace(home, "init", "shop", folder=tmp_path)
-    folder = tmp_path / "shop"
-    with (folder / "shop_definitions.py").open("a") as place:
-        place.write(RULES)
-    for command in (("up",), ("apply",), ("stream", "deploy")):
-        headrace(home, *command, folder=folder)
-    return folder
+    return deployed_shop(tmp_path, home, RULES)
 
 
 @contextmanager

@@ -19,19 +19,18 @@ from headrace_batch.materialize import materialize_view
 from headrace_batch.materialize_local import InProcess
 from headrace_batch.tile_table import TileTable
 from headrace_batch.warehouse import Warehouse
-from headrace_features import Count, Entity, FeatureView, Last, Sliding, oracle
+from headrace_features import FeatureView, oracle
 from headrace_features.definitions.durations import DAY_MS, HOUR_MS
-from headrace_features.fraud.definitions import card_activity, transactions
+from headrace_features.fraud.definitions import card_activity
 from headrace_features.online.served import view_key
 from headrace_features.online.store import layers_of
 from headrace_features.online.stores import open_store
 from headrace_features.oracle import SpineRow
 from headrace_schemas.errors import RetryableError
-from headrace_schemas.settings import Settings
 from headrace_schemas.tables import tiles_table
 from histories import bits
 from lakes import unwatched, write_events
-from late_lakes import DAYS, VIEWS, Lake, keys_of, served, tables, written
+from late_lakes import DAYS, SELDOM, VIEWS, Lake, keys_of, served, tables, tile_files, written
 
 Row = Mapping[str, Any]
 
@@ -85,11 +84,6 @@ def test_days_in_any_order_and_several_at_once_end_with_the_same_values(
             ]
         )
     assert found[0] == found[1] == found[2]
-
-
-def tile_files(settings: Settings, view: FeatureView) -> set[str]:
-    table = DeltaTable(f"{settings.warehouse.path}/tiles/{view.name}_v{view.version}")
-    return set(table.file_uris())
 
 
 def test_only_entities_with_new_events_are_written_and_only_their_tiles(tmp_path: Path) -> None:
@@ -190,18 +184,11 @@ def difference(old: object, new: object) -> float | None:
 
 
 def test_what_no_window_reaches_any_more_leaves_the_store(tmp_path: Path) -> None:
-    seldom = FeatureView(
-        name="seldom",
-        version=1,
-        entity=Entity("terminal", join_key="terminal_id"),
-        source=transactions,
-        aggregates=[Count(windows=[Sliding("1d")]), Last("amount_minor", windows=[Sliding("1d")])],
-    )
     lake = Lake(tmp_path, seed=5, late=0.0)
     lately: set[bytes] = set()
     for day in DAYS:
         lake.until(day)
-        materialize_view(lake.settings, seldom, day, unwatched)
+        materialize_view(lake.settings, SELDOM, day, unwatched)
         # The window, and how far back can be asked.
         since_ms = begins_ms(day + timedelta(1)) - 8 * DAY_MS
         lately = {

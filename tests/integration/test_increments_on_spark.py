@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from headrace_batch import layer_spark, tiles_spark
@@ -22,11 +21,8 @@ from headrace_batch.tile_table import TileTable
 from headrace_features import (
     Count,
     Distinct,
-    Entity,
     FeatureView,
-    Last,
     Session,
-    Sliding,
     Unbounded,
 )
 from headrace_features.engines import Engine, Missed
@@ -37,7 +33,18 @@ from headrace_features.online.served import entity_key, view_key
 from headrace_features.online.stores import open_store
 from headrace_schemas.errors import ConfigurationError, RetryableError
 from lakes import unwatched
-from late_lakes import DAYS, VIEWS, Lake, account_of, fields_of, keys_of, tables, tiles_of
+from late_lakes import (
+    DAYS,
+    SELDOM,
+    VIEWS,
+    Lake,
+    account_of,
+    fields_of,
+    keys_of,
+    tables,
+    tile_files,
+    tiles_of,
+)
 from redis_servers import RedisServer, redis_server
 
 pytestmark = pytest.mark.usefixtures("small_parts")
@@ -117,7 +124,7 @@ def test_only_entities_with_new_events_are_written_and_only_their_tiles(tmp_path
     engine.materialize(card_activity, DAYS[0], unwatched)
     before, files = (
         fields_of(lake.settings, card_activity, keys_of(lake, card_activity)),
-        _files(lake),
+        tile_files(lake.settings, card_activity),
     )
     count = len(lake.rows["transactions"])
     lake.until(DAYS[1])
@@ -129,24 +136,13 @@ def test_only_entities_with_new_events_are_written_and_only_their_tiles(tmp_path
     changed = {at for at in before.keys() | after.keys() if before.get(at) != after.get(at)}
     assert {entity.decode() for entity, _ in changed} == active
     assert report.fields == len(changed)
-    assert files < _files(lake)
+    assert files < tile_files(lake.settings, card_activity)
     again = engine.materialize(card_activity, DAYS[1], unwatched)
     assert (again.entities, again.events, again.tiled, again.anew) == (0, 0, 0, False)
     assert fields_of(lake.settings, card_activity, keys_of(lake, card_activity)) == after
 
 
-def _files(lake: Lake) -> set[str]:
-    return set(DeltaTable(f"{lake.settings.warehouse.path}/tiles/card_activity_v1").file_uris())
-
-
 def test_what_no_window_reaches_any_more_leaves_the_store(tmp_path: Path) -> None:
-    seldom = FeatureView(
-        name="seldom",
-        version=1,
-        entity=Entity("terminal", join_key="terminal_id"),
-        source=transactions,
-        aggregates=[Count(windows=[Sliding("1d")]), Last("amount_minor", windows=[Sliding("1d")])],
-    )
     lake = Lake(tmp_path, seed=5, late=0.0)
     terminals = [
         (str(row["terminal_id"]).encode(), row["event_time"])
@@ -155,12 +151,12 @@ def test_what_no_window_reaches_any_more_leaves_the_store(tmp_path: Path) -> Non
     left = set()
     for day in (DAYS[0], DAYS[5]):
         lake.until(day)
-        SparkEngine(lake.settings).materialize(seldom, day, unwatched)
+        SparkEngine(lake.settings).materialize(SELDOM, day, unwatched)
         # The window, and how far back can be asked.
         end_ms, since_ms = begins_ms(day + timedelta(1)), begins_ms(day - timedelta(7))
         lately = {terminal for terminal, at_ms in terminals if since_ms <= at_ms < end_ms}
         left |= {terminal for terminal, at_ms in terminals if at_ms < since_ms} - lately
-        found = fields_of(lake.settings, seldom, keys_of(lake, seldom))
+        found = fields_of(lake.settings, SELDOM, keys_of(lake, SELDOM))
         assert {entity for entity, _ in found} == lately
     assert left
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from headrace_batch.jobs.script import EPILOG, run
 from headrace_batch.materialize_plans import plans_of
 from headrace_batch.spark_engine import SparkEngine
+from headrace_features.engines import unwatched
 from headrace_features.online.live import live_project
 from headrace_schemas.days import parse_begun_day
 
@@ -39,16 +40,11 @@ def materialize(arguments: argparse.Namespace, settings: Settings, project: Proj
         if last is None:
             sys.stdout.write(f"{view.name} was left out: its source has no whole day yet\n")
             continue
-        report = engine.materialize(view, last, _unwatched, streamed=streamed)
+        report = engine.materialize(view, last, unwatched, streamed=streamed)
         sys.stdout.write(
             f"{report.view}: {report.events} new events of {report.entities} entities, up to "
             f"{report.boundary:%Y-%m-%d %H:%M} UTC, in {report.seconds:.1f} s\n"
         )
-
-
-def _unwatched(done: int) -> None:
-    """Nobody looks on."""
-    del done
 
 
 if __name__ == "__main__":

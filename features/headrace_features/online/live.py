@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from headrace_features.definitions.fingerprint import fingerprint
 from headrace_features.online.stores import open_store
 from headrace_features.online.versions import Versions, change_versions, read_versions
-from headrace_features.portable_project import portable_project, project_from
+from headrace_features.portable_project import portable_in, portable_project, project_from
 
 if TYPE_CHECKING:
     from headrace_features.definitions.views import FeatureView
@@ -38,7 +38,7 @@ def project_in(versions: Versions, namespace: str, declared: Project) -> Project
         return held
     if not namespace:
         return declared
-    return project_from({**portable_project(declared), "namespace": namespace})
+    return project_from(portable_in(declared, namespace))
 
 
 def served_versions(live: Project) -> dict[str, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import compress, islice, repeat
+from itertools import compress, groupby, islice, repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -227,18 +227,21 @@ def require_parity(
     _, versions = read_versions(open_store(settings))
     served = project_in(versions, versions.serving, project)
     unlike, looks = [], []
-    for name, second in made.views.items():
-        told(f"read the events of {second.source.name}")
-        events = _events(settings, project, second.source)
-        if not len(events):
-            # Nobody tells up to when such a view is current.
-            continue
-        first = served.views.get(name)
-        found = _compared(settings, project, events, first, second, told)
-        some = [f"{name}:{one}" for one in found.unlike if f"{name}:{one}" not in may_differ]
-        unlike += some
-        if some and first is not None and first.version != second.version:
-            looks.append(f"headrace parity {name} --versions {first.version},{second.version}")
+    # Its events are read once for all views of a source.
+    views = sorted(made.views.values(), key=lambda one: one.source.name)
+    for name, some in groupby(views, key=lambda one: one.source.name):
+        told(f"read the events of {name}")
+        events = _events(settings, project, made.source(name))
+        # Of a source without any nobody tells up to when its views are current.
+        for second in some if len(events) else ():
+            first = served.views.get(second.name)
+            found = _compared(settings, project, events, first, second, told)
+            names = [f"{second.name}:{one}" for one in found.unlike]
+            differ = [one for one in names if one not in may_differ]
+            unlike += differ
+            if differ and first is not None and first.version != second.version:
+                both = f"{first.version},{second.version}"
+                looks.append(f"headrace parity {second.name} --versions {both}")
     if unlike:
         see = f"see: {', '.join(looks)}; " if looks else ""
         raise ConfigurationError(

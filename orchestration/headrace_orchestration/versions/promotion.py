@@ -24,7 +24,7 @@ from headrace_features.online.versions import (
     read_versions,
     spelled,
 )
-from headrace_features.portable_project import portable_project, project_from
+from headrace_features.portable_project import portable_in, project_from
 from headrace_orchestration.versions.exclusion import alone_with_versions
 from headrace_orchestration.versions.replaying import is_settled
 from headrace_schemas.errors import ConfigurationError
@@ -160,7 +160,7 @@ def require_declared(settings: Settings, project: Project, namespace: str) -> No
     """
     _, versions = read_versions(open_store(settings))
     require_known(versions, namespace)
-    if versions.namespaces[namespace] != {**portable_project(project), "namespace": namespace}:
+    if versions.namespaces[namespace] != portable_in(project, namespace):
         raise ConfigurationError(
             f"{namespace} was made of other definitions than are declared now",
             hint="declare these again, or make what is declared: headrace apply",
