@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from headrace_features.exclusive import taking_turns
 from headrace_features.online.sqlite_schema import lay_out
 from headrace_schemas.errors import ConfigurationError, RetryableError
 
@@ -126,12 +127,15 @@ class SqliteFile:
     def _open(self, patience_s: float) -> sqlite3.Connection:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            db = sqlite3.connect(self.path, timeout=patience_s, isolation_level=None)
-            db.execute(f"PRAGMA page_size = {_PAGE}")
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = NORMAL")
-            db.execute(f"PRAGMA cache_size = {_CACHE}")
-            lay_out(db, self.path)
+            # The mode of a new file is changed at once or not at all: nothing waits for another one
+            # that does so.
+            with taking_turns(self.path.with_name(f"{self.path.name}-opening")):
+                db = sqlite3.connect(self.path, timeout=patience_s, isolation_level=None)
+                db.execute(f"PRAGMA page_size = {_PAGE}")
+                db.execute("PRAGMA journal_mode = WAL")
+                db.execute("PRAGMA synchronous = NORMAL")
+                db.execute(f"PRAGMA cache_size = {_CACHE}")
+                lay_out(db, self.path)
         except (sqlite3.DatabaseError, OSError) as error:
             if getattr(error, "sqlite_errorcode", None) in _BUSY:
                 raise self._told(error, "opened") from error  # type: ignore[arg-type] # it has a code

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from headrace_features.online.layers import NO_LAYERS, Generation, Had
 from headrace_features.online.sqlite_schema import lay_out
 from headrace_features.online.sqlite_store import SqliteStateStore
-from headrace_features.online.store import Progress, Row
+from headrace_features.online.store import Noted, Progress, Row
 from headrace_schemas.errors import ConfigurationError, RetryableError
 from online_stores import apply, batch_of, change, publish, stream_of
 
@@ -209,3 +211,18 @@ def test_a_forked_process_opens_a_connection_of_its_own(store: SqliteStateStore)
     assert found == {"r1": b"value"}
     publish(store, "view", {b"card": {"r1": b"later"}}, 2)
     assert batch_of(store, "view", b"card") == {"r1": b"later"}
+
+
+def test_many_who_open_a_store_at_once_for_the_first_time_all_get_it(tmp_path: Path) -> None:
+    writers, rounds = 6, 60
+
+    def notes(number: int) -> None:
+        store = SqliteStateStore(tmp_path / f"{number // writers}.db")
+        together.wait(timeout=30)
+        store.note_versions(b"noted", 0)
+
+    together = Barrier(writers)
+    with ThreadPoolExecutor(writers) as pool:
+        list(pool.map(notes, range(writers * rounds)))
+    for number in range(rounds):
+        assert SqliteStateStore(tmp_path / f"{number}.db").versions() == Noted(1, b"noted")
