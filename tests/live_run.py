@@ -123,14 +123,16 @@ def until_checkpoints(settings: Settings, more: int) -> None:
     until(lambda: completed(settings) >= wanted, f"{more} more checkpoints")
 
 
-def until_told(config: Mapping[str, str], topic: str) -> None:
-    """Wait until the newest job has told that all of a topic is in a checkpoint."""
+def has_told(config: Mapping[str, str], topic: str) -> bool:
+    """Whether the newest job has told that all of a topic is in a checkpoint."""
     group = f"{JOB}-{deployments(config, 'fraud')[-1].epoch}"
     wanted = {p: end for p, (_, end) in ends(config, topic).items() if end}
-    until(
-        lambda: wanted.items() <= reached(config, group, topic).items(),
-        f"all of {topic} is in a checkpoint",
-    )
+    return wanted.items() <= reached(config, group, topic).items()
+
+
+def until_told(config: Mapping[str, str], topic: str) -> None:
+    """Wait until it has."""
+    until(lambda: has_told(config, topic), f"all of {topic} is in a checkpoint")
 
 
 def require_right(settings: Settings, rows: int) -> list[dict[str, Any]]:
