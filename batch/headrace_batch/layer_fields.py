@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace_batch.key_ranges import key_bytes
 from headrace_features.definitions.durations import DAY_MS
 from headrace_features.kernel.columns import times
 from headrace_features.kernel.prepare import encode_keys
@@ -155,7 +156,7 @@ def _in_order_of_keys(keys: pa.ChunkedArray) -> Ints:
     codes = encode_keys(keys)
     if not len(codes):
         return codes
-    distinct = keys.unique().cast(pa.string()).cast(pa.binary())
+    distinct = key_bytes(keys.unique())
     places = np.empty(len(distinct), np.int64)
     places[pc.sort_indices(distinct).to_numpy()] = np.arange(len(distinct))
     return places[codes]

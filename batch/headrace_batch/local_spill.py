@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 #: Events and rows that are in memory at once, where no single entity has more. With them a process
 #: stays below three gigabytes, however many there are.
 PART_ROWS = 1_000_000
+#: Rows that are divided at once. Of fewer each of many parts would get next to none, and what is
+#: written costs as much as a whole batch however little is in it.
+_DIVIDED_ROWS = 1 << 18
 _PRIME = 0x9E3779B97F4A7C15
 _MIX = np.uint64(0xD6E8FEB86659FD93)
 _HALF = np.uint64(32)
@@ -38,6 +41,7 @@ class Spill(AbstractContextManager["Spill"]):
         self.parts = parts
         self._schema = schema
         self._held: list[pa.Table] = []
+        self._part: list[Ints] = []
         self._places: dict[int, list[tuple[int, int]]] = defaultdict(list)
         self._end = 0
         self._file = None
@@ -51,11 +55,21 @@ class Spill(AbstractContextManager["Spill"]):
 
     def add(self, table: pa.Table, part: Ints) -> None:
         """Put each row into the part that stands at its position."""
+        self._held.append(table)
         if self._file is None:
-            self._held.append(table)
             return
-        order = stable_order(part)
-        divided = table.take(order).combine_chunks()
+        self._part.append(part)
+        if sum(map(len, self._part)) >= _DIVIDED_ROWS:
+            self._divide()
+
+    def _divide(self) -> None:
+        """Write what is held, each row to its part."""
+        if self._file is None or not self._held:
+            return
+        part = np.concatenate(self._part)
+        together = pa.concat_tables(self._held).combine_chunks()
+        divided = together.take(pa.array(stable_order(part))).combine_chunks()
+        self._held, self._part = [], []
         bounds = np.concatenate([[0], np.cumsum(np.bincount(part, minlength=self.parts))])
         for number in np.flatnonzero(np.diff(bounds)).tolist():
             start, stop = int(bounds[number]), int(bounds[number + 1])
@@ -69,6 +83,7 @@ class Spill(AbstractContextManager["Spill"]):
         if self._file is None:
             held, self._held = self._held, []
             return pa.concat_tables([self._schema.empty_table(), *held])
+        self._divide()
         batches = [
             pa.ipc.read_record_batch(
                 pa.py_buffer(os.pread(self._file.fileno(), size, place)), self._schema

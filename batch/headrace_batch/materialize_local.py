@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace_batch.key_ranges import KeyRanges
 from headrace_batch.layer_writer import Filled, Layer, LayerWriter
 from headrace_batch.local_spill import Workspace, entity_parts
 from headrace_batch.tile_rows import event_schema, rows_of, tile_schema
@@ -91,30 +92,34 @@ class InProcess:
 
     def _parts(self, tiles: TileTable, where: pc.Expression) -> Iterator[pa.Table]:
         """The events of tiles, all those of an entity together."""
-        parts, key = self._workspace.parts(tiles.count(where)), tiles.view.entity.join_key
-        with self._workspace.spill(parts, event_schema(tiles.view)) as waiting:
+        ranges, key = self._ranges(tiles, where), tiles.view.entity.join_key
+        with self._workspace.spill(ranges.parts, event_schema(tiles.view)) as waiting:
             for read in tiles.events(where):
-                waiting.add(read, entity_parts(read[key], parts))
-            for part in range(parts):
+                waiting.add(read, ranges.of_keys(read[key]))
+            for part in range(ranges.parts):
                 yield waiting.take(part)
+
+    def _ranges(self, tiles: TileTable, where: pc.Expression) -> KeyRanges:
+        """The order in which a store keeps entities, in parts that memory holds."""
+        return KeyRanges.of(tiles.counts(where), self._workspace.rows)
 
     def _changed(
         self, tiles: TileTable, layer: Layer
     ) -> Iterator[tuple[pa.Table, list[str | int]]]:
         """The events that come in, and the entities without such of which some have left."""
         where, left = layer.came.expression, layer.left
-        parts, key = self._workspace.parts(tiles.count(where)), layer.view.entity.join_key
+        ranges, key = self._ranges(tiles, where), layer.view.entity.join_key
         schema = event_schema(layer.view)
         keys = pa.schema([schema.field(key)])
         with (
-            self._workspace.spill(parts, schema) as waiting,
-            self._workspace.spill(parts, keys) as leaving,
+            self._workspace.spill(ranges.parts, schema) as waiting,
+            self._workspace.spill(ranges.parts, keys) as leaving,
         ):
             for read in tiles.events(where):
-                waiting.add(read, entity_parts(read[key], parts))
+                waiting.add(read, ranges.of_keys(read[key]))
             for read in tiles.keys(left.expression) if left is not None else ():
-                leaving.add(read.select([key]), entity_parts(read[key], parts))
-            for part in range(parts):
+                leaving.add(read.select([key]), ranges.of_keys(read[key]))
+            for part in range(ranges.parts):
                 events = waiting.take(part)
                 yield events, without(leaving.take(part)[key], events[key])
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from deltalake.transaction import AddAction
 
     from headrace_features.definitions.views import FeatureView
+    from headrace_features.kernel.arrays import Ints
 
 #: Takes the number of events done so far.
 Advance: TypeAlias = Callable[[int], None]
@@ -250,19 +251,19 @@ class TileTable:
 
     def keys(self, where: pc.Expression) -> Iterator[pa.Table]:
         """The keys of the entities of some rows."""
+        return self._read([self.view.entity.join_key], where)
+
+    def _read(self, columns: list[str], where: pc.Expression) -> Iterator[pa.Table]:
         with self.warehouse.explaining(self.name):
-            scanner = dataset_of(self._table).scanner(
-                columns=[self.view.entity.join_key], filter=where
-            )
+            scanner = dataset_of(self._table).scanner(columns=columns, filter=where)
             for batch in scanner.to_batches():
                 if len(batch):
                     yield pa.Table.from_batches([batch])
 
-    def count(self, where: pc.Expression) -> int:
-        """How many events some rows have."""
-        with self.warehouse.explaining(self.name):
-            counts = dataset_of(self._table).to_table(columns=[COUNT], filter=where)
-        return pc.sum(counts[COUNT]).as_py() or 0
+    def counts(self, where: pc.Expression) -> Iterator[tuple[pa.ChunkedArray, Ints]]:
+        """The keys of the entities of some rows, and how many events each row has."""
+        for read in self._read([self.view.entity.join_key, COUNT], where):
+            yield read[0], read[1].to_numpy()
 
     def files(self, rows: TileDays) -> list[str]:
         """The files below the table that may have some of these rows, by its log alone."""
