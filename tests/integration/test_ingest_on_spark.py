@@ -60,6 +60,10 @@ TABLES = (
 )
 
 
+#: Plausible, but not yet.
+_YEARS_AHEAD_MS = 70 * 365 * 86_400_000
+
+
 def contents(settings: Settings) -> dict[str, list[tuple[Any, ...]]]:
     return {table: stored(settings, table) for table in TABLES}
 
@@ -73,6 +77,8 @@ def mixed(first: int, after: int) -> list[Row]:
             row["currency"] = "euro"
         if number % 11 == 0:
             row["card_id"] = None
+        if number % 13 == 0:
+            row["event_time"] += _YEARS_AHEAD_MS
         rows.append(row)
         if number % 5 == 0:
             rows.append(transaction(number // 2, amount_minor=-number))

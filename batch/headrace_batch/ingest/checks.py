@@ -16,7 +16,7 @@ from headrace_batch.ingest.contract import REJECTED_SCHEMA, Contract
 from headrace_batch.ingest.raw_rows import Numbers, Problem, RawRows, RefusedRow
 from headrace_batch.ingest.text_values import Bools
 from headrace_schemas.columns import INT64_MAX, INT64_MIN, Column, ColumnRole, ColumnType
-from headrace_schemas.event_times import PLAUSIBLE, TimeRange, TimeUnit
+from headrace_schemas.event_times import MOST_AHEAD_MS, PLAUSIBLE, TimeRange, TimeUnit
 from headrace_schemas.reasons import Reason
 from headrace_schemas.tables import EVENT_DATE
 
@@ -36,7 +36,7 @@ class CheckedRows:
 
 
 def check(
-    raw: RawRows, columns: Sequence[Cast], contract: Contract, plausible: TimeRange = PLAUSIBLE
+    raw: RawRows, columns: Sequence[Cast], contract: Contract, now_ms: int | None = None
 ) -> CheckedRows:
     """The rows of a batch as events of a contract, and those that are none.
 
@@ -44,12 +44,18 @@ def check(
         raw: the rows as the file has them, from which rejected rows take their text.
         columns: the same rows, column by column, in the types and the order of the contract.
         contract: what the rows have to fulfil.
-        plausible: where times have to lie.
+        now_ms: an event that lies further ahead of it than one may be ahead of when it is sent is
+            refused, ms UTC; None lets it be.
     """
+    own = {contract.source.event_time, contract.source.available_at}
+    by_now = PLAUSIBLE
+    if now_ms is not None:
+        latest_ms = min(PLAUSIBLE.latest_ms, now_ms + MOST_AHEAD_MS + 1)
+        by_now = TimeRange(PLAUSIBLE.earliest_ms, latest_ms)
     found = [
         (Problem(reason, column.name), rows)
         for column, result in zip(contract.columns, columns, strict=True)
-        for reason, rows in _problems(result, column, plausible)
+        for reason, rows in _problems(result, column, by_now if column.name in own else PLAUSIBLE)
     ]
     good = pa.table([result.values for result in columns], schema=contract.schema)
     numbers = raw.numbers

@@ -36,13 +36,14 @@ def ingest(  # noqa: PLR0913 - all but the first three have defaults and are nam
     source: str | None = None,
     on_progress: Progress | None = None,
     clock: Callable[[], float] = time.monotonic,
+    wall: Callable[[], float] = time.time,
 ) -> IngestReport:
     """Take files of events into the bronze tables of their sources, each event once.
 
     However often it runs, and wherever it was stopped: what a content has brought in is recorded
     with its rows, and a later run goes on from there. An event whose dedup key is already known
     is a duplicate, whichever file it comes from; the first one stays. Rows that break the
-    contract go to the table rejected.<source> with all their reasons.
+    contract, or lie in the future, go to the table rejected.<source> with all their reasons.
 
     Args:
         settings: where the warehouse is.
@@ -52,6 +53,7 @@ def ingest(  # noqa: PLR0913 - all but the first three have defaults and are nam
         source: the source that the files feed; may be left out where the project has one.
         on_progress: is told how far it is.
         clock: seconds that never go back.
+        wall: seconds since 1970, UTC.
 
     Raises:
         ConfigurationError: nothing to read, a file that can't be read, a column that is missing
@@ -67,10 +69,11 @@ def ingest(  # noqa: PLR0913 - all but the first three have defaults and are nam
     warehouse = Warehouse.of(settings)
     targets = [(feed, SourceTables(feed.contract, warehouse)) for feed in feeds]
     total = rows_in(files) if on_progress else None
+    now_ms = int(wall() * 1000)
     rows = 0
     for file in files:
         told = _later(on_progress, rows, total)
-        rows += _ingest_file(file, file_format or file.kind, targets, told)
+        rows += _ingest_file(file, file_format or file.kind, targets, now_ms, told)
     return IngestReport(
         files=tuple(file.url for file in files),
         format=file_format or ", ".join(sorted({file.kind for file in files})),
@@ -84,6 +87,7 @@ def _ingest_file(
     file: InputFile,
     file_format: str,
     targets: Sequence[tuple[Feed, SourceTables]],
+    now_ms: int,
     on_rows: Callable[[int], None],
 ) -> int:
     """Take one file in; the number of its rows."""
@@ -99,7 +103,7 @@ def _ingest_file(
         for feed, tables in targets:
             if last > tables.done:
                 rest = raw.after(tables.done)
-                tables.add(check(rest, feed.take(rest.table), feed.contract))
+                tables.add(check(rest, feed.take(rest.table), feed.contract, now_ms))
         on_rows(last)
         if last - committed >= CHUNK_ROWS or any(_is_full(tables) for _, tables in targets):
             _commit(targets, last)

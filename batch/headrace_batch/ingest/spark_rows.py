@@ -70,12 +70,14 @@ class FileOnSpark:
     """A file as one of the feeds that it has takes it.
 
     `feeds` are all of them: the text of a rejected row has the columns that any of them reads.
+    `now_ms` is as for `check`: one time, however often the rows are read.
     """
 
     spark: SparkSession
     file: InputFile
     feed: Feed
     feeds: Sequence[Feed]
+    now_ms: int
 
     def judged(self, after: int) -> Judged:
         """What there is to the rows with numbers above `after`."""
@@ -100,7 +102,7 @@ class FileOnSpark:
         self, after: int, make: Callable[[CheckedRows], pa.Table], schema: types.StructType
     ) -> DataFrame:
         """What is made of each batch of the rows with numbers above `after`."""
-        file, pieces = self.file, _pieces(self.file, after)
+        file, now_ms, pieces = self.file, self.now_ms, _pieces(self.file, after)
         sent, all_sent = SentFeed(self.feed), [SentFeed(feed) for feed in self.feeds]
 
         def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -108,7 +110,7 @@ class FileOnSpark:
             for batch in batches:
                 for number in batch.column(0).to_pylist():
                     for raw in _raw_rows(file, feeds, pieces[number]):
-                        checked = check(raw, feed.take(raw.table), feed.contract)
+                        checked = check(raw, feed.take(raw.table), feed.contract, now_ms)
                         yield from make(checked).to_batches(max_chunksize=_BATCH_ROWS)
 
         # One number for each partition.

@@ -48,6 +48,7 @@ def ingest_on_spark(  # noqa: PLR0913 - all but the first three have defaults an
     file_format: str | None = None,
     source: str | None = None,
     clock: Callable[[], float] = time.monotonic,
+    wall: Callable[[], float] = time.time,
 ) -> IngestReport:
     """Take files of events into the bronze tables of their sources, each event once.
 
@@ -69,7 +70,8 @@ def ingest_on_spark(  # noqa: PLR0913 - all but the first three have defaults an
     # Only now: what can't be done needs no session.
     spark = spark_session(settings)
     warehouse = Warehouse.of(settings)
-    writers = [_Writer(spark, warehouse, feed, feeds) for feed in feeds]
+    now_ms = int(wall() * 1000)
+    writers = [_Writer(spark, warehouse, feed, feeds, now_ms) for feed in feeds]
     rows = 0
     for file in files:
         content = file.content_hash()
@@ -90,9 +92,15 @@ class _Writer:
     """Takes files into the tables of one source."""
 
     def __init__(
-        self, spark: SparkSession, warehouse: Warehouse, feed: Feed, feeds: Sequence[Feed]
+        self,
+        spark: SparkSession,
+        warehouse: Warehouse,
+        feed: Feed,
+        feeds: Sequence[Feed],
+        now_ms: int,
     ) -> None:
         self._spark = spark
+        self._now_ms = now_ms
         self._feed = feed
         self._feeds = feeds
         self.contract: Contract = feed.contract
@@ -107,7 +115,7 @@ class _Writer:
         ingest = IngestOf(self.contract.ingest_id(file_format, content), file.url)
         done = ingest.progress(self._bronze.opened())
         counts = Counts(rows=done, already_ingested=done)
-        rows = FileOnSpark(self._spark, file, self._feed, self._feeds)
+        rows = FileOnSpark(self._spark, file, self._feed, self._feeds, self._now_ms)
         with spark_errors(f"ingest of {file.url}"):
             judged = rows.judged(done)
             if judged.rejected:

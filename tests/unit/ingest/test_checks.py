@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta
 
-from headrace_batch.ingest.checks import CheckedRows, check
+from headrace_batch.ingest.checks import CheckedRows, check, with_date
 from headrace_batch.ingest.contract import Contract, contract_of
 from headrace_batch.ingest.feeds import plain_feed
 from headrace_batch.ingest.jsonl_reader import _LineReader
 from headrace_batch.ingest.raw_rows import Numbers, RawRows
 from headrace_features.definitions.sources import EventSource
 from headrace_schemas.errors import BadRecordError, ConfigurationError
-from headrace_schemas.event_times import TimeRange
+from headrace_schemas.event_times import MOST_AHEAD_MS
 from headrace_schemas.events import Event, Identifier, TimeMs
 from headrace_schemas.record_checks import first_problem
 
@@ -75,10 +75,12 @@ def numbers_of(rows: int) -> Numbers:
     return np.arange(1, rows + 1, dtype=np.int64)
 
 
-def check_records(records: list[dict[str, Any]], contract: Contract = CONTRACT) -> CheckedRows:
+def check_records(
+    records: list[dict[str, Any]], contract: Contract = CONTRACT, now_ms: int | None = None
+) -> CheckedRows:
     table = pa.Table.from_pylist(records, contract.schema)
     raw = RawRows(table, numbers_of(len(records)), (), len(records))
-    return check(raw, plain_feed(contract.source).take(table), contract)
+    return check(raw, plain_feed(contract.source).take(table), contract, now_ms)
 
 
 def check_lines(lines: list[bytes]) -> CheckedRows:
@@ -197,9 +199,35 @@ def test_a_column_with_the_name_of_the_partition_column_is_refused() -> None:
     ("time_ms", "day"), [(0, "1970-01-01"), (-1, "1969-12-31"), (86_399_999, "1970-01-01")]
 )
 def test_the_day_of_an_event_is_rounded_down_also_before_1970(time_ms: int, day: str) -> None:
-    record = msgspec.structs.asdict(GOOD) | {"event_time": time_ms}
-    table = pa.Table.from_pylist([record], CONTRACT.schema)
-    raw = RawRows(table, numbers_of(1), (), 1)
-    wide = TimeRange(earliest_ms=-10_000_000_000, latest_ms=10_000_000_000)
-    checked = check(raw, plain_feed(SOURCE).take(table), CONTRACT, wide)
-    assert str(checked.good.column("event_date")[0]) == day
+    dated = with_date(pa.table({"event_time": [time_ms]}), "event_time")
+    assert str(dated.column("event_date")[0]) == day
+
+
+class Reported(Event, frozen=True, kw_only=True):
+    """Something that is known later than it was, and has a time of something else."""
+
+    event_id: Identifier
+    event_time: TimeMs
+    reported_at: TimeMs
+    due_at: TimeMs
+
+
+def test_events_that_lie_further_ahead_than_a_stream_would_take_are_refused() -> None:
+    now_ms = GOOD.event_time
+    latest_ms = now_ms + MOST_AHEAD_MS
+    times = [
+        (latest_ms, latest_ms, latest_ms + 1),
+        (latest_ms, latest_ms + 1, now_ms),
+        (latest_ms + 1, latest_ms + 1, now_ms),
+    ]
+    contract = contract_of(EventSource("reported", Reported, available_at="reported_at"))
+    records = [
+        {"event_id": "e", "event_time": time_ms, "reported_at": reported_ms, "due_at": due_ms}
+        for time_ms, reported_ms, due_ms in times
+    ]
+    event_time, reported_at = (
+        ("event_time_out_of_range", name) for name in ("event_time", "reported_at")
+    )
+    found = reasons(check_records(records, contract, now_ms))
+    assert found == {2: [reported_at], 3: [event_time, reported_at]}
+    assert not reasons(check_records(records, contract))
