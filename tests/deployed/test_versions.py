@@ -106,7 +106,10 @@ def test_a_version_is_promoted_under_constant_reads_and_taken_back(shop: Path, h
         until(lambda: seen[second] > 0, "the new version was read")
         send_events(config, "activity", "user_id", events[sent:])
         assert set(seen) == {first, second}
-        headrace(home, "rollback", "user_activity", folder=shop)
+        back = headrace(home, "rollback", "user_activity", folder=shop)
+        assert "Feast still has the definitions that were taken back" in back.stderr
+        again = headrace(home, "rollback", "user_activity", folder=shop, check=False)
+        assert (again.returncode, "no other version" in again.stderr) == (78, True)
         before = seen[first]
         until(lambda: seen[first] > before, "the former version was read again")
         assert set(seen) == {first, second}

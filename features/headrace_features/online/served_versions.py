@@ -79,7 +79,7 @@ class ServedVersions:
 
 def _views(versions: Versions) -> Iterator[Mapping[str, FeatureView]]:
     """The views of each namespace that is or was served, in the order in which they are tried."""
-    for namespace in (versions.serving, *versions.former):
+    for namespace in (versions.serving, *versions.former, *versions.taken_back):
         definitions = versions.namespaces.get(namespace)
         if definitions is not None:
             yield project_from(definitions).views

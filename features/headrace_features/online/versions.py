@@ -40,12 +40,14 @@ class Versions(msgspec.Struct, frozen=True):
         namespaces: by name the definitions of each, see `portable_project`.
         serving: the namespace that is read.
         former: those that were read before, the last one first.
+        taken_back: those that were read and are so no more as they were taken back.
         switch: what was begun and hasn't ended; None where nothing was.
     """
 
     namespaces: Mapping[str, dict[str, Any]] = {}
     serving: str = ""
     former: tuple[str, ...] = ()
+    taken_back: tuple[str, ...] = ()
     switch: Switch | None = None
 
     def keeps(self, namespace: str, definitions: Mapping[str, Any]) -> Versions:
@@ -53,12 +55,27 @@ class Versions(msgspec.Struct, frozen=True):
         kept = {**self.namespaces, namespace: dict(definitions)}
         return msgspec.structs.replace(self, namespaces=kept)
 
-    def serves(self, namespace: str) -> Versions:
-        """The same, with another namespace being read."""
+    def serves(self, namespace: str, *, back: bool = False) -> Versions:
+        """The same, with another namespace being read.
+
+        Args:
+            namespace: its name.
+            back: whether what was read is taken back by that: it isn't gone back to.
+        """
         if namespace == self.serving:
             return self
-        former = (self.serving, *(one for one in self.former if one != namespace))
-        return msgspec.structs.replace(self, serving=namespace, former=tuple(dict.fromkeys(former)))
+        others = self._but(namespace)
+        kind = "taken_back" if back else "former"
+        kept = {kind: (self.serving, *getattr(others, kind))}
+        return msgspec.structs.replace(others, serving=namespace, **kept)
+
+    def _but(self, namespace: str) -> Versions:
+        """The same, as if a namespace had not been read before."""
+        return msgspec.structs.replace(
+            self,
+            former=tuple(one for one in self.former if one != namespace),
+            taken_back=tuple(one for one in self.taken_back if one != namespace),
+        )
 
     def switches(self, switch: Switch | None) -> Versions:
         """The same, with something that was begun, or nothing."""
@@ -67,8 +84,7 @@ class Versions(msgspec.Struct, frozen=True):
     def without(self, namespace: str) -> Versions:
         """These without a namespace that isn't read."""
         kept = {name: one for name, one in self.namespaces.items() if name != namespace}
-        former = tuple(one for one in self.former if one != namespace)
-        return msgspec.structs.replace(self, namespaces=kept, former=former)
+        return msgspec.structs.replace(self._but(namespace), namespaces=kept)
 
 
 def spelled(namespace: str) -> str:

@@ -67,14 +67,22 @@ def promote(
 
 
 def rollback(view: View, as_json: JsonOption = False) -> None:
-    """Serve again what was served before the last promotion; that stays warm in its turn."""
-    from headrace_orchestration.versions.promotion import former_of, switch
+    """Serve again what was served before the last promotion, which stays warm in its turn.
+
+    Rolling back once more goes back further; what was taken back is served again by promote alone.
+    """
+    from headrace_orchestration.versions.promotion import former_of, is_declared, switch
 
     settings, project = current_project()
     namespace = former_of(settings, project.view(view).name)
     with status("headrace rollback") as told:
         done = switch(settings, project, namespace, os.environ, told, back=True)
     _show(done, as_json=as_json)
+    if not is_declared(settings, project, namespace):
+        say(
+            "Feast still has the definitions that were taken back: declare again what is served,"
+            " and register it with headrace apply"
+        )
 
 
 def _show(done: Promotion, *, as_json: bool) -> None:

@@ -94,7 +94,7 @@ def switch(  # noqa: PLR0913 - what it needs
         new = project_from(versions.namespaces[namespace])
         old = project_in(versions, begun.former, project)
         _hand_over(settings, new, old, environ, told)
-        change_versions(store, lambda held: held.serves(namespace))
+        change_versions(store, lambda held: held.serves(namespace, back=begun.back))
         told(f"readers get {spelled(namespace)}")
         _keep_warm(settings, old, environ, told)
         change_versions(store, lambda held: held.switches(None))
@@ -126,7 +126,7 @@ def former_of(settings: Settings, view: str) -> str:
     if not versions.former:
         raise ConfigurationError(
             f"no other version of {view} was served before, or it was dropped",
-            hint="see: headrace versions list",
+            hint="headrace versions list shows what there is, headrace promote serves any of it",
         )
     return versions.former[0]
 
@@ -158,13 +158,22 @@ def require_declared(settings: Settings, project: Project, namespace: str) -> No
     Raises:
         ConfigurationError: it declares something else, or there is no such namespace.
     """
-    _, versions = read_versions(open_store(settings))
-    require_known(versions, namespace)
-    if versions.namespaces[namespace] != portable_in(project, namespace):
+    if not is_declared(settings, project, namespace):
         raise ConfigurationError(
             f"{namespace} was made of other definitions than are declared now",
             hint="declare these again, or make what is declared: headrace apply",
         )
+
+
+def is_declared(settings: Settings, project: Project, namespace: str) -> bool:
+    """Whether code declares what a namespace was made of.
+
+    Raises:
+        ConfigurationError: there is no such namespace.
+    """
+    _, versions = read_versions(open_store(settings))
+    require_known(versions, namespace)
+    return versions.namespaces[namespace] == portable_in(project, namespace)
 
 
 def require_known(versions: Versions, namespace: str) -> None:

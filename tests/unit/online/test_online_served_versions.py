@@ -124,13 +124,14 @@ def test_a_reader_that_knows_a_later_version_gets_the_one_that_is_served(
     assert values(reader(store, declared)) == {COUNT: 1, SUM: 10}
 
 
+@pytest.mark.parametrize("back", [False, True])
 def test_who_asks_for_what_only_the_former_version_has_gets_all_of_that_one(
-    store: SqliteStateStore,
+    store: SqliteStateStore, *, back: bool
 ) -> None:
     change_versions(store, side_by_side)
     change_versions(store, lambda held: held.serves("new"))
-    change_versions(store, lambda held: held.serves(""))
-    assert read_versions(store)[1].former == ("new",)
+    versions = change_versions(store, lambda held: held.serves("", back=back))
+    assert (versions.former, versions.taken_back) == (((), ("new",)) if back else (("new",), ()))
     everything = reader(store, replace(SECOND, namespace=""), SECOND.feature_names)
     found = values(everything)
     assert (found[COUNT], found[SUM], len(found)) == (3, 30, 3)

@@ -25,7 +25,7 @@ def former(settings: Settings, versions: Versions) -> str:
 
 def test_a_rollback_that_is_repeated_finishes_the_one_that_was_begun(settings: Settings) -> None:
     before = Versions(serving="v2", former=("",), switch=TAKING_BACK)
-    after = Versions(serving="", former=("v2",), switch=TAKING_BACK)
+    after = Versions(serving="", taken_back=("v2",), switch=TAKING_BACK)
     assert former(settings, before) == former(settings, after) == ""
     assert _begun(after, "", back=True) == TAKING_BACK
 
@@ -39,12 +39,19 @@ def test_a_promotion_that_has_not_ended_is_taken_back_from_wherever_it_is(
     assert _begun(before, "", back=True) == _begun(after, "", back=True) == TAKING_BACK
 
 
-def test_a_rollback_after_another_one_that_has_ended_goes_back_to_what_was_served(
+def test_a_rollback_after_another_one_that_has_ended_goes_back_further_or_says_that_it_cannot(
     settings: Settings,
 ) -> None:
-    assert former(settings, Versions(serving="", former=("v2",))) == "v2"
+    promoted = Versions(serving="v1").serves("v2").serves("v3")
+    once = promoted.serves("v2", back=True)
+    assert former(settings, once) == "v1"
+    twice = once.serves("v1", back=True)
+    assert (twice.former, twice.taken_back) == ((), ("v2", "v3"))
+    # What was taken back is not what anybody goes back to.
     with pytest.raises(ConfigurationError, match="no other version of card_activity was served"):
-        former(settings, Versions(serving="v2"))
+        former(settings, twice)
+    again = twice.serves("v3")
+    assert (again.former, again.taken_back) == (("v1",), ("v2",))
 
 
 def test_one_that_is_served_is_told_what_to_keep_warm() -> None:
