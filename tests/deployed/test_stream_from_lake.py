@@ -9,9 +9,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
 from confluent_kafka.admin import AdminClient
 
+from headrace_batch.ingest.contract import contract_of
 from headrace_batch.ingest.topic_run import ingest_topics
 from headrace_features.feast_plugin import repository
 from headrace_features.fraud import definitions as fraud
@@ -29,6 +31,7 @@ from headrace_streaming.job.last_state import recall
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.kafka.reading import ends
 from headrace_streaming.kafka.topics import create_topics, existing_topics
+from lakes import write_events
 from live_run import records, until, until_told
 from online_updates import until_written, writing
 from online_values import require_the_oracle_s_online, status_of
@@ -68,19 +71,7 @@ def test_a_job_that_begins_with_the_lake_goes_on_where_the_lake_ends(
     assert "savepoint" in deployed
     assert sorted(one["id"] for one in decided) == sorted(e["transaction_id"] for e in moved)
     assert complete(decided, "card_activity") == complete(decided, "terminal_risk") == 1
-    rows = [as_row(fraud.transactions.schema, event) for event in [*before, *moved]]
-    seen: dict[str, list[dict[str, Any]]] = {}
-    for number, row in enumerate(rows):
-        earlier = [r for r in rows[: number + 1] if r["card_id"] == row["card_id"]]
-        seen[row["transaction_id"]] = earlier
-    for one in decided:
-        assert one["views"]["card_activity"]["sequence"] == len(seen[one["id"]])
-    facts = [as_row(fraud.labels.schema, label) for label in labels]
-    known = {
-        row["transaction_id"]: [f for f in facts if f["terminal_id"] == row["terminal_id"]]
-        for row in rows
-    }
-    require_the_oracle_s(decided, seen, known)
+    rows, facts = require_all_was_seen(decided, [*before, *moved], labels)
     until_told(config, "transactions")
     compared = json.loads(headrace(stream.home, "parity", "--json").stdout)
     assert (compared["unexplained"], compared["findings"]) == (0, [])
@@ -93,6 +84,50 @@ def test_a_job_that_begins_with_the_lake_goes_on_where_the_lake_ends(
     require_what_windows_reach(stream, before)
     held = headrace(stream.home, "stream", "deploy", "--from", "lake", check=False)
     assert "runs already" in held.stderr
+
+
+def test_a_job_begins_with_what_the_lake_has_from_files_and_with_empty_topics(
+    stream: Settings, spark: SparkSession
+) -> None:
+    del spark  # it is active
+    chance = random.Random(9)
+    events = transactions(120, chance)
+    labels = labels_of(events[:40], chance)
+    moved = [{**one, "event_time": one["event_time"] + 9 * DAY_MS} for one in events[80:]]
+    config, project = kafka_config(stream), load_project(stream)
+    for source, rows in ((fraud.transactions, events[:80]), (fraud.labels, labels)):
+        write_events(stream, source.table, pa.Table.from_pylist(rows, contract_of(source).schema))
+    ingest_topics(stream, project, config)
+    headrace(stream.home, "stream", "deploy", "--from", "lake")
+    send_events(config, "transactions", "card_id", moved)
+
+    decided = decisions(config, len(moved))
+    assert complete(decided, "card_activity") == complete(decided, "terminal_risk") == 1
+    require_all_was_seen(decided, [*events[:80], *moved], labels)
+
+
+def require_all_was_seen(
+    decided: list[dict[str, Any]], events: list[dict[str, Any]], labels: list[dict[str, Any]]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """See that decisions have the values of all events before them, and of all labels.
+
+    Returns:
+        The rows of both.
+    """
+    rows = [as_row(fraud.transactions.schema, event) for event in events]
+    seen: dict[str, list[dict[str, Any]]] = {}
+    for number, row in enumerate(rows):
+        earlier = [r for r in rows[: number + 1] if r["card_id"] == row["card_id"]]
+        seen[row["transaction_id"]] = earlier
+    for one in decided:
+        assert one["views"]["card_activity"]["sequence"] == len(seen[one["id"]])
+    facts = [as_row(fraud.labels.schema, label) for label in labels]
+    known = {
+        row["transaction_id"]: [f for f in facts if f["terminal_id"] == row["terminal_id"]]
+        for row in rows
+    }
+    require_the_oracle_s(decided, seen, known)
+    return rows, facts
 
 
 def taken_over_later(stream: Settings, history: str) -> str:

@@ -163,6 +163,19 @@ def test_every_event_is_taken_in_once_with_its_position_however_often_it_runs(la
     ]
 
 
+def test_a_topic_without_records_has_been_taken_in_all_the_same(lake: Lake) -> None:
+    assert lake.covered() == {}
+    report = lake.take()
+    assert (report.rows, report.covered) == (0, lake.ends())
+    assert lake.covered() == lake.ends()
+    version = Warehouse.of(lake.settings).open(BRONZE).version()
+    lake.take()
+    # To find nothing new is nothing to note.
+    assert Warehouse.of(lake.settings).open(BRONZE).version() == version
+    lake.send(transactions(0, 5))
+    assert lake.take().ingested == 5
+
+
 def test_a_backlog_is_several_commits_and_nothing_beside_the_table_is_needed_to_go_on(
     lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

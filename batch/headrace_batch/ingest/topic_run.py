@@ -110,8 +110,9 @@ class _Run:
         self._tables = tables
         self._covered = start.offsets
         self._counts = Counts()
-        if start.skips:
-            # Else it would have to be said again, as long as there is nothing to read.
+        if start.skips or not self.is_behind:
+            # What is skipped would else have to be said again, as long as there is nothing to read;
+            # and of a topic without records nobody would know that the table has all of them.
             self._commit(no_rows(contract))
 
     @property
