@@ -6,13 +6,13 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from headrace_features.exclusive import taking_turns
 from headrace_features.online.sqlite_schema import lay_out
-from headrace_schemas.errors import ConfigurationError, RetryableError
+from headrace_schemas.errors import ConfigurationError, HeadraceError, RetryableError
 
 #: How long a writer waits for another one's transaction.
 _WRITER_WAITS_S = 30.0
@@ -22,6 +22,8 @@ _OUR_MISTAKES = (sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.Integ
 _PAGE = 8_192
 #: Memory of a connection for pages of the file, as SQLite has it: in KiB, less than 0.
 _CACHE = -16_384
+#: How often the log of what was written is looked at.
+_EMPTIED_S = 0.02
 
 
 class _Opened(NamedTuple):
@@ -92,6 +94,33 @@ class SqliteFile:
             if isinstance(error, _OUR_MISTAKES):
                 raise
             raise self._told(error, "written") from error
+
+    @contextmanager
+    def emptying_log(self) -> Iterator[None]:
+        """What transactions inside write comes into the file beside them.
+
+        Each comes into a log first. To bring it from there into the file means to wait for the
+        disk, which else whoever writes does after every thousand pages.
+        """
+        db = self._connection(_WRITER_WAITS_S)
+        (pages,) = db.execute("PRAGMA wal_autocheckpoint").fetchone()
+        done = threading.Event()
+        beside = threading.Thread(target=self._empty_log_until, args=(done,), daemon=True)
+        db.execute("PRAGMA wal_autocheckpoint = 0")
+        beside.start()
+        try:
+            yield
+        finally:
+            done.set()
+            beside.join()
+            db.execute(f"PRAGMA wal_autocheckpoint = {pages}")
+
+    def _empty_log_until(self, done: threading.Event) -> None:
+        # What this can't do the next one does who writes.
+        with suppress(sqlite3.DatabaseError, HeadraceError), closing(self):
+            db = self._connection(self._timeout_s)
+            while not done.wait(_EMPTIED_S):
+                db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:

@@ -165,10 +165,11 @@ class Generations:
     def _settle(self, view: str, generation: Generation) -> None:
         """Put what a generation has of its own with the rows of its base."""
         base = generation.base
-        for db, number, rows in self._differing(view, generation.id):
-            there = [(number, *row[:2], base, row[2]) for row in rows if row[2]]
-            db.executemany(PUT, there)
-            db.executemany(GONE, [(number, *row[:2], base) for row in rows if not row[2]])
+        with self._file.emptying_log():
+            for db, number, rows in self._differing(view, generation.id):
+                there = [(number, *row[:2], base, row[2]) for row in rows if row[2]]
+                db.executemany(PUT, there)
+                db.executemany(GONE, [(number, *row[:2], base) for row in rows if not row[2]])
         with self._file.transaction() as db:
             db.execute("UPDATE generation SET pending = 0 WHERE id = ?", (generation.id,))
 

@@ -8,7 +8,7 @@ if none was), and the columns of values. Numbers are packed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain, pairwise
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -119,15 +119,15 @@ def merged(blocks: Sequence[EventBlock]) -> EventBlock:
 
 def joined(blocks: Sequence[EventBlock]) -> EventBlock:
     """The events of blocks of which each lies before the next."""
-    late = any(block.delays_ms is not None for block in blocks)
+    delays_ms: list[int] | None = None
+    if any(block.delays_ms is not None for block in blocks):
+        delays_ms = [ms for block in blocks for ms in block.delays_ms or [0] * len(block)]
     return EventBlock(
-        list(chain.from_iterable(block.times for block in blocks)),
-        list(chain.from_iterable(block.dedups for block in blocks)),
-        list(chain.from_iterable(block.delays_ms or [0] * len(block) for block in blocks))
-        if late
-        else None,
+        [time_ms for block in blocks for time_ms in block.times],
+        [dedup for block in blocks for dedup in block.dedups],
+        delays_ms,
         [
-            list(chain.from_iterable(columns))
-            for columns in zip(*(block.columns for block in blocks), strict=True)
+            [value for column in columns for value in column]
+            for columns in zip(*[block.columns for block in blocks], strict=True)
         ],
     )

@@ -19,8 +19,8 @@ from headrace_schemas.columns import INT64_MAX, INT64_MIN
 Numbers: TypeAlias = Sequence[Any]
 Ints: TypeAlias = NDArray[np.int64]
 
-_UNSIGNED = ((1 << 8, "B"), (1 << 16, "H"), (1 << 32, "I"))
-_SIGNED = ((1 << 7, "b"), (1 << 15, "h"), (1 << 31, "i"))
+_UNSIGNED = ((1 << 8, b"B", "B"), (1 << 16, b"H", "H"), (1 << 32, b"I", "I"))
+_SIGNED = ((1 << 7, b"b", "b"), (1 << 15, b"h", "h"), (1 << 31, b"i", "i"))
 _LONG = "q"
 _DOUBLE = "d"
 _TRUTH = "?"
@@ -31,17 +31,25 @@ def pack_integers(values: Numbers) -> bytes:
     """Integers of up to 64 bits."""
     if not values:
         return b"B"
-    least, greatest = min(values), max(values)
+    return _packed(values, min(values), max(values))
+
+
+def _packed(values: Numbers, least: int, greatest: int) -> bytes:
+    """Integers between two of them."""
     narrow = _UNSIGNED if least >= 0 else _SIGNED
-    code = next((code for limit, code in narrow if -limit <= least and greatest < limit), _LONG)
-    return code.encode() + array(code, values).tobytes()
+    for limit, kind, code in narrow:
+        if -limit <= least and greatest < limit:
+            return kind + array(code, values).tobytes()
+    return _LONG.encode() + array(_LONG, values).tobytes()
 
 
 def pack_column(values: Numbers) -> Any:
     """Values of one type: packed if they are numbers or truths without a null, else as they are."""
     kinds = set(map(type, values))
-    if kinds == {int} and min(values) >= INT64_MIN and max(values) <= INT64_MAX:
-        return pack_integers(values)
+    if kinds == {int}:
+        least, greatest = min(values), max(values)
+        if least >= INT64_MIN and greatest <= INT64_MAX:
+            return _packed(values, least, greatest)
     if kinds == {float}:
         return _DOUBLE.encode() + array(_DOUBLE, values).tobytes()
     if kinds == {bool}:

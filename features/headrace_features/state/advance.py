@@ -7,7 +7,8 @@ the boundary moves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from headrace_features.definitions.durations import DAY_MS, HOUR_MS
@@ -127,10 +128,9 @@ class _Days:
         }
         changed = {*(day for day, _ in self._prompt()), *self._by_day}
         self._changed = sorted(changed)
+        leave = self._raw_until(self._before, days), self._raw_until(self._layout, days)
         self._stripped = [
-            day
-            for day in days
-            if self._leaves_raw(day) and day not in changed and day * DAY_MS >= horizon_ms
+            day for day in days[slice(*leave)] if day not in changed and day * DAY_MS >= horizon_ms
         ]
 
     def needed(self) -> Iterator[str]:
@@ -172,6 +172,11 @@ class _Days:
         beside = merged(waiting)
         fields[BESIDE] = encode_events(beside) if len(beside) else b""
         return fields
+
+    @staticmethod
+    def _raw_until(layout: Layout, days: Sequence[int]) -> int:
+        """The place of the first day of which events are kept."""
+        return bisect_left(days, -(-layout.raw_from_ms // DAY_MS))
 
     def _leaves_raw(self, day: int) -> bool:
         """Whether the events of a day were kept and no longer are."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from itertools import groupby
 
 from headrace_features.definitions.durations import DAY_MS, HOUR_MS
 from headrace_features.partials import tiles
@@ -131,9 +130,10 @@ def add_day(  # noqa: PLR0913, PLR0917 - whose day it is, and where it is
 
 def runs(block: EventBlock, start: int, stop: int, width_ms: int) -> Iterator[tuple[int, int, int]]:
     """The events by spans of a width: which span, and the places where it begins and ends."""
-    at = start
-    for index, group in groupby(block.times[start:stop], key=lambda time_ms: time_ms // width_ms):
-        end = at + sum(1 for _ in group)
+    times, at = block.times, start
+    while at < stop:
+        index = times[at] // width_ms
+        end = bisect_left(times, (index + 1) * width_ms, at, stop)
         yield index, at, end
         at = end
 

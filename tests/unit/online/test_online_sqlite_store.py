@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import sqlite3
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from headrace_features.online.layers import NO_LAYERS, Generation, Had
+from headrace_features.online.sqlite_file import SqliteFile
 from headrace_features.online.sqlite_schema import lay_out
 from headrace_features.online.sqlite_store import SqliteStateStore
 from headrace_features.online.store import Noted, Progress, Row
@@ -226,3 +228,19 @@ def test_many_who_open_a_store_at_once_for_the_first_time_all_get_it(tmp_path: P
         list(pool.map(notes, range(writers * rounds)))
     for number in range(rounds):
         assert SqliteStateStore(tmp_path / f"{number}.db").versions() == Noted(1, b"noted")
+
+
+def test_the_log_of_what_was_written_is_emptied_beside_those_who_write(tmp_path: Path) -> None:
+    file = SqliteFile(tmp_path / "online.db", 0.5)
+    with file.transaction() as db:
+        pages = db.execute("PRAGMA wal_autocheckpoint").fetchone()
+    with file.emptying_log():
+        with file.transaction() as db:
+            db.executemany("INSERT INTO view (key) VALUES (?)", [(f"v{n}",) for n in range(99_000)])
+        deadline = time.monotonic() + 20
+        while file.path.stat().st_size < 1_000_000:
+            assert time.monotonic() < deadline, "nothing comes into the file"
+            time.sleep(0.01)
+    with file.snapshot() as db:
+        assert db.execute("SELECT count(*) FROM view").fetchone() == (99_000,)
+        assert db.execute("PRAGMA wal_autocheckpoint").fetchone() == pages
