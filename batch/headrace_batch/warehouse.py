@@ -15,6 +15,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from pyarrow import fs
 
 from headrace_batch.first_line import first_line
+from headrace_batch.locations import located
 from headrace_schemas.errors import ConfigurationError, HeadraceError, RetryableError
 from headrace_schemas.tables import relative_path
 
@@ -61,6 +62,23 @@ class Warehouse:
     def exists(self, table: str) -> bool:
         """Whether there is such a table; raises ConfigurationError where its log is damaged."""
         return self.find(table) is not None
+
+    def tables(self, schema: str) -> list[str]:
+        """The names of the folders of a schema, in order: its tables, without the schema.
+
+        Raises:
+            RetryableError: the store can't be reached.
+        """
+        try:
+            filesystem, root = located(self.url.rstrip("/"), self.storage_options)
+            selector = fs.FileSelector(f"{root}/{schema}", allow_not_found=True)
+            found = filesystem.get_file_info(selector)
+        except (OSError, pa.ArrowException) as error:
+            raise RetryableError(
+                f"the tables below {self.url}/{schema} can't be listed: {first_line(error)}",
+                hint="check the disk or the object store, then run it again",
+            ) from error
+        return sorted(one.base_name for one in found if one.type is fs.FileType.Directory)
 
     def find(self, table: str) -> DeltaTable | None:
         """The newest version of a table, or None where there is no such table.

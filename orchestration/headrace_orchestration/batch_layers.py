@@ -12,6 +12,7 @@ from headrace_batch.materialize_plans import plans_for
 from headrace_batch.warehouse import Warehouse
 from headrace_features.engines import MaterializeReport, load_engine
 from headrace_features.view_modes import ViewMode, view_modes
+from headrace_orchestration.missed_events import missed_by_stream
 
 if TYPE_CHECKING:
     from headrace_features.definitions.sources import EventSource
@@ -47,7 +48,8 @@ def write_layer_of(
     """
     with step(f"materialize {view.name}") as advance:
         engine = load_engine(settings.engine.default, settings)
-        return engine.materialize(view, last, advance, streamed=streamed)
+        missed = missed_by_stream(settings, view)
+        return engine.materialize(view, last, advance, streamed=streamed, missed=missed)
 
 
 def write_all_layers(settings: Settings, project: Project, step: Step) -> None:

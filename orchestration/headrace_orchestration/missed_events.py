@@ -5,7 +5,7 @@ Until a namespace was promoted, its job noted them in a topic apart.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -14,6 +14,8 @@ import msgspec
 
 from headrace_features.engines import Missed
 from headrace_features.online.served import entity_key
+from headrace_orchestration.output import say
+from headrace_schemas.errors import HeadraceError
 from headrace_schemas.topics import LATE_EVENTS, topic_apart
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.kafka.positions import Positions
@@ -36,6 +38,21 @@ class _Noted(msgspec.Struct):
     view: str | None
     event_time: int
     available_at: int
+
+
+def missed_by_stream(
+    settings: Settings, view: FeatureView
+) -> Callable[[int], Mapping[bytes, Missed]]:
+    """Tells what the stream's state of a view lacks; nothing, which is said, if no broker does."""
+
+    def missed(since_ms: int) -> Mapping[bytes, Missed]:
+        try:
+            return missed_events(settings, view, since_ms)
+        except HeadraceError as error:
+            say(f"the account of healing lacks what the stream has missed: {error}")
+            return {}
+
+    return missed
 
 
 def missed_events(settings: Settings, view: FeatureView, since_ms: int) -> Mapping[bytes, Missed]:

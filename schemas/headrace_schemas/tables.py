@@ -14,6 +14,9 @@ KAFKA_TOPIC = "_kafka_topic"
 KAFKA_PARTITION = "_kafka_partition"
 KAFKA_OFFSET = "_kafka_offset"
 
+#: The tables of tiles.
+TILES = "tiles"
+
 # Shorter than what any catalogue or file system allows; no dot, slash or `..` can get through.
 _PART = re.compile("[a-z][a-z0-9_]{0,126}")
 
@@ -35,7 +38,7 @@ def features_table(view: str, version: int) -> str:
 
 def tiles_table(view: str, version: int) -> str:
     """Where the tiles of one version of a feature view are kept."""
-    return _of_view("tiles", view, version)
+    return _of_view(TILES, view, version)
 
 
 def healed_table(view: str, version: int) -> str:

@@ -128,6 +128,37 @@ def test_apply_gives_a_new_version_its_values_and_registers_it_at_once(mine: Pat
     assert (value > 0, status) == (True, "PRESENT")
 
 
+def versions(shop: Path) -> dict[str, tuple[bool, str | None, int]]:
+    """By name whether it is served, its job, and its version of the view."""
+    told = headrace(shop, "versions", "list", "--json")
+    assert told.returncode == 0, told.stderr
+    return {
+        one["namespace"]: (one["serving"], one["job"], view["version"])
+        for one in json.loads(told.stdout)
+        for view in one["views"]
+        if view["view"] == "user_activity"
+    }
+
+
+def test_what_batch_wrote_of_a_former_version_stays_until_it_is_dropped(mine: Path) -> None:
+    assert headrace(mine, "apply").returncode == 0
+    assert versions(mine) == {"": (True, "unknown", 1)}
+    declare_second(mine)
+    # Nobody reads what is declared before it is registered.
+    assert versions(mine)["user_activity:v1"] == (True, None, 1)
+    refused = headrace(mine, "versions", "drop", "user_activity:v1")
+    assert (refused.returncode, "headrace apply" in refused.stderr) == (78, True)
+    assert headrace(mine, "apply").returncode == 0
+    assert versions(mine) == {"": (True, "unknown", 2), "user_activity:v1": (False, None, 1)}
+    assert online(mine, "user_activity:count_2h")[1] == "PRESENT"
+    dropped = headrace(mine, "versions", "drop", "user_activity:v1")
+    assert dropped.returncode == 0, dropped.stderr
+    assert versions(mine) == {"": (True, "unknown", 2)}
+    assert online(mine, "user_activity:count_2h")[1] == "PRESENT"
+    again = headrace(mine, "versions", "drop", "user_activity:v1")
+    assert (again.returncode, "unknown namespace" in again.stderr) == (78, True)
+
+
 def test_an_apply_that_was_killed_is_finished_by_the_next_one(mine: Path) -> None:
     assert headrace(mine, "apply").returncode == 0
     declare_second(mine)

@@ -78,8 +78,19 @@ class ViewQuery(NamedTuple):
 
 def view_key(view: FeatureView) -> str:
     """The name under which a view's state is kept: it changes with meaning and namespace."""
-    key = f"{view.name}:v{view.version}:{fingerprint(view)[:16]}"
+    key = key_of(view.name, view.version, fingerprint(view))
     return f"{key}@{view.namespace}" if view.namespace else key
+
+
+def key_of(name: str, version: int, meaning: str) -> str:
+    """The same of a view in the first namespace.
+
+    Args:
+        name: of the view.
+        version: of it.
+        meaning: its fingerprint.
+    """
+    return f"{name}:v{version}:{meaning[:16]}"
 
 
 def entity_key(key: str | int) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, time
-from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,17 +15,15 @@ from headrace_orchestration.output import (
     print_json,
     print_table,
     progress,
-    say,
 )
 from headrace_orchestration.session import current_project
 from headrace_schemas.days import parse_begun_day
-from headrace_schemas.errors import HeadraceError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from headrace_features.definitions.views import FeatureView
-    from headrace_features.engines import MaterializeReport, Missed
+    from headrace_features.engines import MaterializeReport
     from headrace_features.project import Project
     from headrace_schemas.settings import Settings
 
@@ -51,6 +48,7 @@ def materialize(
     from headrace_batch.materialize_plans import plans_of
     from headrace_features.engines import load_engine
     from headrace_features.online.live import live_project, served_versions
+    from headrace_orchestration.missed_events import missed_by_stream
 
     settings, project = current_project()
     # Where another version is served, that is what is brought up to date.
@@ -70,7 +68,7 @@ def materialize(
                     plan.last,
                     advance,
                     streamed=plan.streamed,
-                    missed=partial(_missed, settings, plan.view),
+                    missed=missed_by_stream(settings, plan.view),
                 )
             )
         if plan.view.name in registered:
@@ -94,17 +92,6 @@ def materialize(
             console().print(
                 f"there are no events of {report.view} before {report.boundary:%Y-%m-%d}"
             )
-
-
-def _missed(settings: Settings, view: FeatureView, since_ms: int) -> Mapping[bytes, Missed]:
-    """What the stream's state of a view lacks; nothing, which is said, if no broker tells."""
-    from headrace_orchestration.missed_events import missed_events
-
-    try:
-        return missed_events(settings, view, since_ms)
-    except HeadraceError as error:
-        say(f"the account of healing lacks what the stream has missed: {error}")
-        return {}
 
 
 def registered_views(

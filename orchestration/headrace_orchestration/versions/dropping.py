@@ -9,6 +9,7 @@ from headrace_features.online.served import view_key
 from headrace_features.online.stores import open_store
 from headrace_features.online.versions import change_versions, read_versions, spelled
 from headrace_orchestration.versions.exclusion import alone_with_versions
+from headrace_orchestration.versions.listing import is_registered, layers_apart
 from headrace_orchestration.versions.promotion import require_known
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.topics import DECISIONS, LATE_EVENTS, Topic, topic_apart
@@ -20,12 +21,18 @@ from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.kafka.topics import delete_topics, updates_in
 
 if TYPE_CHECKING:
+    from headrace_batch.kept_layers import KeptLayer
     from headrace_features.project import Project
     from headrace_schemas.settings import Settings
 
 
 def drop_namespace(settings: Settings, project: Project, namespace: str) -> None:
-    """Delete a namespace; one that was interrupted may be repeated.
+    """Delete a namespace, or a batch layer that belongs to none; it may be repeated.
+
+    Args:
+        settings: which store, broker and cluster.
+        project: the declared definitions.
+        namespace: its name, or what the batch layer is called in the list.
 
     Raises:
         ConfigurationError: there is no such namespace, or it is served.
@@ -34,6 +41,10 @@ def drop_namespace(settings: Settings, project: Project, namespace: str) -> None
     with alone_with_versions(settings, project):
         store = open_store(settings, namespace)
         _, versions = read_versions(store)
+        layers = {layer.name: layer for layer in layers_apart(settings, project)}
+        if namespace in layers:
+            _drop_layer(settings, layers[namespace])
+            return
         require_known(versions, namespace)
         if versions.serving == namespace:
             raise ConfigurationError(
@@ -61,3 +72,13 @@ def drop_namespace(settings: Settings, project: Project, namespace: str) -> None
         store.drop([view_key(view) for view in held.views.values()])
         # Last: before that a command which is repeated still finds it.
         change_versions(store, lambda now: now.without(namespace))
+
+
+def _drop_layer(settings: Settings, layer: KeptLayer) -> None:
+    if is_registered(settings, layer):
+        raise ConfigurationError(
+            f"{layer.name} is the version that Feast has registered",
+            hint="register another first: headrace apply",
+        )
+    # The progress of no stream goes with it.
+    open_store(settings, layer.name).drop([layer.key])
