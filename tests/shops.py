@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -122,3 +124,31 @@ print(json.dumps([one["count_7d"], one["count_1d"], two["count_7d"]]))
         [sys.executable, "-c", script], cwd=shop, capture_output=True, text=True, check=True
     )
     return tuple(json.loads(told.stdout))
+
+
+def ended(shop: Path, home: Path, command: tuple[str, ...], seconds: float, *, whole: bool) -> int:
+    """Run a command and kill it after a while, perhaps with all that it has started; its status."""
+    process = subprocess.Popen(
+        [str(Path(sys.executable).with_name("headrace")), *command],
+        cwd=shop,
+        env={**os.environ, "HEADRACE_HOME": str(home)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        return process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        for pid in started_by(process.pid) if whole else [process.pid]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return process.wait()
+
+
+def started_by(pid: int) -> list[int]:
+    """A process and all that it has started, directly or not."""
+    found = [pid]
+    for one in found:
+        for task in Path(f"/proc/{one}/task").glob("*/children"):
+            with suppress(OSError):
+                found.extend(map(int, task.read_text().split()))
+    return found

@@ -1,8 +1,9 @@
 """The account of what was missed: which values were off until a layer had it, and by how much.
 
 Events come too late for the layer that there was, or the stream's state has not taken them in. Of
-each entity with such events the values at the end of each day are read twice, as readers got them
-before the layer moves on and as they get them afterwards. Those that differ were off.
+each entity with such events values are read twice, as readers got them before the layer moves on
+and as they get them afterwards: at the end of each day, and when the first such event of each hour
+came into them. Those that differ were off.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from deltalake.exceptions import CommitFailedError
 from headrace_batch.backfill_rows import day_of
 from headrace_batch.leased import require_held
 from headrace_features.definitions.durations import DAY_MS, floor_to
+from headrace_features.definitions.windows import Sliding
 from headrace_features.engines import Missed
 from headrace_features.online.served import ServedView, entity_key, view_key
 from headrace_features.online.store import Wanted, overtaken
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from headrace_batch.layer_fields import Made
     from headrace_batch.warehouse import Warehouse
     from headrace_features.definitions.views import FeatureView
+    from headrace_features.definitions.windows import Window
     from headrace_features.online.layers import Generation, Layers
     from headrace_features.online.store import StateStore
 
@@ -55,12 +58,12 @@ HEALED = pa.schema(
 
 @dataclass(slots=True)
 class Off:
-    """What was off of a feature at the end of a day.
+    """What was off of a feature on a day.
 
     Attributes:
         values: of how many entities.
         numbers: how many of them are numbers before and afterwards.
-        greatest, total: of the differences of those.
+        greatest, total: of the greatest difference of each of those.
         since_ms: since when the first of them was.
     """
 
@@ -114,6 +117,9 @@ class Healing:
         self._earliest_ms = after.batch.boundary_ms - AS_OF_RETENTION_MS
         # Without a stream nothing is known of later days before they are in the layer.
         self._end_ms = self.before.boundary_ms if before.stream is None else after.batch.boundary_ms
+        # An event comes into a value when it is, or once a window that is delayed has all of its
+        # hop.
+        self._after_ms = {_comes_after_ms(feature.window) for feature in view.features}
         self.missed = missed
         self._late: dict[bytes, Missed] = {}
         self._changes: dict[bytes, dict[str, bytes]] = {}
@@ -129,16 +135,16 @@ class Healing:
             had_ms = self.before.known_ms or self.before.written_ms
             late = pc.and_(late, pc.less_equal(events[known], had_ms))
         some = events.filter(late).select(list(dict.fromkeys((key, time, known or time))))
-        first = some.group_by(key).aggregate([(time, "min"), (known or time, "min")])
-        self._changes = {}
-        self._late = {
-            entity_key(row[key]): Missed(row[f"{time}_min"], row[f"{known or time}_min"])
-            for row in first.to_pylist()
-        }
+        found: dict[bytes, list[tuple[int, int]]] = defaultdict(list)
+        columns = (some[name].to_pylist() for name in (key, time, known or time))
+        for name, time_ms, known_ms in zip(*columns, strict=True):
+            found[entity_key(name)].append((time_ms, known_ms))
         if self.missed:
             for entity in map(entity_key, pc.unique(events[key]).to_pylist()):
                 if (one := self.missed.get(entity)) is not None:
-                    self._late[entity] = Missed(*map(min, one, self._late.get(entity, one)))
+                    found[entity] += one.firsts
+        self._changes = {}
+        self._late = {entity: Missed.of(times) for entity, times in found.items()}
 
     def late_among(self, lost: Iterable[bytes]) -> dict[bytes, Missed]:
         """Of entities whose fields were not made when their events were looked at the late ones."""
@@ -176,24 +182,31 @@ class Healing:
             self._compare(self._late[entity], Found(batch, stream), Found(healed, stream))
 
     def _compare(self, late: Missed, before: Found, after: Found) -> None:
-        first_ms = max(floor_to(late.time_ms, DAY_MS), self._earliest_ms)
-        for begin_ms in range(first_ms, self._end_ms, DAY_MS):
-            time_ms = begin_ms + DAY_MS - 1
+        since_ms = min(known_ms for _, known_ms in late.firsts)
+        differences: dict[tuple[date, str], float | None] = {}
+        for time_ms in self._moments(late):
             values = [
                 self._values(layers, found, time_ms)
                 for layers, found in zip(self.layers, (before, after), strict=True)
             ]
             for name, old, new in zip(self._view.feature_names, *values, strict=True):
-                if old == new:
-                    continue
-                off = self.off[day_of(begin_ms), name]
-                off.values += 1
-                off.since_ms = min(off.since_ms, late.known_ms)
-                if isinstance(old, int | float) and isinstance(new, int | float):
-                    difference = abs(float(new) - float(old))
-                    off.numbers += 1
-                    off.total += difference
-                    off.greatest = max(off.greatest, difference)
+                if old != new:
+                    place = day_of(time_ms), name
+                    known = differences.get(place), _difference(old, new)
+                    differences[place] = max((d for d in known if d is not None), default=None)
+        for place, difference in differences.items():
+            one = Off(values=1, since_ms=since_ms)
+            if difference is not None:
+                one = Off(1, 1, difference, difference, since_ms)
+            self.off[place].add(one)
+
+    def _moments(self, late: Missed) -> list[int]:
+        """When values are looked at, ms UTC, in order."""
+        begins_ms = max(floor_to(late.firsts[0][0], DAY_MS), self._earliest_ms)
+        moments = {at_ms + DAY_MS - 1 for at_ms in range(begins_ms, self._end_ms, DAY_MS)}
+        for time_ms, known_ms in late.firsts:
+            moments |= {max(time_ms + after_ms, known_ms) for after_ms in self._after_ms}
+        return sorted(one for one in moments if self._earliest_ms <= one < self._end_ms)
 
     def _values(self, layers: Layers, found: Found, time_ms: int) -> list[Value]:
         asked = self._served.asked
@@ -247,6 +260,18 @@ class Healing:
                 "went_on_from": self.before.id,
                 "generation": generation,
             }
+
+
+def _comes_after_ms(window: Window) -> int:
+    hop_ms = window.hop_ms if isinstance(window, Sliding) else 1
+    return window.delay_ms + hop_ms - 1 if window.delay_ms else 0
+
+
+def _difference(old: Value, new: Value) -> float | None:
+    """How far two numbers are apart."""
+    if isinstance(old, int | float) and isinstance(new, int | float):
+        return abs(float(new) - float(old))
+    return None
 
 
 def _has_rows(warehouse: Warehouse, name: str, went_on_from: int) -> bool:

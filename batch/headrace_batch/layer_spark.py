@@ -44,8 +44,7 @@ if TYPE_CHECKING:
 _PARTITION_ROWS = 1_000_000
 # Columns that no contract has.
 _TOLD = "_told"
-_LATE_MS = "_late_ms"
-_KNOWN_MS = "_known_ms"
+_LATE = "_late"
 
 
 class _Told(msgspec.Struct, frozen=True):
@@ -131,8 +130,7 @@ def _made(rows: DataFrame, view: FeatureView, write: Write) -> DataFrame:
 
 def _results(view: FeatureView) -> pa.Schema:
     key = event_schema(view).field(view.entity.join_key)
-    numbers = [(_LATE_MS, pa.int64()), (_KNOWN_MS, pa.int64())]
-    return pa.schema([key, *numbers, (_TOLD, pa.binary())])
+    return pa.schema([key, (_LATE, pa.binary()), (_TOLD, pa.binary())])
 
 
 def _told(made: DataFrame) -> list[_Told]:
@@ -167,11 +165,11 @@ def _gone_on(view: FeatureView, rows: pa.Table, *, sent: _Sent) -> pa.Table:
 def _rebuilt(view: FeatureView, rows: pa.Table, *, sent: _Sent) -> pa.Table:
     """Write the fields of entities that are built anew of all their events."""
     key = view.entity.join_key
-    late = rows.filter(pc.is_valid(rows[_LATE_MS])).group_by(key)
-    first = late.aggregate([(_LATE_MS, "min"), (_KNOWN_MS, "min")])
+    late = rows.filter(pc.is_valid(rows[_LATE]))
+    # Each row of an entity has the same.
+    told = dict(zip(late[key].to_pylist(), late[_LATE].to_pylist(), strict=True))
     found = {
-        entity_key(row[key]): Missed(row[f"{_LATE_MS}_min"], row[f"{_KNOWN_MS}_min"])
-        for row in first.to_pylist()
+        entity_key(one): msgspec.msgpack.decode(data, type=Missed) for one, data in told.items()
     }
     writer, healing = sent.opened(view)
     writer.rebuild(events_in(view, rows), found, healing)
@@ -184,14 +182,12 @@ def _result(view: FeatureView, writer: LayerWriter, healing: Healing | None) -> 
     off = [] if healing is None else [(*place, one) for place, one in healing.off.items()]
     told = msgspec.msgpack.encode(_Told(writer.filled, len(writer.lost), off))
     late = {} if healing is None else healing.late_among(writer.lost)
-    times: list[Missed | None] = [late.get(entity) for entity in writer.lost]
+    missed: list[Missed | None] = [late.get(entity) for entity in writer.lost]
     keys = pa.array([entity.decode() for entity in writer.lost], pa.string())
-    none = [None] * len(times)
     columns = [
         [None, *keys.cast(schema.field(0).type).to_pylist()],
-        [None, *(None if one is None else one.time_ms for one in times)],
-        [None, *(None if one is None else one.known_ms for one in times)],
-        [told, *none],
+        [None, *(None if one is None else msgspec.msgpack.encode(one) for one in missed)],
+        [told, *([None] * len(missed))],
     ]
     arrays = [pa.array(one, field.type) for one, field in zip(columns, schema, strict=True)]
     return pa.table(arrays, schema=schema)

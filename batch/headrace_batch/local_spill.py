@@ -74,9 +74,12 @@ class Spill(AbstractContextManager["Spill"]):
         for number in np.flatnonzero(np.diff(bounds)).tolist():
             start, stop = int(bounds[number]), int(bounds[number + 1])
             for batch in divided.slice(start, stop - start).to_batches():
-                written = self._file.write(batch.serialize())
-                self._places[number].append((self._end, written))
-                self._end += written
+                data = memoryview(batch.serialize())
+                self._places[number].append((self._end, len(data)))
+                self._end += len(data)
+                while data:
+                    # On a disk that is nearly full some of it fits, and the rest is an error.
+                    data = data[self._file.write(data) :]
 
     def take(self, number: int) -> pa.Table:
         """All rows of a part, which is then forgotten."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from headrace_features.definitions.durations import HOUR_MS
 from headrace_schemas.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -57,10 +58,23 @@ class MaterializeReport:
 
 
 class Missed(NamedTuple):
-    """The first event of an entity that values lacked: its time, and when it could be known."""
+    """Events of an entity that values lacked.
 
-    time_ms: int
-    known_ms: int
+    Attributes:
+        firsts: the first one of each hour with some: when it was, and when it could be known, ms
+            UTC; in the order of time.
+    """
+
+    firsts: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def of(cls, events: Iterable[tuple[int, int]]) -> Missed:
+        """What is told of events, by when they were and when they could be known."""
+        by_hour: dict[int, tuple[int, int]] = {}
+        for event in events:
+            hour = event[0] // HOUR_MS
+            by_hour[hour] = min(by_hour.get(hour, event), event)
+        return cls(tuple(sorted(by_hour.values())))
 
 
 def nothing_missed(since_ms: int) -> Mapping[bytes, Missed]:

@@ -5,6 +5,7 @@ Until a namespace was promoted, its job noted them in a topic apart.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from itertools import chain
@@ -56,7 +57,7 @@ def missed_by_stream(
 
 
 def missed_events(settings: Settings, view: FeatureView, since_ms: int) -> Mapping[bytes, Missed]:
-    """By entity the earliest event that the stream's state of a view lacks.
+    """By entity the events that the stream's state of a view lacks.
 
     Args:
         settings: which broker.
@@ -68,14 +69,16 @@ def missed_events(settings: Settings, view: FeatureView, since_ms: int) -> Mappi
         ConfigurationError: nothing was ever deployed.
         RetryableError: the broker doesn't answer.
     """
-    found: dict[bytes, Missed] = {}
+    found: dict[bytes, list[tuple[int, int]]] = defaultdict(list)
     for entity, event in _noted(settings, view, since_ms):
-        first = found.get(entity, event)
-        found[entity] = Missed(*map(min, first, event))
-    return found
+        found[entity].append(event)
+    return {entity: Missed.of(events) for entity, events in found.items()}
 
 
-def _noted(settings: Settings, view: FeatureView, since_ms: int) -> Iterator[tuple[bytes, Missed]]:
+def _noted(
+    settings: Settings, view: FeatureView, since_ms: int
+) -> Iterator[tuple[bytes, tuple[int, int]]]:
+    """Entities, and when events of theirs were and could be known, ms UTC."""
     kafka, key = kafka_config(settings), view.entity.join_key
     for message in _messages(kafka, _topics(settings, view), since_ms):
         content = message.value() or b""
@@ -86,7 +89,7 @@ def _noted(settings: Settings, view: FeatureView, since_ms: int) -> Iterator[tup
             # Other projects may name a view alike.
             entity = msgspec.json.decode(content).get(key)
             if entity is not None:
-                yield entity_key(entity), Missed(noted.event_time, noted.available_at)
+                yield entity_key(entity), (noted.event_time, noted.available_at)
 
 
 def _topics(settings: Settings, view: FeatureView) -> list[str]:

@@ -90,7 +90,7 @@ def needed_work(
         for change in found
         if change.view in project.views and change.kind in {ChangeKind.ADDED, ChangeKind.CHANGED}
     }
-    streamed = _streamed(settings, project, versions)
+    streamed = streamed_views(settings, project, versions)
     if streamed is not None:
         others = [name for name, view in views.items() if view_key(view) not in streamed]
         if others:
@@ -149,7 +149,9 @@ def _in_topic(settings: Settings, topic: str) -> int:
         return 0
 
 
-def _streamed(settings: Settings, project: Project, versions: Versions) -> Collection[str] | None:
+def streamed_views(
+    settings: Settings, project: Project, versions: Versions
+) -> Collection[str] | None:
     """The keys of the views that the stream which is served keeps; None where there is none."""
     held = versions.namespaces.get(versions.serving)
     if held is not None:

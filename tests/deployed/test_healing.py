@@ -116,19 +116,25 @@ def test_what_the_stream_refused_is_healed_by_the_next_increment_and_accounted_f
     end_ms = FIRST_MS + 2 * DAY_MS - 1
     # Since what was refused is not in the store, what is has to be all there is.
     until(lambda: values(end_ms)[SENSORS[5]] == expected(end_ms)[SENSORS[5]], "it is all written")
-    before = values(end_ms)
+    # When the event should have come into values, and at the end of its day.
+    moments = (missed_ms, end_ms)
+    before = [values(one) for one in moments]
     began_ms = time.time_ns() // 1_000_000
     move_boundary(1)
-    after = values(end_ms)
-    assert after == expected(end_ms)
+    after = [values(one) for one in moments]
+    assert after == [expected(one) for one in moments]
+    pairs = list(zip(before, after, strict=True))
     probed = {
-        name: [abs(after[one][name] - before[one][name]) for one in SENSORS]
-        for name in after[SENSORS[0]]
+        name: [max(abs(new[one][name] - old[one][name]) for old, new in pairs) for one in SENSORS]
+        for name in after[0][SENSORS[0]]
     }
     told = json.loads(headrace(sensors.home, "online", "healed", "--json", folder=tmp_path).stdout)
     accounted = {f"lately__{one['feature']}": one for one in told}
-    assert accounted.keys() == {"lately__count_3h", "lately__amount_sum_3h"}
-    assert not any(probed["lately__count_2h"])
+    # At the end of the day the window of two hours is past it.
+    assert [one["lately__count_2h"] for one in before[1].values()] == [
+        one["lately__count_2h"] for one in after[1].values()
+    ]
+    assert accounted.keys() == {*probed}
     for name, one in accounted.items():
         off = [difference for difference in probed[name] if difference]
         assert one["day"] == "2024-03-05"

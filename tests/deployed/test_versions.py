@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import random
 import time
 from collections import Counter
 from pathlib import Path
@@ -19,6 +21,7 @@ from shops import (
     PURPOSELY,
     constant_reads,
     declare_second,
+    ended,
     events_of,
     expected_at,
     listed,
@@ -135,6 +138,10 @@ def test_a_replay_that_is_killed_ends_like_one_that_is_not(shop: Path, home: Pat
     headrace(home, "versions", "drop", namespace, folder=shop)
     assert list(listed(shop, home)) == [""]
 
+    chance = random.Random(int(os.environ.get("HEADRACE_KILL_SEED", "1")))
+    for whole in (False, True, False):
+        # Somewhere between its first look at the store and the state being all there.
+        ended(shop, home, replay, chance.uniform(1, 15), whole=whole)
     headrace(home, *replay, "--detach", folder=shop)
     kill(home, Service.TASKMANAGER)
     control.up(home, {"HEADRACE_HOME": str(home)}, wanted=(Service.TASKMANAGER,))

@@ -37,9 +37,11 @@ import os, sys
 from datetime import date
 from pathlib import Path
 from headrace_batch import layer_fields, materialize
+from headrace_features.online import sqlite_generations
 from headrace_features.fraud.definitions import card_activity
 from headrace_schemas.settings import load
 layer_fields._FIELDS_PER_WRITE = 5
+sqlite_generations._SWEPT = 2
 home = Path(sys.argv[1])
 settings = load(home, {**os.environ, "HEADRACE_HOME": str(home)})
 for day in range(7, 11):

@@ -6,13 +6,10 @@ import json
 import os
 import random
 import runpy
-import signal
-import subprocess
-import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -30,6 +27,7 @@ from shops import (
     constant_reads,
     declare_second,
     deployed_shop,
+    ended,
     events_of,
     expected_at,
     listed,
@@ -94,34 +92,6 @@ def traffic(config: Mapping[str, str], users: list[str]) -> Iterator[list[dict[s
     finally:
         done.set()
         thread.join()
-
-
-def ended(shop: Path, home: Path, command: tuple[str, ...], seconds: float, *, whole: bool) -> int:
-    """Run a command and kill it after a while, perhaps with all that it has started; its status."""
-    process = subprocess.Popen(
-        [str(Path(sys.executable).with_name("headrace")), *command],
-        cwd=shop,
-        env={**os.environ, "HEADRACE_HOME": str(home)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        return process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        for pid in started_by(process.pid) if whole else [process.pid]:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        return process.wait()
-
-
-def started_by(pid: int) -> list[int]:
-    """A process and all that it has started, directly or not."""
-    found = [pid]
-    for one in found:
-        for task in Path(f"/proc/{one}/task").glob("*/children"):
-            with suppress(OSError):
-                found.extend(map(int, task.read_text().split()))
-    return found
 
 
 def views_of(shop: Path) -> list[Any]:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pytest
 from deltalake import DeltaTable
 
+from headrace_batch.backfill_rows import day_of
 from headrace_batch.days import begins_ms
 from headrace_batch.healing import Healing, healed_rows
 from headrace_batch.local_spill import Workspace
@@ -142,20 +143,22 @@ def test_the_account_of_late_events_is_what_a_probe_has_seen(name: str, tmp_path
     materialize_view(lake.settings, view, DAYS[0], unwatched)
     seen: dict[tuple[date, str], list[float | None]] = {}
     for day, earlier in zip(DAYS[1:], DAYS, strict=False):
-        # Days that both layers answer for.
-        probed = [earlier - timedelta(back) for back in range(6)]
-        times_ms = {one: begins_ms(one + timedelta(1)) - 1 for one in probed}
+        there = len(lake.rows[view.source.name])
         lake.until(day)
-        keys = keys_of(lake, view)
-        before = {one: served(lake.settings, view, keys, ms) for one, ms in times_ms.items()}
+        moments = probed(view, lake.rows[view.source.name][there:], earlier, day)
+        before = values_at(lake, view, moments)
         materialize_view(lake.settings, view, day, unwatched)
-        for one, ms in times_ms.items():
-            for key, after in served(lake.settings, view, keys, ms).items():
-                for feature, old, new in zip(
-                    view.feature_names, before[one][key], after, strict=True
-                ):
-                    if old != new:
-                        seen.setdefault((one, feature), []).append(difference(old, new))
+        most: dict[tuple[date, str, str | int], list[float | None]] = {}
+        for (key, at_ms), after in values_at(lake, view, moments).items():
+            for feature, old, new in zip(
+                view.feature_names, before[key, at_ms], after, strict=True
+            ):
+                if old != new:
+                    entity = (day_of(at_ms), feature, key)
+                    most.setdefault(entity, []).append(difference(old, new))
+        for (one, feature, _), found in most.items():
+            apart = max((d for d in found if d is not None), default=None)
+            seen.setdefault((one, feature), []).append(apart)
     told: dict[tuple[date, str], list[Row]] = {}
     for row in healed_rows(Warehouse.of(lake.settings), view):
         told.setdefault((row["day"], row["feature"]), []).append(row)
@@ -169,6 +172,40 @@ def test_the_account_of_late_events_is_what_a_probe_has_seen(name: str, tmp_path
             numbers, default=None
         )
         assert all(row["longest_ms"] > row["healed_ms"] - begins_ms(DAYS[-1]) for row in rows)
+
+
+def probed(
+    view: FeatureView, came: list[dict[str, Any]], earlier: date, day: date
+) -> list[tuple[str | int, int]]:
+    """When entities are looked at that days which both layers answer for have late events of.
+
+    That is at the end of each day, and when the first such event of each hour comes into a value.
+    """
+    ends_ms = [begins_ms(earlier - timedelta(back)) + DAY_MS - 1 for back in range(6)]
+    firsts: dict[tuple[str | int, int], dict[str, Any]] = {}
+    for row in sorted(came, key=lambda row: row["event_time"]):
+        if row["event_time"] <= max(ends_ms):
+            place = (row[view.entity.join_key], row["event_time"] // HOUR_MS)
+            firsts.setdefault(place, row)
+    moments = {(key, at_ms) for key, _ in firsts for at_ms in ends_ms}
+    since_ms = begins_ms(day + timedelta(1)) - 7 * DAY_MS
+    for (key, _), row in firsts.items():
+        for feature in view.features:
+            comes_ms = row["event_time"]
+            if feature.window.delay_ms:
+                hop_ms = getattr(feature.window, "hop_ms", 1)
+                comes_ms += feature.window.delay_ms + hop_ms - 1
+            at_ms = max(comes_ms, row[view.source.available_at or view.source.event_time])
+            if since_ms <= at_ms <= max(ends_ms):
+                moments.add((key, at_ms))
+    return sorted(moments, key=str)
+
+
+def values_at(
+    lake: Lake, view: FeatureView, moments: list[tuple[str | int, int]]
+) -> dict[tuple[str | int, int], list[object]]:
+    """What entities have online at their moments."""
+    return {(key, ms): served(lake.settings, view, [key], ms)[key] for key, ms in moments}
 
 
 def difference(old: object, new: object) -> float | None:

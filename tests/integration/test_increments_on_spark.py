@@ -226,7 +226,7 @@ def test_what_the_stream_has_missed_is_accounted_for_by_workers(tmp_path: Path) 
             # Of the newest day the stream may know more: the layer ends before it.
             earlier_ms = begins_ms(day - timedelta(1))
             came = {
-                entity_key(row["card_id"]): Missed(row["event_time"], row["event_time"])
+                entity_key(row["card_id"]): Missed.of([(row["event_time"], row["event_time"])])
                 for row in lake.rows["transactions"]
                 if earlier_ms <= row["event_time"] < begins_ms(day)
             }

@@ -22,8 +22,9 @@ _OUR_MISTAKES = (sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.Integ
 _PAGE = 8_192
 #: Memory of a connection for pages of the file, as SQLite has it: in KiB, less than 0.
 _CACHE = -16_384
-#: How often the log of what was written is looked at.
+#: How often the log of what was written is looked at, and how many pages may be in it.
 _EMPTIED_S = 0.02
+_LOGGED_PAGES = 8_000
 
 
 class _Opened(NamedTuple):
@@ -100,13 +101,14 @@ class SqliteFile:
         """What transactions inside write comes into the file beside them.
 
         Each comes into a log first. To bring it from there into the file means to wait for the
-        disk, which else whoever writes does after every thousand pages.
+        disk, which else whoever writes does after every thousand pages. Now that is after many
+        more, so that the log stays bounded: it begins anew only when all of it is in the file.
         """
         db = self._connection(_WRITER_WAITS_S)
         (pages,) = db.execute("PRAGMA wal_autocheckpoint").fetchone()
         done = threading.Event()
         beside = threading.Thread(target=self._empty_log_until, args=(done,), daemon=True)
-        db.execute("PRAGMA wal_autocheckpoint = 0")
+        db.execute(f"PRAGMA wal_autocheckpoint = {_LOGGED_PAGES}")
         beside.start()
         try:
             yield

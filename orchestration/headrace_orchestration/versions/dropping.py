@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 from headrace_features.online.live import project_in
 from headrace_features.online.served import view_key
+from headrace_features.online.store import layers_of
 from headrace_features.online.stores import open_store
 from headrace_features.online.versions import change_versions, read_versions, spelled
+from headrace_orchestration.needed_work import streamed_views
 from headrace_orchestration.versions.exclusion import alone_with_versions
 from headrace_orchestration.versions.listing import is_registered, layers_apart
-from headrace_orchestration.versions.promotion import require_known
+from headrace_orchestration.versions.promotion import require_known, unfinished
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.topics import DECISIONS, LATE_EVENTS, Topic, topic_apart
 from headrace_streaming.job.assembly import job_name
@@ -41,10 +43,11 @@ def drop_namespace(settings: Settings, project: Project, namespace: str) -> None
     with alone_with_versions(settings, project):
         store = open_store(settings, namespace)
         _, versions = read_versions(store)
-        layers = {layer.name: layer for layer in layers_apart(settings, project)}
-        if namespace in layers:
-            _drop_layer(settings, layers[namespace])
-            return
+        if namespace not in versions.namespaces:
+            layers = {layer.name: layer for layer in layers_apart(settings, project)}
+            if namespace in layers:
+                _drop_layer(settings, project, layers[namespace])
+                return
         require_known(versions, namespace)
         if versions.serving == namespace:
             raise ConfigurationError(
@@ -53,10 +56,7 @@ def drop_namespace(settings: Settings, project: Project, namespace: str) -> None
             )
         begun = versions.switch
         if begun is not None and namespace in {begun.to, begun.former}:
-            raise ConfigurationError(
-                f"{spelled(begun.to)} is about to be served in place of {spelled(begun.former)}",
-                hint="finish that: headrace promote or headrace rollback, the one that was begun",
-            )
+            raise unfinished(begun)
         held = project_in(versions, namespace, project)
         cluster = Cluster.of(settings)
         end_history(cluster, held)
@@ -74,11 +74,19 @@ def drop_namespace(settings: Settings, project: Project, namespace: str) -> None
         change_versions(store, lambda now: now.without(namespace))
 
 
-def _drop_layer(settings: Settings, layer: KeptLayer) -> None:
+def _drop_layer(settings: Settings, project: Project, layer: KeptLayer) -> None:
     if is_registered(settings, layer):
         raise ConfigurationError(
             f"{layer.name} is the version that Feast has registered",
             hint="register another first: headrace apply",
         )
     # The progress of no stream goes with it.
-    open_store(settings, layer.name).drop([layer.key])
+    store = open_store(settings, layer.name)
+    if layers_of(store, [layer.key])[layer.key].stream is not None:
+        streamed = streamed_views(settings, project, read_versions(store)[1])
+        if streamed is None or layer.key in streamed:
+            raise ConfigurationError(
+                f"a stream writes to {layer.name}, or may do so",
+                hint="deploy what is declared first, with the services up: headrace stream deploy",
+            )
+    store.drop([layer.key])

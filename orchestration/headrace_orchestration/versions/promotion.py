@@ -135,12 +135,15 @@ def require_ready(settings: Settings, project: Project, namespace: str) -> Proje
     """See that a version may be served; None if a command before was about to have it served.
 
     Raises:
-        ConfigurationError: there is none, it doesn't run, or it is behind.
+        ConfigurationError: there is none, it doesn't run, it is behind, or a command before was
+            about to have another one served.
     """
     _, versions = read_versions(open_store(settings))
     require_known(versions, namespace)
-    begun = versions.switch is not None and versions.switch.to == namespace
-    if versions.serving == namespace or begun:
+    begun = versions.switch
+    if begun is not None and begun.to != namespace:
+        raise unfinished(begun)
+    if versions.serving == namespace or begun is not None:
         return None
     made = project_in(versions, namespace, project)
     require_caught_up(settings, made)
@@ -174,6 +177,14 @@ def is_declared(settings: Settings, project: Project, namespace: str) -> bool:
     _, versions = read_versions(open_store(settings))
     require_known(versions, namespace)
     return versions.namespaces[namespace] == portable_in(project, namespace)
+
+
+def unfinished(begun: Switch) -> ConfigurationError:
+    """An error that tells of what was begun and has to be finished first."""
+    return ConfigurationError(
+        f"{spelled(begun.to)} is about to be served in place of {spelled(begun.former)}",
+        hint="finish that, or take it back: headrace promote or headrace rollback",
+    )
 
 
 def require_known(versions: Versions, namespace: str) -> None:

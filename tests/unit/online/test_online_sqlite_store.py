@@ -230,7 +230,10 @@ def test_many_who_open_a_store_at_once_for_the_first_time_all_get_it(tmp_path: P
         assert SqliteStateStore(tmp_path / f"{number}.db").versions() == Noted(1, b"noted")
 
 
-def test_the_log_of_what_was_written_is_emptied_beside_those_who_write(tmp_path: Path) -> None:
+def test_the_log_of_what_was_written_is_emptied_beside_those_who_write_and_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headrace_features.online.sqlite_file._LOGGED_PAGES", 200)
     file = SqliteFile(tmp_path / "online.db", 0.5)
     with file.transaction() as db:
         pages = db.execute("PRAGMA wal_autocheckpoint").fetchone()
@@ -241,6 +244,14 @@ def test_the_log_of_what_was_written_is_emptied_beside_those_who_write(tmp_path:
         while file.path.stat().st_size < 1_000_000:
             assert time.monotonic() < deadline, "nothing comes into the file"
             time.sleep(0.01)
+        log, sizes = Path(f"{file.path}-wal"), []
+        for turn in range(40):
+            # Without a pause in which whoever empties the log could catch up.
+            names = [(f"{turn}-{n}" * 9,) for n in range(2_000)]
+            with file.transaction() as db:
+                db.executemany("INSERT INTO view (key) VALUES (?)", names)
+            sizes.append(log.stat().st_size)
+    assert max(sizes) < 6_000_000
     with file.snapshot() as db:
-        assert db.execute("SELECT count(*) FROM view").fetchone() == (99_000,)
+        assert db.execute("SELECT count(*) FROM view").fetchone() == (179_000,)
         assert db.execute("PRAGMA wal_autocheckpoint").fetchone() == pages
