@@ -13,13 +13,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Consumer, Message, Producer
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from headrace_features.embedded import Service
 from headrace_features.project import load_project
 from headrace_schemas.settings import Settings, load
 from headrace_streaming.job import deployment
 from headrace_streaming.kafka.clients import kafka_config
+from headrace_streaming.kafka.reading import ends
 from headrace_streaming.services import control
 from headrace_streaming.services.embedded import locked
 
@@ -108,3 +110,13 @@ def received(config: Mapping[str, str], topic: str, wanted: int) -> list[Message
 def decisions(config: Mapping[str, str], wanted: int) -> list[dict[str, Any]]:
     """The committed decisions, once there are as many as wanted."""
     return [json.loads(m.value() or b"") for m in received(config, "decisions", wanted)]
+
+
+def delete_half(config: Mapping[str, str], topic: str) -> int:
+    """Delete the older half of each partition, as retention does; returns how many records."""
+    middle = {number: end // 2 for number, (_, end) in ends(config, topic).items() if end}
+    places = [TopicPartition(topic, number, offset) for number, offset in middle.items()]
+    admin = AdminClient(dict(config))
+    for future in admin.delete_records(places).values():
+        future.result(30)
+    return sum(middle.values())

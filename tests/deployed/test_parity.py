@@ -6,13 +6,11 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Producer
 
 from headrace_batch.simulator import config_for_rows
 from headrace_orchestration.live_simulation import live_records
@@ -22,10 +20,9 @@ from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.settings import Settings, load
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.kafka.disorder import Disorder, disturbed
-from headrace_streaming.kafka.reading import ends
 from headrace_streaming.kafka.sender import send
 from stream_cases import transactions
-from streams import PATIENCE_S, decisions, deploy, headrace, received, send_events
+from streams import PATIENCE_S, decisions, delete_half, deploy, headrace, received, send_events
 
 
 def parity_of(settings: Settings, wanted: int, runs: int = 1) -> Parity:
@@ -173,16 +170,6 @@ def test_a_deployment_that_goes_on_from_a_savepoint_is_one_run(stream: Settings)
         if rows
     }
     assert reasons == {"no longer comparable"}
-
-
-def delete_half(config: Mapping[str, str], topic: str) -> int:
-    """Delete the older half of each partition, as retention does; returns how many records."""
-    middle = {number: end // 2 for number, (_, end) in ends(config, topic).items() if end}
-    places = [TopicPartition(topic, number, offset) for number, offset in middle.items()]
-    admin = AdminClient(dict(config))
-    for future in admin.delete_records(places).values():
-        future.result(30)
-    return sum(middle.values())
 
 
 DEFINITIONS = """

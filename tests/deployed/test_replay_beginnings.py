@@ -27,7 +27,7 @@ from headrace_schemas.topics import topic_apart
 from headrace_streaming.kafka.clients import kafka_config
 from live_run import until
 from shops import declare_second, settings_of
-from streams import headrace, received
+from streams import delete_half, headrace, received
 
 NAMESPACE = "user_activity-v2"
 REPLAY = ("replay", "user_activity", "--to-version", "2")
@@ -110,11 +110,12 @@ def require_decided(config: Mapping[str, str], events: Sequence[Mapping[str, Any
 
 def replayed_meanwhile(
     shop: Path, home: Path, since: str, during: Sequence[Mapping[str, Any]]
-) -> None:
-    """Replay while events come."""
-    headrace(home, *REPLAY, "--from", since, "--detach", folder=shop)
+) -> str:
+    """Replay while events come; what is said about its beginning."""
+    begun = headrace(home, *REPLAY, "--from", since, "--detach", folder=shop)
     send_as_they_happened(kafka_config(settings_of(shop, home)), during)
     headrace(home, *REPLAY, "--from", since, folder=shop)
+    return begun.stderr
 
 
 def until_known(settings: Settings, as_of_ms: int, wanted: Mapping[tuple[str, str], Any]) -> None:
@@ -158,13 +159,15 @@ def test_a_replay_begins_at_a_time_or_with_the_lake_and_goes_on_with_what_comes(
     assert not {"count_1h", "count_2h"} & lacking
     headrace(home, "versions", "drop", NAMESPACE, folder=shop)
 
-    # From the lake, which has a part of it, and on where its tables end.
+    # From the lake, as the broker has deleted some of what that has, and on where its tables end.
     headrace(home, "ingest", "--from-kafka", folder=shop)
+    assert delete_half(config, "activity")
     later = events_between(now_ms - 20 * MINUTE_MS, now_ms - 15 * MINUTE_MS, MINUTE_MS // 2)
     last = events_between(now_ms - 15 * MINUTE_MS, now_ms - 10 * MINUTE_MS, MINUTE_MS // 2)
     newest = events_between(now_ms - 10 * MINUTE_MS, now_ms - 5 * MINUTE_MS, MINUTE_MS // 2)
     send_as_they_happened(config, later)
-    replayed_meanwhile(shop, home, "lake", last)
+    begun = replayed_meanwhile(shop, home, "earliest", last)
+    assert "the broker has deleted events of activity: the lake's come first" in begun
     send_as_they_happened(config, newest)
     require_decided(config, [*later, *last, *newest])
     as_of_ms = newest[-1]["event_time"]

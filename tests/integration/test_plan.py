@@ -7,19 +7,24 @@ import os
 import pty
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from headrace_batch.kept_layers import kept_layers
 from headrace_features.feast_plugin.registry_file import registered_views
+from headrace_features.online.layers import ALWAYS_MS
+from headrace_features.online.stores import open_store
 from headrace_orchestration import cli
 from headrace_orchestration.commands import apply
+from headrace_schemas.settings import load
 
 
 def headrace(
@@ -151,6 +156,13 @@ def test_what_batch_wrote_of_a_former_version_stays_until_it_is_dropped(mine: Pa
     assert headrace(mine, "apply").returncode == 0
     assert versions(mine) == {"": (True, "unknown", 2), "user_activity:v1": (False, None, 1)}
     assert online(mine, "user_activity:count_2h")[1] == "PRESENT"
+    settings = load(mine, {})
+    (former,) = (one for one in kept_layers(settings) if one.name == "user_activity:v1")
+    open_store(settings).covers(former.key, 1, ALWAYS_MS)
+    refused = headrace(mine, "versions", "drop", "user_activity:v1")
+    assert (refused.returncode, "a stream writes to" in refused.stderr) == (78, True)
+    with closing(sqlite3.connect(settings.online.path)) as db, db:
+        db.execute("DELETE FROM stream_span")
     dropped = headrace(mine, "versions", "drop", "user_activity:v1")
     assert dropped.returncode == 0, dropped.stderr
     assert versions(mine) == {"": (True, "unknown", 2)}

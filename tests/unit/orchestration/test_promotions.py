@@ -10,7 +10,12 @@ from headrace_features.online.stores import open_store
 from headrace_features.online.versions import Switch, Versions, change_versions
 from headrace_features.portable_project import portable_project
 from headrace_features.project import load_project
-from headrace_orchestration.versions.promotion import _begun, former_of, require_declared
+from headrace_orchestration.versions.promotion import (
+    _begun,
+    former_of,
+    require_declared,
+    require_ready,
+)
 from headrace_orchestration.versions.replaying import _with_served
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.settings import Settings
@@ -69,6 +74,15 @@ def test_what_was_made_of_other_definitions_than_are_declared_is_not_promoted(
     declared = replace(project, views={**project.views, "card_activity": later})
     with pytest.raises(ConfigurationError, match="made of other definitions than are declared"):
         require_declared(settings, declared, "card_activity-v1")
+
+
+def test_another_promotion_has_to_be_finished_first(settings: Settings) -> None:
+    project = load_project(settings)
+    both = Versions(switch=PROMOTING).keeps("v2", {}).keeps("v3", {})
+    change_versions(open_store(settings), lambda _: both)
+    assert require_ready(settings, project, "v2") is None
+    with pytest.raises(ConfigurationError, match="v2 is about to be served in place of the first"):
+        require_ready(settings, project, "v3")
 
 
 def test_a_replay_that_begins_keeps_what_others_have_changed_meanwhile() -> None:
