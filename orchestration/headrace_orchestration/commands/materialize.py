@@ -78,9 +78,16 @@ def materialize(
         return
     print_table(
         None,
-        ("view", "up to", "entities written", "new events", "seconds"),
+        ("view", "version", "up to", "entities written", "new events", "seconds"),
         [
-            (r.view, f"{r.boundary:%Y-%m-%d %H:%M} UTC", r.entities, r.events, round(r.seconds, 2))
+            (
+                r.view,
+                r.version,
+                f"{r.boundary:%Y-%m-%d %H:%M} UTC",
+                r.entities,
+                r.events,
+                round(r.seconds, 2),
+            )
             for r in reports
         ],
     )
