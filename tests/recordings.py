@@ -15,6 +15,8 @@ from headrace_features import oracle
 from headrace_features.decisions import fired
 from headrace_features.definitions.decisions import Decisions
 from headrace_features.definitions.sources import EventSource
+from headrace_features.definitions.views import FeatureView
+from headrace_features.expressions.rows import evaluate
 from headrace_features.oracle import SpineRow
 from headrace_orchestration.parity.decoding import DecisionDecoder, event_table, ledger_table
 from headrace_orchestration.parity.recording import (
@@ -91,7 +93,9 @@ class Stream:
             seen = [
                 one
                 for one in self.read.get(view.source.name, [])
-                if "__refused" not in one and view.name in one.get("__views", [view.name])
+                if "__refused" not in one
+                and view.name in one.get("__views", [view.name])
+                and passes(view, one)
             ]
             row = SpineRow(key, event["event_time"], event[self.decisions.source.dedup_key])
             clock_ms = [one["event_time"] for one in seen if one[view.entity.join_key] == key]
@@ -163,6 +167,12 @@ def parity_of(recording: Recording) -> Parity:
     """What `headrace parity` would find in a recording."""
     views = [view.name for log in recording.decisions.values() for view in log.decisions.views]
     return compare(recording, views, 100, lambda _: None)
+
+
+def passes(view: FeatureView, event: Event) -> bool:
+    """Whether an event is one of a view's."""
+    condition = view.filter_expression
+    return condition is None or evaluate(condition.node, event) is True
 
 
 def transactions(count: int, seed: int) -> list[Event]:

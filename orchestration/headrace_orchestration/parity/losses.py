@@ -121,6 +121,27 @@ def lost_facts(facts: Ints, entity: Ints, sequence: Ints, *, later: bool) -> Los
     return Loss(count, until, np.zeros(len(facts), np.bool_))
 
 
+def lost_unseen(loss: Loss, events: Numbered, entity: Ints, sequence: Ints) -> Loss:
+    """The same, also of entities that have no event there, by the answers about them.
+
+    Events that a view's filter leaves out are decided on as well, and tell its numbers.
+
+    Args:
+        loss: by the events that are there.
+        events: these.
+        entity: of each answer the code of the entity.
+        sequence: how many events it tells.
+    """
+    unseen = np.ones(len(loss.count), np.bool_)
+    unseen[events.entity] = False
+    told = lost_facts(np.zeros(len(unseen), np.int64), entity, sequence, later=False)
+    return Loss(
+        np.where(unseen, told.count, loss.count),
+        np.where(unseen, told.until, loss.until),
+        loss.scattered,
+    )
+
+
 def places_beside(events: Numbered, loss: Loss, *, ordered: bool) -> Places:
     """The places of decided events where others are not there, see `told_places`."""
     lost = loss.count[events.entity]

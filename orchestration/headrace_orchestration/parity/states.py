@@ -24,6 +24,7 @@ from headrace_orchestration.parity.losses import (
     Numbered,
     lost_events,
     lost_facts,
+    lost_unseen,
     places_beside,
 )
 from headrace_orchestration.parity.recording import places_of
@@ -219,7 +220,8 @@ def _loss(  # noqa: PLR0913 - what there is, and how it was taken in
     if begin.whole:
         return Loss.none(entities)
     if own:
-        return lost_events(events, entities, ordered=ordered)
+        loss = lost_events(events, entities, ordered=ordered)
+        return lost_unseen(loss, events, asked.entity, asked.sequence)
     counts = np.bincount(events.entity, minlength=entities)
     return lost_facts(counts, asked.entity, asked.sequence, later=begin.deleted)
 

@@ -183,6 +183,24 @@ def test_windows_that_reach_only_what_is_there_are_compared_and_others_plainly_n
         stream.told[number - 150]["features"][feature] = value
 
 
+@pytest.mark.parametrize("history", [True, False])
+def test_entities_whose_events_of_a_view_were_all_before_are_known_by_what_decisions_tell(
+    history: bool,  # noqa: FBT001 - a case
+) -> None:
+    view = replace(ACTIVITY, filter="country = 'FR'")
+    stream = Stream(Decisions("fraud", fraud.transactions, FeatureService("fraud", [view])))
+    for number, event in enumerate(spread(100, seed=27)):
+        # Since then nothing of one card passes the filter.
+        french = number < 60 or event["card_id"] != "card 1"
+        stream.take(fraud.transactions, {**event, "country": "FR" if french else "DE"})
+    recording = cut(stream, 60, history=history)
+    reason = "begun with the lake" if history else "no longer comparable"
+    found = parity_of(recording)
+    assert found.findings == ()
+    assert found.unexplained == 0
+    assert set(reasons(found, "P3", "activity")) == {reason}
+
+
 def test_where_events_are_gone_the_numbers_of_the_others_are_held_to() -> None:
     stream = streamed(spread(100, seed=25))
     told = stream.told[80]
