@@ -85,14 +85,16 @@ def needed_work(
     """
     modes = view_modes(settings, project)
     _, versions = read_versions(open_store(settings))
+    found = [change for change in found if change.view in project.views]
     views = {
         change.view: replace(project.views[change.view], namespace=versions.serving)
         for change in found
-        if change.view in project.views and change.kind in {ChangeKind.ADDED, ChangeKind.CHANGED}
+        if change.kind in {ChangeKind.ADDED, ChangeKind.CHANGED}
     }
     streamed = streamed_views(settings, project, versions)
     if streamed is not None:
         others = [name for name, view in views.items() if view_key(view) not in streamed]
+        others += _dropped(project, versions, streamed, set(project.views) - set(views))
         if others:
             return [_replay(settings, project, versions, others)]
     layers = layers_of(open_store(settings), [view_key(view) for view in views.values()])
@@ -130,6 +132,19 @@ def _replay(
         most,
         _REPLAY_BEGINS_S + most / _REPLAY_RATE + batch / _LAYER_RATE,
     )
+
+
+def _dropped(
+    project: Project, versions: Versions, streamed: Collection[str], names: Iterable[str]
+) -> list[str]:
+    """The views that are registered, and kept by nobody any more in the version that they have."""
+    kept = {
+        view_key(replace(view, namespace=""))
+        for held in versions.namespaces.values()
+        for view in project_from(held).views.values()
+    }
+    kept |= {key.partition("@")[0] for key in streamed}
+    return sorted(name for name in names if view_key(project.view(name)) not in kept)
 
 
 def _begun(project: Project, versions: Versions, names: Iterable[str]) -> str | None:

@@ -22,6 +22,7 @@ from headrace_batch.kept_layers import kept_layers
 from headrace_features.feast_plugin.registry_file import registered_views
 from headrace_features.online.layers import ALWAYS_MS
 from headrace_features.online.stores import open_store
+from headrace_features.online.versions import change_versions
 from headrace_orchestration import cli
 from headrace_orchestration.commands import apply
 from headrace_schemas.settings import load
@@ -169,6 +170,40 @@ def test_what_batch_wrote_of_a_former_version_stays_until_it_is_dropped(mine: Pa
     assert online(mine, "user_activity:count_2h")[1] == "PRESENT"
     again = headrace(mine, "versions", "drop", "user_activity:v1")
     assert (again.returncode, "unknown namespace" in again.stderr) == (78, True)
+
+
+DOCUMENT = """
+import json, os, sys
+from pathlib import Path
+from headrace_features.portable_project import portable_in
+from headrace_features.project import load_project
+from headrace_schemas.settings import load
+print(json.dumps(portable_in(load_project(load(Path.cwd(), os.environ)), sys.argv[1])))
+"""
+
+
+def document(shop: Path, namespace: str) -> dict[str, Any]:
+    """What is declared, as a namespace keeps it."""
+    command = [sys.executable, "-c", DOCUMENT, namespace]
+    told = subprocess.run(command, cwd=shop, capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(told.stdout)
+    return found
+
+
+def test_a_version_that_is_registered_but_was_dropped_is_to_be_replayed_again(mine: Path) -> None:
+    first = document(mine, "")
+    declare_second(mine)
+    assert headrace(mine, "apply").returncode == 0
+    store = open_store(load(mine, {}))
+    change_versions(store, lambda held: held.keeps("", first))
+    (one,) = to_do(mine)["user_activity"]
+    assert one["command"] == "headrace replay user_activity --to-version 2"
+    assert "headrace promote" not in headrace(mine, "plan").stdout
+    second = document(mine, "user_activity-v2")
+    change_versions(store, lambda held: held.keeps("user_activity-v2", second))
+    assert to_do(mine)["user_activity"] == []
+    told = headrace(mine, "plan").stdout
+    assert "version 1 is served; for this one: headrace promote user_activity --version 2" in told
 
 
 def test_an_apply_that_was_killed_is_finished_by_the_next_one(mine: Path) -> None:

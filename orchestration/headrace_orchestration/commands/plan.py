@@ -91,7 +91,8 @@ def show(
         for line in change.differences:
             out.print(f"    {line}")
         other = served.get(change.view)
-        if change.kind == "unchanged" and other is not None and other != change.version:
+        needed = any(change.view in one.views for one in work)
+        if change.kind == "unchanged" and other not in {None, change.version} and not needed:
             out.print(
                 f"    version {other} is served; for this one:"
                 f" headrace promote {change.view} --version {change.version}",
