@@ -46,15 +46,19 @@ def compare_and_be_refused(shop: Path, home: Path) -> None:
         home, "parity", "user_activity", "--versions", "1,2", "--json", folder=shop, check=False
     )
     assert compared.returncode == 1, compared.stderr
-    found = {one["feature"]: one for one in json.loads(compared.stdout)["features"]}
+    told = json.loads(compared.stdout)
+    assert told["removed"] == [PURPOSELY[-1]]
+    found = {one["feature"]: one for one in told["features"]}
     assert not any(one["unlike_batch"] or one["incomplete"] for one in found.values())
     unlike = {name for name, one in found.items() if one["unlike_first"]}
     assert "count_7d" in unlike
     assert unlike <= {*PURPOSELY}
     assert found["count_2h"]["unlike_first"] is None
-    refused = headrace(home, "promote", "user_activity", "--version", "2", folder=shop, check=False)
+    # What is gone has to be accepted as well.
+    promote = ("promote", "user_activity", "--version", "2", *ACCEPTED[:-2])
+    refused = headrace(home, *promote, folder=shop, check=False)
     assert (refused.returncode, listed(shop, home)[""]["serving"]) == (78, True)
-    assert "count_7d" in refused.stderr
+    assert f"user_activity-v2 differs in user_activity:{PURPOSELY[-1]} " in refused.stderr
 
 
 def both_are_warm(shop: Path, home: Path, newest_ms: int) -> None:

@@ -111,7 +111,8 @@ def _compare(name: str | None, versions: str, *, as_json: bool) -> None:
                     one.incomplete,
                 )
                 for one in found.features
-            ],
+            ]
+            + [(name, "removed", "", "") for name in found.removed],
         )
         for one in found.differences[:_SHOWN]:
             console().print(

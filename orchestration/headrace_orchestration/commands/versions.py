@@ -30,8 +30,8 @@ Accept = Annotated[
     list[str] | None,
     typer.Option(
         "--accept",
-        help="A feature whose values may differ from those that are served, VIEW:FEATURE if it is"
-        " of another view; again for more.",
+        help="A feature whose values may differ from those that are served, or that may be gone,"
+        " VIEW:FEATURE if it is of another view; again for more.",
     ),
 ]
 Namespace = Annotated[str, typer.Argument(help="What `headrace versions list` calls it.")]
@@ -48,6 +48,7 @@ def promote(
     What was served stays warm.
     """
     from headrace_features.feast_plugin import repository
+    from headrace_features.online.live import live_project
     from headrace_orchestration.versions.comparison import accepted_features, require_parity
     from headrace_orchestration.versions.promotion import require_declared, require_ready, switch
     from headrace_orchestration.versions.replaying import namespace_of
@@ -56,7 +57,8 @@ def promote(
     namespace = namespace_of(view, version)
     with status("headrace promote") as told:
         require_declared(settings, project, namespace)
-        may_differ = accepted_features(project, view, accept or ())
+        both = [project, live_project(settings, project)]
+        may_differ = accepted_features(both, view, accept or ())
         ready = require_ready(settings, project, namespace)
         if ready is not None:
             require_parity(settings, project, ready, may_differ, told)

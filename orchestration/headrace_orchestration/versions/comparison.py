@@ -7,6 +7,7 @@ one and not yet in the other: rows that differ are looked at again, after a whil
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress, groupby, islice, repeat
@@ -91,6 +92,7 @@ class Compared:
         as_of_ms: the moment, ms UTC.
         rows: how many entities were compared: all that the events name.
         features: those of the second version.
+        removed: the features that only the first one has.
         differences: the first ones.
     """
 
@@ -100,12 +102,13 @@ class Compared:
     as_of_ms: int
     rows: int
     features: tuple[ComparedFeature, ...]
+    removed: tuple[str, ...]
     differences: tuple[Difference, ...] = field(repr=False)
 
     @property
     def unlike(self) -> tuple[str, ...]:
         """The features of which something is to be accepted."""
-        return tuple(one.feature for one in self.features if not one.holds)
+        return (*(one.feature for one in self.features if not one.holds), *self.removed)
 
 
 def compare_versions(  # noqa: PLR0913, PLR0917 - what is compared
@@ -183,15 +186,24 @@ def _compared(  # noqa: PLR0913, PLR0917 - what is compared
         as_of_ms,
         len(keys),
         tuple(features),
+        tuple(_removed(first, second)),
         tuple(islice(found, _SHOWN)),
     )
 
 
-def accepted_features(project: Project, view: str, accepted: Collection[str]) -> frozenset[str]:
-    """The features that may differ, each as `view:feature`.
+def _removed(first: FeatureView | None, second: FeatureView) -> Iterator[str]:
+    """Who asks for these gets an error instead of a value."""
+    names = first.feature_names if first is not None else ()
+    return (name for name in names if name not in second.feature_names)
+
+
+def accepted_features(
+    projects: Sequence[Project], view: str, accepted: Collection[str]
+) -> frozenset[str]:
+    """The features that may differ or be removed, each as `view:feature`.
 
     Args:
-        project: the declared definitions.
+        projects: the declared definitions, and those that are served.
         view: whose features are named alone.
         accepted: their names.
 
@@ -199,9 +211,16 @@ def accepted_features(project: Project, view: str, accepted: Collection[str]) ->
         ConfigurationError: there is no such feature.
     """
     found = frozenset(one if ":" in one else f"{view}:{one}" for one in accepted)
+    known: dict[str, set[str]] = defaultdict(set)
+    for project in projects:
+        for one_view in project.views.values():
+            known[one_view.name] |= {*one_view.feature_names}
     for one in found:
         name, _, feature = one.partition(":")
-        project.view(name).feature(feature)
+        if name not in known:
+            raise ConfigurationError.unknown("feature view", name, known)
+        if feature not in known[name]:
+            raise ConfigurationError.unknown(f"feature of {name}", feature, known[name])
     return found
 
 
@@ -226,7 +245,10 @@ def require_parity(
     """
     _, versions = read_versions(open_store(settings))
     served = project_in(versions, versions.serving, project)
-    unlike, looks = [], []
+    looks: list[str] = []
+    gone = (view for name, view in served.views.items() if name not in made.views)
+    unlike = [f"{view.name}:{name}" for view in gone for name in view.feature_names]
+    unlike = [one for one in unlike if one not in may_differ]
     # Its events are read once for all views of a source.
     views = sorted(made.views.values(), key=lambda one: one.source.name)
     for name, some in groupby(views, key=lambda one: one.source.name):
@@ -246,7 +268,7 @@ def require_parity(
         see = f"see: {', '.join(looks)}; " if looks else ""
         raise ConfigurationError(
             f"{made.namespace} differs in {', '.join(unlike)}",
-            hint=f"{see}what is meant to differ: --accept VIEW:FEATURE",
+            hint=f"{see}what is meant to differ, or to be gone: --accept VIEW:FEATURE",
         )
 
 

@@ -10,6 +10,7 @@ from headrace_features.online.stores import open_store
 from headrace_features.online.versions import Switch, Versions, change_versions
 from headrace_features.portable_project import portable_project
 from headrace_features.project import load_project
+from headrace_orchestration.versions.comparison import accepted_features
 from headrace_orchestration.versions.promotion import (
     _begun,
     former_of,
@@ -92,3 +93,17 @@ def test_a_replay_that_begins_keeps_what_others_have_changed_meanwhile() -> None
     assert _with_served(Versions(), looked_at) == looked_at
     other = Versions().keeps("v3", {"name": "third"})
     assert set(_with_served(other, looked_at).namespaces) == {"", "v3"}
+
+
+def test_features_are_accepted_that_are_declared_or_served(settings: Settings) -> None:
+    project = load_project(settings)
+    view = project.view("card_activity")
+    fewer = replace(view, aggregates=view.aggregates[:1])
+    declared = replace(project, views={**project.views, view.name: fewer})
+    gone = view.feature_names[-1]
+    assert gone not in fewer.feature_names
+    assert accepted_features([declared, project], view.name, [gone]) == {f"card_activity:{gone}"}
+    with pytest.raises(ConfigurationError, match=f"unknown feature of card_activity '{gone}'"):
+        accepted_features([declared], view.name, [gone])
+    with pytest.raises(ConfigurationError, match="unknown feature view 'nope'"):
+        accepted_features([declared, project], view.name, [f"nope:{gone}"])
