@@ -93,8 +93,11 @@ def test_services_outlive_the_command_and_come_back_with_their_data(home: Path) 
         create_topics(config, [Topic("new", "card_id", partitions=5)])
 
     processes = [process(home, place) for place in range(4)]
+    assert (home / "flink" / "tmp").exists()
     assert [one["state"] for one in told(home, "down")] == ["stopped"] * 4
     assert not any(is_alive(one) for one in processes)
+    # Each job that is deployed leaves a copy of its files there, of each TaskManager.
+    assert not (home / "flink" / "tmp").exists()
 
 
 def broker_of_a_killed_up(home: Path) -> int:

@@ -107,6 +107,7 @@ def down(home: Path, wanted: Collection[Service] = STREAM_SERVICES) -> list[Stat
                 stop(entry.process)
                 book = book.with_entry(service, Entry(entry.ports))
                 write_book(home, book)
+        flink.clear(_folder(home, Service.JOBMANAGER))
         return status(home, wanted)
 
 

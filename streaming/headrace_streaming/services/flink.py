@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +14,7 @@ from headrace_schemas.errors import ConfigurationError
 from headrace_streaming.whole_file import write_whole
 
 _SLOTS = 4
+_TEMPORARY = "tmp"
 _QUICK_TO_START = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
 
 
@@ -43,6 +45,11 @@ def prepare(folder: Path, ports: Mapping[str, int], further: Mapping[str, str]) 
     write_whole(conf / "config.yaml", written.encode(), mode=0o600)
     for name in ("log4j-console.properties", "log4j-cli.properties"):
         (conf / name).write_bytes((shipped / name).read_bytes())
+
+
+def clear(folder: Path) -> None:
+    """Delete what processes that have ended have left: a copy of each job's files, in each."""
+    shutil.rmtree(folder / _TEMPORARY, ignore_errors=True)
 
 
 def jobmanager() -> list[str]:
@@ -107,7 +114,7 @@ def _configuration(folder: Path, ports: Mapping[str, int]) -> dict[str, str | in
         "taskmanager.numberOfTaskSlots": _SLOTS,
         "taskmanager.memory.process.size": "3072m",
         "taskmanager.memory.managed.fraction": "0.3",
-        "io.tmp.dirs": str(folder / "tmp"),
+        "io.tmp.dirs": str(folder / _TEMPORARY),
         "state.backend.type": "hashmap",
         "execution.checkpointing.dir": (folder / "checkpoints").as_uri(),
         "execution.checkpointing.savepoint-dir": (folder / "savepoints").as_uri(),
