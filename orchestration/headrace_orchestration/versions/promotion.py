@@ -48,6 +48,9 @@ _BEHIND_S = 30.0
 _SLACK_MS = 3_600_000
 
 
+_MADE_BY = "headrace apply makes it of what is declared, by headrace replay"
+
+
 @dataclass(frozen=True, slots=True)
 class Promotion:
     """What was done.
@@ -175,7 +178,7 @@ def is_declared(settings: Settings, project: Project, namespace: str) -> bool:
         ConfigurationError: there is no such namespace.
     """
     _, versions = read_versions(open_store(settings))
-    require_known(versions, namespace)
+    require_known(versions, namespace, _MADE_BY)
     return versions.namespaces[namespace] == portable_in(project, namespace)
 
 
@@ -187,15 +190,20 @@ def unfinished(begun: Switch) -> ConfigurationError:
     )
 
 
-def require_known(versions: Versions, namespace: str) -> None:
+def require_known(versions: Versions, namespace: str, hint: str | None = None) -> None:
     """See that there is such a namespace.
+
+    Args:
+        versions: what is kept.
+        namespace: its name.
+        hint: what to do where there is none.
 
     Raises:
         ConfigurationError: there is none.
     """
     if namespace not in versions.namespaces:
         known = [one or "(first)" for one in versions.namespaces]
-        raise ConfigurationError.unknown("namespace", namespace, known)
+        raise ConfigurationError.unknown("namespace", namespace, known, hint=hint)
 
 
 def require_caught_up(settings: Settings, project: Project) -> None:
@@ -205,7 +213,12 @@ def require_caught_up(settings: Settings, project: Project) -> None:
         ConfigurationError: it runs no longer, or is behind.
     """
     kafka = kafka_config(settings)
-    Cluster.of(settings).running(job_name(project.full_name))
+    if Cluster.of(settings).find(job_name(project.full_name)) is None:
+        raise ConfigurationError(
+            f"no job of {project.namespace} runs",
+            hint="headrace replay goes on with one that was interrupted, headrace stream deploy"
+            " deploys the jobs of all versions again",
+        )
     newest = _newest(kafka, project)
     with closing(Positions(kafka, consumer_group(project.full_name, newest.epoch))) as positions:
         there = {topic: positions.next_offsets(topic) for topic in project.topics}
