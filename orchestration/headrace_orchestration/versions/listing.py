@@ -31,7 +31,8 @@ class ListedView:
     Attributes:
         view: its name.
         version: the one that is kept.
-        hash: of what the stream has written of it; None where it wasn't asked for.
+        hash: of what the stream has written of it; None where it wasn't asked for, or that is
+            nothing.
     """
 
     view: str
@@ -111,14 +112,17 @@ def _job(settings: Settings, project: Project) -> str | None:
     return next((one.state for one in jobs), None)
 
 
-def content_hash(store: StateStore, view: str) -> str:
+def content_hash(store: StateStore, view: str) -> str | None:
     """A hash of the entities, fields and contents of a stream layer, in whatever order they come.
 
     It is the sum of the hashes of all, so that nothing has to be sorted or held. Numbers of
     deployments and of events aren't part of it: the same events in a replay give the same hash.
+
+    Returns:
+        None where there are none.
     """
     total = 0
     for entity, field, content in store.contents(view):
         one = hashlib.sha256(len(entity).to_bytes(8) + entity + field.encode() + b"\0" + content)
         total = (total + int.from_bytes(one.digest())) % (1 << _BITS)
-    return f"{total:064x}"
+    return f"{total:064x}" if total else None
