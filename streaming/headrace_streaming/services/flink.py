@@ -67,12 +67,19 @@ def _script(name: str) -> list[str]:
 
 
 def environment(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables under which the distribution's scripts find everything."""
+    """The variables under which the distribution's scripts find everything.
+
+    A home without a cluster of its own has no configuration in `folder`: commands for another
+    cluster take that which `FLINK_CONF_DIR` names, or what Flink ships.
+    """
+    conf = folder / "conf"
+    if not conf.exists():
+        conf = Path(environ.get("FLINK_CONF_DIR") or distribution() / "conf")
     return {
         **environ,
         "JAVA_HOME": str(java_home()),
         "FLINK_HOME": str(distribution()),
-        "FLINK_CONF_DIR": str(folder / "conf"),
+        "FLINK_CONF_DIR": str(conf),
         "FLINK_LOG_DIR": str(folder / "log"),
         "FLINK_PID_DIR": str(folder),
         "FLINK_SSH_OPTS": "",

@@ -234,3 +234,15 @@ def test_of_a_log_that_line_is_shown_which_tells_something() -> None:
     assert last_words(STACK_TRACE) == cause
     assert last_words("one\n  two\n\n") == "two"
     assert last_words("") == "nothing"
+
+
+def test_a_home_without_a_cluster_deploys_with_the_configuration_that_is_there(
+    tmp_path: Path,
+) -> None:
+    def conf(**environ: str) -> str:
+        return flink.environment(tmp_path, environ)["FLINK_CONF_DIR"]
+
+    assert (Path(conf()) / "config.yaml").is_file()
+    assert conf(FLINK_CONF_DIR="/etc/flink") == "/etc/flink"
+    flink.prepare(tmp_path, {"client": 1, "rpc": 2, "blob": 3}, {})
+    assert conf(FLINK_CONF_DIR="/etc/flink") == str(tmp_path / "conf")
