@@ -13,6 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace_batch.local_spill import by_distinct
+
 if TYPE_CHECKING:
     from headrace_features.kernel.arrays import Ints
 
@@ -62,13 +64,14 @@ class KeyRanges:
 
     def of_keys(self, keys: pa.ChunkedArray) -> Ints:
         """The part that each key belongs to."""
-        if self.parts == 1 or not len(keys):
+        if self.parts == 1:
             return np.zeros(len(keys), np.int64)
-        encoded = keys.dictionary_encode().unify_dictionaries()
-        distinct = key_bytes(encoded.chunk(0).dictionary)
+        return by_distinct(keys, self._of_distinct)
+
+    def _of_distinct(self, distinct: pa.Array) -> Ints:
         # Stable: a bound comes before the key that equals it.
-        order = pc.sort_indices(pa.concat_arrays([self._bounds, distinct])).to_numpy()
+        order = pc.sort_indices(pa.concat_arrays([self._bounds, key_bytes(distinct)])).to_numpy()
         is_key = order >= len(self._bounds)
-        of_distinct = np.empty(len(distinct), np.int64)
-        of_distinct[order[is_key] - len(self._bounds)] = np.cumsum(~is_key)[is_key]
-        return np.concatenate([of_distinct[chunk.indices.to_numpy()] for chunk in encoded.chunks])
+        found = np.empty(len(distinct), np.int64)
+        found[order[is_key] - len(self._bounds)] = np.cumsum(~is_key)[is_key]
+        return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,10 +125,21 @@ def entity_parts(keys: pa.ChunkedArray, parts: int) -> Ints:
         keys: strings or integers without nulls.
         parts: how many parts there are.
     """
-    if parts == 1 or not len(keys):
+    if parts == 1:
         return np.zeros(len(keys), np.int64)
+    return by_distinct(keys, lambda distinct: _hashed(distinct, parts))
+
+
+def by_distinct(keys: pa.ChunkedArray, part_of: Callable[[pa.Array], Ints]) -> Ints:
+    """The part of each key, where that of each distinct one is looked for once."""
+    if not len(keys):
+        return np.zeros(0, np.int64)
     encoded = keys.dictionary_encode().unify_dictionaries()
-    distinct = encoded.chunk(0).dictionary
+    parts = part_of(encoded.chunk(0).dictionary)
+    return np.concatenate([parts[chunk.indices.to_numpy()] for chunk in encoded.chunks])
+
+
+def _hashed(distinct: pa.Array, parts: int) -> Ints:
     if pa.types.is_integer(distinct.type):
         hashes = distinct.to_numpy().view(np.uint64) * np.uint64(_PRIME)
     else:
@@ -135,8 +147,8 @@ def entity_parts(keys: pa.ChunkedArray, parts: int) -> Ints:
     hashes ^= hashes >> _HALF
     hashes *= _MIX
     hashes ^= hashes >> _HALF
-    of_distinct = (hashes % np.uint64(parts)).astype(np.int64)
-    return np.concatenate([of_distinct[chunk.indices.to_numpy()] for chunk in encoded.chunks])
+    found: Ints = (hashes % np.uint64(parts)).astype(np.int64)
+    return found
 
 
 def _hash_bytes(values: pa.LargeBinaryArray) -> NDArray[np.uint64]:

@@ -24,6 +24,7 @@ from headrace_streaming.kafka.topics import delete_topics, updates_in
 
 if TYPE_CHECKING:
     from headrace_batch.kept_layers import KeptLayer
+    from headrace_features.online.versions import Versions
     from headrace_features.project import Project
     from headrace_schemas.settings import Settings
 
@@ -44,10 +45,12 @@ def drop_namespace(settings: Settings, project: Project, namespace: str) -> None
         store = open_store(settings, namespace)
         _, versions = read_versions(store)
         if namespace not in versions.namespaces:
-            layers = {layer.name: layer for layer in layers_apart(settings, project)}
-            if namespace in layers:
-                _drop_layer(settings, project, layers[namespace])
-                return
+            for layer in layers_apart(settings, project, versions):
+                if layer.name == namespace:
+                    _require_unused(settings, project, versions, layer)
+                    # The progress of no stream has that name.
+                    store.drop([layer.key])
+                    return
         require_known(versions, namespace)
         if versions.serving == namespace:
             raise ConfigurationError(
@@ -74,19 +77,23 @@ def drop_namespace(settings: Settings, project: Project, namespace: str) -> None
         change_versions(store, lambda now: now.without(namespace))
 
 
-def _drop_layer(settings: Settings, project: Project, layer: KeptLayer) -> None:
+def _require_unused(
+    settings: Settings, project: Project, versions: Versions, layer: KeptLayer
+) -> None:
+    """See that nobody reads a batch layer, nor writes to the view.
+
+    Raises:
+        ConfigurationError: somebody does, or may.
+    """
     if is_registered(settings, layer):
         raise ConfigurationError(
             f"{layer.name} is the version that Feast has registered",
             hint="register another first: headrace apply",
         )
-    # The progress of no stream goes with it.
-    store = open_store(settings, layer.name)
-    if layers_of(store, [layer.key])[layer.key].stream is not None:
-        streamed = streamed_views(settings, project, read_versions(store)[1])
+    if layers_of(open_store(settings), [layer.key])[layer.key].stream is not None:
+        streamed = streamed_views(settings, project, versions)
         if streamed is None or layer.key in streamed:
             raise ConfigurationError(
                 f"a stream writes to {layer.name}, or may do so",
                 hint="deploy what is declared first, with the services up: headrace stream deploy",
             )
-    store.drop([layer.key])

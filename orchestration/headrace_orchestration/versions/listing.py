@@ -18,6 +18,7 @@ from headrace_streaming.job.cluster import Cluster
 
 if TYPE_CHECKING:
     from headrace_features.online.store import StateStore
+    from headrace_features.online.versions import Versions
     from headrace_features.project import Project
     from headrace_schemas.settings import Settings
 
@@ -80,19 +81,18 @@ def listed(settings: Settings, project: Project, *, hashed: bool) -> list[Listed
         )
         job = _job(settings, held)
         found.append(ListedNamespace(name, name == versions.serving, job, views))
-    for layer in layers_apart(settings, project):
+    for layer in layers_apart(settings, project, versions):
         view = ListedView(layer.view, layer.version, None)
         found.append(ListedNamespace(layer.name, is_registered(settings, layer), None, (view,)))
     return found
 
 
-def layers_apart(settings: Settings, project: Project) -> list[KeptLayer]:
+def layers_apart(settings: Settings, project: Project, versions: Versions) -> list[KeptLayer]:
     """The batch layers that are those of no namespace.
 
     Raises:
         RetryableError: the store or the lake doesn't answer.
     """
-    _, versions = read_versions(open_store(settings))
     projects = [project_in(versions, name, project) for name in versions.namespaces or {"": {}}]
     known = {view_key(view) for one in projects for view in one.views.values()}
     return [layer for layer in kept_layers(settings) if layer.key not in known]
