@@ -46,7 +46,7 @@ _MEANINGS: Mapping[Reason, str] = MappingProxyType(
         Reason.OUT_OF_RANGE: "a number is below the minimum or above the maximum of its column",
         Reason.BAD_FORMAT: "a text has a length or a form that its column does not allow",
         Reason.EVENT_TIME_WRONG_UNIT: "a time is not in milliseconds but in another unit",
-        Reason.EVENT_TIME_OUT_OF_RANGE: "a time is outside the plausible range in any unit",
+        Reason.EVENT_TIME_OUT_OF_RANGE: "a time lies in the future, or is implausible in any unit",
         Reason.DUPLICATE: "an earlier record has the same dedup key",
         Reason.TOO_LARGE: "a record has more bytes than the stream takes",
         Reason.OPERATOR_FAILED: "the stream's operator itself fails on the record",
