@@ -20,6 +20,12 @@ from headrace_features.definitions.aggregates import (
 )
 from headrace_features.definitions.decisions import Decisions, Rule
 from headrace_features.definitions.on_demand import OnDemandView
+from headrace_features.definitions.row_rules import (
+    FormatRule,
+    ReferenceRule,
+    RowRule,
+    TimelyRule,
+)
 from headrace_features.definitions.services import FeatureService, Terms
 from headrace_features.definitions.sources import Entity, EventSource
 from headrace_features.definitions.views import FeatureView
@@ -40,18 +46,22 @@ __all__ = [
     "FeatureService",
     "FeatureView",
     "First",
+    "FormatRule",
     "Last",
     "Max",
     "Mean",
     "Min",
     "OnDemandView",
     "Quantile",
+    "ReferenceRule",
+    "RowRule",
     "Rule",
     "Session",
     "Sliding",
     "StdDev",
     "Sum",
     "Terms",
+    "TimelyRule",
     "Tumbling",
     "Unbounded",
     "Variance",

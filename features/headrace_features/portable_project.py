@@ -12,12 +12,8 @@ import msgspec
 
 from headrace_features.decisions import decisions_of
 from headrace_features.definitions.decisions import Decisions, Rule
-from headrace_features.definitions.portable import (
-    from_portable,
-    portable,
-    portable_source,
-    source_from,
-)
+from headrace_features.definitions.portable import from_portable, portable
+from headrace_features.definitions.portable_sources import portable_source, source_from
 from headrace_features.definitions.services import FeatureService
 from headrace_features.definitions.views import Selection
 from headrace_features.project import Project

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from headrace_features.definitions.decisions import Decisions
 from headrace_features.definitions.on_demand import AnySelection, OnDemandSelection, OnDemandView
+from headrace_features.definitions.row_rules import require_references
 from headrace_features.definitions.services import FeatureService
 from headrace_features.definitions.sources import Entity, EventSource
 from headrace_features.definitions.views import FeatureView, Selection
@@ -221,6 +222,7 @@ def collect(name: str, modules: Iterable[ModuleType]) -> Project:
         ),
     )
     _check_on_demand(project)
+    require_references(project.sources)
     return project
 
 

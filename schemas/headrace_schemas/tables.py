@@ -26,9 +26,9 @@ def bronze_table(source: str) -> str:
     return _joined("bronze", source)
 
 
-def rejected_table(source: str) -> str:
-    """Where the refused records of a source are kept, each with its reason."""
-    return _joined("rejected", source)
+def quarantine_table(source: str) -> str:
+    """Where the refused rows of a source are kept, each with its reasons."""
+    return _joined("quarantine", source)
 
 
 def features_table(view: str, version: int) -> str:

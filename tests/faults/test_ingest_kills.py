@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 TABLES = (
     "bronze.transactions",
     "bronze.transaction_labels",
-    "rejected.transactions",
-    "rejected.transaction_labels",
+    "quarantine.transactions",
+    "quarantine.transaction_labels",
 )
 KILLED = -signal.SIGKILL
 Clean = tuple[Path, IngestReport, dict[str, list[tuple[Any, ...]]]]
@@ -201,9 +201,9 @@ def test_killed_on_spark_while_it_writes_each_table_in_turn_the_tables_are_those
     settings = settings_in(tmp_path)
     committed: list[str] = []
     for table, committed_before in (
-        ("rejected.transactions", []),
-        ("bronze.transactions", ["rejected.transactions"]),
-        ("bronze.transaction_labels", ["bronze.transactions", "rejected.transaction_labels"]),
+        ("quarantine.transactions", []),
+        ("bronze.transactions", ["quarantine.transactions"]),
+        ("bronze.transaction_labels", ["bronze.transactions", "quarantine.transaction_labels"]),
     ):
         with started(ON_SPARK, tmp_path, file, stdout=PIPE, stderr=DEVNULL) as child:
             await_a_file(child, settings, table)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pytest
     from pyspark.sql import SparkSession
 
-TABLES = ("bronze.transactions", "rejected.transactions")
+TABLES = ("bronze.transactions", "quarantine.transactions")
 BATCH = 40
 RECORDS = 400
 KILLED = -signal.SIGKILL

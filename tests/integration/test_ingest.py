@@ -60,7 +60,7 @@ def bronze(settings: Settings) -> list[tuple[Any, ...]]:
 
 
 def rejected(settings: Settings) -> list[Row]:
-    rows = Warehouse.of(settings).read("rejected.transactions").to_pylist()
+    rows = Warehouse.of(settings).read("quarantine.transactions").to_pylist()
     return sorted(rows, key=lambda row: (row["file"], row["row_number"]))
 
 
@@ -420,4 +420,4 @@ def test_many_rejected_rows_do_not_wait_for_a_whole_chunk(
     rows = transactions(0, 12, card_id="")
     take(settings, write_parquet(tmp_path / "rows.parquet", rows))
     assert len(rejected(settings)) == 12
-    assert DeltaTable(Warehouse.of(settings).uri("rejected.transactions")).version() == 3
+    assert DeltaTable(Warehouse.of(settings).uri("quarantine.transactions")).version() == 3

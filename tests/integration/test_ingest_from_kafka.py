@@ -29,6 +29,7 @@ from headrace_batch.ingest.topic_report import TopicReport
 from headrace_batch.ingest.topic_run import ingest_topics
 from headrace_batch.lake_history import has_other_events
 from headrace_batch.warehouse import Warehouse
+from headrace_features import ReferenceRule, RowRule
 from headrace_features.definitions.durations import DAY_MS
 from headrace_features.project import Project
 from headrace_schemas.errors import ConfigurationError, RetryableError
@@ -51,7 +52,7 @@ from streams import broker_in, received, send, send_events
 pytestmark = pytest.mark.usefixtures("spark")
 
 BRONZE = "bronze.transactions"
-REJECTED = "rejected.transactions"
+REJECTED = "quarantine.transactions"
 Config = Mapping[str, str]
 
 
@@ -310,6 +311,29 @@ def test_the_command_takes_all_topics_or_one(kafka: Config, tmp_path: Path) -> N
     assert (told["rows"], told["ingested"]) == (25, 25)
     assert sum(told["covered_offsets"].values()) == 25
     assert len(stored(settings, BRONZE)) == 25
+
+
+def test_a_record_that_breaks_a_rule_is_kept_aside_with_its_event(lake: Lake) -> None:
+    small = RowRule("small", "amount_minor < 900")
+    known = ReferenceRule("known", "card_id", to="transactions", to_column="card_id")
+    lake.take()
+    lake.source = replace(lake.source, rules=[small])
+    lake.project = replace(lake.project, sources={"transactions": lake.source})
+    lake.send([transaction(0, amount_minor=1), transaction(1, amount_minor=901)])
+    assert lake.take().rejected == {"small": 1}
+    lake.source = replace(lake.source, rules=[small, known])
+    lake.project = replace(lake.project, sources={"transactions": lake.source})
+    lake.send([transaction(2, card_id="card-0"), transaction(3, card_id="x", amount_minor=902)])
+    assert lake.take().rejected == {"small": 1}
+    assert lake.ids() == ["tx-0", "tx-2"]
+    rows = sorted(lake.table(REJECTED), key=lambda row: str(row["event"]))
+    assert [row["reasons"] for row in rows] == [["small"], ["small", "known"]]
+    assert [json.loads(row["event"])["amount_minor"] for row in rows] == [901, 902]
+    assert [lake.places()[_place(row)].decode() for row in rows] == [row["raw"] for row in rows]
+
+
+def _place(row: dict[str, Any]) -> tuple[int, int]:
+    return int(row["file"].rpartition("/")[2]), row["row_number"]
 
 
 def test_a_day_is_whole_once_the_slowest_partition_has_passed_it(lake: Lake) -> None:

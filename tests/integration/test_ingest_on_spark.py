@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import ruled_readings
 from conftest import JAVA_OPTIONS
 from headrace_batch.ingest import spark_run
 from headrace_batch.ingest.contract import contract_of
@@ -55,8 +56,8 @@ pytestmark = pytest.mark.usefixtures("spark")
 TABLES = (
     "bronze.transactions",
     "bronze.transaction_labels",
-    "rejected.transactions",
-    "rejected.transaction_labels",
+    "quarantine.transactions",
+    "quarantine.transaction_labels",
 )
 
 
@@ -106,7 +107,7 @@ def untimed(reports: list[IngestReport], home: str) -> list[object]:
                 replace(
                     source,
                     table_uri=source.table_uri.replace(home, ""),
-                    rejected_table_uri=source.rejected_table_uri.replace(home, ""),
+                    quarantine_table_uri=source.quarantine_table_uri.replace(home, ""),
                 )
                 for source in report.sources
             ],
@@ -129,7 +130,7 @@ def test_files_of_every_format_become_the_same_tables(
 
     assert untimed(on_spark, "/spark") == untimed(local, "/local")
     assert sum(report.sources[0].duplicates for report in on_spark) > 20
-    assert len(stored(spark, "rejected.transactions")) > 10
+    assert len(stored(spark, "quarantine.transactions")) > 10
     last = on_spark[-1].sources[0]
     assert last.already_ingested == last.rows
     assert sum(last.already_rejected.values()) > 0
@@ -318,7 +319,7 @@ def test_the_job_works_below_spark_submit_on_a_project_whose_modules_no_worker_h
     assert ran.stdout.startswith("visits: 20 of 22 rows, 1 duplicates, 1 rejected, 0 already in")
     settings = load(tmp_path, {})
     assert [row[0] for row in stored(settings, "bronze.visits")] == sorted(map(str, range(20)))
-    assert len(stored(settings, "rejected.visits")) == 1
+    assert len(stored(settings, "quarantine.visits")) == 1
 
 
 def test_a_mistake_in_the_job_is_one_line_and_a_status(tmp_path: Path) -> None:
@@ -362,3 +363,37 @@ def test_a_feed_arrives_on_a_worker_with_the_same_contract() -> None:
     line = json.dumps({"key": "k", "at": START_MS, "seen": START_MS, "flag": True}).encode()
     event = sent.contract.codec.decode(line)
     assert msgspec.structs.asdict(event) == msgspec.structs.asdict(contract.codec.decode(line))
+
+
+def test_rows_that_break_a_rule_are_kept_aside_as_in_process(tmp_path: Path) -> None:
+    rows = [
+        {
+            "reading_id": f"r{number}",
+            "sensor_id": "a" if number % 5 else "unknown",
+            "event_time": ruled_readings.NOON_MS - number * 3_600_000,
+            "low": number if number % 3 else None,
+            "high": 4,
+            "ratio": 0.5,
+            "unit": "kg" if number % 4 else "K9",
+        }
+        for number in range(20)
+    ]
+    sensor = {"sensor_id": "a", "event_time": ruled_readings.NOON_MS}
+    sensors = write_json_lines(tmp_path / "sensors.jsonl", [sensor])
+    file = write_parquet(tmp_path / "readings.parquet", rows)
+    homes = settings_in(tmp_path / "local"), settings_in(tmp_path / "spark")
+    for take, settings in zip((ingest, ingest_on_spark), homes, strict=True):
+        take(settings, ruled_readings.project(), str(sensors), source="sensors")
+        (report,) = take(
+            settings,
+            ruled_readings.project(),
+            str(file),
+            source="readings",
+            arrived_ms=ruled_readings.NOON_MS,
+        ).sources
+        assert sum(report.rejected.values()) == 18
+    for table in ("bronze.readings", "quarantine.readings"):
+        assert stored(homes[1], table) == stored(homes[0], table)
+    broken = {reason for row in stored(homes[0], "quarantine.readings") for reason in row[3]}
+    names = {rule.name for rule in ruled_readings.readings.rules}
+    assert broken == names

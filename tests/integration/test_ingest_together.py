@@ -101,7 +101,7 @@ def both_at_once(
 
 
 def rejected_numbers(home: Path) -> list[int]:
-    return sorted(row[2] for row in stored(settings_in(home), "rejected.transactions"))
+    return sorted(row[2] for row in stored(settings_in(home), "quarantine.transactions"))
 
 
 def keys(home: Path) -> list[str]:

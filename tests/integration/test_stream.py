@@ -159,7 +159,7 @@ def require_the_same_in_the_lake(settings: Settings, decided: Sequence[str]) -> 
     warehouse = Warehouse.of(settings)
     events = warehouse.read("bronze.transactions", ["transaction_id"]).column(0).to_pylist()
     assert sorted(events) == sorted(decided)
-    rejected = warehouse.read("rejected.transactions").to_pylist()
+    rejected = warehouse.read("quarantine.transactions").to_pylist()
     assert sorted((row["file"], row["row_number"], *row["reasons"]) for row in rejected) == sorted(
         (f"kafka://{letter.topic}/{letter.partition}", letter.offset, letter.reason)
         for letter in dead_letters(config)

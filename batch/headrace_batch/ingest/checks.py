@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace_batch.ingest.casting import Cast
-from headrace_batch.ingest.contract import REJECTED_SCHEMA, Contract
+from headrace_batch.ingest.contract import QUARANTINE_SCHEMA, Contract
 from headrace_batch.ingest.raw_rows import Numbers, Problem, RawRows, RefusedRow
 from headrace_batch.ingest.text_values import Bools
+from headrace_features.row_rules import Known, RowRules
 from headrace_schemas.columns import INT64_MAX, INT64_MIN, Column, ColumnRole, ColumnType
 from headrace_schemas.event_times import MOST_AHEAD_MS, PLAUSIBLE, TimeRange, TimeUnit
 from headrace_schemas.reasons import Reason
@@ -35,18 +37,38 @@ class CheckedRows:
     rejected: tuple[RefusedRow, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What rows are held to besides their contract.
+
+    Attributes:
+        now_ms: an event that lies further ahead of it than one may be ahead of when it is sent is
+            refused, ms UTC; None lets it be.
+        arrived_ms: when the rows have arrived, ms UTC; None where nothing tells.
+        known: by rule, the values that other sources have.
+    """
+
+    now_ms: int | None = None
+    arrived_ms: int | None = None
+    known: Known = field(default_factory=dict)
+
+
 def check(
-    raw: RawRows, columns: Sequence[Cast], contract: Contract, now_ms: int | None = None
+    raw: RawRows,
+    columns: Sequence[Cast],
+    contract: Contract,
+    circumstances: Circumstances | None = None,
 ) -> CheckedRows:
     """The rows of a batch as events of a contract, and those that are none.
 
     Args:
         raw: the rows as the file has them, from which rejected rows take their text.
         columns: the same rows, column by column, in the types and the order of the contract.
-        contract: what the rows have to fulfil.
-        now_ms: an event that lies further ahead of it than one may be ahead of when it is sent is
-            refused, ms UTC; None lets it be.
+        contract: what the rows have to fulfil, with the rules of its source.
+        circumstances: what they are held to besides.
     """
+    circumstances = circumstances or Circumstances()
+    now_ms = circumstances.now_ms
     own = {contract.source.event_time, contract.source.available_at}
     by_now = PLAUSIBLE
     if now_ms is not None:
@@ -57,18 +79,17 @@ def check(
         for column, result in zip(contract.columns, columns, strict=True)
         for reason, rows in _problems(result, column, by_now if column.name in own else PLAUSIBLE)
     ]
-    good = pa.table([result.values for result in columns], schema=contract.schema)
-    numbers = raw.numbers
-    refused = raw.refused
-    if found:
-        bad = np.logical_or.reduce([rows for _, rows in found])
-        refused += tuple(_rejected(raw, found, np.flatnonzero(bad)))
-        good = good.filter(pa.array(~bad))
-        numbers = numbers[~bad]
-    return CheckedRows(with_date(good, contract.source.event_time), numbers, refused)
+    read = pa.table([result.values for result in columns], schema=contract.schema)
+    events = _Sifted(raw, read)
+    events.reject(found)
+    rules = RowRules(contract.source, circumstances.known)
+    broken = rules.broken_rows(events.good, circumstances.arrived_ms)
+    events.reject((Problem(Reason.RULE_BROKEN, name), rows) for name, rows in broken.items())
+    good = with_date(events.good, contract.source.event_time)
+    return CheckedRows(good, raw.numbers[events.places], raw.refused + tuple(events.rejected))
 
 
-def rejected_table(rows: list[RefusedRow], ingest_id: str, file: str) -> pa.Table:
+def quarantined(rows: list[RefusedRow], ingest_id: str, file: str) -> pa.Table:
     """Rejected rows as they are stored, in the order of the file."""
     rows = sorted(rows, key=lambda row: row.number)
     return pa.table(
@@ -76,11 +97,12 @@ def rejected_table(rows: list[RefusedRow], ingest_id: str, file: str) -> pa.Tabl
             "ingest_id": pa.array([ingest_id] * len(rows), pa.string()),
             "file": pa.array([file] * len(rows), pa.string()),
             "row_number": pa.array([row.number for row in rows], pa.int64()),
-            "reasons": [[problem.reason.value for problem in row.problems] for row in rows],
-            "columns": [[problem.column for problem in row.problems] for row in rows],
+            "reasons": [[problem.code for problem in row.problems] for row in rows],
+            "columns": [[_column_of(problem) for problem in row.problems] for row in rows],
             "raw": pa.array([row.text for row in rows], pa.string()),
+            "event": pa.array([row.event for row in rows], pa.string()),
         },
-        schema=REJECTED_SCHEMA,
+        schema=QUARANTINE_SCHEMA,
     )
 
 
@@ -91,15 +113,43 @@ def with_date(good: pa.Table, event_time: str) -> pa.Table:
     return good.append_column(EVENT_DATE, pa.array(days).cast(pa.date32()))
 
 
-def _rejected(
-    raw: RawRows, found: list[tuple[Problem, Bools]], bad: Numbers
-) -> Iterator[RefusedRow]:
-    problems: list[list[Problem]] = [[] for _ in bad]
-    for problem, rows in found:
-        for place in np.flatnonzero(rows[bad]):
-            problems[place].append(problem)
-    for position, row, text in zip(bad, problems, raw.texts_at(bad), strict=True):
-        yield RefusedRow(int(raw.numbers[position]), tuple(row), text)
+class _Sifted:
+    """Rows of which more and more turn out to be bad."""
+
+    def __init__(self, raw: RawRows, read: pa.Table) -> None:
+        self._raw = raw
+        self.good = read
+        #: Where in the batch each of the good ones stands.
+        self.places = np.arange(read.num_rows)
+        self.rejected: list[RefusedRow] = []
+
+    def reject(self, problems: Iterable[tuple[Problem, Bools]]) -> None:
+        """Take those out that have any of some problems, each told for the good rows so far."""
+        found = list(problems)
+        if not found:
+            return
+        bad = np.logical_or.reduce([rows for _, rows in found])
+        if not bad.any():
+            return
+        rows = np.flatnonzero(bad)
+        of: list[list[Problem]] = [[] for _ in rows]
+        for problem, has_it in found:
+            for place in np.flatnonzero(has_it[rows]):
+                of[place].append(problem)
+        places = self.places[rows]
+        texts = self._raw.texts_at(places)
+        events = self.good.take(pa.array(rows)).to_pylist()
+        for number, one, text, event in zip(
+            self._raw.numbers[places], of, texts, events, strict=True
+        ):
+            read = msgspec.json.encode(event).decode()
+            self.rejected.append(RefusedRow(int(number), tuple(one), text, read))
+        self.good = self.good.filter(pa.array(~bad))
+        self.places = self.places[~bad]
+
+
+def _column_of(problem: Problem) -> str:
+    return "" if problem.reason is Reason.RULE_BROKEN else problem.column
 
 
 def _problems(result: Cast, column: Column, plausible: TimeRange) -> Iterator[tuple[Reason, Bools]]:

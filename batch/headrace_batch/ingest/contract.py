@@ -18,7 +18,7 @@ from headrace_schemas.tables import (
     KAFKA_OFFSET,
     KAFKA_PARTITION,
     KAFKA_TOPIC,
-    rejected_table,
+    quarantine_table,
 )
 
 _ARROW = {
@@ -33,9 +33,11 @@ POSITION_SCHEMA = pa.schema(
     [(KAFKA_TOPIC, pa.string()), (KAFKA_PARTITION, pa.int32()), (KAFKA_OFFSET, pa.int64())]
 )
 
-#: Rejected rows of any source: which file and row, why, and the row itself. A record of Kafka has
-#: its topic and partition for a file, and its offset for a number.
-REJECTED_SCHEMA = pa.schema(
+#: Rejected rows of any source: which file and row, all reasons why and the columns that they
+#: concern, the row itself, and what could be read of it as a JSON object of the contract's columns.
+#: A reason is one of every contract, or the name of a rule. A record of Kafka has its topic and
+#: partition for a file, and its offset for a number.
+QUARANTINE_SCHEMA = pa.schema(
     [
         ("ingest_id", pa.string()),
         ("file", pa.string()),
@@ -43,6 +45,7 @@ REJECTED_SCHEMA = pa.schema(
         ("reasons", pa.list_(pa.string())),
         ("columns", pa.list_(pa.string())),
         ("raw", pa.string()),
+        ("event", pa.string()),
     ]
 )
 
@@ -70,20 +73,21 @@ class Contract:
         return self.schema.append(pa.field(EVENT_DATE, pa.date32()))
 
     @property
-    def rejected_table(self) -> str:
-        """Where rows that break the contract are kept."""
-        return rejected_table(self.source.name)
+    def quarantine_table(self) -> str:
+        """Where rows that break the contract or a rule are kept."""
+        return quarantine_table(self.source.name)
 
     def ingest_id(self, file_format: str, content_hash: str) -> str:
         """What identifies the ingestion of one content under this contract.
 
-        A file that is ingested again once the contract has changed is read again: rows that
-        were rejected may now be good.
+        A file that is ingested again once the contract or a rule has changed is read again: rows
+        that were rejected may now be good.
         """
         source = self.source
         parts = [
             *(source.name, source.event_time, source.dedup_key, source.available_at or ""),
             *(file_format, content_hash),
+            *map(repr, source.rules),
         ]
         told = msgspec.json.encode([parts, self.columns])
         return hashlib.sha256(told).hexdigest()[:32]

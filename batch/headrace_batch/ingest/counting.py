@@ -11,7 +11,6 @@ import pyarrow.compute as pc
 from headrace_batch.ingest.contract import Contract
 from headrace_batch.ingest.report import SourceReport
 from headrace_batch.warehouse import Warehouse
-from headrace_schemas.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +20,7 @@ class Counts:
     rows: int = 0
     ingested: int = 0
     duplicates: int = 0
-    rejected: Mapping[Reason, int] = field(default_factory=dict)
+    rejected: Mapping[str, int] = field(default_factory=dict)
     already_ingested: int = 0
 
     def __add__(self, other: Counts) -> Counts:
@@ -44,8 +43,8 @@ def source_report(
         source=contract.source.name,
         table=contract.source.table,
         table_uri=warehouse.uri(contract.source.table),
-        rejected_table=contract.rejected_table,
-        rejected_table_uri=warehouse.uri(contract.rejected_table),
+        quarantine_table=contract.quarantine_table,
+        quarantine_table_uri=warehouse.uri(contract.quarantine_table),
         rows=total.rows,
         ingested=total.ingested,
         duplicates=total.duplicates,
@@ -55,12 +54,10 @@ def source_report(
     )
 
 
-def _rejected(
-    contract: Contract, warehouse: Warehouse, ingest_ids: Sequence[str]
-) -> Counter[Reason]:
+def _rejected(contract: Contract, warehouse: Warehouse, ingest_ids: Sequence[str]) -> Counter[str]:
     """How many rows of some ingests are kept as rejected, by their first reason."""
-    if not warehouse.exists(contract.rejected_table):
+    if not warehouse.exists(contract.quarantine_table):
         return Counter()
     ours = pc.field("ingest_id").isin(ingest_ids)
-    table = warehouse.read(contract.rejected_table, ["reasons"], ours)
-    return Counter(map(Reason, pc.list_element(table.column("reasons"), 0).to_pylist()))
+    table = warehouse.read(contract.quarantine_table, ["reasons"], ours)
+    return Counter(pc.list_element(table.column("reasons"), 0).to_pylist())

@@ -7,33 +7,45 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-if TYPE_CHECKING:
-    from headrace_schemas.reasons import Reason
+from headrace_schemas.reasons import Reason
 
 Numbers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A reason to reject a row, and the column that it concerns ("" where it is none alone)."""
+    """A reason to reject a row, and the column that it concerns ("" where it is none alone).
+
+    Where the row breaks a rule of its source, `column` is the name of that.
+    """
 
     reason: Reason
     column: str
 
+    @property
+    def code(self) -> str:
+        """The reason as it is kept: where a rule is broken, which one."""
+        return self.column if self.reason is Reason.RULE_BROKEN else self.reason.value
+
 
 @dataclass(frozen=True, slots=True)
 class RefusedRow:
-    """A row that its reader could not turn into columns."""
+    """A row that is no event: its text, and what could be read of it.
+
+    `event` is a JSON object of the contract's columns, in which what can't be read is null; None
+    where the reader could not turn the row into columns.
+    """
 
     number: int
     problems: tuple[Problem, ...]
     text: str
+    event: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

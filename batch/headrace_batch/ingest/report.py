@@ -21,12 +21,13 @@ class SourceReport:
         source: the name of the event source.
         table: the bronze table, such as bronze.transactions.
         table_uri: where the bronze table lies.
-        rejected_table: the table of rejected rows.
-        rejected_table_uri: where that lies; it exists once a row was rejected.
+        quarantine_table: the table of rejected rows.
+        quarantine_table_uri: where that lies; it exists once a row was rejected.
         rows: rows in the files.
         ingested: rows added to the bronze table by this run.
         duplicates: rows whose dedup key an earlier row had, in the files or in the table.
-        rejected: rows that broke the contract, by their first reason.
+        rejected: rows that broke the contract or a rule, by their first reason: one of `Reason`, or
+            the name of a rule.
         already_ingested: rows that an earlier or a concurrent run has dealt with.
         already_rejected: those of them that were rejected then, by their first reason.
     """
@@ -34,14 +35,14 @@ class SourceReport:
     source: str
     table: str
     table_uri: str
-    rejected_table: str
-    rejected_table_uri: str
+    quarantine_table: str
+    quarantine_table_uri: str
     rows: int
     ingested: int
     duplicates: int
-    rejected: Mapping[Reason, int]
+    rejected: Mapping[str, int]
     already_ingested: int
-    already_rejected: Mapping[Reason, int]
+    already_rejected: Mapping[str, int]
 
     @property
     def rejected_rows(self) -> int:
@@ -81,10 +82,11 @@ class IngestReport:
             counts = Counter(source.rejected) + Counter(source.already_rejected)
             if source.rows and counts.total() == source.rows:
                 told = ", ".join(f"{reason} {rows}" for reason, rows in counts.most_common())
+                code = counts.most_common(1)[0][0]
                 return BadRecordError(
-                    counts.most_common(1)[0][0],
+                    Reason(code) if code in set(Reason) else Reason.RULE_BROKEN,
                     f"all {source.rows} rows were rejected ({told}): is this a file of"
                     f" {source.source}?",
-                    hint=f"the rows and their reasons are in {source.rejected_table_uri}",
+                    hint=f"the rows and their reasons are in {source.quarantine_table_uri}",
                 )
         return None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from headrace_batch.ingest.appending import IngestOf
-from headrace_batch.ingest.checks import check
+from headrace_batch.ingest.checks import Circumstances, check
 from headrace_batch.ingest.feeds import Feed
 from headrace_batch.ingest.input_files import InputFile, find_files
 from headrace_batch.ingest.reading import feeds_of, read_rows, require_columns, rows_in
+from headrace_batch.ingest.references import known_values
 from headrace_batch.ingest.report import IngestReport
 from headrace_batch.ingest.source_tables import SourceTables
 from headrace_batch.warehouse import Warehouse
@@ -27,6 +29,15 @@ _CHUNK_REJECTED = 100_000
 Progress = Callable[[int, int | None], None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """One source that the files feed."""
+
+    feed: Feed
+    tables: SourceTables
+    circumstances: Circumstances
+
+
 def ingest(  # noqa: PLR0913 - all but the first three have defaults and are named
     settings: Settings,
     project: Project,
@@ -34,6 +45,7 @@ def ingest(  # noqa: PLR0913 - all but the first three have defaults and are nam
     *,
     file_format: str | None = None,
     source: str | None = None,
+    arrived_ms: int | None = None,
     on_progress: Progress | None = None,
     clock: Callable[[], float] = time.monotonic,
     wall: Callable[[], float] = time.time,
@@ -43,7 +55,8 @@ def ingest(  # noqa: PLR0913 - all but the first three have defaults and are nam
     However often it runs, and wherever it was stopped: what a content has brought in is recorded
     with its rows, and a later run goes on from there. An event whose dedup key is already known
     is a duplicate, whichever file it comes from; the first one stays. Rows that break the
-    contract, or lie in the future, go to the table rejected.<source> with all their reasons.
+    contract or a rule of their source, or lie in the future, go to the table quarantine.<source>
+    with all their reasons.
 
     Args:
         settings: where the warehouse is.
@@ -51,6 +64,7 @@ def ingest(  # noqa: PLR0913 - all but the first three have defaults and are nam
         place: a file, a folder or a glob; a path or a URL.
         file_format: parquet, csv, jsonl or handbook; by default the suffix of each file decides.
         source: the source that the files feed; may be left out where the project has one.
+        arrived_ms: when the files have arrived, ms UTC, for rules on that; None: nothing tells.
         on_progress: is told how far it is.
         clock: seconds that never go back.
         wall: seconds since 1970, UTC.
@@ -67,45 +81,56 @@ def ingest(  # noqa: PLR0913 - all but the first three have defaults and are nam
     for file in files:
         require_columns(file, feeds)
     warehouse = Warehouse.of(settings)
-    targets = [(feed, SourceTables(feed.contract, warehouse)) for feed in feeds]
-    total = rows_in(files) if on_progress else None
     now_ms = int(wall() * 1000)
+    targets = [
+        _Target(
+            feed,
+            SourceTables(feed.contract, warehouse),
+            Circumstances(
+                now_ms,
+                arrived_ms,
+                known_values(warehouse, feed.contract.source, project.sources),
+            ),
+        )
+        for feed in feeds
+    ]
+    total = rows_in(files) if on_progress else None
     rows = 0
     for file in files:
         told = _later(on_progress, rows, total)
-        rows += _ingest_file(file, file_format or file.kind, targets, now_ms, told)
+        rows += _ingest_file(file, file_format or file.kind, targets, told)
     return IngestReport(
         files=tuple(file.url for file in files),
         format=file_format or ", ".join(sorted({file.kind for file in files})),
         rows=rows,
         seconds=clock() - start,
-        sources=tuple(tables.report() for _, tables in targets),
+        sources=tuple(target.tables.report() for target in targets),
     )
 
 
 def _ingest_file(
     file: InputFile,
     file_format: str,
-    targets: Sequence[tuple[Feed, SourceTables]],
-    now_ms: int,
+    targets: Sequence[_Target],
     on_rows: Callable[[int], None],
 ) -> int:
     """Take one file in; the number of its rows."""
     content = file.content_hash()
     begun = [
-        tables.begin(IngestOf(feed.contract.ingest_id(file_format, content), file.url))
-        for feed, tables in targets
+        one.tables.begin(IngestOf(one.feed.contract.ingest_id(file_format, content), file.url))
+        for one in targets
     ]
     last = after = min(begun)
     committed = after
-    for raw in read_rows(file, [feed for feed, _ in targets], after):
+    for raw in read_rows(file, [one.feed for one in targets], after):
         last = raw.last
-        for feed, tables in targets:
-            if last > tables.done:
-                rest = raw.after(tables.done)
-                tables.add(check(rest, feed.take(rest.table), feed.contract, now_ms))
+        for one in targets:
+            if last > one.tables.done:
+                rest = raw.after(one.tables.done)
+                columns = one.feed.take(rest.table)
+                one.tables.add(check(rest, columns, one.feed.contract, one.circumstances))
         on_rows(last)
-        if last - committed >= CHUNK_ROWS or any(_is_full(tables) for _, tables in targets):
+        if last - committed >= CHUNK_ROWS or any(_is_full(one.tables) for one in targets):
             _commit(targets, last)
             committed = last
     _commit(targets, last)
@@ -117,9 +142,9 @@ def _is_full(tables: SourceTables) -> bool:
     return tables.pending_bytes >= _CHUNK_BYTES or tables.pending_rejected >= _CHUNK_REJECTED
 
 
-def _commit(targets: Sequence[tuple[Feed, SourceTables]], upto: int) -> None:
-    for _, tables in targets:
-        tables.commit(upto)
+def _commit(targets: Sequence[_Target], upto: int) -> None:
+    for one in targets:
+        one.tables.commit(upto)
 
 
 def _later(on_progress: Progress | None, before: int, total: int | None) -> Callable[[int], None]:

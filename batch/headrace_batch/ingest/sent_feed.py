@@ -39,16 +39,17 @@ class SentFeed:
             "available_at": source.available_at,
         }
         name = (source.name, source.schema.__name__)
-        return _received, (name, source.columns, roles, dict(self.feed.origins))
+        declared = {**roles, "rules": source.rules}
+        return _received, (name, source.columns, declared, dict(self.feed.origins))
 
 
 def _received(
     name: tuple[str, str],
     columns: Sequence[Column],
-    roles: Mapping[str, Any],
+    declared: Mapping[str, Any],
     origins: Mapping[str, Origin],
 ) -> SentFeed:
-    source = EventSource(name=name[0], schema=_schema(name[1], columns), **roles)
+    source = EventSource(name=name[0], schema=_schema(name[1], columns), **declared)
     return SentFeed(Feed(contract_of(source), origins))
 
 

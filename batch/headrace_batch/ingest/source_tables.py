@@ -9,8 +9,8 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from headrace_batch.ingest.appending import Appender, IngestOf
-from headrace_batch.ingest.checks import CheckedRows, rejected_table
-from headrace_batch.ingest.contract import REJECTED_SCHEMA, Contract
+from headrace_batch.ingest.checks import CheckedRows, quarantined
+from headrace_batch.ingest.contract import QUARANTINE_SCHEMA, Contract
 from headrace_batch.ingest.counting import Counts, source_report
 from headrace_batch.ingest.known_keys import NO_KEYS, KnownKeys
 from headrace_batch.ingest.raw_rows import Numbers, RefusedRow
@@ -35,7 +35,7 @@ class SourceTables:
         self._bronze = Appender(
             warehouse, contract.source.table, contract.bronze_schema, (EVENT_DATE,)
         )
-        self._rejected = Appender(warehouse, contract.rejected_table, REJECTED_SCHEMA)
+        self._rejected = Appender(warehouse, contract.quarantine_table, QUARANTINE_SCHEMA)
         self._known = KnownKeys(self._key)
         self._ingest = IngestOf("", "")
         self._done = 0
@@ -90,7 +90,7 @@ class SourceTables:
         if before < upto:
             self._known.added(appended.table, events.new)
         fresh = int(np.count_nonzero(events.new.at)) if before < upto else 0
-        rejected = Counter(row.problems[0].reason for row in refused if row.number > before)
+        rejected = Counter(row.problems[0].code for row in refused if row.number > before)
         self._counts.append(
             Counts(
                 rows=upto - self._done,
@@ -108,7 +108,7 @@ class SourceTables:
 
     def _rejected_rows(self, _: DeltaTable, done: int) -> pa.Table:
         rows = [row for row in self._refused if row.number > done]
-        return rejected_table(rows, self._ingest.ingest_id, self._ingest.file)
+        return quarantined(rows, self._ingest.ingest_id, self._ingest.file)
 
 
 class _NewEvents:

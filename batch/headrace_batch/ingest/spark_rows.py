@@ -17,7 +17,7 @@ import pyarrow as pa
 from pyspark.sql import types
 
 from headrace_batch.ingest.appending import IngestOf
-from headrace_batch.ingest.checks import CheckedRows, check, rejected_table
+from headrace_batch.ingest.checks import CheckedRows, Circumstances, check, quarantined
 from headrace_batch.ingest.feeds import Feed
 from headrace_batch.ingest.input_files import FileKind, InputFile
 from headrace_batch.ingest.parquet_reader import row_group_rows
@@ -25,7 +25,6 @@ from headrace_batch.ingest.raw_rows import RawRows
 from headrace_batch.ingest.reading import read_rows
 from headrace_batch.ingest.sent_feed import SentFeed
 from headrace_batch.spark_kernel import spark_schema
-from headrace_schemas.reasons import Reason
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -45,6 +44,7 @@ _REJECTED = types.StructType(
         types.StructField("reasons", _WORDS),
         types.StructField("columns", _WORDS),
         types.StructField("raw", types.StringType()),
+        types.StructField("event", types.StringType()),
     ]
 )
 
@@ -62,7 +62,7 @@ class Judged:
     """The number of the last row, 0 where there is none, and rejected rows by first reason."""
 
     last: int
-    rejected: Mapping[Reason, int]
+    rejected: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,22 +70,22 @@ class FileOnSpark:
     """A file as one of the feeds that it has takes it.
 
     `feeds` are all of them: the text of a rejected row has the columns that any of them reads.
-    `now_ms` is as for `check`: one time, however often the rows are read.
+    `circumstances` are those of `check`: one time, however often the rows are read.
     """
 
     spark: SparkSession
     file: InputFile
     feed: Feed
     feeds: Sequence[Feed]
-    now_ms: int
+    circumstances: Circumstances
 
     def judged(self, after: int) -> Judged:
         """What there is to the rows with numbers above `after`."""
         found = self._frame(after, _counted, spark_schema(_COUNTS)).collect()
-        rejected: Counter[Reason] = Counter()
+        rejected: Counter[str] = Counter()
         for reason, rows, _ in found:
             if reason is not None:
-                rejected[Reason(reason)] += rows
+                rejected[reason] += rows
         return Judged(max((last for _, _, last in found), default=0), rejected)
 
     def events(self, after: int) -> DataFrame:
@@ -102,7 +102,7 @@ class FileOnSpark:
         self, after: int, make: Callable[[CheckedRows], pa.Table], schema: types.StructType
     ) -> DataFrame:
         """What is made of each batch of the rows with numbers above `after`."""
-        file, now_ms, pieces = self.file, self.now_ms, _pieces(self.file, after)
+        file, circumstances, pieces = self.file, self.circumstances, _pieces(self.file, after)
         sent, all_sent = SentFeed(self.feed), [SentFeed(feed) for feed in self.feeds]
 
         def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -110,7 +110,7 @@ class FileOnSpark:
             for batch in batches:
                 for number in batch.column(0).to_pylist():
                     for raw in _raw_rows(file, feeds, pieces[number]):
-                        checked = check(raw, feed.take(raw.table), feed.contract, now_ms)
+                        checked = check(raw, feed.take(raw.table), feed.contract, circumstances)
                         yield from make(checked).to_batches(max_chunksize=_BATCH_ROWS)
 
         # One number for each partition.
@@ -142,7 +142,7 @@ def _raw_rows(file: InputFile, feeds: Sequence[Feed], piece: Piece) -> Iterator[
 
 def _counted(checked: CheckedRows) -> pa.Table:
     """How many rows there are for each first reason, null for the good ones, and the last."""
-    reasons: Counter[str | None] = Counter(row.problems[0].reason.value for row in checked.rejected)
+    reasons: Counter[str | None] = Counter(row.problems[0].code for row in checked.rejected)
     reasons[None] = checked.good.num_rows
     numbers = [row.number for row in checked.rejected] + checked.numbers[-1:].tolist()
     last = max(numbers, default=0)
@@ -154,4 +154,4 @@ def _events(checked: CheckedRows) -> pa.Table:
 
 
 def _rejected(ingest: IngestOf, checked: CheckedRows) -> pa.Table:
-    return rejected_table(list(checked.rejected), ingest.ingest_id, ingest.file)
+    return quarantined(list(checked.rejected), ingest.ingest_id, ingest.file)

@@ -16,11 +16,13 @@ from pyspark.sql import Window
 from pyspark.sql import functions as F  # noqa: N812 - the name it has everywhere
 
 from headrace_batch.ingest.appending import Appender, IngestOf
-from headrace_batch.ingest.contract import REJECTED_SCHEMA, Contract
+from headrace_batch.ingest.checks import Circumstances
+from headrace_batch.ingest.contract import QUARANTINE_SCHEMA, Contract
 from headrace_batch.ingest.counting import Counts, source_report
 from headrace_batch.ingest.feeds import Feed
 from headrace_batch.ingest.input_files import InputFile, find_files
 from headrace_batch.ingest.reading import feeds_of, require_columns
+from headrace_batch.ingest.references import known_values
 from headrace_batch.ingest.report import IngestReport
 from headrace_batch.ingest.spark_rows import ROW, FileOnSpark, Judged
 from headrace_batch.spark_errors import spark_errors
@@ -47,6 +49,7 @@ def ingest_on_spark(  # noqa: PLR0913 - all but the first three have defaults an
     *,
     file_format: str | None = None,
     source: str | None = None,
+    arrived_ms: int | None = None,
     clock: Callable[[], float] = time.monotonic,
     wall: Callable[[], float] = time.time,
 ) -> IngestReport:
@@ -71,7 +74,20 @@ def ingest_on_spark(  # noqa: PLR0913 - all but the first three have defaults an
     spark = spark_session(settings)
     warehouse = Warehouse.of(settings)
     now_ms = int(wall() * 1000)
-    writers = [_Writer(spark, warehouse, feed, feeds, now_ms) for feed in feeds]
+    writers = [
+        _Writer(
+            spark,
+            warehouse,
+            feed,
+            feeds,
+            Circumstances(
+                now_ms,
+                arrived_ms,
+                known_values(warehouse, feed.contract.source, project.sources),
+            ),
+        )
+        for feed in feeds
+    ]
     rows = 0
     for file in files:
         content = file.content_hash()
@@ -97,16 +113,16 @@ class _Writer:
         warehouse: Warehouse,
         feed: Feed,
         feeds: Sequence[Feed],
-        now_ms: int,
+        circumstances: Circumstances,
     ) -> None:
         self._spark = spark
-        self._now_ms = now_ms
+        self._circumstances = circumstances
         self._feed = feed
         self._feeds = feeds
         self.contract: Contract = feed.contract
         source = self.contract.source
         self._bronze = Appender(warehouse, source.table, self.contract.bronze_schema, (EVENT_DATE,))
-        self._rejected = Appender(warehouse, self.contract.rejected_table, REJECTED_SCHEMA)
+        self._rejected = Appender(warehouse, self.contract.quarantine_table, QUARANTINE_SCHEMA)
         self.ids: list[str] = []
         self.counts: list[Counts] = []
 
@@ -115,7 +131,7 @@ class _Writer:
         ingest = IngestOf(self.contract.ingest_id(file_format, content), file.url)
         done = ingest.progress(self._bronze.opened())
         counts = Counts(rows=done, already_ingested=done)
-        rows = FileOnSpark(self._spark, file, self._feed, self._feeds, self._now_ms)
+        rows = FileOnSpark(self._spark, file, self._feed, self._feeds, self._circumstances)
         with spark_errors(f"ingest of {file.url}"):
             judged = rows.judged(done)
             if judged.rejected:

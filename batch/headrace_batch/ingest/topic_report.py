@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from headrace_schemas.reasons import Reason
-
 
 @dataclass(frozen=True, slots=True)
 class TopicReport:
@@ -20,11 +18,11 @@ class TopicReport:
         topic: its topic.
         table: the bronze table, such as bronze.transactions.
         table_uri: where the bronze table lies.
-        rejected_table_uri: where the table of rejected records lies, once there is any.
+        quarantine_table_uri: where the table of rejected records lies, once there is any.
         rows: records read by this run.
         ingested: records added to the bronze table.
         duplicates: records whose dedup key the table or an earlier record had.
-        rejected: records that are no events of the source, by reason.
+        rejected: records that are no events of the source, by reason, or by the name of a rule.
         already_ingested: records that another run took in at the same time.
         first: for each partition the offset with which this run began.
         covered: for each partition the offset before which the table has everything now.
@@ -35,11 +33,11 @@ class TopicReport:
     topic: str
     table: str
     table_uri: str
-    rejected_table_uri: str
+    quarantine_table_uri: str
     rows: int
     ingested: int
     duplicates: int
-    rejected: Mapping[Reason, int]
+    rejected: Mapping[str, int]
     already_ingested: int
     first: Mapping[int, int]
     covered: Mapping[int, int]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,6 +18,7 @@ from headrace_batch.ingest.feeds import plain_feed
 from headrace_batch.ingest.raw_rows import text_of
 from headrace_batch.ingest.sent_feed import SentFeed
 from headrace_features.records import RecordReader
+from headrace_features.row_rules import Known, RowRules
 from headrace_schemas.errors import BadRecordError
 from headrace_schemas.tables import KAFKA_OFFSET, KAFKA_PARTITION
 
@@ -25,7 +27,13 @@ if TYPE_CHECKING:
 
 _PLACE = [POSITION_SCHEMA.field(KAFKA_PARTITION), POSITION_SCHEMA.field(KAFKA_OFFSET)]
 _REFUSED = pa.schema(
-    [*_PLACE, ("reason", pa.string()), ("column", pa.string()), ("raw", pa.string())]
+    [
+        *_PLACE,
+        ("reasons", pa.list_(pa.string())),
+        ("columns", pa.list_(pa.string())),
+        ("raw", pa.string()),
+        ("event", pa.string()),
+    ]
 )
 _IN_ORDER = [(KAFKA_PARTITION, "ascending"), (KAFKA_OFFSET, "ascending")]
 # A worker's tables travel as bytes: Spark would take them apart into its own rows, and put them
@@ -42,7 +50,7 @@ class TopicRows:
 
     Attributes:
         good: the events: the contract's columns, then partition and offset.
-        refused: the others: partition and offset, reason, column and bytes as text.
+        refused: the others: partition and offset, then as in the table of rejected rows.
     """
 
     good: pa.Table
@@ -74,12 +82,15 @@ def no_rows(contract: Contract) -> TopicRows:
     return TopicRows(_good_schema(contract).empty_table(), _REFUSED.empty_table())
 
 
-def read_rows(records: DataFrame, contract: Contract) -> TopicRows:
-    """The records of a frame of Spark's Kafka source, each of them in one of the two tables."""
+def read_rows(records: DataFrame, contract: Contract, known: Known) -> TopicRows:
+    """The records of a frame of Spark's Kafka source, each of them in one of the two tables.
+
+    `known` has, by rule, the values of other sources.
+    """
     sent = SentFeed(plain_feed(contract.source))
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        judge = Judge(sent.feed.contract)
+        judge = Judge(sent.feed.contract, known)
         for batch in batches:
             rows = judge.judged(batch)
             yield pa.record_batch([[_as_bytes(rows.good)], [_as_bytes(rows.refused)]], schema=_SENT)
@@ -99,8 +110,10 @@ def read_rows(records: DataFrame, contract: Contract) -> TopicRows:
 class Judge:
     """Tells events from what is none, on a worker."""
 
-    def __init__(self, contract: Contract) -> None:
+    def __init__(self, contract: Contract, known: Known | None = None) -> None:
         """Prepare for the records of the contract's source."""
+        self._rules = RowRules(contract.source, known)
+        self._names = contract.schema.names
         self._schema = _good_schema(contract)
         self._reader = RecordReader(contract.source)
         self._values = attrgetter(*(column.name for column in contract.columns))
@@ -109,17 +122,39 @@ class Judge:
         """The records of a batch with the columns partition, offset, timestamp and value."""
         good: list[tuple[Any, ...]] = []
         refused: list[tuple[Any, ...]] = []
+        taken: list[tuple[int, bytes]] = []
         partitions, offsets, _, values = (column.to_pylist() for column in batch.columns)
         sent_at = np.floor_divide(batch.column(2).cast(pa.int64()).to_numpy(), 1000).tolist()
         for partition, offset, value, at in zip(partitions, offsets, values, sent_at, strict=True):
             try:
-                event = self._reader.read(value, at)
+                event = self._reader.read_by_contract(value, at)
             except BadRecordError as error:
-                reason, column = error.reason.value, error.field or ""
-                refused.append((partition, offset, reason, column, text_of(value or b"")))
+                reasons, concerned = [error.reason.value], [error.field or ""]
+                text = text_of(value or b"")
+                refused.append((partition, offset, reasons, concerned, text, None))
             else:
                 good.append((*self._values(event), partition, offset))
-        return TopicRows(_table(good, self._schema), _table(refused, _REFUSED))
+                taken.append((at, value))
+        events, broken = self._sifted(_table(good, self._schema), taken)
+        return TopicRows(events, _table(refused + broken, _REFUSED))
+
+    def _sifted(
+        self, events: pa.Table, taken: list[tuple[int, bytes]]
+    ) -> tuple[pa.Table, list[tuple[Any, ...]]]:
+        """The events that break no rule, and the others as they are refused."""
+        sent_at = np.array([at for at, _ in taken], np.int64)
+        found = self._rules.broken_rows(events.select(self._names), sent_at)
+        if not found:
+            return events, []
+        bad = np.logical_or.reduce(list(found.values()))
+        rows = np.flatnonzero(bad)
+        refused = []
+        for row, event in zip(rows, events.take(pa.array(rows)).to_pylist(), strict=True):
+            place = event.pop(KAFKA_PARTITION), event.pop(KAFKA_OFFSET)
+            names = [name for name, breaks in found.items() if breaks[row]]
+            read, text = msgspec.json.encode(event).decode(), text_of(taken[row][1])
+            refused.append((*place, names, [""] * len(names), text, read))
+        return events.filter(pa.array(~bad)), refused
 
 
 def _good_schema(contract: Contract) -> pa.Schema:

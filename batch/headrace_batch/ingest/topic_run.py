@@ -17,6 +17,7 @@ from headrace_batch.ingest.broker import Broker, TopicNow
 from headrace_batch.ingest.contract import Contract, contract_of
 from headrace_batch.ingest.counting import Counts
 from headrace_batch.ingest.covered import Covered
+from headrace_batch.ingest.references import known_values
 from headrace_batch.ingest.topic_report import KafkaReport, TopicReport
 from headrace_batch.ingest.topic_rows import TopicRows, no_rows, read_rows
 from headrace_batch.ingest.topic_start import Start, start_of
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from headrace_features.project import Project
+    from headrace_features.row_rules import Known
     from headrace_schemas.settings import Settings
 
 #: Records that go into one commit at most; the driver has their events in memory.
@@ -59,7 +61,7 @@ def ingest_topics(  # noqa: PLR0913 - all but the first three have defaults and 
 
     However often it runs, and wherever it was stopped: what a table has taken in is recorded with
     its rows. An event whose dedup key the table has, from Kafka or a file, is a duplicate. Records
-    that are no events go to the table rejected.<source> with the reason.
+    that are no events go to the table quarantine.<source> with the reason.
 
     Args:
         settings: where the warehouse is, and Spark.
@@ -87,8 +89,9 @@ def ingest_topics(  # noqa: PLR0913 - all but the first three have defaults and 
     runs = []
     for contract, topic in zip(contracts, topics, strict=True):
         tables = TopicTables(warehouse, contract, topic)
+        known = known_values(warehouse, contract.source, project.sources)
         start = start_of(topic, tables.covered(), contract.source.table, skip_lost=skip_lost)
-        runs.append(_Run(contract, topic, tables, start))
+        runs.append(_Run(contract, topic, tables, start, known))
     done = 0
     for run in runs:
         told = _later(on_progress, done)
@@ -102,12 +105,18 @@ class _Run:
     """The ingest of one topic, as far as it is."""
 
     def __init__(
-        self, contract: Contract, topic: TopicNow, tables: TopicTables, start: Start
+        self,
+        contract: Contract,
+        topic: TopicNow,
+        tables: TopicTables,
+        start: Start,
+        known: Known,
     ) -> None:
         self.contract = contract
         self.topic = topic
         self.start = start
         self._tables = tables
+        self._known = known
         self._covered = start.offsets
         self._counts = Counts()
         if start.skips or not self.is_behind:
@@ -127,7 +136,7 @@ class _Run:
 
     def take(self, records: DataFrame) -> None:
         """Commit the next records of the topic."""
-        self._commit(read_rows(records, self.contract))
+        self._commit(read_rows(records, self.contract, self._known))
 
     def require_no_loss(self, now: TopicNow) -> None:
         """Raise ConfigurationError where the topic has lost records since this run began."""
@@ -142,7 +151,7 @@ class _Run:
             topic=source.topic,
             table=source.table,
             table_uri=warehouse.uri(source.table),
-            rejected_table_uri=warehouse.uri(self.contract.rejected_table),
+            quarantine_table_uri=warehouse.uri(self.contract.quarantine_table),
             rows=self._counts.rows,
             ingested=self._counts.ingested,
             duplicates=self._counts.duplicates,

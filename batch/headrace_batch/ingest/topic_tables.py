@@ -15,18 +15,18 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import DeltaTable, Transaction
 
 from headrace_batch.ingest.appending import Addition, Appender, IngestOf, this_process
 from headrace_batch.ingest.checks import with_date
-from headrace_batch.ingest.contract import POSITION_SCHEMA, REJECTED_SCHEMA, Contract
+from headrace_batch.ingest.contract import POSITION_SCHEMA, QUARANTINE_SCHEMA, Contract
 from headrace_batch.ingest.counting import Counts
 from headrace_batch.ingest.covered import Covered, covered_in, recorded, times_told
 from headrace_batch.ingest.known_keys import NO_KEYS, KnownKeys
 from headrace_batch.ingest.source_tables import in_time_order
 from headrace_batch.ingest.topic_rows import TopicRows
 from headrace_batch.warehouse import Warehouse
-from headrace_schemas.reasons import Reason
 from headrace_schemas.tables import EVENT_DATE, KAFKA_OFFSET, KAFKA_PARTITION, KAFKA_TOPIC
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class TopicTables:
         self._topic = topic
         schema = pa.schema([*contract.bronze_schema, *POSITION_SCHEMA])
         self._bronze = Appender(warehouse, contract.source.table, schema, (EVENT_DATE,))
-        self._rejected = Appender(warehouse, contract.rejected_table, REJECTED_SCHEMA)
+        self._rejected = Appender(warehouse, contract.quarantine_table, QUARANTINE_SCHEMA)
         self._known = KnownKeys(contract.source.dedup_key)
 
     def covered(self) -> Covered:
@@ -145,11 +145,9 @@ class TopicTables:
                 "ingest_id": [ingest.ingest_id for ingest in of],
                 "file": [ingest.file for ingest in of],
                 "row_number": rows.column(KAFKA_OFFSET),
-                "reasons": [[reason] for reason in rows.column("reason").to_pylist()],
-                "columns": [[column] for column in rows.column("column").to_pylist()],
-                "raw": rows.column("raw"),
+                **{name: rows.column(name) for name in ("reasons", "columns", "raw", "event")},
             },
-            schema=REJECTED_SCHEMA,
+            schema=QUARANTINE_SCHEMA,
         )
 
     def _told(self, begin: Mapping[int, int], end: Mapping[int, int]) -> dict[str, str]:
@@ -170,11 +168,11 @@ def _keys(events: pa.Table, contract: Contract) -> pa.Array:
 
 
 def _counts(rows: TopicRows, left: TopicRows, ingested: int) -> Counts:
-    reasons = Counter(left.refused.column("reason").to_pylist())
+    reasons = Counter(pc.list_element(left.refused.column("reasons"), 0).to_pylist())
     return Counts(
         rows=rows.rows,
         ingested=ingested,
         duplicates=left.good.num_rows - ingested,
-        rejected={Reason(reason): count for reason, count in reasons.items()},
+        rejected=dict(reasons),
         already_ingested=rows.rows - left.rows,
     )

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
+from headrace_features.definitions.row_rules import AnyRowRule, checked_rules
+from headrace_features.expressions.grammar import Expression
 from headrace_schemas.codec import Codec
 from headrace_schemas.columns import Column, ColumnType, columns_of
 from headrace_schemas.errors import ConfigurationError
@@ -44,7 +48,8 @@ class EventSource:
 
     ``available_at`` names the column that says when an event could first be known, in ms UTC;
     without one an event is known at its event time. ``topic`` and ``table`` default to the
-    source's name and ``bronze.<name>``.
+    source's name and ``bronze.<name>``. ``rules`` are what its events have to fulfil beyond what
+    the schema says; a row that breaks one is kept aside. They are no part of what a view means.
     """
 
     name: str
@@ -55,7 +60,9 @@ class EventSource:
     topic: str = ""
     table: str = ""
     description: str = ""
+    rules: Sequence[AnyRowRule] = ()
     columns: tuple[Column, ...] = field(init=False, repr=False, compare=False)
+    conditions: Mapping[str, Expression] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Read the schema and check that the columns named here are in it."""
@@ -67,6 +74,11 @@ class EventSource:
         self._require("dedup_key", self.dedup_key, ColumnType.STRING)
         if self.available_at is not None:
             self._require("available_at", self.available_at, ColumnType.INT64)
+        object.__setattr__(self, "rules", tuple(self.rules))
+        for rule in self.rules:
+            checked_name("rule", rule.name)
+        conditions = checked_rules(self.name, self.columns, self.rules)
+        object.__setattr__(self, "conditions", MappingProxyType(conditions))
 
     def column(self, name: str) -> Column:
         """The column of that name."""

@@ -26,8 +26,8 @@ def events_of(source: EventSource, frame: pd.DataFrame, now_ms: int) -> list[Rea
     be datetimes or ISO texts; without a zone they are UTC.
 
     Raises:
-        BadRecordError: a row breaks the contract, or lies in the future; it names the row, counted
-            from 0.
+        BadRecordError: a row breaks the contract or a rule, or lies in the future; it names the
+            row, counted from 0.
     """
     codec, reader = source.codec, RecordReader(source)
     absent = [c.name for c in codec.columns if not c.nullable and c.name not in frame.columns]
@@ -45,6 +45,7 @@ def events_of(source: EventSource, frame: pd.DataFrame, now_ms: int) -> list[Rea
         try:
             value = codec.encode(event)
             reader.require_not_ahead(event, now_ms)
+            reader.require_rules(event, now_ms)
         except BadRecordError as error:
             raise BadRecordError(
                 error.reason,

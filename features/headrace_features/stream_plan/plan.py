@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headrace_features.decisions import decisions_of
+from headrace_features.definitions.row_rules import FormatRule, ReferenceRule, RowRule, TimelyRule
 from headrace_features.stream_plan.expressions import expression
 from headrace_features.stream_plan.views import view_plan
 from headrace_schemas.event_times import PLAUSIBLE
 from headrace_schemas.json_schema import schema_version
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from headrace_features.definitions.decisions import Decisions
+    from headrace_features.definitions.row_rules import AnyRowRule
     from headrace_features.definitions.sources import EventSource
     from headrace_features.project import Project
 
@@ -56,7 +60,22 @@ def _source(source: EventSource, rank: int) -> dict[str, Any]:
         "rank": rank,
         "plausible": msgspec.to_builtins(PLAUSIBLE),
         "columns": [msgspec.to_builtins(column) for column in source.codec.columns],
+        "rules": [rule for one in source.rules for rule in _row_rule(source, one)],
     }
+
+
+def _row_rule(source: EventSource, rule: AnyRowRule) -> Iterator[dict[str, Any]]:
+    """A rule, if a stream holds events to it."""
+    match rule:
+        case RowRule(name):
+            condition = expression(source.conditions[name].node)
+            yield {"kind": "row", "name": name, "holds": condition}
+        case FormatRule(name, column, pattern):
+            yield {"kind": "format", "name": name, "column": column, "pattern": pattern}
+        case TimelyRule(name):
+            yield {"kind": "timely", "name": name, "within_ms": rule.within_ms}
+        case ReferenceRule():
+            pass
 
 
 def _decisions(decisions: Decisions) -> dict[str, Any]:

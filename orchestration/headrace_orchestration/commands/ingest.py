@@ -59,7 +59,7 @@ def ingest(  # noqa: PLR0913, PLR0917 - one for each option
 ) -> None:
     """Append events to their Delta table, each once however often this runs.
 
-    Rows that break the contract are kept aside with their reasons.
+    Rows that break the contract or a rule of their source are kept aside with their reasons.
     """
     if from_kafka:
         _refuse_with_kafka(file=file, format=format, engine=engine)
@@ -93,7 +93,7 @@ def ingest(  # noqa: PLR0913, PLR0917 - one for each option
     if as_json:
         print_json(_described(report))
     else:
-        _show(report)
+        _show(report, project)
     if any(one.ingested for one in report.sources):
         _note_beside_streams(settings, project, {one.source for one in report.sources})
     failure = report.failure()
@@ -152,7 +152,7 @@ def _refuse_with_kafka(*, file: str | None, format: str | None, engine: str | No
             )
 
 
-def _show(report: IngestReport) -> None:
+def _show(report: IngestReport, project: Project) -> None:
     print_table(
         None,
         ("source", "rows", "ingested", "duplicates", "rejected", "already ingested"),
@@ -168,16 +168,19 @@ def _show(report: IngestReport) -> None:
             for s in report.sources
         ],
     )
+    from headrace_features.row_rules import meaning_of
+
     out = console()
     for source in report.sources:
         out.print(f"{source.table} → {source.table_uri}", soft_wrap=True)
+        declared = project.source(source.source)
         for reason, rows in source.rejected.items():
-            out.print(f"{rows:,} rejected as {reason}: {reason.meaning}")
+            out.print(f"{rows:,} rejected as {reason}: {meaning_of(declared, reason)}")
         for reason, rows in source.already_rejected.items():
-            out.print(f"{rows:,} already rejected as {reason}: {reason.meaning}")
+            out.print(f"{rows:,} already rejected as {reason}: {meaning_of(declared, reason)}")
         if source.rejected or source.already_rejected:
             out.print(
-                f"  kept, with their columns and reasons, in {source.rejected_table_uri}",
+                f"  kept, with their columns and reasons, in {source.quarantine_table_uri}",
                 soft_wrap=True,
             )
     out.print(f"{report.rows:,} rows in {report.seconds:.1f} s")
@@ -194,7 +197,7 @@ def _described(report: IngestReport) -> dict[str, Any]:
             {
                 "source": source.source,
                 "table": source.table_uri,
-                "rejected_table": source.rejected_table_uri,
+                "quarantine_table": source.quarantine_table_uri,
                 "rows": source.rows,
                 "ingested": source.ingested,
                 "duplicates": source.duplicates,

@@ -9,6 +9,7 @@ from headrace_orchestration.session import current_project
 
 if TYPE_CHECKING:
     from headrace_batch.ingest.topic_report import KafkaReport
+    from headrace_features.project import Project
 
 
 def ingest_kafka(source: str | None, *, skip_lost: bool, as_json: bool) -> None:
@@ -29,10 +30,10 @@ def ingest_kafka(source: str | None, *, skip_lost: bool, as_json: bool) -> None:
     if as_json:
         print_json(_described(report))
     else:
-        _show(report)
+        _show(report, project)
 
 
-def _show(report: KafkaReport) -> None:
+def _show(report: KafkaReport, project: Project) -> None:
     print_table(
         None,
         ("source", "rows", "ingested", "duplicates", "rejected", "already ingested"),
@@ -41,13 +42,18 @@ def _show(report: KafkaReport) -> None:
             for s in report.sources
         ],
     )
+    from headrace_features.row_rules import meaning_of
+
     out = console()
     for source in report.sources:
         out.print(f"{source.table} → {source.table_uri}", soft_wrap=True)
         for reason, rows in source.rejected.items():
-            out.print(f"{rows:,} rejected as {reason}: {reason.meaning}")
+            meaning = meaning_of(project.source(source.source), reason)
+            out.print(f"{rows:,} rejected as {reason}: {meaning}")
         if source.rejected:
-            out.print(f"  kept, with their reasons, in {source.rejected_table_uri}", soft_wrap=True)
+            out.print(
+                f"  kept, with their reasons, in {source.quarantine_table_uri}", soft_wrap=True
+            )
         covered = ", ".join(f"{number}: {offset}" for number, offset in source.covered.items())
         out.print(f"  has topic {source.topic} before the offsets {covered}", soft_wrap=True)
         for note in source.notes:
@@ -64,7 +70,7 @@ def _described(report: KafkaReport) -> dict[str, Any]:
                 "source": source.source,
                 "topic": source.topic,
                 "table": source.table_uri,
-                "rejected_table": source.rejected_table_uri,
+                "quarantine_table": source.quarantine_table_uri,
                 "rows": source.rows,
                 "ingested": source.ingested,
                 "duplicates": source.duplicates,

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace_features.decisions import decisions_of
+from headrace_features.records import RecordReader
 from headrace_orchestration.parity.cutting import settled, since, until
 from headrace_orchestration.parity.decoding import (
     DecisionDecoder,
@@ -38,9 +39,7 @@ from headrace_orchestration.parity.runs import (
     tells_soon,
 )
 from headrace_schemas.errors import BadRecordError, ConfigurationError
-from headrace_schemas.reasons import Reason
 from headrace_schemas.topics import DECISIONS, LATE_EVENTS, topic_apart
-from headrace_streaming.job.config import JobConfig
 from headrace_streaming.kafka.dead_letters import dead_letters
 from headrace_streaming.kafka.epochs import deployments
 from headrace_streaming.kafka.positions import record_of
@@ -208,9 +207,7 @@ def events_of_topic(config: Mapping[str, str], source: EventSource) -> pa.Table:
 
 
 def _source_log(config: Mapping[str, str], source: EventSource, told: Told) -> SourceLog:
-    codec = source.codec
-    most_ahead_ms = JobConfig(kafka={}).most_ahead_ms
-    time_of, known_of = source.event_time, source.available_at or source.event_time
+    reader = RecordReader(source)
     tables, bad, count = [], {}, 0
     where: list[tuple[int, int, int]] = []
     for batch in records_now(config, source.topic):
@@ -219,12 +216,9 @@ def _source_log(config: Mapping[str, str], source: EventSource, told: Told) -> S
             partition, offset = record_of(message)
             sent_ms = message.timestamp()[1]
             try:
-                event = codec.decode(message.value() or b"")
+                event = reader.read(message.value(), sent_ms)
             except BadRecordError as error:
                 bad[place_of(partition, offset)] = error.reason
-                continue
-            if max(getattr(event, time_of), getattr(event, known_of)) - sent_ms > most_ahead_ms:
-                bad[place_of(partition, offset)] = Reason.EVENT_TIME_OUT_OF_RANGE
                 continue
             events.append(event)
             where.append((partition, offset, sent_ms))

@@ -199,6 +199,7 @@ def test_a_document_is_what_other_programs_may_read() -> None:
                 {**unlimited, "name": "returned", "type": "bool", "nullable": False},
                 {**unlimited, "name": "note", "type": "string", "nullable": True},
             ],
+            "rules": [],
         },
         "filter": None,
         "derived": [
@@ -280,7 +281,9 @@ def test_whatever_is_damaged_is_refused_in_one_line_or_still_a_view() -> None:
     found = list(places(document))
     assert len(found) > 100
     for path in found:
-        if all(isinstance(key, str) for key in path) and path[0] != "tags":
+        # Documents from before there were rules are read.
+        has_to_be_there = path[0] != "tags" and path != ("source", "rules")
+        if has_to_be_there and all(isinstance(key, str) for key in path):
             told = refusal(changed(document, path))
             assert told, path
             assert str(path[-1]) in told

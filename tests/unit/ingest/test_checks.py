@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta
 
-from headrace_batch.ingest.checks import CheckedRows, check, with_date
+from headrace_batch.ingest.checks import CheckedRows, Circumstances, check, with_date
 from headrace_batch.ingest.contract import Contract, contract_of
 from headrace_batch.ingest.feeds import plain_feed
 from headrace_batch.ingest.jsonl_reader import _LineReader
@@ -80,7 +80,7 @@ def check_records(
 ) -> CheckedRows:
     table = pa.Table.from_pylist(records, contract.schema)
     raw = RawRows(table, numbers_of(len(records)), (), len(records))
-    return check(raw, plain_feed(contract.source).take(table), contract, now_ms)
+    return check(raw, plain_feed(contract.source).take(table), contract, Circumstances(now_ms))
 
 
 def check_lines(lines: list[bytes]) -> CheckedRows:

@@ -7,14 +7,14 @@ from headrace_schemas.reasons import Reason
 
 
 def report(
-    rows: int, rejected: Mapping[Reason, int], earlier: Mapping[Reason, int] | None = None
+    rows: int, rejected: Mapping[str, int], earlier: Mapping[str, int] | None = None
 ) -> IngestReport:
     source = SourceReport(
         source="transactions",
         table="bronze.transactions",
         table_uri="/w/bronze/transactions",
-        rejected_table="rejected.transactions",
-        rejected_table_uri="/w/rejected/transactions",
+        quarantine_table="quarantine.transactions",
+        quarantine_table_uri="/w/quarantine/transactions",
         rows=rows,
         ingested=0,
         duplicates=0,
@@ -37,7 +37,7 @@ def test_a_file_of_which_every_row_is_rejected_is_a_failure() -> None:
     failure = report(3, {Reason.NULL_KEY: 1, Reason.WRONG_TYPE: 2}).failure()
     assert str(failure) == (
         "all 3 rows were rejected (wrong_type 2, null_key 1): is this a file of transactions?"
-        " (the rows and their reasons are in /w/rejected/transactions)"
+        " (the rows and their reasons are in /w/quarantine/transactions)"
     )
 
 

@@ -45,7 +45,7 @@ from online_stores import layers_of
 
 BRONZE = "bronze.transactions"
 START_DATE = date(2018, 4, 1)
-REJECTED = "rejected.transactions"
+REJECTED = "quarantine.transactions"
 SENT_AT_MS = 1_700_000_000_000
 START = {0: 0, 1: 0}
 IN_SPARK = pa.schema(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from headrace_schemas.errors import ConfigurationError
-from headrace_schemas.tables import bronze_table, features_table, rejected_table, relative_path
+from headrace_schemas.tables import bronze_table, features_table, quarantine_table, relative_path
 
 
 def test_each_kind_of_table_has_a_name_and_a_folder() -> None:
     assert bronze_table("transactions") == "bronze.transactions"
-    assert rejected_table("transactions") == "rejected.transactions"
+    assert quarantine_table("transactions") == "quarantine.transactions"
     assert features_table("card_activity", 2) == "features.card_activity_v2"
     assert relative_path(features_table("card_activity", 2)) == "features/card_activity_v2"
 
@@ -30,7 +30,7 @@ def test_a_name_that_could_lead_out_of_the_warehouse_is_refused(table: str) -> N
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "a.b", "Card", "é"])
 def test_a_source_or_view_with_such_a_name_has_no_table(name: str) -> None:
-    for make in (bronze_table, rejected_table, lambda view: features_table(f"{view}", 1)):
+    for make in (bronze_table, quarantine_table, lambda view: features_table(f"{view}", 1)):
         with pytest.raises(ConfigurationError, match="has a part that is no name"):
             make(name)
 

@@ -49,7 +49,18 @@ final class PlanReader {
                 plausible.get("earliest_ms").asLong(),
                 plausible.get("latest_ms").asLong(),
                 columns,
-                columns.stream().map(ColumnPlan::name).toList());
+                columns.stream().map(ColumnPlan::name).toList(),
+                list(node.get("rules"), PlanReader::sourceRule));
+    }
+
+    private static SourceRule sourceRule(JsonNode node) {
+        return new SourceRule(
+                constant(SourceRule.Kind.class, text(node, "kind")),
+                text(node, "name"),
+                node.get("holds"),
+                text(node, "column"),
+                text(node, "pattern"),
+                node.path("within_ms").asLong());
     }
 
     private static ColumnPlan column(JsonNode node) {

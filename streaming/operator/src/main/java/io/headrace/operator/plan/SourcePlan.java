@@ -15,7 +15,8 @@ public record SourcePlan(
         long earliestMs,
         long latestMs,
         List<ColumnPlan> columns,
-        List<String> columnNames) {
+        List<String> columnNames,
+        List<SourceRule> rules) {
 
     /** Place of a column, -1 where there is none of that name. */
     public int place(String column) {

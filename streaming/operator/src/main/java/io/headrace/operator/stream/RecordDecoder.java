@@ -2,6 +2,7 @@ package io.headrace.operator.stream;
 
 import io.headrace.operator.BadRecord;
 import io.headrace.operator.decode.EventDecoder;
+import io.headrace.operator.decode.RowRules;
 import io.headrace.operator.plan.Plan;
 import io.headrace.operator.plan.SourcePlan;
 import java.util.Arrays;
@@ -22,6 +23,7 @@ public final class RecordDecoder implements KafkaRecordDeserializationSchema<Env
     private final long mostAhead;
     private transient SourcePlan source;
     private transient EventDecoder decoder;
+    private transient RowRules rules;
     private transient int timePlace;
     private transient int availablePlace;
 
@@ -41,6 +43,7 @@ public final class RecordDecoder implements KafkaRecordDeserializationSchema<Env
     public void open(DeserializationSchema.InitializationContext context) {
         source = Plan.read(planJson).sources().get(sourcePlace);
         decoder = new EventDecoder(source);
+        rules = new RowRules(source);
         timePlace = source.timePlace();
         availablePlace = source.availablePlace();
     }
@@ -62,6 +65,7 @@ public final class RecordDecoder implements KafkaRecordDeserializationSchema<Env
             long time = (Long) row[timePlace];
             long available = availablePlace < 0 ? time : (Long) row[availablePlace];
             checkAhead(Math.max(time, available), record.timestamp());
+            checkRules(row, available, record.timestamp());
             event.row = row;
             event.time = time;
             event.available = available;
@@ -75,6 +79,14 @@ public final class RecordDecoder implements KafkaRecordDeserializationSchema<Env
     private Object[] decoded(byte[] raw) throws BadRecord {
         try {
             return decoder.decode(raw);
+        } catch (RuntimeException | StackOverflowError failure) {
+            throw BadRecord.failed(failure);
+        }
+    }
+
+    private void checkRules(Object[] row, long knownAt, long sentAt) throws BadRecord {
+        try {
+            rules.check(row, knownAt, sentAt);
         } catch (RuntimeException | StackOverflowError failure) {
             throw BadRecord.failed(failure);
         }

@@ -37,7 +37,8 @@ class EventDecoderTest {
                             946_684_800_000L,
                             4_102_444_800_000L,
                             COLUMNS,
-                            COLUMNS.stream().map(ColumnPlan::name).toList()));
+                            COLUMNS.stream().map(ColumnPlan::name).toList(),
+                            List.of()));
 
     private static ColumnPlan column(
             String name, ColumnType type, boolean nullable, Number maximum, Role role) {

@@ -2,9 +2,11 @@ package io.headrace.operator.testing;
 
 import io.headrace.operator.BadRecord;
 import io.headrace.operator.decode.EventDecoder;
+import io.headrace.operator.decode.RowRules;
 import io.headrace.operator.expression.Expression;
 import io.headrace.operator.expression.Expressions;
 import io.headrace.operator.plan.Plan;
+import io.headrace.operator.plan.SourcePlan;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
@@ -20,12 +22,14 @@ import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.databind.node.Obje
 /**
  * Decodes records and evaluates expressions, line by line, so that a test can compare them.
  *
- * <p>A line is a JSON object with "op": "plan", "decode" or "evaluate"; each is answered by one line.
+ * <p>A line is a JSON object with "op": "plan", "decode", "hold" or "evaluate"; each is answered by
+ * one line.
  */
 public final class DecodeMain {
     private static final ObjectMapper MAPPER = new ObjectMapper();
 
     private final List<EventDecoder> decoders = new ArrayList<>();
+    private final List<RowRules> rules = new ArrayList<>();
 
     private DecodeMain() {}
 
@@ -47,9 +51,11 @@ public final class DecodeMain {
             switch (request.get("op").asText()) {
                 case "plan" -> {
                     decoders.clear();
-                    Plan.read(request.get("plan").asText())
-                            .sources()
-                            .forEach(source -> decoders.add(new EventDecoder(source)));
+                    rules.clear();
+                    for (SourcePlan source : Plan.read(request.get("plan").asText()).sources()) {
+                        decoders.add(new EventDecoder(source));
+                        rules.add(new RowRules(source));
+                    }
                 }
                 case "decode" -> {
                     byte[] raw = Base64.getDecoder().decode(request.get("raw").asText());
@@ -58,6 +64,15 @@ public final class DecodeMain {
                     for (Object value : decoder.decode(raw)) {
                         Answers.add(values, value);
                     }
+                }
+                case "hold" -> {
+                    byte[] raw = Base64.getDecoder().decode(request.get("raw").asText());
+                    int source = request.get("source").asInt();
+                    rules.get(source)
+                            .check(
+                                    decoders.get(source).decode(raw),
+                                    request.get("known_at").asLong(),
+                                    request.get("sent_at").asLong());
                 }
                 case "evaluate" -> {
                     List<String> names = new ArrayList<>();
