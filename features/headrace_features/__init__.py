@@ -19,6 +19,7 @@ from headrace_features.definitions.aggregates import (
     struct,
 )
 from headrace_features.definitions.decisions import Decisions, Rule
+from headrace_features.definitions.gates import Drift, Fresh, Gate, Nulls, Unique, Volume
 from headrace_features.definitions.on_demand import OnDemandView
 from headrace_features.definitions.row_rules import (
     FormatRule,
@@ -39,6 +40,7 @@ __all__ = [
     "Count",
     "Decisions",
     "Distinct",
+    "Drift",
     "Entity",
     "EventSource",
     "FeatureReader",
@@ -47,10 +49,13 @@ __all__ = [
     "FeatureView",
     "First",
     "FormatRule",
+    "Fresh",
+    "Gate",
     "Last",
     "Max",
     "Mean",
     "Min",
+    "Nulls",
     "OnDemandView",
     "Quantile",
     "ReferenceRule",
@@ -64,7 +69,9 @@ __all__ = [
     "TimelyRule",
     "Tumbling",
     "Unbounded",
+    "Unique",
     "Variance",
+    "Volume",
     "struct",
 ]
 

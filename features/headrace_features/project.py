@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 from headrace_features.definitions.decisions import Decisions
+from headrace_features.definitions.gates import Gate
 from headrace_features.definitions.on_demand import AnySelection, OnDemandSelection, OnDemandView
 from headrace_features.definitions.row_rules import require_references
 from headrace_features.definitions.services import FeatureService
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
     from headrace_schemas.columns import ColumnType
     from headrace_schemas.settings import Settings
 
-_Named = TypeVar("_Named", Entity, EventSource, FeatureView, FeatureService, Decisions)
+_Named = TypeVar("_Named", Entity, EventSource, FeatureView, FeatureService, Decisions, Gate)
 
-_KINDS = (Entity, EventSource, FeatureView, FeatureService, Decisions, OnDemandView)
+_KINDS = (Entity, EventSource, FeatureView, FeatureService, Decisions, OnDemandView, Gate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class Project:
     services: Mapping[str, FeatureService]
     decisions: Mapping[str, Decisions]
     on_demand: Mapping[str, OnDemandView] = field(default_factory=dict)
+    gates: Mapping[str, Gate] = field(default_factory=dict)
     namespace: str = ""
     is_declared: bool = True
 
@@ -76,6 +78,10 @@ class Project:
     def decision(self, name: str) -> Decisions:
         """The declared decisions of that name."""
         return _named("decisions", self.decisions, name)
+
+    def gate(self, name: str) -> Gate:
+        """The gate of the source or view of that name."""
+        return _named("gate", self.gates, name)
 
     def select(
         self, references: Iterable[str], service: str | None = None
@@ -175,7 +181,7 @@ def _imported(name: str) -> ModuleType:
         ) from error
 
 
-_Definition = Entity | EventSource | FeatureView | FeatureService | Decisions | OnDemandView
+_Definition = Entity | EventSource | FeatureView | FeatureService | Decisions | OnDemandView | Gate
 
 
 def _named_by(value: _Definition) -> Iterator[_Definition]:
@@ -189,6 +195,8 @@ def _named_by(value: _Definition) -> Iterator[_Definition]:
             yield from (selection.view for selection in value.selections)
         case Decisions():
             yield from (value.source, value.service)
+        case Gate():
+            yield value.of
 
 
 def collect(name: str, modules: Iterable[ModuleType]) -> Project:

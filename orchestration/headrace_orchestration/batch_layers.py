@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from headrace_batch.event_files import EventFiles
 from headrace_batch.materialize_plans import plans_for
+from headrace_batch.quality.before_boundary import require_gates
 from headrace_batch.warehouse import Warehouse
 from headrace_features.engines import MaterializeReport, load_engine
 from headrace_features.view_modes import ViewMode, view_modes
@@ -43,10 +44,12 @@ def write_layer_of(
     """Bring what a view has by batch up to a day, by the engine of the settings.
 
     Raises:
+        GateError: a day doesn't pass its gate.
         RetryableError: another process is at it, or lake or store don't answer.
         ConfigurationError: a table is damaged.
     """
     with step(f"materialize {view.name}") as advance:
+        require_gates(settings, view, last)
         engine = load_engine(settings.engine.default, settings)
         missed = missed_by_stream(settings, view)
         return engine.materialize(view, last, advance, streamed=streamed, missed=missed)

@@ -11,6 +11,7 @@ import typer
 from headrace_orchestration.commands import (
     apply,
     backfill,
+    baselines,
     bench,
     deadletters,
     demo,
@@ -28,6 +29,7 @@ from headrace_orchestration.commands import (
     services,
     simulate,
     stream,
+    validate,
     versions,
     writer,
 )
@@ -67,6 +69,8 @@ app.command("doctor")(doctor.doctor)
 app.command("init")(init.init)
 app.command("simulate")(simulate.simulate)
 app.command("ingest")(ingest.ingest)
+app.command("validate")(validate.validate)
+app.add_typer(baselines.app, name="baseline")
 app.command("plan")(plan.plan)
 app.command("apply")(apply.apply)
 app.command("backfill")(backfill.backfill)
@@ -91,6 +95,7 @@ app.add_typer(bench.app, name="bench")
 #: The extra that brings a package which a command needs.
 _EXTRAS = {
     "feast": "serving",
+    "great_expectations": "quality",
     "uvicorn": "serving",
     "pyspark": "batch",
     "delta": "batch",

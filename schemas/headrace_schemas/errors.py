@@ -72,6 +72,12 @@ class BadRecordError(HeadraceError):
         self.field = field
 
 
+class GateError(HeadraceError):
+    """Data is not as it was declared to be, and nothing is published from it: a person decides."""
+
+    exit_code: ClassVar[int] = 65
+
+
 class UnsupportedError(HeadraceError):
     """What was asked for is valid but not offered here: ask for something else."""
 

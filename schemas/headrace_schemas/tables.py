@@ -14,6 +14,10 @@ KAFKA_TOPIC = "_kafka_topic"
 KAFKA_PARTITION = "_kafka_partition"
 KAFKA_OFFSET = "_kafka_offset"
 
+#: Distributions that gates compare days with, and what gates said of days.
+BASELINES = "quality.baselines"
+VERDICTS = "quality.verdicts"
+
 #: The tables of tiles.
 TILES = "tiles"
 

@@ -43,9 +43,11 @@ def materialize(
 
     Only what has come since is read and written; days may be given again, and in any order. Readers
     see the former state until all of it is there. What happens after it is the stream's: a view
-    that is streamed is written up to the day before the newest, of which more may come.
+    that is streamed is written up to the day before the newest, of which more may come. Where a
+    day fails its gate (headrace validate), nothing is written.
     """
     from headrace_batch.materialize_plans import plans_of
+    from headrace_batch.quality.before_boundary import require_gates
     from headrace_features.engines import load_engine
     from headrace_features.online.live import live_project, served_versions
     from headrace_orchestration.missed_events import missed_by_stream
@@ -61,6 +63,7 @@ def materialize(
     for plan in plans:
         if plan.last is None:
             continue
+        require_gates(settings, plan.view, plan.last)
         with progress(f"materialize {plan.view.name}", quiet=as_json) as advance:
             reports.append(
                 runner.materialize(

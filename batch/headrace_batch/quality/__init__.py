@@ -1,0 +1,1 @@
+"""Quality: days of tables are measured, and held to the rules of their gates."""

@@ -1,0 +1,52 @@
+"""The tables that gates stand before, and how what gates say is kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deltalake import CommitProperties, write_deltalake
+from deltalake.exceptions import CommitFailedError
+
+from headrace_features.definitions.sources import EventSource
+from headrace_schemas.errors import RetryableError
+from headrace_schemas.tables import features_table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from headrace_batch.warehouse import Warehouse
+    from headrace_features.definitions.gates import Gate
+
+_ATTEMPTS = 20
+
+
+def gated_table(gate: Gate) -> str:
+    """The table of a source's events, or of the features of a view's version."""
+    if isinstance(gate.of, EventSource):
+        return gate.of.table
+    return features_table(gate.of.name, gate.of.version)
+
+
+def replace_rows(warehouse: Warehouse, table: str, rows: pa.Table, where: str) -> None:
+    """Put rows in place of those that fulfil a condition of SQL, all in one commit.
+
+    Raises:
+        RetryableError: others kept committing, or the store can't be reached.
+    """
+    for _ in range(_ATTEMPTS):
+        found = warehouse.create(table, rows.schema)
+        with warehouse.explaining(table, except_for=CommitFailedError):
+            try:
+                write_deltalake(
+                    found,
+                    rows,
+                    mode="overwrite",
+                    predicate=where,
+                    commit_properties=CommitProperties(max_commit_retries=0),
+                )
+            except CommitFailedError:
+                continue
+            return
+    raise RetryableError(
+        f"{table} was committed to by others {_ATTEMPTS} times in a row", hint="run it again"
+    )
