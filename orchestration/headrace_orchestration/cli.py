@@ -23,6 +23,7 @@ from headrace_orchestration.commands import (
     online,
     parity,
     plan,
+    quarantine,
     replay,
     send,
     serve,
@@ -71,6 +72,7 @@ app.command("simulate")(simulate.simulate)
 app.command("ingest")(ingest.ingest)
 app.command("validate")(validate.validate)
 app.add_typer(baselines.app, name="baseline")
+app.add_typer(quarantine.app, name="quarantine")
 app.command("plan")(plan.plan)
 app.command("apply")(apply.apply)
 app.command("backfill")(backfill.backfill)

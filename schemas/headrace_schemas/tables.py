@@ -35,6 +35,11 @@ def quarantine_table(source: str) -> str:
     return _joined("quarantine", source)
 
 
+def dispositions_table(source: str) -> str:
+    """Where it is kept what has become of the refused rows of a source."""
+    return _joined("dispositions", source)
+
+
 def features_table(view: str, version: int) -> str:
     """Where the history of one version of a feature view is kept."""
     return _of_view("features", view, version)

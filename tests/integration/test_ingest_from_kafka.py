@@ -28,10 +28,12 @@ from headrace_batch.ingest.covered import covered_offsets
 from headrace_batch.ingest.topic_report import TopicReport
 from headrace_batch.ingest.topic_run import ingest_topics
 from headrace_batch.lake_history import has_other_events
+from headrace_batch.quarantine.kept_rows import RowState, kept_rows
 from headrace_batch.warehouse import Warehouse
-from headrace_features import ReferenceRule, RowRule
+from headrace_features import ReferenceRule, RowRule, TimelyRule
 from headrace_features.definitions.durations import DAY_MS
 from headrace_features.project import Project
+from headrace_orchestration import releasing
 from headrace_schemas.errors import ConfigurationError, RetryableError
 from headrace_schemas.settings import Settings
 from headrace_schemas.tables import KAFKA_PARTITION
@@ -330,6 +332,48 @@ def test_a_record_that_breaks_a_rule_is_kept_aside_with_its_event(lake: Lake) ->
     assert [row["reasons"] for row in rows] == [["small"], ["small", "known"]]
     assert [json.loads(row["event"])["amount_minor"] for row in rows] == [901, 902]
     assert [lake.places()[_place(row)].decode() for row in rows] == [row["raw"] for row in rows]
+
+
+def test_a_repaired_record_goes_back_to_its_topic_and_a_late_one_into_the_table(
+    lake: Lake,
+) -> None:
+    small = RowRule("small", "amount_minor < 900")
+    on_time = TimelyRule("on_time", "1d")
+    # A topic as it is made by the command, which looks at that before it sends.
+    lake.topic += "-as-made"
+    create_topics(lake.kafka, [Topic(lake.topic, key="card_id")])
+    lake.source = replace(lake.source, topic=lake.topic, rules=[small, on_time])
+    lake.project = replace(lake.project, sources={"transactions": lake.source})
+    now_ms = time.time_ns() // 1_000_000
+    lake.send(
+        [
+            transaction(0, amount_minor=901, event_time=now_ms),
+            transaction(1, amount_minor=902, event_time=now_ms - 2 * DAY_MS),
+        ]
+    )
+    lake.take()
+    warehouse = Warehouse.of(lake.settings)
+    rows = kept_rows(warehouse, lake.source)
+    assert {row.reasons for row in rows} == {("small",), ("small", "on_time")}
+    mended = [replace(row, event={**(row.event or {}), "amount_minor": 5}) for row in rows]
+    releasing.repair(lake.settings, lake.project, releasing.Rows(lake.source, mended), now_ms)
+    settings = replace(
+        lake.settings,
+        kafka=replace(lake.settings.kafka, bootstrap_servers=lake.kafka["bootstrap.servers"]),
+    )
+    done = releasing.release(
+        settings,
+        lake.project,
+        releasing.Rows(lake.source, kept_rows(warehouse, lake.source)),
+        now_ms,
+        ignore=["on_time"],
+    )
+    assert (done.sent, done.taken_in, done.left) == (1, 1, {})
+    assert lake.ids() == ["tx-1"]
+    assert lake.take().ingested == 1
+    assert lake.ids() == ["tx-0", "tx-1"]
+    assert {row["amount_minor"] for row in lake.table()} == {5}
+    assert {row.state for row in kept_rows(warehouse, lake.source)} == {RowState.RELEASED}
 
 
 def _place(row: dict[str, Any]) -> tuple[int, int]:

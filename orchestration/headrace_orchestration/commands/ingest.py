@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from headrace_orchestration.beside_streams import note_beside_streams
 from headrace_orchestration.commands.backfill import EngineName
 from headrace_orchestration.commands.ingest_kafka import ingest_kafka
 from headrace_orchestration.output import (
@@ -14,17 +15,13 @@ from headrace_orchestration.output import (
     print_json,
     print_table,
     progress,
-    say,
 )
 from headrace_orchestration.session import current_project
-from headrace_schemas.errors import ConfigurationError, HeadraceError
+from headrace_schemas.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from headrace_batch.ingest.report import IngestReport
     from headrace_features.project import Project
-    from headrace_schemas.settings import Settings
 
 File = Annotated[
     str | None, typer.Option("--file", help="A file, a folder or a pattern in quotes.")
@@ -95,50 +92,10 @@ def ingest(  # noqa: PLR0913, PLR0917 - one for each option
     else:
         _show(report, project)
     if any(one.ingested for one in report.sources):
-        _note_beside_streams(settings, project, {one.source for one in report.sources})
+        note_beside_streams(settings, project, {one.source for one in report.sources})
     failure = report.failure()
     if failure is not None:
         raise failure
-
-
-def _note_beside_streams(settings: Settings, project: Project, sources: Collection[str]) -> None:
-    """Have online features incomplete that look back at events which the stream doesn't have."""
-    from datetime import timedelta
-
-    from headrace_batch.days import begins_ms
-    from headrace_batch.lake_history import newest_other_day
-    from headrace_batch.warehouse import Warehouse
-    from headrace_features.online.layers import NEVER_MS
-    from headrace_features.online.live import live_project
-    from headrace_features.online.served import view_key
-    from headrace_features.online.store import layers_of
-    from headrace_features.online.stores import open_store
-
-    store, warehouse = open_store(settings), Warehouse.of(settings)
-    for view in live_project(settings, project).views.values():
-        if view.source.name not in sources:
-            continue
-        key = view_key(view)
-        try:
-            batch, stream = layers_of(store, (key,))[key]
-            if stream is None or stream.since_ms == NEVER_MS:
-                continue
-            day = newest_other_day(warehouse, view.source)
-            if day is None:
-                continue
-            upto = day + timedelta(days=1)
-            upto_ms = begins_ms(upto)
-            if batch is not None and upto_ms <= batch.whole_ms:
-                continue
-            store.covers(key, stream.epoch, upto_ms)
-        except HeadraceError as error:
-            say(f"whether a stream lacks these events can't be told: {error}")
-            return
-        say(
-            f"the stream of {view.name} has none of these events: online it is incomplete up to"
-            f" {upto} until they are in the batch layer; to begin with them: headrace"
-            " stream stop, then headrace ingest --from-kafka, headrace stream deploy --from lake"
-        )
 
 
 def _refuse_with_kafka(*, file: str | None, format: str | None, engine: str | None) -> None:  # noqa: A002 - the option's name

@@ -1,0 +1,1 @@
+"""Rows that were not taken in: looked at, repaired, and released."""

@@ -1,0 +1,192 @@
+"""The rows that a source's quarantine holds, and what has become of each since."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headrace_batch.backfill_rows import day_of
+from headrace_schemas.event_times import PLAUSIBLE
+from headrace_schemas.tables import EVENT_DATE, dispositions_table, quarantine_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from headrace_batch.warehouse import Warehouse
+    from headrace_features.definitions.sources import EventSource
+
+DISPOSITION_SCHEMA = pa.schema(
+    [
+        ("row", pa.string()),
+        ("action", pa.string()),
+        ("event", pa.string()),
+        ("told", pa.string()),
+        ("at", pa.int64()),
+    ]
+)
+
+
+class RowState(StrEnum):
+    """What has become of a row that was kept aside."""
+
+    WAITING = "waiting"
+    REPAIRED = "repaired"
+    RELEASED = "released"
+    ARRIVED = "arrived"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can still be released."""
+        return self in {RowState.WAITING, RowState.REPAIRED}
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRow:
+    """A row that was not taken in.
+
+    Attributes:
+        id: what commands call it: the ingest, and the row's number in it.
+        file: where it came from: a file, or a topic and its partition.
+        row_number: its number there, or its offset.
+        reasons: all codes of why, those of rules by their names.
+        columns: the column that each is about, "" where that is none alone.
+        raw: the row as it came.
+        event: its columns: as they were repaired, else as far as they could be read; None where it
+            can't be told what they are.
+        state: `ARRIVED` is one whose key has come in otherwise since.
+    """
+
+    id: str
+    file: str
+    row_number: int
+    reasons: tuple[str, ...]
+    columns: tuple[str, ...]
+    raw: str
+    event: Mapping[str, Any] | None
+    state: RowState
+
+    @property
+    def is_of_topic(self) -> bool:
+        """Whether it is a record of a topic."""
+        return self.file.startswith("kafka://")
+
+
+def kept_rows(
+    warehouse: Warehouse,
+    source: EventSource,
+    *,
+    ids: Collection[str] = (),
+    reasons: Collection[str] = (),
+) -> list[KeptRow]:
+    """The rows that a source's quarantine holds, in the order of their files.
+
+    Args:
+        warehouse: where the tables are.
+        source: whose rows.
+        ids: only these; none is all.
+        reasons: only those of which one of these is a reason; none is all.
+
+    Raises:
+        ConfigurationError: a table is damaged.
+    """
+    table = quarantine_table(source.name)
+    if not warehouse.exists(table):
+        return []
+    repaired, released = _dispositions(warehouse, source)
+    rows = []
+    for row in warehouse.read(table).to_pylist():
+        name = f"{row['ingest_id']}:{row['row_number']}"
+        if (ids and name not in ids) or (reasons and not set(reasons) & set(row["reasons"])):
+            continue
+        state = (
+            RowState.RELEASED
+            if name in released
+            else RowState.REPAIRED
+            if name in repaired
+            else RowState.WAITING
+        )
+        rows.append(
+            KeptRow(
+                id=name,
+                file=row["file"],
+                row_number=row["row_number"],
+                reasons=tuple(row["reasons"]),
+                columns=tuple(row["columns"]),
+                raw=row["raw"],
+                event=_object(repaired.get(name) or row.get("event") or row["raw"]),
+                state=state,
+            )
+        )
+    rows.sort(key=lambda row: (row.file, row.row_number, row.id))
+    return _with_arrived(warehouse, source, rows)
+
+
+def _dispositions(
+    warehouse: Warehouse, source: EventSource
+) -> tuple[dict[str, str], frozenset[str]]:
+    """By row what it was repaired to, and the rows that were released."""
+    table = dispositions_table(source.name)
+    if not warehouse.exists(table):
+        return {}, frozenset()
+    rows = sorted(warehouse.read(table).to_pylist(), key=lambda row: int(row["at"]))
+    repaired = {row["row"]: row["event"] for row in rows if row["action"] == RowState.REPAIRED}
+    released = frozenset(row["row"] for row in rows if row["action"] == RowState.RELEASED)
+    return repaired, released
+
+
+def _object(text: str) -> Mapping[str, Any] | None:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _with_arrived(
+    warehouse: Warehouse, source: EventSource, rows: Sequence[KeptRow]
+) -> list[KeptRow]:
+    """The rows, with those told whose keys the bronze table has."""
+    asked = {
+        place: (key, _day(row, source))
+        for place, row in enumerate(rows)
+        if row.state.is_open and (key := _key(row, source))
+    }
+    there = _keys_there(warehouse, source, asked.values())
+    found = list(rows)
+    for place, (key, _) in asked.items():
+        if key in there:
+            found[place] = replace(rows[place], state=RowState.ARRIVED)
+    return found
+
+
+def _keys_there(
+    warehouse: Warehouse, source: EventSource, asked: Iterable[tuple[str, date | None]]
+) -> set[str]:
+    wanted = list(asked)
+    if not wanted or not warehouse.exists(source.table):
+        return set()
+    days = {day for _, day in wanted}
+    where = pc.field(source.dedup_key).isin([key for key, _ in wanted])
+    if None not in days:
+        where &= pc.field(EVENT_DATE).isin(list(days))
+    found = warehouse.read(source.table, [source.dedup_key], where)
+    return set(found.column(0).to_pylist())
+
+
+def _key(row: KeptRow, source: EventSource) -> str | None:
+    key = None if row.event is None else row.event.get(source.dedup_key)
+    return key if isinstance(key, str) and key else None
+
+
+def _day(row: KeptRow, source: EventSource) -> date | None:
+    at = None if row.event is None else row.event.get(source.event_time)
+    if not isinstance(at, int) or not PLAUSIBLE.earliest_ms <= at < PLAUSIBLE.latest_ms:
+        return None
+    return day_of(at)

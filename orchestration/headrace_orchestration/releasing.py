@@ -1,0 +1,119 @@
+"""Rows of a quarantine go back the way they came: to their topic, or into their table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from headrace_batch.quarantine.judging import Judged, RowJudge
+from headrace_batch.quarantine.kept_rows import KeptRow, RowState
+from headrace_batch.quarantine.releasing import Disposition, note, take_in
+from headrace_batch.warehouse import Warehouse
+from headrace_features.definitions.row_rules import TimelyRule
+from headrace_features.senders import Ready, load_sender
+from headrace_schemas.errors import GateError
+
+if TYPE_CHECKING:
+    from headrace_features.definitions.sources import EventSource
+    from headrace_features.project import Project
+    from headrace_schemas.settings import Settings
+
+
+class Rows(NamedTuple):
+    """Some rows of the quarantine of a source."""
+
+    source: EventSource
+    kept: Sequence[KeptRow]
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """What became of rows that were to be released.
+
+    Attributes:
+        sent: rows that were sent to their topic again.
+        taken_in: rows whose events are in the table now.
+        duplicates: rows whose keys the table had by then.
+        left: rows that are no events yet, by what is the matter first.
+    """
+
+    source: str
+    sent: int
+    taken_in: int
+    duplicates: int
+    left: Mapping[str, int]
+
+
+def release(
+    settings: Settings,
+    project: Project,
+    rows: Rows,
+    now_ms: int,
+    ignore: Collection[str] = (),
+) -> Released:
+    """Release those rows that are events by now, each once.
+
+    A record of a topic is sent to it again, where the stream and the next ingest take it in as a
+    late event. What would be refused there, as it breaks a rule that is ignored or comes too late
+    for one, comes into the table at once, as do rows of files; the stream doesn't have these.
+
+    Args:
+        settings: where the lake and Kafka are.
+        project: declares the source.
+        rows: which.
+        now_ms: ms UTC.
+        ignore: names of rules that they may break.
+
+    Raises:
+        RetryableError: the broker or the lake can't be reached. What was released stays so.
+    """
+    source, warehouse = rows.source, Warehouse.of(settings)
+    judge = RowJudge(warehouse, source, project.sources)
+    judged = judge.judge(rows.kept, now_ms, ignore)
+    ready = [one for one in judged if not one.problems]
+    by_topic = [one for one in ready if one.goes_by_topic]
+    if by_topic:
+        sender = load_sender(settings, project)
+        sender.send(source, [Ready(one.event, one.value) for one in by_topic])
+        note(warehouse, source, map(_released, by_topic), now_ms)
+    taken_in = duplicates = 0
+    others = [one for one in ready if not one.goes_by_topic]
+    if others:
+        report = take_in(warehouse, source, judge, others)
+        taken_in, duplicates = report.ingested + report.already_ingested, report.duplicates
+        note(warehouse, source, map(_released, others), now_ms)
+    left = Counter(next(iter(one.problems)) for one in judged if one.problems)
+    return Released(source.name, len(by_topic), taken_in, duplicates, dict(left))
+
+
+def repair(settings: Settings, project: Project, rows: Rows, now_ms: int) -> None:
+    """Keep what rows were changed to: all of them, once each is an event that breaks no rule.
+
+    Raises:
+        GateError: one is none, which it names. None of them is kept.
+    """
+    source, warehouse = rows.source, Warehouse.of(settings)
+    judged = RowJudge(warehouse, source, project.sources).judge(rows.kept, now_ms)
+    bad = [one for one in judged if set(one.problems) - _late(source, one)]
+    if bad:
+        told = "; ".join(bad[0].problems.values())
+        raise GateError(
+            f"{len(bad):,} of {len(judged):,} rows would still be no events, such as"
+            f" {bad[0].row.id}: {told}",
+            hint="none of them was changed",
+        )
+    done = (Disposition(one.row.id, RowState.REPAIRED, one.row.event or {}) for one in judged)
+    note(warehouse, source, done, now_ms)
+
+
+def _late(source: EventSource, judged: Judged) -> set[str]:
+    """The rules on its arrival that a row breaks, which nothing can mend."""
+    timely = {rule.name for rule in source.rules if isinstance(rule, TimelyRule)}
+    return timely & set(judged.row.reasons)
+
+
+def _released(one: Judged) -> Disposition:
+    told = f"in spite of {', '.join(one.ignored)}" if one.ignored else ""
+    return Disposition(one.row.id, RowState.RELEASED, one.row.event or {}, told)

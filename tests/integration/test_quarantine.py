@@ -1,0 +1,259 @@
+"""Rows that were not taken in are looked at, repaired and released as late events, each once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headrace_batch.ingest.run import ingest
+from headrace_batch.quarantine.kept_rows import RowState, kept_rows
+from headrace_batch.warehouse import Warehouse
+from headrace_features.online.query_times import AS_OF
+from headrace_features.online.reader import FeatureReader
+from headrace_features.online.stores import open_store
+from headrace_features.project import load_project
+from headrace_orchestration import releasing
+from headrace_schemas.settings import Settings, load
+from ingestion import Row, stored, transaction, write_json_lines
+from streams import headrace
+
+NOW_MS = 1_600_000_000_000
+DEFINITIONS = """
+from dataclasses import replace
+
+from headrace_features import Count, FeatureView, RowRule, Sliding, Sum, TimelyRule
+from headrace_features.fraud.definitions import card, transactions
+
+transactions = replace(transactions, rules=[
+    RowRule("positive", "amount_minor > 0", "an amount is nothing or less"),
+    RowRule("known_country", "country IS NULL OR country IN ('DE', 'FR')"),
+    TimelyRule("on_time", "400d"),
+])
+spent = FeatureView("spent", 1, card, transactions, [
+    Count([Sliding("7d")]), Sum("amount_minor", [Sliding("7d")]),
+])
+"""
+
+
+class Shop:
+    """A project with rules, and what its lake has."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.folder = folder
+        (folder / "headrace.toml").write_text(
+            f'[project]\nname = "{folder.name}"\ndefinitions = ["{folder.name}_definitions"]\n'
+        )
+        (folder / f"{folder.name}_definitions.py").write_text(DEFINITIONS)
+        self.settings: Settings = load(folder, {})
+
+    def run(self, *arguments: str, status: int = 0) -> tuple[str, str]:
+        done = headrace(self.folder / ".headrace", *arguments, folder=self.folder, check=False)
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stdout, done.stderr
+
+    def take(self, rows: list[Row], name: str = "rows.jsonl") -> None:
+        file = write_json_lines(self.folder / name, rows)
+        self.run("ingest", "--source", "transactions", "--file", str(file))
+
+    def rows(self, *arguments: str) -> list[dict[str, Any]]:
+        told, _ = self.run("quarantine", "list", "transactions", "--json", *arguments)
+        rows: list[dict[str, Any]] = json.loads(told)["rows"]
+        return rows
+
+    def online(self) -> list[Any]:
+        """What the cards' features are after two days."""
+        project = load_project(self.settings)
+        store = open_store(self.settings)
+        reader = FeatureReader(store, project.select(["spent"]))
+        at = {AS_OF: "2018-04-03T00:00:00Z"}
+        found = reader.read([{"card_id": f"card-{number}"} | at for number in range(7)])
+        return [(row.to_dict(), row.statuses) for row in found]
+
+    def events(self) -> list[tuple[Any, ...]]:
+        return stored(self.settings, "bronze.transactions")
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return Shop(tmp_path / "ruled")
+
+
+def spoilt(rows: list[Row]) -> list[Row]:
+    """The rows, of which some have a negative amount, a wrong unit of time, or no card."""
+    return [
+        row
+        | (
+            {"amount_minor": -row["amount_minor"], "country": "XX"}
+            if place % 4 == 1
+            else {"event_time": row["event_time"] // 1000}
+            if place % 4 == 2
+            else {"card_id": None}
+            if place % 8 == 3
+            else {}
+        )
+        for place, row in enumerate(rows)
+    ]
+
+
+def clean(count: int) -> list[Row]:
+    return [transaction(number, country="DE") for number in range(count)]
+
+
+def test_rows_are_listed_with_all_reasons_and_their_meaning(shop: Shop) -> None:
+    shop.take(spoilt(clean(8)))
+    assert [row["reasons"] for row in shop.rows()] == [
+        ["positive", "known_country"],
+        ["event_time_wrong_unit"],
+        ["null_key"],
+        ["positive", "known_country"],
+        ["event_time_wrong_unit"],
+    ]
+    assert [row["row_number"] for row in shop.rows("--reason", "positive")] == [2, 6]
+    told, _ = shop.run("quarantine", "list", "transactions", "--limit", "1")
+    assert "4 more: --limit 5, or --json" in told
+    assert "2 positive: an amount is nothing or less" in told
+    assert "null_key: an identifier is null or empty" in told
+
+
+def test_after_repair_and_release_all_is_as_if_the_rows_had_been_good(
+    shop: Shop, tmp_path: Path
+) -> None:
+    good = Shop(tmp_path / "good")
+    good.take(clean(40))
+    shop.take(spoilt(clean(40)))
+    # What is released comes into a batch layer that there is already.
+    shop.run("materialize", "--date", "2018-04-02")
+
+    amounts = ("--set", "amount_minor=-amount_minor", "--set", "country='DE'")
+    shop.run("quarantine", "repair", "transactions", "--reason", "positive", *amounts)
+    times = ("--reason", "event_time_wrong_unit", "--set", "event_time=event_time * 1000")
+    shop.run("quarantine", "repair", "transactions", *times)
+    told, _ = shop.run("quarantine", "release", "transactions")
+    assert "20 rows taken in" in told
+    assert "5 rows stay: null_key" in told
+
+    (shop.folder / "edited.json").write_text(
+        json.dumps(
+            {
+                "rows": [
+                    row
+                    | {"event": row["event"] | {"card_id": f"card-{(row['row_number'] - 1) % 7}"}}
+                    for row in shop.rows()
+                ]
+            }
+        )
+    )
+    edited = ("--file", str(shop.folder / "edited.json"))
+    shop.run("quarantine", "repair", "transactions", *edited)
+    assert {row["state"] for row in shop.rows()} == {"repaired"}
+    shop.run("quarantine", "release", "transactions")
+
+    assert shop.events() == good.events()
+    for one in (shop, good):
+        one.run("materialize", "--date", "2018-04-02")
+    assert shop.online() == good.online()
+    assert shop.rows() == []
+    assert {row["state"] for row in shop.rows("--all")} == {"released"}
+    told, _ = shop.run("quarantine", "release", "transactions")
+    assert told == "no row of transactions waits in quarantine\n"
+    assert shop.events() == good.events()
+
+
+def test_a_row_that_breaks_a_rule_is_released_in_spite_of_it_by_name(shop: Shop) -> None:
+    shop.take(spoilt(clean(2)))
+    _, told = shop.run("quarantine", "release", "transactions", status=65)
+    assert "none of 1 rows of transactions is an event yet (positive 1)" in told
+    both = ("--ignore", "positive", "--ignore", "known_country")
+    shop.run("quarantine", "release", "transactions", *both)
+    assert len(shop.events()) == 2
+    (row,) = shop.rows("--all")
+    assert row["state"] == "released"
+
+
+def test_a_row_that_arrives_otherwise_waits_no_more(shop: Shop) -> None:
+    rows = clean(6)
+    shop.take(spoilt(rows))
+    assert len(shop.rows()) == 4
+    shop.take(rows, "mended.jsonl")
+    assert shop.rows() == []
+    assert {row["state"] for row in shop.rows("--all")} == {"arrived"}
+    assert len(shop.events()) == 6
+
+
+def test_a_row_that_came_too_late_stays_so_whatever_it_is_repaired_to(shop: Shop) -> None:
+    old = transaction(0, country="DE")
+    file = write_json_lines(shop.folder / "old.jsonl", [old])
+    project = load_project(shop.settings)
+    two_years_later = old["event_time"] + 2 * 365 * 86_400_000
+    ingest(shop.settings, project, str(file), source="transactions", arrived_ms=two_years_later)
+    assert [row["reasons"] for row in shop.rows()] == [["on_time"]]
+    shop.run("quarantine", "release", "transactions", status=65)
+    shop.run("quarantine", "release", "transactions", "--ignore", "on_time")
+    assert len(shop.events()) == 1
+
+
+def test_a_release_that_is_killed_between_table_and_note_takes_nothing_in_twice(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.take(spoilt(clean(8)))
+    times = ("--reason", "event_time_wrong_unit", "--set", "event_time=event_time * 1000")
+    shop.run("quarantine", "repair", "transactions", *times)
+    project = load_project(shop.settings)
+    source, warehouse = project.source("transactions"), Warehouse.of(shop.settings)
+
+    def asked() -> releasing.Rows:
+        reasons = {"event_time_wrong_unit"}
+        return releasing.Rows(source, kept_rows(warehouse, source, reasons=reasons))
+
+    rows = asked()
+    with monkeypatch.context() as dying:
+        dying.setattr(releasing, "note", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            releasing.release(shop.settings, project, rows, NOW_MS)
+    before = shop.events()
+    assert len(before) == 5
+    assert {row.state for row in asked().kept} == {RowState.ARRIVED}
+    # Who had chosen the rows before that goes on.
+    again = releasing.release(shop.settings, project, rows, NOW_MS)
+    assert (again.taken_in, again.duplicates) == (2, 0)
+    assert shop.events() == before
+    assert {row.state for row in asked().kept} == {RowState.RELEASED}
+
+
+def _killed(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_what_is_asked_wrongly_is_said_in_one_line(shop: Shop) -> None:
+    shop.take(spoilt(clean(2)))
+    (row,) = shop.rows()
+
+    def told(*arguments: str, status: int = 78) -> str:
+        _, error = shop.run("quarantine", *arguments, status=status)
+        assert error.count("\n") == 1
+        return error
+
+    assert "unknown source 'transaction'" in told("list", "transaction")
+    assert "no row 'x:1' of transactions waits" in told("release", "transactions", "--row", "x:1")
+    assert "needs either --set or --file" in told("repair", "transactions")
+    assert "'amount_minor' sets nothing" in told("repair", "transactions", "--set", "amount_minor")
+    assert "unknown column of Transaction 'amount'" in told(
+        "repair", "transactions", "--set", "amount=1"
+    )
+    assert "'1' is int64, expected string" in told("repair", "transactions", "--set", "currency=1")
+    assert "unknown rule of transactions 'positiv'" in told(
+        "release", "transactions", "--ignore", "positiv"
+    )
+    still = told("repair", "transactions", "--set", "amount_minor=0 - 5", status=65)
+    assert f"1 of 1 rows would still be no events, such as {row['row']}" in still
+    assert "breaks the rule positive; breaks the rule known_country" in still
+    nothing = shop.folder / "nothing.json"
+    nothing.write_text("[]")
+    assert "is not what headrace quarantine list --json prints" in told(
+        "repair", "transactions", "--file", str(nothing)
+    )
+    assert shop.rows() == [row]
