@@ -1,12 +1,19 @@
-"""What a writer tells of itself while it runs, and leaves in a file for others to find."""
+"""What a writer tells of itself while it runs, and leaves in a file for others to find.
+
+`python -m headrace_streaming.writer.status` asks whether that of this home is well: it exits with
+0, or with 1 and the reason.
+"""
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from pathlib import Path
 
 import msgspec
 
+from headrace_schemas.settings import home_in
 from headrace_streaming.whole_file import write_whole
 
 #: After so long without a word a writer hangs. It is as long in one transaction of a database.
@@ -67,3 +74,23 @@ def read_status(home: Path) -> WriterStatus | None:
         return msgspec.json.decode(status_file(home).read_bytes(), type=WriterStatus)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
+
+
+def illness(told: WriterStatus | None) -> str | None:
+    """Why a writer is not well, by what it has told last; None if it is."""
+    if told is None:
+        return "no writer has told of itself yet"
+    if not told.is_fresh:
+        return "the writer has told nothing of late"
+    return told.problem
+
+
+def main() -> None:
+    """Tell whoever watches the process, as by its exit status."""
+    reason = illness(read_status(home_in(Path.cwd(), os.environ)))
+    if reason is not None:
+        sys.exit(reason)
+
+
+if __name__ == "__main__":
+    main()
