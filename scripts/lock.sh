@@ -15,6 +15,14 @@ compile() { # OUTPUT OLDEST_PYTHON INPUT...
 compile requirements/dev.txt 3.11 pyproject.toml requirements/dev.in --all-extras
 compile requirements/build.txt 3.11 requirements/build.in
 compile requirements/quix.txt 3.11 requirements/quix.in
+# An image has a part of what is tested, in the same versions.
+image() { # ROLE INPUT...
+    compile "requirements/$1.txt" 3.11 pyproject.toml "${@:2}" -c requirements/dev.txt
+}
+image server requirements/kafka.in --extra serving
+image writer requirements/kafka.in requirements/redis.in
+image flink --extra streaming --extra serving
+image spark requirements/kafka.in --extra batch --extra serving
 # uv is installed by whatever Python the machine has: no limits from pyproject.toml here.
 UV_NO_CONFIG=1 compile requirements/bootstrap.txt 3.8 requirements/bootstrap.in
 archives=streaming/headrace_streaming/archives
