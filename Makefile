@@ -56,11 +56,17 @@ faults-long: setup ## a TaskManager killed 24 times in one run of the stream job
 	HEADRACE_FAULT_KILLS=24 $(PYTEST) tests/faults/test_stream_kills.py -k again_and_again $(PYTEST_ARGS)
 
 .PHONY: lint
-lint: setup ## formatter, linter, types, import contracts
+lint: docker-lint ## formatter, linter, types, import contracts, Dockerfile, scripts
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+.PHONY: docker-lint
+docker-lint: setup ## the Dockerfile, compose.yaml against its schema, and all shell scripts
+	$(BIN)/hadolint docker/Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
+	$(BIN)/shellcheck scripts/*.sh docker/*.sh .ci/run
 
 .PHONY: format
 format: setup ## put the code into its format and mend what the linter can
