@@ -30,28 +30,31 @@ def backfill(
         workspace: how much is in memory at once, and how many rows in a commit.
         view: the definition.
         first, last: the days, both included.
+
+    Raises:
+        RetryableError: another process writes the table, or has taken it over.
     """
     first_ms, last_ms = span_ms(first, last)
-    table = FeatureTable.of(warehouse, view)
-    events = Events(warehouse, view.source)
     before_ms = view.lookback_ms
     span = Span(None if before_ms is None else first_ms - before_ms, last_ms)
-    parts = workspace.parts(events.most(span))
-    groups = _groups_of_days(events, Span(first_ms, last_ms), first, last, workspace.rows)
-    schema = pa.schema([events.schema.field(name) for name in view.input_columns])
-    rows = 0
-    with (
-        workspace.spill(parts, schema) as waiting,
-        workspace.spill(len(groups), feature_columns(view)) as results,
-    ):
-        for read in events.read(view.input_columns, span):
-            waiting.add(read, entity_parts(read[view.entity.join_key], parts))
-        for part in range(parts):
-            computed = features_at_events(view, waiting.take(part), first_ms, last_ms)
-            results.add(computed, _group_of(computed[EVENT_DATE], groups))
-            rows += len(computed)
-        for number, (from_day, to_day) in enumerate(groups):
-            table.replace(from_day, to_day, results.take(number))
+    with FeatureTable.held(warehouse, view) as table:
+        events = Events(warehouse, view.source)
+        parts = workspace.parts(events.most(span))
+        groups = _groups_of_days(events, Span(first_ms, last_ms), first, last, workspace.rows)
+        schema = pa.schema([events.schema.field(name) for name in view.input_columns])
+        rows = 0
+        with (
+            workspace.spill(parts, schema) as waiting,
+            workspace.spill(len(groups), feature_columns(view)) as results,
+        ):
+            for read in events.read(view.input_columns, span):
+                waiting.add(read, entity_parts(read[view.entity.join_key], parts))
+            for part in range(parts):
+                computed = features_at_events(view, waiting.take(part), first_ms, last_ms)
+                results.add(computed, _group_of(computed[EVENT_DATE], groups))
+                rows += len(computed)
+            for number, (from_day, to_day) in enumerate(groups):
+                table.replace(from_day, to_day, results.take(number))
     return rows
 
 

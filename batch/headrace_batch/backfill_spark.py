@@ -10,7 +10,7 @@ from pyspark.sql import Observation
 from pyspark.sql import functions as F  # noqa: N812 - the name it has everywhere
 
 from headrace_batch.backfill_rows import feature_columns, features_at_events, span_ms
-from headrace_batch.backfill_table import FeatureTable, busy, days_predicate
+from headrace_batch.backfill_table import FeatureTable, days_predicate
 from headrace_batch.local_events import Span
 from headrace_batch.spark_errors import spark_errors
 from headrace_batch.spark_events import partitions_for, spark_events
@@ -34,31 +34,38 @@ def backfill(
         warehouse: where events and features are.
         view: the definition.
         first, last: the days, both included.
+
+    Raises:
+        RetryableError: another process writes the table, or has taken it over.
     """
     first_ms, last_ms = span_ms(first, last)
-    table = FeatureTable.of(warehouse, view)
     before_ms = view.lookback_ms
     span = Span(None if before_ms is None else first_ms - before_ms, last_ms)
-    # Only now: what can't be done needs no session.
-    spark = spark_session(settings)
-    partitions = partitions_for(spark, warehouse, view.source, span)
     counted = Observation()
-    with spark_errors(f"backfill of {view.name}", conflict=busy(view.name)):
-        features = by_entity(
-            spark_events(spark, warehouse, view.source, view.input_columns, span),
-            view,
-            partitions,
-            partial(features_at_events, first_ms=first_ms, last_ms=last_ms),
-            feature_columns(view),
-        )
-        (
-            features.select(*table.columns)
-            .observe(counted, F.count(F.lit(1)).alias("rows"))
-            # Brings the rows of a day together: a file or a few for each day, however many tasks.
-            .hint("rebalance", F.col(EVENT_DATE))
-            .write.format("delta")
-            .mode("overwrite")
-            .option("replaceWhere", days_predicate(first, last))
-            .save(table.uri)
-        )
+    with FeatureTable.held(warehouse, view) as table:
+        # Only now: what can't be done needs no session.
+        spark = spark_session(settings)
+        partitions = partitions_for(spark, warehouse, view.source, span)
+        with (
+            table.lease.publishing_by_spark() as said,
+            spark_errors(f"backfill of {view.name}", conflict=table.lease.conflict),
+        ):
+            features = by_entity(
+                spark_events(spark, warehouse, view.source, view.input_columns, span),
+                view,
+                partitions,
+                partial(features_at_events, first_ms=first_ms, last_ms=last_ms),
+                feature_columns(view),
+            )
+            (
+                features.select(*table.columns)
+                .observe(counted, F.count(F.lit(1)).alias("rows"))
+                # Brings the rows of a day together: a file or a few for each, however many tasks.
+                .hint("rebalance", F.col(EVENT_DATE))
+                .write.format("delta")
+                .mode("overwrite")
+                .option("replaceWhere", days_predicate(first, last))
+                .options(**said)
+                .save(table.uri)
+            )
     return int(counted.get["rows"])

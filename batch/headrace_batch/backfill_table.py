@@ -1,19 +1,24 @@
-"""The feature table of a view: created once, tied to the view's meaning, replaced by days."""
+"""The feature table of a view: created once, tied to the view's meaning, replaced by days.
+
+One process at a time does so, on whatever days: see `headrace_batch.table_lease`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
 from deltalake import CommitProperties, DeltaTable, write_deltalake
-from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.exceptions import DeltaError
 
 from headrace_batch.backfill_rows import feature_columns
 from headrace_batch.meaning import FINGERPRINT, require_meaning
+from headrace_batch.table_lease import TableLease, held
 from headrace_batch.warehouse import Warehouse
 from headrace_features.definitions.fingerprint import fingerprint
-from headrace_schemas.errors import RetryableError
 from headrace_schemas.tables import EVENT_DATE, features_table
 
 if TYPE_CHECKING:
@@ -27,68 +32,59 @@ _PROPERTIES = {"delta.dataSkippingNumIndexedCols": "2"}
 
 @dataclass(frozen=True, slots=True)
 class FeatureTable:
-    """The feature table of a view, as it was at one version of its log.
+    """The feature table of a view, which this process alone replaces days of.
 
     Attributes:
         columns: their order in the table, which is that of the view when the table was made.
     """
 
-    warehouse: Warehouse
-    view: str
-    name: str
-    version: int
+    lease: TableLease
     columns: tuple[str, ...]
 
     @classmethod
-    def of(cls, warehouse: Warehouse, view: FeatureView) -> FeatureTable:
-        """The table of a view, created empty where there is none.
+    @contextmanager
+    def held(cls, warehouse: Warehouse, view: FeatureView) -> Iterator[FeatureTable]:
+        """The table of a view, created empty where there is none, for as long as it is written.
+
+        Events are to be read within: what was read before may be older than what another backfill
+        has written in the meantime.
 
         Raises:
             ConfigurationError: it holds the values of another definition, or is damaged; or the
                 view's source has no table.
+            LeaseHeldError: another process writes it.
         """
         name = features_table(view.name, view.version)
         table = warehouse.find(name) or _created(warehouse, name, view)
         require_meaning(table, view, warehouse.uri(name))
         columns = tuple(field.name for field in table.schema().fields)
-        return cls(warehouse, view.name, name, table.version(), columns)
+        with held(warehouse, name) as lease:
+            yield cls(lease, columns)
 
     @property
     def uri(self) -> str:
         """Where it is."""
-        return self.warehouse.uri(self.name)
+        return self.lease.warehouse.uri(self.lease.table)
 
     def replace(self, first: date, last: date, rows: pa.Table) -> None:
         """Put rows in the place of all rows of some days, in one commit.
 
         Raises:
-            RetryableError: since this version somebody else has written rows of these days.
+            RetryableError: another process has taken the table over.
         """
-        with self.warehouse.explaining(self.name):
-            table = DeltaTable(
-                self.uri,
-                version=self.version,
-                storage_options=dict(self.warehouse.storage_options),
+        with self.lease.publishing() as (table, properties):
+            write_deltalake(
+                table,
+                rows.select(self.columns),
+                mode="overwrite",
+                predicate=days_predicate(first, last),
+                commit_properties=properties,
             )
-            try:
-                write_deltalake(
-                    table,
-                    rows.select(self.columns),
-                    mode="overwrite",
-                    predicate=days_predicate(first, last),
-                )
-            except CommitFailedError as error:
-                raise busy(self.view) from error
 
 
 def days_predicate(first: date, last: date) -> str:
     """The rows of some days, in SQL; both days are included."""
     return f"{EVENT_DATE} >= '{first}' AND {EVENT_DATE} <= '{last}'"
-
-
-def busy(view: str) -> RetryableError:
-    """What a backfill says when another one came first."""
-    return RetryableError(f"another backfill of {view} is writing these days", hint="run it again")
 
 
 def _created(warehouse: Warehouse, name: str, view: FeatureView) -> DeltaTable:

@@ -1,4 +1,4 @@
-"""The lease of a generation, held for as long as a process is at work on it."""
+"""How this process holds a lease: by its name, for as long as it is at work."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import TYPE_CHECKING, TypeVar
 
-from headrace_features.online.leases import Claim, LeaseHeldError
+from headrace_features.leases import Claim, LeaseHeldError
 from headrace_features.processes import Started, is_alive, start_time
 from headrace_schemas.errors import RetryableError
 
@@ -19,52 +19,75 @@ if TYPE_CHECKING:
     from headrace_features.online.layers import Generation
     from headrace_features.online.store import StateStore
 
+_T = TypeVar("_T")
+
 #: A process that hasn't been heard of for so long has ended, or is cut off.
 LEASE_MS = 60_000
-#: It tells that it is at work three times in that time.
-_RENEWED_S = LEASE_MS / 3_000
 #: How a process is named, see `_claim`.
 _HOLDER = re.compile(r"process (?P<pid>[0-9]+) on (?P<host>.+) \(started (?P<began>.+)\)")
 
 
-def begin(
-    store: StateStore, view: str, boundary_ms: int, *, goes_on: bool, above: int
-) -> Generation:
-    """Start a generation of a view's batch layer.
+def claimed(take: Callable[[Claim], _T]) -> _T:
+    """Take a lease, also of a process of this machine that has ended.
+
+    Args:
+        take: takes it for whoever claims it.
 
     Raises:
-        LeaseHeldError: another process is building one, and hasn't ended.
-        ConfigurationError: readers have a generation with a later boundary already.
-        RetryableError: there is none to go on from.
+        LeaseHeldError: another process has it, and hasn't ended.
     """
     claim = _claim()
     try:
-        return store.begin(view, boundary_ms, claim, goes_on=goes_on, above=above)
+        return take(claim)
     except LeaseHeldError as held:
         if not _has_ended(held.lease.holder):
             raise
-        over = claim._replace(over=held.lease.holder)
-        return store.begin(view, boundary_ms, over, goes_on=goes_on, above=above)
+        return take(claim._replace(over=held.lease.holder))
 
 
 @contextmanager
-def renewed(store: StateStore, generation: Generation) -> Iterator[None]:
-    """Hold the lease of a generation while what is inside is at work."""
+def kept_up(renew: Callable[[int], None]) -> Iterator[None]:
+    """Hold a lease while what is inside is at work.
+
+    Args:
+        renew: says until when it is held, ms UTC.
+    """
     done = threading.Event()
 
-    def renew() -> None:
-        while not done.wait(_RENEWED_S):
+    def again() -> None:
+        # Three times in the time that it holds.
+        while not done.wait(LEASE_MS / 3_000):
             # Who has lost it learns of that with the next write.
             with suppress(RetryableError):
-                require_held(store, generation)
+                renew(_now_ms() + LEASE_MS)
 
-    thread = threading.Thread(target=renew, name="lease", daemon=True)
+    thread = threading.Thread(target=again, name="lease", daemon=True)
     thread.start()
     try:
         yield
     finally:
         done.set()
         thread.join()
+
+
+def begin(
+    store: StateStore, view: str, boundary_ms: int, *, goes_on: bool, above: int
+) -> Generation:
+    """Start a generation of a view's batch layer, which has a lease.
+
+    Raises:
+        LeaseHeldError: another process is building one, and hasn't ended.
+        ConfigurationError: readers have a generation with a later boundary already.
+        RetryableError: there is none to go on from.
+    """
+    return claimed(
+        lambda claim: store.begin(view, boundary_ms, claim, goes_on=goes_on, above=above)
+    )
+
+
+def renewed(store: StateStore, generation: Generation) -> AbstractContextManager[None]:
+    """Hold the lease of a generation while what is inside is at work."""
+    return kept_up(lambda until_ms: store.renew(generation, until_ms))
 
 
 def require_held(store: StateStore, generation: Generation) -> None:

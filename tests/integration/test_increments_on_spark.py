@@ -27,8 +27,8 @@ from headrace_features import (
 )
 from headrace_features.engines import Engine, Missed
 from headrace_features.fraud.definitions import card, card_activity, transactions
+from headrace_features.leases import Claim
 from headrace_features.online.layers import ALWAYS_MS
-from headrace_features.online.leases import Claim
 from headrace_features.online.served import entity_key, view_key
 from headrace_features.online.stores import open_store
 from headrace_schemas.errors import ConfigurationError, RetryableError

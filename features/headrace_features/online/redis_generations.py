@@ -10,8 +10,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from headrace_features.leases import UNCLAIMED, Claim, Lease
 from headrace_features.online.layers import Generation, Had, least_known
-from headrace_features.online.leases import UNCLAIMED, Claim, Lease
 from headrace_features.online.redis_keys import (
     PENDING,
     VERSION,
@@ -23,10 +23,10 @@ from headrace_features.online.redis_keys import (
 from headrace_features.online.redis_scripts import AT_ONCE, Call, batched, run
 from headrace_features.online.store import (
     Row,
+    being_materialized,
     nothing_before,
     overtaken,
     require_no_later,
-    view_name,
 )
 from headrace_features.partials.encoding import pack, unpack
 from headrace_features.state.stream import is_covered
@@ -119,7 +119,7 @@ class Generations:
         (held,) = run(self.connection, [Call(_BEGIN, (self._keys.view(view),), arguments)])
         if held:
             *_, until_ms, holder = held.decode().split(":", 3)
-            claim.require_free(Lease(holder, int(until_ms)), view_name(view))
+            claim.require_free(Lease(holder, int(until_ms)), being_materialized(view))
         self._tidy(view)
         if goes_on:
             current = self._current(view)
@@ -204,7 +204,11 @@ class Generations:
         """
         view = generation.view
         before = self._current(view)
-        require_no_later(before, view, generation.boundary_ms, _ANEW)
+        if before is not None and before.id != generation.id:
+            # A later layer is no mistake of whoever asked for this one, if it came meanwhile.
+            with self.connection.commands() as client:
+                self._require_building(client, view, generation.id)
+            require_no_later(before, view, generation.boundary_ms, _ANEW)
         arguments = (generation.id, pointer_to(generation, had), int(not generation.is_anew))
         (done,) = run(self.connection, [Call(_PUBLISH, (self._keys.view(view),), arguments)])
         if not done:

@@ -11,8 +11,8 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from headrace_features.exclusive import taking_turns
+from headrace_features.leases import UNCLAIMED, Claim, Lease
 from headrace_features.online.layers import Generation, Had, least_known
-from headrace_features.online.leases import UNCLAIMED, Claim, Lease
 from headrace_features.online.sqlite_file import SqliteFile
 from headrace_features.online.sqlite_reading import batch_of, current_in
 from headrace_features.online.sqlite_statements import (
@@ -28,10 +28,10 @@ from headrace_features.online.sqlite_statements import (
 )
 from headrace_features.online.store import (
     Row,
+    being_materialized,
     nothing_before,
     overtaken,
     require_no_later,
-    view_name,
 )
 from headrace_features.state.stream import is_covered
 
@@ -68,7 +68,7 @@ class Generations:
                 "SELECT holder, until_ms FROM generation WHERE view = ? AND state = 'building'",
                 (view,),
             ).fetchone()
-            claim.require_free(None if held is None else Lease(*held), view_name(view))
+            claim.require_free(None if held is None else Lease(*held), being_materialized(view))
             if goes_on and current is None:
                 raise nothing_before(view)
             db.execute(

@@ -15,8 +15,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from headrace_features.leases import UNCLAIMED, Claim
 from headrace_features.online.layers import ALWAYS_MS, NO_LAYERS, Generation, Had, Layers
-from headrace_features.online.leases import UNCLAIMED, Claim
 from headrace_features.state.read import Found
 from headrace_schemas.errors import ConfigurationError, RetryableError
 
@@ -318,6 +318,11 @@ def nothing_before(view: str) -> RetryableError:
     """There is no generation to go on from."""
     message = f"the online store has no batch layer of {view_name(view)} any more"
     return RetryableError(message, hint="run it again, which builds it anew")
+
+
+def being_materialized(view: str) -> str:
+    """What goes on while somebody has the lease of a view's generation."""
+    return f"{view_name(view)} is being materialized"
 
 
 def overtaken(view: str) -> RetryableError:

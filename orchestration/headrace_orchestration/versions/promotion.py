@@ -27,7 +27,7 @@ from headrace_features.online.versions import (
 from headrace_features.portable_project import portable_in, project_from
 from headrace_orchestration.versions.exclusion import alone_with_versions
 from headrace_orchestration.versions.replaying import is_settled
-from headrace_schemas.errors import ConfigurationError
+from headrace_schemas.errors import ConfigurationError, RetryableError
 from headrace_streaming.job.assembly import consumer_group, job_name
 from headrace_streaming.job.cluster import Cluster
 from headrace_streaming.job.config import Mode
@@ -97,7 +97,7 @@ def switch(  # noqa: PLR0913 - what it needs
         new = project_from(versions.namespaces[namespace])
         old = project_in(versions, begun.former, project)
         _hand_over(settings, new, old, environ, told)
-        change_versions(store, lambda held: held.serves(namespace, back=begun.back))
+        change_versions(store, lambda held: _served(held, begun))
         told(f"readers get {spelled(namespace)}")
         _keep_warm(settings, old, environ, told)
         change_versions(store, lambda held: held.switches(None))
@@ -114,6 +114,20 @@ def _begun(versions: Versions, namespace: str, *, back: bool) -> Switch:
     # It is read: something else was about to be, or the one before it was not started again.
     others = versions.former if begun is None else (begun.to,)
     return Switch(namespace, next(iter(others), namespace), back)
+
+
+def _served(versions: Versions, begun: Switch) -> Versions:
+    """What was begun as what is read.
+
+    Raises:
+        RetryableError: a command from elsewhere has finished it meanwhile, or taken it back.
+    """
+    if versions.switch != begun and versions.serving != begun.to:
+        raise RetryableError(
+            f"{spelled(begun.to)} was about to be served, and another command has ended that",
+            hint="headrace versions list shows what is served",
+        )
+    return versions.serves(begun.to, back=begun.back)
 
 
 def former_of(settings: Settings, view: str) -> str:

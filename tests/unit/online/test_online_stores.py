@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from headrace_features.leases import Claim, Lease, LeaseHeldError
 from headrace_features.online import (
     redis_generations,
     redis_scripts,
@@ -17,7 +18,6 @@ from headrace_features.online import (
     sqlite_generations,
 )
 from headrace_features.online.layers import ALWAYS_MS, NEVER_MS, NO_LAYERS, Had
-from headrace_features.online.leases import Claim, Lease, LeaseHeldError
 from headrace_features.online.redis_connection import RedisConnection
 from headrace_features.online.redis_store import RedisStateStore
 from headrace_features.online.sqlite_store import SqliteStateStore

@@ -7,18 +7,19 @@ from dataclasses import replace
 import pytest
 
 from headrace_features.online.stores import open_store
-from headrace_features.online.versions import Switch, Versions, change_versions
+from headrace_features.online.versions import Switch, Versions, change_versions, read_versions
 from headrace_features.portable_project import portable_project
 from headrace_features.project import load_project
 from headrace_orchestration.versions.comparison import accepted_features
 from headrace_orchestration.versions.promotion import (
     _begun,
+    _served,
     former_of,
     require_declared,
     require_ready,
 )
 from headrace_orchestration.versions.replaying import _with_served
-from headrace_schemas.errors import ConfigurationError
+from headrace_schemas.errors import ConfigurationError, RetryableError
 from headrace_schemas.settings import Settings
 
 PROMOTING, TAKING_BACK = Switch("v2", "", back=False), Switch("", "v2", back=True)
@@ -58,6 +59,20 @@ def test_a_rollback_after_another_one_that_has_ended_goes_back_further_or_says_t
         former(settings, twice)
     again = twice.serves("v3")
     assert (again.former, again.taken_back) == (("v1",), ("v2",))
+
+
+def test_a_promotion_that_stood_still_is_not_served_once_it_was_taken_back_from_elsewhere(
+    settings: Settings,
+) -> None:
+    store = open_store(settings)
+    begun = Versions(serving="", switch=PROMOTING)
+    change_versions(store, lambda _: begun.switches(TAKING_BACK).switches(None))
+    with pytest.raises(RetryableError, match="v2 was about to be served, and another command"):
+        change_versions(store, lambda held: _served(held, PROMOTING))
+    assert read_versions(store)[1].serving == ""
+    # One that another command has finished, or is about to finish, is.
+    for held in (begun, begun.serves("v2"), begun.serves("v2").switches(None)):
+        assert _served(held, PROMOTING).serving == "v2"
 
 
 def test_one_that_is_served_is_told_what_to_keep_warm() -> None:
