@@ -65,13 +65,16 @@ class EventFiles:
     def since(self, version: int) -> list[File] | None:
         """The files that came after a version, up to this one, by the log alone.
 
+        Files that were put together bring no events: they don't count as having come.
+
         Returns:
-            None if that can't be told: rows were taken out or files were put together since, the
-            log no longer reaches back to then, or the table was put back to before it.
+            None if that can't be told: rows were taken out, or what came was put together with
+            other files, the log no longer reaches back to then, or the table was put back to
+            before it.
         """
         if version > self.version:
             return None
-        found: list[File] = []
+        found: dict[str, File] = {}
         with self._warehouse.explaining(self.name):
             for number in range(version + 1, self.version + 1):
                 try:
@@ -79,10 +82,14 @@ class EventFiles:
                         actions = [json.loads(line) for line in log.read().splitlines() if line]
                 except FileNotFoundError:
                     return None
-                if any("remove" in action for action in actions):
-                    return None
-                found += [_file(action["add"]) for action in actions if "add" in action]
-        return found
+                for action in actions:
+                    gone, came = action.get("remove"), action.get("add")
+                    if gone is not None and (gone["dataChange"] or unquote(gone["path"]) in found):
+                        return None
+                    if came is not None and came["dataChange"]:
+                        file = _file(came)
+                        found[file.path] = file
+        return [*found.values()]
 
     def all(self, column: str | None = None, above: int = 0) -> list[File]:
         """All files; of those that are known to have nothing above it in a column, none.

@@ -86,6 +86,25 @@ class TileDays(NamedTuple):
         return where & new
 
 
+def taken_by(table: DeltaTable) -> Taken | None:
+    """What a version of a table of tiles has taken in; None for nothing."""
+    found = {
+        name: table.transaction_version(f"{_APPLICATION}:{name}")
+        for name in ("source", "version", "known", "until", "anew", "generation")
+    }
+    if found["source"] is None:
+        return None
+    days = (found["until"] or 0) - DAYS_BEFORE
+    return Taken(
+        found["source"],
+        found["version"] or 0,
+        found["known"] or 0,
+        EPOCH_DAY + timedelta(days),
+        found["anew"] or 0,
+        found["generation"] or 0,
+    )
+
+
 class TileTable:
     """The tiles of a view.
 
@@ -112,7 +131,7 @@ class TileTable:
         table = warehouse.find(self.name) or self._created()
         require_meaning(table, view, warehouse.uri(self.name))
         self._table: DeltaTable = table
-        self.taken = self._recorded()
+        self.taken = taken_by(table)
 
     def _created(self) -> DeltaTable:
         # Nothing is left behind where there is nothing to make tiles of.
@@ -122,23 +141,6 @@ class TileTable:
             tile_schema(self.view),
             partition_by=[EVENT_DATE],
             configuration={FINGERPRINT: fingerprint(self.view), **_PROPERTIES},
-        )
-
-    def _recorded(self) -> Taken | None:
-        found = {
-            name: self._table.transaction_version(f"{_APPLICATION}:{name}")
-            for name in ("source", "version", "known", "until", "anew", "generation")
-        }
-        if found["source"] is None:
-            return None
-        days = (found["until"] or 0) - DAYS_BEFORE
-        return Taken(
-            found["source"],
-            found["version"] or 0,
-            found["known"] or 0,
-            EPOCH_DAY + timedelta(days),
-            found["anew"] or 0,
-            found["generation"] or 0,
         )
 
     def update(
@@ -220,8 +222,8 @@ class TileTable:
             "generation": taken.generation,
         }
         properties = CommitProperties(
-            # Onto what was looked at, or not at all: another generation may be at it.
-            max_commit_retries=0,
+            # If another generation has said the same since the version that was looked at, Delta
+            # refuses this. Files that were only put together since are in nobody's way.
             app_transactions=[
                 Transaction(f"{_APPLICATION}:{name}", number) for name, number in numbers.items()
             ],

@@ -19,6 +19,7 @@ from headrace_orchestration.commands import (
     features,
     ingest,
     init,
+    maintain,
     materialize,
     online,
     parity,
@@ -92,6 +93,7 @@ app.command("replay")(replay.replay)
 app.command("promote")(versions.promote)
 app.command("rollback")(versions.rollback)
 app.add_typer(versions.app, name="versions")
+app.add_typer(maintain.app, name="maintain")
 app.add_typer(bench.app, name="bench")
 
 #: The extra that brings a package which a command needs.

@@ -18,8 +18,12 @@ KAFKA_OFFSET = "_kafka_offset"
 BASELINES = "quality.baselines"
 VERDICTS = "quality.verdicts"
 
-#: The tables of tiles.
+#: The tables of values at every event, and those of tiles.
+FEATURES = "features"
 TILES = "tiles"
+
+#: All names before the dot, but of tables that sources name themselves.
+SCHEMAS = ("bronze", FEATURES, "healed", "quality", "quarantine", TILES)
 
 # Shorter than what any catalogue or file system allows; no dot, slash or `..` can get through.
 _PART = re.compile("[a-z][a-z0-9_]{0,126}")
@@ -42,7 +46,7 @@ def dispositions_table(source: str) -> str:
 
 def features_table(view: str, version: int) -> str:
     """Where the history of one version of a feature view is kept."""
-    return _of_view("features", view, version)
+    return _of_view(FEATURES, view, version)
 
 
 def tiles_table(view: str, version: int) -> str:
