@@ -34,16 +34,21 @@ class Span:
 
 
 class Events:
-    """The events of a source, as its table was when this was made.
+    """The events of a source, as its table was when this was made, or at one of its versions.
 
     Raises:
-        ConfigurationError: there is no such table, or it is damaged.
+        ConfigurationError: there is no such table or version, or it is damaged.
     """
 
-    def __init__(self, warehouse: Warehouse, source: EventSource) -> None:
+    def __init__(
+        self, warehouse: Warehouse, source: EventSource, version: int | None = None
+    ) -> None:
         self._warehouse = warehouse
         self._source = source
         self._table: DeltaTable = warehouse.open(source.table)
+        if version is not None:
+            with warehouse.explaining(source.table):
+                self._table.load_as_version(version)
         self.schema = pa.schema([(c.name, ARROW_TYPES[c.type]) for c in source.columns])
 
     def covered(self) -> Mapping[int, int]:

@@ -35,6 +35,9 @@ from headrace_orchestration.commands import (
     versions,
     writer,
 )
+from headrace_orchestration.commands import (
+    run as run_commands,
+)
 from headrace_schemas.errors import ConfigurationError, HeadraceError
 
 app = typer.Typer(
@@ -78,6 +81,7 @@ app.command("plan")(plan.plan)
 app.command("apply")(apply.apply)
 app.command("backfill")(backfill.backfill)
 app.command("materialize")(materialize.materialize)
+app.add_typer(run_commands.app, name="run")
 app.add_typer(features.app, name="features")
 app.command("serve")(serve.serve)
 app.command("up")(services.up)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.event_times import PLAUSIBLE
 
+_DAY = timedelta(days=1)
 _FIRST = datetime.fromtimestamp(PLAUSIBLE.earliest_ms // 1000, UTC).date()
 _LAST = datetime.fromtimestamp(PLAUSIBLE.latest_ms // 1000 - 1, UTC).date()
 
@@ -38,4 +39,18 @@ def parse_begun_day(text: str, option: str, now: datetime) -> date:
     if day > now.astimezone(UTC).date():
         message = f"{option}: {text} has not begun"
         raise ConfigurationError(message, hint="today, in UTC, is the last that will do")
+    return day
+
+
+def parse_ended_day(text: str, option: str, now: datetime) -> date:
+    """A day that is over, so that all of its events can be there.
+
+    Raises:
+        ConfigurationError: it is none; `option` says where it was given.
+    """
+    day = parse_begun_day(text, option, now)
+    today = now.astimezone(UTC).date()
+    if day == today:
+        message = f"{option}: {text} has not ended, it does at midnight UTC"
+        raise ConfigurationError(message, hint=f"the last that will do is {today - _DAY}")
     return day

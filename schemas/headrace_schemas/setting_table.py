@@ -6,33 +6,11 @@ from enum import StrEnum
 
 import msgspec
 
+from headrace_schemas.setting_choices import OIDC_OPTIONS, REDIS_OPTIONS
+
 FILE_NAME = "headrace.toml"
 #: In place of an address: the service that `headrace up` starts.
 EMBEDDED = "embedded"
-#: What access to Redis may need, by the names of redis-py that all of its clients know.
-REDIS_OPTIONS = (
-    "client_name",
-    "password",
-    "ssl_ca_certs",
-    "ssl_ca_data",
-    "ssl_cert_reqs",
-    "ssl_certfile",
-    "ssl_check_hostname",
-    "ssl_ciphers",
-    "ssl_keyfile",
-    "username",
-)
-#: Feast's names for who issues tokens.
-OIDC_OPTIONS = (
-    "audience",
-    "auth_discovery_url",
-    "ca_cert_path",
-    "client_id",
-    "issuer",
-    "jwks_cache_lifespan_seconds",
-    "jwks_request_timeout_seconds",
-    "verify_ssl",
-)
 
 
 class SettingKind(StrEnum):
@@ -78,10 +56,10 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def place(self) -> str:
         """Where it stands inside the file: `[engine] default`."""
-        if self.section is None:
-            return self.key
         if self.kind is SettingKind.OPTIONS:
             return f"[{self.name}]"
+        if self.section is None:
+            return self.key
         return f"[{self.section}] {self.key}"
 
 
@@ -132,6 +110,13 @@ SETTINGS = (
         kind=SettingKind.OPTIONS,
         default="",
         meaning="access to an object store, by the names of its client; never shown",
+    ),
+    Setting(
+        section=None,
+        key="ingest",
+        kind=SettingKind.OPTIONS,
+        default="",
+        meaning="by source: where its files of a day are, with {date}, or kafka for its topic",
     ),
     Setting(
         section="engine",

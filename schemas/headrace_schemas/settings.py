@@ -147,13 +147,15 @@ class Settings:
     """All settings, and where each of them comes from.
 
     `root` is the folder of `headrace.toml`, from which definitions are imported; None means
-    that there is no such file and the built-in project is used. All paths are absolute.
+    that there is no such file and the built-in project is used. All paths are absolute. `ingest`
+    says by source where its events of a day come from, as it is written.
     """
 
     root: Path | None
     home: Path
     project: ProjectSettings
     warehouse: WarehouseSettings
+    ingest: Options
     engine: EngineSettings
     spark: SparkSettings
     online: OnlineSettings
@@ -200,6 +202,7 @@ def load(start: Path, environ: Mapping[str, str]) -> Settings:
         warehouse=WarehouseSettings(
             values["warehouse.path"], Options(values["warehouse.storage_options"])
         ),
+        ingest=Options(values["ingest"]),
         engine=EngineSettings(values["engine.default"]),
         spark=SparkSettings(values["spark.master"], Options(values["spark.conf"])),
         online=OnlineSettings(

@@ -330,7 +330,7 @@ MISTAKES = {
         "ingest --file short.parquet --source nowhere",
         "known: transaction_labels",
     ),
-    "neither a file nor Kafka": ("ingest", "--file or --from-kafka"),
+    "neither a file nor Kafka": ("ingest", "--file, --from-kafka or --date"),
     "a file and Kafka": ("ingest --from-kafka --file short.parquet", "--file short.parquet"),
     "Kafka in-process": ("ingest --from-kafka --engine local", "--engine local"),
     "nothing to skip in a file": ("ingest --file short.parquet --skip-lost", "--from-kafka"),

@@ -82,6 +82,31 @@ def find_files(
         ConfigurationError: there is nothing there, or it can't be read.
         UnsupportedError: a format or a suffix that is not read here.
     """
+    found = files_at(place, file_format, storage_options)
+    if found:
+        return found
+    with explaining(place):
+        files, path = located(place, storage_options)
+        is_file = files.get_file_info(path).type == pa_fs.FileType.NotFound
+    if is_file and not _WILD & set(place):
+        raise ConfigurationError(
+            f"there is no file {place}", hint="give a file, a folder or a quoted glob"
+        )
+    raise ConfigurationError(
+        f"there is no data file in {place}",
+        hint=f"files end in {', '.join(_suffixes(file_format))}",
+    )
+
+
+def files_at(
+    place: str, file_format: str | None = None, storage_options: Mapping[str, str] = _NO_OPTIONS
+) -> tuple[InputFile, ...]:
+    """The same, none where nothing is there.
+
+    Raises:
+        ConfigurationError: it can't be read.
+        UnsupportedError: a format or a suffix that is not read here.
+    """
     if file_format is not None and file_format not in FORMATS:
         raise UnsupportedError.among(f"--format {file_format}", FORMATS)
     with explaining(place):
@@ -89,25 +114,16 @@ def find_files(
         found = files.get_file_info(path)
         if found.type == pa_fs.FileType.File:
             return (InputFile(url_of(place, path), _kind(path, file_format), storage_options),)
+        below: list[str] = []
         if found.type == pa_fs.FileType.Directory:
             below = _below(files, path)
         elif _WILD & set(place):
             below = [one for one in _below(files, _fixed_part(path)) if _matches(one, path)]
-        else:
-            raise ConfigurationError(
-                f"there is no file {place}", hint="give a file, a folder or a quoted glob"
-            )
-    inputs = [
+    return tuple(
         InputFile(url_of(place, one), _kind(one, file_format), storage_options)
         for one in sorted(below)
         if PurePosixPath(one).suffix.lower() in _suffixes(file_format)
-    ]
-    if not inputs:
-        raise ConfigurationError(
-            f"there is no data file in {place}",
-            hint=f"files end in {', '.join(_suffixes(file_format))}",
-        )
-    return tuple(inputs)
+    )
 
 
 @contextmanager

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from headrace_orchestration.beside_streams import note_beside_streams
 from headrace_orchestration.commands.backfill import EngineName
+from headrace_orchestration.commands.ingest_day import ingest_day
+from headrace_orchestration.commands.ingest_files import described, ingest_files, show
 from headrace_orchestration.commands.ingest_kafka import ingest_kafka
-from headrace_orchestration.output import (
-    JsonOption,
-    console,
-    print_json,
-    print_table,
-    progress,
-)
+from headrace_orchestration.output import JsonOption, print_json
 from headrace_orchestration.session import current_project
 from headrace_schemas.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from headrace_batch.ingest.report import IngestReport
-    from headrace_features.project import Project
 
 File = Annotated[
     str | None, typer.Option("--file", help="A file, a folder or a pattern in quotes.")
 ]
 FromKafka = Annotated[
     bool, typer.Option("--from-kafka", help="The topics of the event sources, on Spark.")
+]
+Day = Annotated[
+    str | None,
+    typer.Option("--date", help="A day that is over, UTC: its events, as [ingest] says."),
 ]
 SkipLost = Annotated[
     bool,
@@ -48,6 +43,7 @@ Source = Annotated[
 def ingest(  # noqa: PLR0913, PLR0917 - one for each option
     file: File = None,
     from_kafka: FromKafka = False,
+    date: Day = None,
     format: Format = None,  # noqa: A002 - the option's name
     source: Source = None,
     engine: EngineName = None,
@@ -58,41 +54,33 @@ def ingest(  # noqa: PLR0913, PLR0917 - one for each option
 
     Rows that break the contract or a rule of their source are kept aside with their reasons.
     """
+    if date is not None:
+        _refuse_with_date(file=file, from_kafka=from_kafka, format=format, skip_lost=skip_lost)
+        ingest_day(date, source, engine=engine, as_json=as_json)
+        return
     if from_kafka:
         _refuse_with_kafka(file=file, format=format, engine=engine)
         ingest_kafka(source, skip_lost=skip_lost, as_json=as_json)
         return
     if file is None or skip_lost:
-        lacks = "--from-kafka" if skip_lost else "--file or --from-kafka"
+        lacks = "--from-kafka" if skip_lost else "--file, --from-kafka or --date"
         raise ConfigurationError(
             f"headrace ingest needs {lacks}", hint="see headrace ingest --help"
         )
     settings, project = current_project()
-    chosen = engine or settings.engine.default
-    with progress(f"ingest {file}", quiet=as_json) as advance:
-        if chosen == "spark":
-            from headrace_batch.ingest.spark_run import ingest_on_spark
-
-            report = ingest_on_spark(settings, project, file, file_format=format, source=source)
-        elif chosen == "local":
-            from headrace_batch.ingest.run import ingest as ingest_here
-
-            report = ingest_here(
-                settings,
-                project,
-                file,
-                file_format=format,
-                source=source,
-                on_progress=lambda done, _: advance(done),
-            )
-        else:
-            raise ConfigurationError.unknown("engine", chosen, ("local", "spark"))
+    report = ingest_files(
+        settings,
+        project,
+        file,
+        file_format=format,
+        source=source,
+        engine=engine,
+        quiet=as_json,
+    )
     if as_json:
-        print_json(_described(report))
+        print_json(described(report))
     else:
-        _show(report, project)
-    if any(one.ingested for one in report.sources):
-        note_beside_streams(settings, project, {one.source for one in report.sources})
+        show(report, project)
     failure = report.failure()
     if failure is not None:
         raise failure
@@ -109,59 +97,23 @@ def _refuse_with_kafka(*, file: str | None, format: str | None, engine: str | No
             )
 
 
-def _show(report: IngestReport, project: Project) -> None:
-    print_table(
-        None,
-        ("source", "rows", "ingested", "duplicates", "rejected", "already ingested"),
-        [
-            (
-                s.source,
-                s.rows,
-                s.ingested,
-                s.duplicates,
-                s.rejected_rows,
-                s.already_ingested,
-            )
-            for s in report.sources
-        ],
-    )
-    from headrace_features.row_rules import meaning_of
-
-    out = console()
-    for source in report.sources:
-        out.print(f"{source.table} → {source.table_uri}", soft_wrap=True)
-        declared = project.source(source.source)
-        for reason, rows in source.rejected.items():
-            out.print(f"{rows:,} rejected as {reason}: {meaning_of(declared, reason)}")
-        for reason, rows in source.already_rejected.items():
-            out.print(f"{rows:,} already rejected as {reason}: {meaning_of(declared, reason)}")
-        if source.rejected or source.already_rejected:
-            out.print(
-                f"  kept, with their columns and reasons, in {source.quarantine_table_uri}",
-                soft_wrap=True,
-            )
-    out.print(f"{report.rows:,} rows in {report.seconds:.1f} s")
-
-
-def _described(report: IngestReport) -> dict[str, Any]:
-    return {
-        "files": list(report.files),
-        "format": report.format,
-        "rows": report.rows,
-        "seconds": report.seconds,
-        "rows_per_second": report.rows_per_s,
-        "sources": [
-            {
-                "source": source.source,
-                "table": source.table_uri,
-                "quarantine_table": source.quarantine_table_uri,
-                "rows": source.rows,
-                "ingested": source.ingested,
-                "duplicates": source.duplicates,
-                "rejected": dict(source.rejected),
-                "already_ingested": source.already_ingested,
-                "already_rejected": dict(source.already_rejected),
-            }
-            for source in report.sources
-        ],
+def _refuse_with_date(
+    *,
+    file: str | None,
+    from_kafka: bool,
+    format: str | None,  # noqa: A002 - the option's name
+    skip_lost: bool,
+) -> None:
+    """Raise ConfigurationError for options that say where the events of a day are."""
+    given = {
+        "--file": file,
+        "--from-kafka": from_kafka,
+        "--format": format,
+        "--skip-lost": skip_lost,
     }
+    for option, value in given.items():
+        if value:
+            raise ConfigurationError(
+                f"{option} can't go with --date, for which [ingest] says where events come from",
+                hint="leave one of them out",
+            )

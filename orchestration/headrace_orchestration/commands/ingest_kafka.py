@@ -10,16 +10,28 @@ from headrace_orchestration.session import current_project
 if TYPE_CHECKING:
     from headrace_batch.ingest.topic_report import KafkaReport
     from headrace_features.project import Project
+    from headrace_schemas.settings import Settings
 
 
 def ingest_kafka(source: str | None, *, skip_lost: bool, as_json: bool) -> None:
     """Take the topics of one source, or of all, into their tables, and say what was done."""
+    settings, project = current_project()
+    report = take_topics(settings, project, source, skip_lost=skip_lost, quiet=as_json)
+    if as_json:
+        print_json(described_topics(report))
+    else:
+        show_topics(report, project)
+
+
+def take_topics(
+    settings: Settings, project: Project, source: str | None, *, skip_lost: bool, quiet: bool
+) -> KafkaReport:
+    """Take the topics of one source, or of all, into their tables."""
     from headrace_batch.ingest.topic_run import ingest_topics
     from headrace_streaming.kafka.clients import kafka_config
 
-    settings, project = current_project()
-    with progress("ingest from Kafka", quiet=as_json) as advance:
-        report = ingest_topics(
+    with progress("ingest from Kafka", quiet=quiet) as advance:
+        return ingest_topics(
             settings,
             project,
             kafka_config(settings),
@@ -27,13 +39,10 @@ def ingest_kafka(source: str | None, *, skip_lost: bool, as_json: bool) -> None:
             skip_lost=skip_lost,
             on_progress=advance,
         )
-    if as_json:
-        print_json(_described(report))
-    else:
-        _show(report, project)
 
 
-def _show(report: KafkaReport, project: Project) -> None:
+def show_topics(report: KafkaReport, project: Project) -> None:
+    """Print a report for people."""
     print_table(
         None,
         ("source", "rows", "ingested", "duplicates", "rejected", "already ingested"),
@@ -61,7 +70,8 @@ def _show(report: KafkaReport, project: Project) -> None:
     out.print(f"{report.rows:,} rows in {report.seconds:.1f} s")
 
 
-def _described(report: KafkaReport) -> dict[str, Any]:
+def described_topics(report: KafkaReport) -> dict[str, Any]:
+    """A report for programs."""
     return {
         "rows": report.rows,
         "seconds": report.seconds,

@@ -23,13 +23,18 @@ from headrace_orchestration.output import (
     say,
 )
 from headrace_orchestration.session import current_project, served_project
-from headrace_schemas.days import parse_begun_day
+from headrace_schemas.days import parse_begun_day, parse_day
+from headrace_schemas.errors import HeadraceError
 
 if TYPE_CHECKING:
     from headrace_features.online.layers import Layers
 
 app = typer.Typer(no_args_is_help=True, help="Look at the online store, and make it anew.")
 
+ProbedDay = Annotated[str, typer.Option("--date", help="A day, UTC, that was materialized.")]
+SampleSize = Annotated[
+    int, typer.Option("--sample", min=1, help="Entities of each view at most, with events then.")
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 
 
@@ -110,6 +115,55 @@ def rebuild(date: Day = None, yes: Yes = False, as_json: JsonOption = False) -> 
         f"{report.entities:,} entities with {report.fields:,} fields from the lake and"
         f" {report.updates:,} updates from the topic, in {report.seconds:.1f} s"
     )
+
+
+@app.command()
+def probe(
+    date: ProbedDay, view: Views = None, sample: SampleSize = 1000, as_json: JsonOption = False
+) -> None:
+    """Hold what readers get to the lake: entities with events on a day, as of the batch boundary.
+
+    Ends with an error if any value differs.
+    """
+    from headrace_features.view_modes import require_batch
+    from headrace_orchestration.probing import probe as compare
+
+    settings, project = served_project()
+    day = parse_day(date, "--date")
+    names = require_batch(settings, project, list(view or ()))
+    found = [compare(settings, project.view(name), day, sample) for name in names]
+    if as_json:
+        print_json(found)
+    else:
+        print_table(
+            None,
+            ("view", "version", "as of", "entities", "values", "unlike"),
+            [
+                (
+                    one.view,
+                    one.version,
+                    _text(one.as_of_ms),
+                    one.entities,
+                    one.values,
+                    len(one.unlike),
+                )
+                for one in found
+            ],
+        )
+        for one in found:
+            for value in one.unlike:
+                console().print(
+                    f"{one.view}:{value.feature} of {value.entity}: online {value.online}, by the"
+                    f" lake {value.lake}",
+                    soft_wrap=True,
+                )
+    unlike = {one.view: len(one.unlike) for one in found if one.unlike}
+    if unlike:
+        raise HeadraceError(
+            f"online {sum(unlike.values()):,} values of {', '.join(unlike)} are not what the lake"
+            f" says for {day}",
+            hint="made anew by: headrace online rebuild",
+        )
 
 
 def _status(name: str, version: int, layers: Layers) -> ViewStatus:

@@ -30,9 +30,13 @@ Out = Annotated[
 Name = Annotated[str | None, typer.Argument(metavar="[VIEW]", help="A view.")]
 VersionsOption = Annotated[
     str | None,
-    typer.Option(help="Two versions of the view, such as 1,2: compare what they give online."),
+    typer.Option(
+        help="Two versions of the view, such as 1,2, or one to be held to what is served: compare"
+        " what they give online."
+    ),
 ]
 _SHOWN = 10
+_BOTH = 2
 
 
 def parity(  # noqa: PLR0913, PLR0917 - one for each option
@@ -85,18 +89,23 @@ def parity(  # noqa: PLR0913, PLR0917 - one for each option
 
 
 def _compare(name: str | None, versions: str, *, as_json: bool) -> None:
+    from headrace_features.online.live import live_project
     from headrace_orchestration.versions.comparison import compare_versions
     from headrace_schemas.errors import ConfigurationError, HeadraceError
 
-    first, comma, second = versions.partition(",")
-    if name is None or not comma or not (first.isdecimal() and second.isdecimal()):
+    numbers = versions.split(",")
+    if name is None or not all(one.isdecimal() for one in numbers) or len(numbers) > _BOTH:
         raise ConfigurationError(
-            f"--versions {versions}: expected a view and two of its versions",
+            f"--versions {versions}: expected a view and one or two of its versions",
             hint="such as: headrace parity card_activity --versions 1,2",
         )
     settings, project = current_project()
+    if len(numbers) < _BOTH:
+        served = live_project(settings, project).view(name).version
+        numbers = [str(served), *numbers]
+    first, second = map(int, numbers)
     with status("headrace parity") as told:
-        found = compare_versions(settings, project, name, int(first), int(second), told)
+        found = compare_versions(settings, project, name, first, second, told)
     if as_json:
         print_json(found)
     else:

@@ -26,6 +26,7 @@ from headrace_features.online.serving import Server
 from headrace_features.online.store import layers_of
 from headrace_features.online.stores import open_store
 from headrace_features.online.versions import Versions, read_versions
+from headrace_orchestration.bits import same
 from headrace_orchestration.lake_records import also_in_files
 from headrace_orchestration.parity.fetching import events_of_topic
 from headrace_schemas.errors import ConfigurationError
@@ -312,8 +313,8 @@ class _Rows:
                 held, computed = before.get(name), batch[name][place]
                 one = _Unlike(
                     (held, value, computed),
-                    name in common and not _same(held, value),
-                    not _same(value, computed),
+                    name in common and not same(held, value),
+                    not same(value, computed),
                     name in missing,
                 )
                 if one.from_first or one.from_batch or one.incomplete:
@@ -334,13 +335,6 @@ class _Rows:
 
 #: Values by feature, and the features of which events may be missing.
 _Read = tuple[Mapping[str, "Value"], Collection[str]]
-
-
-def _same(one: Value, other: Value) -> bool:
-    """Whether two values have the same bits."""
-    if isinstance(one, float) and isinstance(other, float):
-        return one.hex() == other.hex()
-    return type(one) is type(other) and one == other
 
 
 def _version(versions: Versions, project: Project, name: str, version: int) -> FeatureView:

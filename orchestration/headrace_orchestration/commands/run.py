@@ -1,0 +1,89 @@
+"""`headrace run`: what is done every day, without a scheduler of its own."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from headrace_orchestration.output import (
+    JsonOption,
+    console,
+    print_json,
+    print_table,
+    say,
+    status,
+)
+from headrace_orchestration.session import current_project
+
+if TYPE_CHECKING:
+    from headrace_orchestration.runs.running import Done
+
+app = typer.Typer(
+    no_args_is_help=True, help="Do what is due every day, or see what that is; for cron."
+)
+
+Day = Annotated[str, typer.Option("--date", help="A day that is over, UTC.")]
+
+
+@app.command()
+def daily(date: Day, as_json: JsonOption = False) -> None:
+    """Take in the events of a day and bring history and online values up to its end.
+
+    The same steps as Airflow's, one after the other. Ends at the first that fails, with its line
+    and its status: 75 may work later. It may be run again at any time, and goes on.
+    """
+    from headrace_features.exclusive import exclusive
+    from headrace_orchestration.runs.daily import DAILY
+    from headrace_orchestration.runs.declared import runs_of
+    from headrace_orchestration.runs.running import done_one_by_one
+    from headrace_schemas.days import parse_ended_day
+    from headrace_schemas.errors import RetryableError
+
+    settings, project = current_project()
+    day = parse_ended_day(date, "--date", datetime.now(UTC))
+    (graph,) = (one for one in runs_of(settings, project) if one.name == DAILY)
+    taken = RetryableError(
+        f"another headrace run daily is at work in {settings.home}", hint="run it again later"
+    )
+    done: list[Done] = []
+    log = settings.home / "logs" / f"{DAILY}-{day}.log"
+    with (
+        exclusive(settings.home / f"{DAILY}.lock", taken),
+        status(f"headrace run daily {day}") as told,
+    ):
+        for one in done_one_by_one(graph, day, log, lambda task: told(task.name)):
+            done.append(one)
+            if not as_json and not one.status:
+                say(f"✓ {one.task} ({one.seconds:.1f} s)")
+    failed = done[-1] if done[-1].status else None
+    if as_json:
+        print_json({"run": DAILY, "date": day, "log": log, "tasks": done})
+    if failed is not None:
+        say(f"headrace: {failed.task}: {failed.told.removeprefix('headrace: ')}; see {log}")
+        raise typer.Exit(failed.status)
+
+
+@app.command("list")
+def show(as_json: JsonOption = False) -> None:
+    """List the runs and their tasks; as JSON all that a scheduler needs."""
+    from headrace_orchestration.runs.declared import runs_of
+    from headrace_orchestration.runs.document import document_of
+
+    settings, project = current_project()
+    if as_json:
+        print_json(document_of(settings, project))
+        return
+    for graph in runs_of(settings, project):
+        print_table(
+            f"{graph.name}: {graph.tells}",
+            ("task", "after", "command"),
+            [
+                (task.name, ", ".join(task.after), " ".join(("headrace", *task.command)))
+                if task.command
+                else (task.name, ", ".join(task.after), task.tells)
+                for task in graph.tasks
+            ],
+        )
+    console().print("each is a command of its own; headrace run daily does those of a day")
