@@ -20,7 +20,8 @@ demo: setup ## the whole path on generated data, with a report at the end
 .PHONY: test
 test: lint operator ## linters, the operator, then all tests but those below
 	$(PYTEST) -n 2 --dist loadfile tests --ignore=tests/faults --ignore=tests/handbook \
-		--ignore=tests/benchmarks --ignore=tests/packaging --ignore=tests/deployed $(PYTEST_ARGS)
+		--ignore=tests/benchmarks --ignore=tests/packaging --ignore=tests/deployed \
+		--ignore=tests/dags $(PYTEST_ARGS)
 
 .PHONY: operator
 operator: setup ## the tests of the feature operator
@@ -54,6 +55,18 @@ handbook-long: setup ## batch beside stream and replay on every published day: a
 .PHONY: faults-long
 faults-long: setup ## a TaskManager killed 24 times in one run of the stream job
 	HEADRACE_FAULT_KILLS=24 $(PYTEST) tests/faults/test_stream_kills.py -k again_and_again $(PYTEST_ARGS)
+
+.PHONY: airflow
+airflow: setup ## Airflow for a look, with the DAGs of the project, until Ctrl-C
+	@scripts/airflow.sh show
+
+.PHONY: airflow-setup
+airflow-setup: setup ## install Airflow in an environment of its own
+	@scripts/airflow.sh setup
+
+.PHONY: airflow-test
+airflow-test: airflow-setup ## the DAGs in Airflow: their structure, and days that it runs
+	.airflow-venv/bin/python -m pytest tests/dags $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: docker-lint ## formatter, linter, types, import contracts, Dockerfile, scripts
@@ -97,5 +110,5 @@ lock: setup ## resolve the requirement and jar locks anew, within the ranges of 
 
 .PHONY: clean
 clean: ## remove what was built, fetched or generated here
-	rm -rf .venv .tools .jgo .setup.lock .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist \
+	rm -rf .venv .airflow-venv .tools .jgo .setup.lock .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist \
 		streaming/operator/target streaming/headrace_streaming/headrace-operator.jar

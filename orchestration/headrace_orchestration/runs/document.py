@@ -28,18 +28,18 @@ _OURS = ("headrace_schemas", "headrace_features", "headrace_batch", "headrace_or
 
 
 def document_of(settings: Settings, project: Project) -> dict[str, Any]:
-    """The runs, how their commands are started, and the files that all of this follows from.
+    """The runs, how commands are submitted to Spark, and the files that all this follows from.
 
-    Its fields: `format`; `project`, its name; `command`, before the arguments of a task; `python`,
-    the interpreter of Headrace; `script`, for `spark-submit` with the same arguments; `runs`, see
-    `Graph`; `made_from`, the SHA-256 of each file by its path.
+    Its fields: `format`; `project`, its name; `python`, the interpreter of Headrace; `spark_submit`
+    and the `script` to submit, which takes the arguments of `headrace`; `runs`, see `Graph`;
+    `made_from`, the SHA-256 of each file by its path.
     """
     runs = runs_of(settings, project)
     return {
         "format": FORMAT,
         "project": project.name,
-        "command": [sys.executable, "-P", "-m", "headrace_orchestration.cli"],
         "python": sys.executable,
+        "spark_submit": str(Path(sys.executable).with_name("spark-submit")),
         "script": submitted.__file__,
         "runs": msgspec.json.decode(msgspec.json.encode(runs)),
         "made_from": {

@@ -1,0 +1,15 @@
+"""What is done when a run is late."""
+
+from __future__ import annotations
+
+import logging
+
+_LOG = logging.getLogger(__name__)
+
+
+def tell(run: str, after: str, **context: object) -> None:
+    """Log that a run hasn't ended in time; Airflow shows it beside the run as well."""
+    del context
+    _LOG.error(
+        "%s has not ended %s after it was due: see the tasks that are being retried", run, after
+    )

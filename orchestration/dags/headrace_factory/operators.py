@@ -1,0 +1,146 @@
+"""Operators that run commands of Headrace, here or on Spark, and retry what may work later."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from headrace_factory.document import environment
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+#: The status with which Headrace says that the same command may work later.
+RETRYABLE = 75
+#: Above it a shell says by which signal a process ended.
+_SIGNALS = 128
+#: The status of a report that a person has to judge.
+_JUDGED = 1
+
+
+class HeadraceOperator(BaseOperator):  # type: ignore[misc] # its environment has the types
+    """A command of Headrace.
+
+    It fails for good unless the command says that it may work later, or was killed.
+    """
+
+    template_fields: Sequence[str] = ("arguments",)
+    ui_color = "#dcebf5"
+
+    def __init__(
+        self,
+        *,
+        command: str,
+        folder: str,
+        arguments: Sequence[str],
+        lists: Mapping[str, str] | None = None,
+        reports: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """A task.
+
+        Args:
+            command: `headrace`.
+            folder: of the project.
+            arguments: after it.
+            lists: arguments in whose place there is an option for each value of a parameter.
+            reports: what it prints is the task's result, with status 1 as well.
+            kwargs: of every operator.
+        """
+        super().__init__(**kwargs)
+        self.command = command
+        self.folder = folder
+        self.arguments = list(arguments)
+        self.lists = dict(lists or {})
+        self.reports = reports
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def execute(self, context: Context) -> str | None:
+        """Run it; the report, if it is one."""
+        arguments = [
+            one for argument in self.arguments for one in self._options(argument, context["params"])
+        ]
+        self.log.info("headrace %s", " ".join(arguments))
+        process = self._process = subprocess.Popen(  # noqa: S603 - the command that was chosen
+            [self.command, *arguments],
+            cwd=self.folder,
+            env=environment(os.environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=None if self.reports else subprocess.STDOUT,
+            start_new_session=True,
+        )
+        told: list[str] = []
+        for line in process.stdout or ():
+            said = line.decode(errors="replace").rstrip()
+            if self.reports:
+                told.append(said)
+            elif said:
+                self.log.info("%s", said)
+                told = [said]
+        status = process.wait()
+        if self.reports and status in {0, _JUDGED}:
+            return "\n".join(told)
+        require_success(status, told[-1] if told else f"status {status}")
+        return None
+
+    def _options(self, argument: str, params: Mapping[str, Any]) -> list[str]:
+        name = self.lists.get(argument)
+        if name is None:
+            return [argument]
+        return [one for value in params[name] for one in (f"--{name}", str(value))]
+
+    def on_kill(self) -> None:
+        """End the command and what it has started."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGTERM)
+
+
+def require_success(status: int, told: str) -> None:
+    """See that a command has ended well.
+
+    Args:
+        status: with which it ended; below 0, or above 128, a signal has ended it.
+        told: its last line.
+
+    Raises:
+        AirflowException: it may work later.
+        AirflowFailException: it won't.
+    """
+    if status == 0:
+        return
+    if status == RETRYABLE or status < 0 or status > _SIGNALS:
+        raise AirflowException(told)
+    raise AirflowFailException(told)
+
+
+def spark_operator() -> type[BaseOperator]:
+    """The operator that submits a command to the cluster of the connection `spark_default`.
+
+    It is imported where a cluster is set alone, as that takes a second.
+    """
+    from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
+
+    class HeadraceSparkOperator(SparkSubmitOperator):  # type: ignore[misc] # likewise
+        """A command of Headrace, submitted to Spark."""
+
+        def execute(self, context: Context) -> Any:
+            """Submit it, and wait."""
+            try:
+                return super().execute(context)
+            except AirflowException as error:
+                ended = re.search(r"Error code is: (\d+)", str(error))
+                if ended is None:
+                    raise
+                require_success(int(ended[1]), str(error))
+
+    return HeadraceSparkOperator

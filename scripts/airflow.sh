@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# Airflow in an environment of its own, .airflow-venv.
+#
+#   scripts/airflow.sh setup   makes it; a repeat with nothing to do is instant
+#   scripts/airflow.sh show    starts it for a look, on loopback alone, until Ctrl-C
+#
+# Needs what scripts/setup.sh makes. Written for bash 3.2, which macOS has.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+readonly VENV=.airflow-venv
+readonly STAMP=$VENV/.ready
+
+say() { printf '%s\n' "airflow: $*" >&2; }
+die() { say "$*"; exit 1; }
+
+setup() {
+    local wanted uv
+    [ -x .venv/bin/python ] || die "there is no .venv: run 'make setup' first"
+    wanted=$({ pwd; cat requirements/airflow.txt scripts/airflow.sh; } | cksum)
+    [ -f "$STAMP" ] && [ "$(cat "$STAMP")" = "$wanted" ] && return
+    uv=$(command -v uv || echo .tools/bin/uv)
+    say "environment $VENV (200 MB)"
+    # An environment doesn't survive a move, nor a set-up that was broken off.
+    rm -rf "$VENV"
+    "$uv" venv -q --python .venv/bin/python "$VENV"
+    "$uv" pip sync -q --python "$VENV/bin/python" --require-hashes requirements/airflow.txt
+    printf '%s\n' "$wanted" >"$STAMP.new"
+    mv "$STAMP.new" "$STAMP"
+}
+
+# Everything but what is set already.
+settings() {
+    export AIRFLOW_HOME=${AIRFLOW_HOME:-${HEADRACE_HOME:-$PWD/.headrace}/airflow}
+    export AIRFLOW__CORE__DAGS_FOLDER=${AIRFLOW__CORE__DAGS_FOLDER:-$PWD/orchestration/dags}
+    export AIRFLOW__CORE__LOAD_EXAMPLES=False
+    export AIRFLOW__CORE__EXECUTOR=LocalExecutor
+    export AIRFLOW__CORE__PARALLELISM=4
+    export AIRFLOW__API__HOST=127.0.0.1
+    export AIRFLOW__API__PORT=${AIRFLOW__API__PORT:-8080}
+    export AIRFLOW__API__WORKERS=1
+    export AIRFLOW__CORE__EXECUTION_API_SERVER_URL=http://127.0.0.1:$AIRFLOW__API__PORT/execution/
+    export PATH=$PWD/$VENV/bin:$PATH
+}
+
+show() {
+    local pids="" pid
+    setup
+    settings
+    mkdir -p "$AIRFLOW_HOME/logs"
+    # Passwords and keys are in it.
+    chmod 700 "$AIRFLOW_HOME"
+    say "database in $AIRFLOW_HOME"
+    airflow db migrate >"$AIRFLOW_HOME/logs/migrate.log" 2>&1 || die "see $AIRFLOW_HOME/logs/migrate.log"
+    airflow pools import orchestration/dags/pools.json >"$AIRFLOW_HOME/logs/pools.log" 2>&1 ||
+        die "see $AIRFLOW_HOME/logs/pools.log"
+    trap 'stop' EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    # Airflow's own `standalone` would serve logs to the whole network.
+    start api-server
+    start scheduler --skip-serve-logs
+    start dag-processor
+    until curl -sf "http://127.0.0.1:$AIRFLOW__API__PORT/api/v2/version" >/dev/null; do
+        alive || die "it did not start: see $AIRFLOW_HOME/logs"
+        sleep 0.5
+    done
+    say "http://127.0.0.1:$AIRFLOW__API__PORT, user admin, password $(password); Ctrl-C ends it"
+    while alive; do sleep 1; done
+    die "a part of it has ended: see $AIRFLOW_HOME/logs"
+}
+
+start() {
+    airflow "$@" >"$AIRFLOW_HOME/logs/$1.log" 2>&1 </dev/null &
+    pids="$pids $!"
+}
+
+alive() {
+    for pid in $pids; do
+        kill -0 "$pid" 2>/dev/null || return 1
+    done
+}
+
+stop() {
+    trap - EXIT
+    # shellcheck disable=SC2086 # one argument for each
+    kill $pids 2>/dev/null || true
+    wait
+}
+
+password() {
+    "$VENV/bin/python" -c 'import json, sys; print(json.load(open(sys.argv[1]))["admin"])' \
+        "$AIRFLOW_HOME/simple_auth_manager_passwords.json.generated"
+}
+
+case ${1:-} in
+setup) setup ;;
+show) show ;;
+*) die "expected setup or show" ;;
+esac

@@ -1,0 +1,88 @@
+"""How a command ends decides what becomes of its task."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from headrace_factory.operators import HeadraceOperator
+
+Script = Callable[[str], str]
+
+
+def operator(command: str, *arguments: str, **options: Any) -> HeadraceOperator:
+    return HeadraceOperator(
+        task_id="task", command=command, folder="/", arguments=arguments, **options
+    )
+
+
+def test_a_command_that_ends_well_has_done_the_task(script: Script, tmp_path: Path) -> None:
+    command = script(f'echo "$@" > {tmp_path}/told')
+    assert operator(command, "ingest", "--date", "2018-04-09").execute({"params": {}}) is None
+    assert (tmp_path / "told").read_text() == "ingest --date 2018-04-09\n"
+
+
+@pytest.mark.parametrize(
+    "end", ["exit 75", "kill -KILL $$", "kill -TERM $$", "exit 137", "exit 130"]
+)
+def test_what_may_work_later_or_was_killed_is_tried_again(end: str, script: Script) -> None:
+    with pytest.raises(AirflowException) as failed:
+        operator(script(f"echo 'headrace: not now'; {end}")).execute({"params": {}})
+    assert not isinstance(failed.value, AirflowFailException)
+    assert str(failed.value) == "headrace: not now"
+
+
+@pytest.mark.parametrize("status", [1, 2, 65, 70, 78])
+def test_any_other_error_fails_for_good_with_its_line(status: int, script: Script) -> None:
+    command = script(f"echo ok; echo 'headrace: bad data' >&2; exit {status}")
+    with pytest.raises(AirflowFailException, match=r"^headrace: bad data$"):
+        operator(command).execute({"params": {}})
+
+
+def test_a_report_is_the_result_though_it_is_to_be_judged(script: Script) -> None:
+    command = script("""echo '{'; echo '}'; echo 'headrace: it differs' >&2; exit 1""")
+    assert operator(command, reports=True).execute({"params": {}}) == "{\n}"
+    with pytest.raises(AirflowFailException):
+        operator(script("exit 78"), reports=True).execute({"params": {}})
+
+
+def test_a_list_becomes_an_option_for_each_value(script: Script, tmp_path: Path) -> None:
+    command = script(f'echo "$@" > {tmp_path}/told')
+    accepting = operator(command, "promote", "{accept}", lists={"{accept}": "accept"})
+    accepting.execute({"params": {"accept": ["count_1h", "b:c d"]}})
+    assert (tmp_path / "told").read_text() == "promote --accept count_1h --accept b:c d\n"
+    accepting.execute({"params": {"accept": []}})
+    assert (tmp_path / "told").read_text() == "promote\n"
+
+
+def test_a_task_that_is_stopped_ends_its_command(script: Script, tmp_path: Path) -> None:
+    stopped = operator(script(f"touch {tmp_path}/began; exec sleep 600"))
+    failures: list[BaseException] = []
+
+    def execute() -> None:
+        try:
+            stopped.execute({"params": {}})
+        except AirflowException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=execute)
+    thread.start()
+    while not (tmp_path / "began").exists():
+        time.sleep(0.01)
+    stopped.on_kill()
+    thread.join(60)
+    assert [type(failure) for failure in failures] == [AirflowException]
+
+
+def test_modules_of_airflow_are_none_of_the_command_s(
+    script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/of/airflow")
+    command = script('test -z "$PYTHONPATH"')
+    assert operator(command).execute({"params": {}}) is None
