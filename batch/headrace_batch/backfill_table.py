@@ -5,13 +5,14 @@ One process at a time does so, on whatever days: see `headrace_batch.table_lease
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
-from deltalake import CommitProperties, DeltaTable, write_deltalake
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import DeltaError
 
 from headrace_batch.backfill_rows import feature_columns
@@ -80,6 +81,16 @@ class FeatureTable:
                 predicate=days_predicate(first, last),
                 commit_properties=properties,
             )
+
+    def note(self, transactions: Iterable[Transaction]) -> None:
+        """Commit application transactions, without rows.
+
+        Raises:
+            RetryableError: another process has taken the table over.
+        """
+        with self.lease.publishing(*transactions) as (table, properties):
+            nothing = pa.schema(table.schema().to_arrow()).empty_table()
+            write_deltalake(table, nothing, mode="append", commit_properties=properties)
 
 
 def days_predicate(first: date, last: date) -> str:

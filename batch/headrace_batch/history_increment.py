@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
-from deltalake.exceptions import CommitFailedError
+from deltalake import DeltaTable, Transaction
 
-from headrace_batch.backfill_table import FeatureTable, busy
+from headrace_batch.backfill_table import FeatureTable
 from headrace_batch.event_files import EventFiles
 from headrace_batch.tile_intake import DAYS_BEFORE, EPOCH_DAY
 from headrace_features.definitions.durations import DAY_MS
+from headrace_schemas.tables import features_table
 
 if TYPE_CHECKING:
     from headrace_batch.warehouse import Warehouse
@@ -61,13 +61,12 @@ def bring_up_to(
         ConfigurationError: there are no events, or a table is damaged.
         RetryableError: another process writes the history.
     """
-    table = FeatureTable.of(warehouse, view)
-    held = _held(table)
+    held = _noted(warehouse, view)
     # Before anything is read: what comes from now on is left to the next run.
     events = EventFiles(warehouse, view.source)
     until = last if held is None else max(last, held.until)
     reports = [backfill(*days) for days in days_to_write(view, events, held, until)]
-    _note(warehouse, view, events, until)
+    _note(warehouse, view, Held(events.identity, events.version, until), held)
     return reports
 
 
@@ -86,42 +85,32 @@ def write_all(
         ConfigurationError: a table is damaged.
         RetryableError: another process writes the history.
     """
-    events = EventFiles(warehouse, view.source)
+    held, events = _noted(warehouse, view), EventFiles(warehouse, view.source)
     report = backfill(*days)
-    _note(warehouse, view, events, days[1])
+    _note(warehouse, view, Held(events.identity, events.version, days[1]), held)
     return [report]
 
 
-def _note(warehouse: Warehouse, view: FeatureView, events: EventFiles, until: date) -> None:
-    """Keep that the history has all of a version of the table of events, up to a day.
+def _note(warehouse: Warehouse, view: FeatureView, now: Held, before: Held | None) -> None:
+    """Keep what a history was made of, where `before` was what it had been made of.
 
     Raises:
         RetryableError: another process writes the history.
     """
-    table = FeatureTable.of(warehouse, view)
-    held, now = _held(table), Held(events.identity, events.version, until)
-    if held == now:
-        return
-    numbers = (now.source, now.version, (until - EPOCH_DAY).days + DAYS_BEFORE)
-    with warehouse.explaining(table.name, except_for=CommitFailedError):
-        opened = DeltaTable(
-            table.uri, version=table.version, storage_options=dict(warehouse.storage_options)
-        )
-        try:
-            write_deltalake(
-                opened,
-                opened.schema().to_arrow().empty_table(),
-                mode="append",
-                commit_properties=CommitProperties(
-                    max_commit_retries=0,
-                    app_transactions=[
-                        Transaction(f"{_APPLICATION}:{name}", number)
-                        for name, number in zip(Held._fields, numbers, strict=True)
-                    ],
-                ),
+    with FeatureTable.held(warehouse, view) as table:
+        held = _held(table.lease.opened())
+        if held is not None and held != before and held.source == now.source:
+            # Another run was at it since this one began: what both have is what there is.
+            now = Held(now.source, min(now.version, held.version), max(now.until, held.until))
+        if held != now:
+            table.note(
+                Transaction(f"{_APPLICATION}:{name}", number)
+                for name, number in zip(Held._fields, _numbers(now), strict=True)
             )
-        except CommitFailedError as error:
-            raise busy(view.name) from error
+
+
+def _numbers(held: Held) -> tuple[int, int, int]:
+    return held.source, held.version, (held.until - EPOCH_DAY).days + DAYS_BEFORE
 
 
 def days_to_write(
@@ -170,12 +159,15 @@ def _spans(days: Iterable[tuple[date, bool]]) -> Iterator[Days]:
         yield first, last
 
 
-def _held(table: FeatureTable) -> Held | None:
-    opened = DeltaTable(
-        table.uri, version=table.version, storage_options=dict(table.warehouse.storage_options)
-    )
+def _noted(warehouse: Warehouse, view: FeatureView) -> Held | None:
+    return _held(warehouse.find(features_table(view.name, view.version)))
+
+
+def _held(table: DeltaTable | None) -> Held | None:
+    if table is None:
+        return None
     source, version, until = (
-        opened.transaction_version(f"{_APPLICATION}:{name}") for name in Held._fields
+        table.transaction_version(f"{_APPLICATION}:{name}") for name in Held._fields
     )
     if source is None:
         return None

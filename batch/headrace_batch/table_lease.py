@@ -62,15 +62,18 @@ class TableLease:
         )
 
     @contextmanager
-    def publishing(self) -> Iterator[tuple[DeltaTable, CommitProperties]]:
+    def publishing(self, *further: Transaction) -> Iterator[tuple[DeltaTable, CommitProperties]]:
         """The newest version of the table, and what a commit onto it has to say.
+
+        Args:
+            further: what it says besides.
 
         Raises:
             RetryableError: another process has taken the lease, or has written the same rows.
         """
         with self.warehouse.explaining(self.table, except_for=CommitFailedError):
             try:
-                yield self.opened(), self._saying(Transaction(_NUMBER, self.number))
+                yield self.opened(), self._saying(Transaction(_NUMBER, self.number), *further)
             except CommitFailedError as error:
                 self.opened()
                 raise self.conflict from error
@@ -130,8 +133,8 @@ class TableLease:
             except CommitFailedError as error:
                 raise self._lost() from error
 
-    def _saying(self, transaction: Transaction) -> CommitProperties:
-        return CommitProperties(app_transactions=[transaction], custom_metadata=self._told())
+    def _saying(self, *transactions: Transaction) -> CommitProperties:
+        return CommitProperties(app_transactions=[*transactions], custom_metadata=self._told())
 
     def _told(self) -> dict[str, str]:
         return {_HOLDER: self.holder, _SINCE: str(self.since_ms)}
