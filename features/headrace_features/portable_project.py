@@ -19,6 +19,9 @@ from headrace_features.definitions.views import Selection
 from headrace_features.project import Project
 from headrace_schemas.errors import ConfigurationError
 
+#: What is said to people, and how: it makes no difference to what is computed and kept.
+_FOR_PEOPLE = frozenset({"format", "description", "owner", "tags"})
+
 
 class _Rule(msgspec.Struct, frozen=True):
     name: str
@@ -75,6 +78,30 @@ def portable_project(project: Project) -> dict[str, Any]:
 def portable_in(project: Project, namespace: str) -> dict[str, Any]:
     """The same, as it is kept in a namespace."""
     return portable_project(replace(project, namespace=namespace))
+
+
+def declare_alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether the documents of two projects declare the same, whatever they say to people of it."""
+    return _declared(one) == _declared(other)
+
+
+def _declared(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **document,
+        "sources": {name: _bare(source) for name, source in document["sources"].items()},
+        "views": {
+            name: _bare(view) | {part: _bare(view[part]) for part in ("entity", "source")}
+            for name, view in document["views"].items()
+        },
+        "decisions": [
+            {**decision, "rules": [_bare(rule) for rule in decision["rules"]]}
+            for decision in document["decisions"]
+        ],
+    }
+
+
+def _bare(part: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in part.items() if name not in _FOR_PEOPLE}
 
 
 def project_from(document: Mapping[str, Any]) -> Project:

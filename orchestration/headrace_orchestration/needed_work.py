@@ -12,7 +12,7 @@ from headrace_features.online.served import view_key
 from headrace_features.online.store import layers_of
 from headrace_features.online.stores import open_store
 from headrace_features.online.versions import Versions, read_versions
-from headrace_features.portable_project import portable_in, project_from
+from headrace_features.portable_project import declare_alike, portable_in, project_from
 from headrace_features.view_modes import ViewMode, view_modes
 from headrace_orchestration.batch_layers import events_in_lake
 from headrace_orchestration.versions.replaying import namespace_of
@@ -151,7 +151,8 @@ def _begun(project: Project, versions: Versions, names: Iterable[str]) -> str | 
     """The view after which a replay of the same definitions is named that was begun already."""
     for name in names:
         namespace = namespace_of(name, project.view(name).version)
-        if versions.namespaces.get(namespace) == portable_in(project, namespace):
+        held = versions.namespaces.get(namespace)
+        if held is not None and declare_alike(held, portable_in(project, namespace)):
             return name
     return None
 

@@ -22,8 +22,10 @@ from headrace_features.definitions.views import FeatureView
 from headrace_features.definitions.windows import Session, Sliding, Tumbling, Unbounded, Window
 from headrace_schemas.errors import ConfigurationError
 
-#: Raised when a reader of documents would have to know of a change.
-FORMAT = 1
+#: Raised when a reader of documents would have to know of a change. In 1 entities and sources have
+#: neither an owner nor tags, and sources may have no rules.
+FORMAT = 2
+_READ = (1, FORMAT)
 
 _AGGREGATES: Mapping[Kind, Any] = {one.kind: one for one in get_args(Aggregate)}
 
@@ -66,6 +68,8 @@ class _Entity(Part, frozen=True):
     name: str
     join_key: str
     description: str
+    owner: str = ""
+    tags: dict[str, str] = {}
 
 
 class _Derived(Part, frozen=True):
@@ -102,7 +106,9 @@ def portable(view: FeatureView) -> dict[str, Any]:
         format=FORMAT,
         name=view.name,
         version=view.version,
-        entity=_Entity(entity.name, entity.join_key, entity.description),
+        entity=_Entity(
+            entity.name, entity.join_key, entity.description, entity.owner, dict(entity.tags)
+        ),
         source=written_source(view.source),
         filter=view.filter,
         derived=[_Derived(name, text) for name, text in view.derived.items()],
@@ -125,7 +131,7 @@ def from_portable(document: Mapping[str, Any]) -> FeatureView:
     """
     try:
         found = msgspec.convert(document, _Head).format
-        if found != FORMAT:
+        if found not in _READ:
             raise ConfigurationError(
                 f"the definition of a feature view has the format {found}, expected {FORMAT}",
                 hint="a newer release of Headrace has written it: use that one",
@@ -169,7 +175,7 @@ def _view(read: _Document) -> FeatureView:
     return FeatureView(
         name=read.name,
         version=read.version,
-        entity=Entity(read.entity.name, read.entity.join_key, read.entity.description),
+        entity=Entity(**msgspec.structs.asdict(read.entity)),
         source=read_source(read.source),
         aggregates=[_aggregate(one) for one in read.aggregates],
         filter=read.filter,

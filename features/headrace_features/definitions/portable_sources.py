@@ -104,8 +104,10 @@ class WrittenSource(Part, frozen=True):
     table: str
     description: str
     columns: list[_Column]
-    # Documents from before there were rules have none.
+    # Documents of the first format have none of these.
     rules: list[_AnyRowRule] = []
+    owner: str = ""
+    tags: dict[str, str] = {}
 
 
 def portable_source(source: EventSource) -> dict[str, Any]:
@@ -147,6 +149,8 @@ def written_source(source: EventSource) -> WrittenSource:
         description=source.description,
         columns=[msgspec.convert(one, _Column, from_attributes=True) for one in source.columns],
         rules=list(map(_written_rule, source.rules)),
+        owner=source.owner,
+        tags=dict(source.tags),
     )
 
 
@@ -175,6 +179,8 @@ def read_source(read: WrittenSource) -> EventSource:
         table=read.table,
         description=read.description,
         rules=list(map(_rule, read.rules)),
+        owner=read.owner,
+        tags=read.tags,
     )
 
 

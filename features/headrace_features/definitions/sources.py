@@ -35,11 +35,14 @@ class Entity:
     name: str
     join_key: str
     description: str = ""
+    owner: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         """Check the names."""
         checked_name("entity", self.name)
         checked_name("join key", self.join_key)
+        object.__setattr__(self, "tags", MappingProxyType(dict(self.tags)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +64,15 @@ class EventSource:
     table: str = ""
     description: str = ""
     rules: Sequence[AnyRowRule] = ()
+    owner: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict, hash=False)
     columns: tuple[Column, ...] = field(init=False, repr=False, compare=False)
     conditions: Mapping[str, Expression] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Read the schema and check that the columns named here are in it."""
         checked_name("source", self.name)
+        object.__setattr__(self, "tags", MappingProxyType(dict(self.tags)))
         object.__setattr__(self, "columns", columns_of(self.schema))
         object.__setattr__(self, "topic", self.topic or self.name)
         object.__setattr__(self, "table", self.table or bronze_table(self.name))

@@ -80,7 +80,8 @@ def _entity(entity: Entity, project: Project) -> feast.Entity:
         join_keys=[entity.join_key],
         value_type=_KEY_TYPES[kind],
         description=entity.description,
-        tags=_MANAGED,
+        owner=entity.owner,
+        tags={**entity.tags, **_MANAGED},
     )
 
 
@@ -92,12 +93,15 @@ def _source(source: EventSource, table_path: Any) -> feast.PushSource:
         timestamp_field=source.event_time,
         file_format=DeltaFormat(),
         description=source.description,
+        owner=source.owner,
+        tags=dict(source.tags),
     )
     return feast.PushSource(
         name=push_source_name(source.name),
         batch_source=table,
         description=source.description,
-        tags=_MANAGED,
+        owner=source.owner,
+        tags={**source.tags, **_MANAGED},
     )
 
 

@@ -24,14 +24,18 @@ _KM_SINCE_LAST = (
     " card_activity__longitude_last_30d_excluding_current)"
 )
 
-card = Entity("card", join_key="card_id", description="A payment card.")
-terminal = Entity("terminal", join_key="terminal_id", description="A terminal of a merchant.")
+card = Entity("card", join_key="card_id", description="A payment card.", owner="fraud")
+terminal = Entity(
+    "terminal", join_key="terminal_id", description="A terminal of a merchant.", owner="fraud"
+)
 
 transactions = EventSource(
     name="transactions",
     schema=Transaction,
     dedup_key="transaction_id",
     description="Every card transaction, fraudulent or not.",
+    owner="fraud",
+    tags={"kind": "events"},
 )
 labels = EventSource(
     name="transaction_labels",
@@ -39,6 +43,8 @@ labels = EventSource(
     dedup_key="transaction_id",
     available_at="reported_at",
     description="Whether a transaction was fraud, known only once it was reported.",
+    owner="fraud",
+    tags={"kind": "labels"},
 )
 
 card_activity = FeatureView(

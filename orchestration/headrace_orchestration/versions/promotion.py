@@ -24,7 +24,7 @@ from headrace_features.online.versions import (
     read_versions,
     spelled,
 )
-from headrace_features.portable_project import portable_in, project_from
+from headrace_features.portable_project import declare_alike, portable_in, project_from
 from headrace_orchestration.versions.exclusion import alone_with_versions
 from headrace_orchestration.versions.replaying import is_settled
 from headrace_schemas.errors import ConfigurationError, RetryableError
@@ -193,7 +193,7 @@ def is_declared(settings: Settings, project: Project, namespace: str) -> bool:
     """
     _, versions = read_versions(open_store(settings))
     require_known(versions, namespace, _MADE_BY)
-    return versions.namespaces[namespace] == portable_in(project, namespace)
+    return declare_alike(versions.namespaces[namespace], portable_in(project, namespace))
 
 
 def unfinished(begun: Switch) -> ConfigurationError:

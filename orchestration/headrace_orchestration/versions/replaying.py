@@ -21,7 +21,7 @@ from headrace_features.online.served import view_key
 from headrace_features.online.store import layers_of
 from headrace_features.online.stores import open_store
 from headrace_features.online.versions import Versions, change_versions, read_versions
-from headrace_features.portable_project import portable_in, project_from
+from headrace_features.portable_project import declare_alike, portable_in, project_from
 from headrace_orchestration.lake_records import also_in_files, lake_records
 from headrace_orchestration.versions.exclusion import alone_with_versions
 from headrace_schemas.errors import ConfigurationError, RetryableError
@@ -132,7 +132,7 @@ def _begun(  # noqa: PLR0913, PLR0917 - what it needs
         )
     definitions = portable_in(project, namespace)
     before = held.namespaces.get(namespace)
-    if before is not None and before != definitions:
+    if before is not None and not declare_alike(before, definitions):
         raise ConfigurationError(
             f"version {version} of {view} was begun with other definitions",
             hint=f"begin anew: headrace versions drop {namespace}, or declare a higher version",

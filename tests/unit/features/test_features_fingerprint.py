@@ -120,6 +120,10 @@ SAME_MEANING: dict[str, Callable[[], FeatureView]] = {
     "the entity's name and description": lambda: view(
         entity=Entity("device", join_key="sensor", description="A device.")
     ),
+    "owner and tags of entity and source": lambda: view(
+        entity=Entity("sensor", "sensor", owner="devices", tags={"team": "a"}),
+        source=source(owner="devices", tags={"team": "a"}),
+    ),
     "where the source's events live": lambda: view(
         source=source(topic="raw", table="lake.readings", description="Readings.")
     ),

@@ -49,12 +49,20 @@ class Visit(Event, frozen=True, kw_only=True):
     note: str | None = None
 
 
-VISITS = EventSource("visits", Visit, dedup_key="visit_id", topic="raw", table="lake.visits")
+VISITS = EventSource(
+    "visits",
+    Visit,
+    dedup_key="visit_id",
+    topic="raw",
+    table="lake.visits",
+    owner="doors",
+    tags={"kind": "events"},
+)
 #: A view of which nothing is left out.
 WHOLE = FeatureView(
     name="visits_lately",
     version=7,
-    entity=Entity("shop", join_key="shop", description="Where one goes."),
+    entity=Entity("shop", "shop", "Where one goes.", owner="retail", tags={"b": "2", "a": "1"}),
     source=VISITS,
     aggregates=[
         Count([Sliding("60m", hop="5m", delay="1d"), Tumbling("1d", delay="2h")]),
@@ -94,7 +102,8 @@ def assert_same(found: FeatureView, view: FeatureView) -> None:
     )
     for name in ("name", "event_time", "dedup_key", "available_at", "topic", "table"):
         assert getattr(found.source, name) == getattr(view.source, name)
-    assert found.source.description == view.source.description
+    for name in ("description", "owner", "tags"):
+        assert getattr(found.source, name) == getattr(view.source, name)
     columns = [(one.name, one.type, one.nullable) for one in view.source.columns]
     assert [(one.name, one.type, one.nullable) for one in found.source.columns] == columns
 
@@ -178,10 +187,16 @@ def test_a_document_is_what_other_programs_may_read() -> None:
     limits = ("minimum", "maximum", "min_length", "max_length", "pattern")
     unlimited = {**dict.fromkeys(limits), "role": "value"}
     assert portable(view) == {
-        "format": 1,
+        "format": 2,
         "name": "visits_of_shop",
         "version": 2,
-        "entity": {"name": "shop", "join_key": "shop", "description": ""},
+        "entity": {
+            "name": "shop",
+            "join_key": "shop",
+            "description": "",
+            "owner": "",
+            "tags": {},
+        },
         "source": {
             "name": "visits",
             "schema": "Visit",
@@ -200,6 +215,8 @@ def test_a_document_is_what_other_programs_may_read() -> None:
                 {**unlimited, "name": "note", "type": "string", "nullable": True},
             ],
             "rules": [],
+            "owner": "doors",
+            "tags": {"kind": "events"},
         },
         "filter": None,
         "derived": [
@@ -228,6 +245,17 @@ def test_a_document_is_what_other_programs_may_read() -> None:
         "owner": "",
         "tags": {},
     }
+
+
+def test_a_document_of_an_older_release_is_a_view_whose_entity_and_source_have_no_owner() -> None:
+    document = portable(WHOLE) | {"format": 1}
+    for part in ("entity", "source"):
+        document[part] = {
+            name: value for name, value in document[part].items() if name not in {"owner", "tags"}
+        }
+    found = from_portable(document)
+    assert (found.entity.owner, found.source.owner, dict(found.source.tags)) == ("", "", {})
+    assert fingerprint(found) == fingerprint(WHOLE)
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -282,8 +310,8 @@ def test_whatever_is_damaged_is_refused_in_one_line_or_still_a_view() -> None:
     assert len(found) > 100
     for path in found:
         # Documents from before there were rules are read.
-        has_to_be_there = path[0] != "tags" and path != ("source", "rules")
-        if has_to_be_there and all(isinstance(key, str) for key in path):
+        optional = "tags" in path or path[1:] in {("owner",), ("rules",)}
+        if not optional and all(isinstance(key, str) for key in path):
             told = refusal(changed(document, path))
             assert told, path
             assert str(path[-1]) in told
@@ -295,7 +323,7 @@ def test_whatever_is_damaged_is_refused_in_one_line_or_still_a_view() -> None:
 DAMAGED: dict[str, tuple[Any, str]] = {
     "no object": ([], "Expected `object`, got `array`"),
     "empty": ({}, "missing required field `format`"),
-    "a newer format": (portable(WHOLE) | {"format": 2}, "has the format 2, expected 1"),
+    "a newer format": (portable(WHOLE) | {"format": 3}, "has the format 3, expected 2"),
     "an unknown field": (portable(WHOLE) | {"ttl": 1}, "unknown field `ttl`"),
     "a version that is a text": (portable(WHOLE) | {"version": "7"}, r"Expected `int`.*version"),
     "an expression that is none": (portable(WHOLE) | {"filter": "Total >"}, "'visits_lately'"),

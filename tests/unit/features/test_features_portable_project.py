@@ -8,7 +8,12 @@ from typing import Any
 
 import pytest
 
-from headrace_features.portable_project import portable_project, project_from, read_definitions
+from headrace_features.portable_project import (
+    declare_alike,
+    portable_project,
+    project_from,
+    read_definitions,
+)
 from headrace_features.project import Project, load_project
 from headrace_features.stream_plan.plan import compile_plan
 from headrace_schemas.errors import ConfigurationError
@@ -44,6 +49,17 @@ def test_views_of_a_document_are_kept_in_its_namespace(project: Project) -> None
     assert {view.namespace for view in made.views.values()} == {"second"}
     decided = {view.namespace for one in made.decisions.values() for view in one.views}
     assert decided == {"second"}
+
+
+def test_what_a_document_says_to_people_makes_no_other_definitions_of_it(project: Project) -> None:
+    document = portable_project(project)
+    told = json.loads(json.dumps(document))
+    told["views"]["card_activity"] |= {"description": "Other words.", "tags": {"a": "b"}}
+    told["views"]["card_activity"]["entity"]["owner"] = "others"
+    told["sources"]["transactions"]["tags"] = {}
+    assert declare_alike(document, told)
+    told["views"]["card_activity"]["filter"] = "amount_minor > 0"
+    assert not declare_alike(document, told)
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b'{"name": 1}'])
