@@ -105,6 +105,14 @@ def feast_server(home: Path) -> Iterator[Server]:
         yield server
 
 
+@contextmanager
+def feast_page(home: Path) -> Iterator[Server]:
+    """`feast ui` on the repository as it is."""
+    arguments = ("-c", str(_REPOSITORY), "ui", "--host", HOST, "--port", "0")
+    with _server(home, ("feast", *arguments), {}) as server:
+        yield server
+
+
 def headrace_serve(home: Path, *arguments: str, **environ: str) -> tuple[int, str]:
     """What a `headrace serve` that can't start ends with: its status and what it says."""
     command = [str(Path(sys.executable).with_name("headrace")), "serve", "--port", "0", *arguments]
