@@ -18,6 +18,8 @@ from headrace_batch.warehouse import Warehouse, dataset_of
 from headrace_schemas.tables import EVENT_DATE
 
 if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
     from headrace_features.definitions.sources import EventSource
 
 _BATCH_ROWS = 1 << 17
@@ -57,8 +59,7 @@ class EventFiles:
         self.name = source.table
         table = warehouse.open(source.table)
         self.version = table.version()
-        digest = hashlib.blake2b(str(table.metadata().id).encode(), digest_size=7)
-        self.identity = int.from_bytes(digest.digest())
+        self.identity = identity_of(table)
         self._actions = pa.table(table.get_add_actions(flatten=True))
         self._files = dataset_of(table).filesystem
 
@@ -135,6 +136,12 @@ class EventFiles:
             for batch in scanner.to_batches():
                 if len(batch):
                     yield pa.Table.from_batches([batch])
+
+
+def identity_of(table: DeltaTable) -> int:
+    """A number that another table in the place of one has not."""
+    digest = hashlib.blake2b(str(table.metadata().id).encode(), digest_size=7)
+    return int.from_bytes(digest.digest())
 
 
 def _file(add: dict[str, Any]) -> File:

@@ -9,10 +9,12 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from headrace_batch import backfill_local, history_assembly, history_local
+from headrace_batch.lineage import backfill_outcome, backfill_work
 from headrace_batch.local_spill import workspace_of
 from headrace_batch.materialize import materialize_view
 from headrace_batch.warehouse import Warehouse
 from headrace_features.engines import BackfillReport, MaterializeReport, Missed, nothing_missed
+from headrace_features.lineage.recording import recorded
 from headrace_schemas.tables import features_table
 
 if TYPE_CHECKING:
@@ -58,12 +60,16 @@ class LocalEngine:
     def backfill(self, view: FeatureView, first: date, last: date) -> BackfillReport:
         """Write the features at every event of some days, in place of what was there."""
         began = perf_counter()
-        rows = backfill_local.backfill(self._warehouse, self._workspace, view, first, last)
-        return BackfillReport(
-            view=view.name,
-            table=self._warehouse.uri(features_table(view.name, view.version)),
-            first=first,
-            last=last,
-            rows=rows,
-            seconds=perf_counter() - began,
-        )
+        work = backfill_work(self._settings, view)
+        with recorded(self._settings, [work]) as runs:
+            rows = backfill_local.backfill(self._warehouse, self._workspace, view, first, last)
+            report = BackfillReport(
+                view=view.name,
+                table=self._warehouse.uri(features_table(view.name, view.version)),
+                first=first,
+                last=last,
+                rows=rows,
+                seconds=perf_counter() - began,
+            )
+            runs.end(work.job, lambda: backfill_outcome(self._settings, view, report))
+        return report

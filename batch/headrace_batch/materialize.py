@@ -17,11 +17,13 @@ from headrace_batch.days import begins_ms, known_until_ms, newest_event_ms, whol
 from headrace_batch.healing import Healing
 from headrace_batch.layer_writer import Filled, Layer
 from headrace_batch.leased import begin, renewed
+from headrace_batch.lineage import layer_outcome, layer_work
 from headrace_batch.local_spill import workspace_of
 from headrace_batch.materialize_local import InProcess
 from headrace_batch.tile_table import TileTable
 from headrace_batch.warehouse import Warehouse
 from headrace_features.engines import MaterializeReport, Missed, nothing_missed
+from headrace_features.lineage.recording import recorded
 from headrace_features.online.layers import Generation, Had, Layers
 from headrace_features.online.served import view_key
 from headrace_features.online.store import layers_of
@@ -92,6 +94,25 @@ def materialize_view(  # noqa: PLR0913 - all but four have defaults and are name
     Raises:
         RetryableError: another process materializes the view, or has taken over.
     """
+    work = layer_work(settings, view)
+    with recorded(settings, [work]) as runs:
+        report = _materialize(
+            settings, view, last, advance, maker=maker, streamed=streamed, missed=missed
+        )
+        runs.end(work.job, lambda: layer_outcome(settings, view))
+    return report
+
+
+def _materialize(  # noqa: PLR0913 - see `materialize_view`
+    settings: Settings,
+    view: FeatureView,
+    last: date,
+    advance: Callable[[int], None],
+    *,
+    maker: Maker | None,
+    streamed: bool,
+    missed: Callable[[int], Mapping[bytes, Missed]],
+) -> MaterializeReport:
     began = perf_counter()
     store = open_store(settings)
     maker = maker or InProcess(workspace_of(settings.home))

@@ -8,11 +8,13 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from headrace_batch import backfill_spark, history_assembly, history_spark
+from headrace_batch.lineage import backfill_outcome, backfill_work
 from headrace_batch.materialize import materialize_view
 from headrace_batch.materialize_spark import OnSpark
 from headrace_batch.spark_session import spark_session
 from headrace_batch.warehouse import Warehouse
 from headrace_features.engines import BackfillReport, MaterializeReport, Missed, nothing_missed
+from headrace_features.lineage.recording import recorded
 from headrace_schemas.tables import features_table
 
 if TYPE_CHECKING:
@@ -43,15 +45,19 @@ class SparkEngine:
     def backfill(self, view: FeatureView, first: date, last: date) -> BackfillReport:
         """Write the features at every event of some days, in place of what was there."""
         began = perf_counter()
-        rows = backfill_spark.backfill(self._settings, self._warehouse, view, first, last)
-        return BackfillReport(
-            view=view.name,
-            table=self._warehouse.uri(features_table(view.name, view.version)),
-            first=first,
-            last=last,
-            rows=rows,
-            seconds=perf_counter() - began,
-        )
+        work = backfill_work(self._settings, view)
+        with recorded(self._settings, [work]) as runs:
+            rows = backfill_spark.backfill(self._settings, self._warehouse, view, first, last)
+            report = BackfillReport(
+                view=view.name,
+                table=self._warehouse.uri(features_table(view.name, view.version)),
+                first=first,
+                last=last,
+                rows=rows,
+                seconds=perf_counter() - began,
+            )
+            runs.end(work.job, lambda: backfill_outcome(self._settings, view, report))
+        return report
 
     def materialize(
         self,

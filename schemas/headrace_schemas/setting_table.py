@@ -2,66 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
-import msgspec
-
 from headrace_schemas.setting_choices import OIDC_OPTIONS, REDIS_OPTIONS
+from headrace_schemas.setting_kinds import Setting, SettingKind
 
 FILE_NAME = "headrace.toml"
 #: In place of an address: the service that `headrace up` starts.
 EMBEDDED = "embedded"
-
-
-class SettingKind(StrEnum):
-    """What a value is; also how it is written in an environment variable."""
-
-    TEXT = "text"
-    NAMES = "names"  # a list in the file, separated by commas in the environment
-    PATH = "path"  # relative to the file's folder, or to the current one from the environment
-    LOCATION = "path or URL"
-    REDIS_URL = "URL of Redis"
-    OPTIONS = "options"  # a section in the file, a JSON object in the environment
-    NUMBER = "number"  # a positive integer
-    DURATION = "duration"  # an integer and a unit, such as 500ms, 10s, 5m, 1h, 7d
-
-
-class Setting(msgspec.Struct, frozen=True, kw_only=True):
-    """One setting. `default` is spelled as in the file, with `{base}` and `{home}` filled in.
-
-    `required_in_file` means that a project's file can't do without it: the default is for the
-    built-in project. `choices` and `pattern` limit the text, or each of the names; of options
-    `choices` limits the names.
-    """
-
-    section: str | None
-    key: str
-    kind: SettingKind
-    default: str
-    meaning: str
-    choices: tuple[str, ...] = ()
-    pattern: str | None = None
-    required_in_file: bool = False
-
-    @property
-    def name(self) -> str:
-        """How code and people call it: `engine.default`."""
-        return self.key if self.section is None else f"{self.section}.{self.key}"
-
-    @property
-    def variable(self) -> str:
-        """The environment variable that overrides it: `HEADRACE_ENGINE_DEFAULT`."""
-        return f"HEADRACE_{self.name.replace('.', '_').upper()}"
-
-    @property
-    def place(self) -> str:
-        """Where it stands inside the file: `[engine] default`."""
-        if self.kind is SettingKind.OPTIONS:
-            return f"[{self.name}]"
-        if self.section is None:
-            return self.key
-        return f"[{self.section}] {self.key}"
-
 
 SETTINGS = (
     Setting(
@@ -368,6 +314,44 @@ SETTINGS = (
         default="",
         choices=("ca_certs", "certfile", "keyfile", "keyfile_password"),
         meaning="files of the server's certificate and key, and of the authority of its clients",
+    ),
+    Setting(
+        section="lineage",
+        key="namespace",
+        kind=SettingKind.TEXT,
+        default="headrace",
+        pattern=r"[^\s/][^\s]*",
+        meaning="the namespace of the project's jobs in events of OpenLineage",
+    ),
+    Setting(
+        section="lineage",
+        key="path",
+        kind=SettingKind.PATH,
+        default="{home}/lineage",
+        meaning="the folder for events of OpenLineage: those of others in it are read as well",
+    ),
+    Setting(
+        section="lineage",
+        key="url",
+        kind=SettingKind.HTTP_URL,
+        default="none",
+        meaning="where these events are sent too, as http://host:port; or none",
+    ),
+    Setting(
+        section="lineage",
+        key="options",
+        kind=SettingKind.OPTIONS,
+        default="",
+        meaning="how they are sent, by the names of OpenLineage's HTTP transport, such as"
+        " auth.type and auth.apiKey; never shown",
+    ),
+    Setting(
+        section="lineage",
+        key="spark_listener",
+        kind=SettingKind.TEXT,
+        default="off",
+        choices=("off", "on"),
+        meaning="on: Spark itself tells of its jobs as well, which brings a jar of 43 MB",
     ),
     Setting(
         section="feast",

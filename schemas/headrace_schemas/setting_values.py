@@ -12,7 +12,8 @@ import msgspec
 
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.redis_address import parse_redis_url
-from headrace_schemas.setting_table import EMBEDDED, Setting, SettingKind
+from headrace_schemas.setting_kinds import Setting, SettingKind
+from headrace_schemas.setting_table import EMBEDDED
 
 _NUMBER = "a whole number from 1 to 999999"
 _DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
@@ -115,6 +116,8 @@ def _check(setting: Setting, text: str, origin: Origin) -> None:
         raise origin.error(f"is {text!r}, expected {setting.meaning}")
     if setting.kind is SettingKind.REDIS_URL:
         _check_redis_url(text, origin)
+    if setting.kind is SettingKind.HTTP_URL:
+        _check_http_url(setting, text, origin)
 
 
 def _check_redis_url(text: str, origin: Origin) -> None:
@@ -124,6 +127,18 @@ def _check_redis_url(text: str, origin: Origin) -> None:
         parse_redis_url(text)
     except ValueError as error:
         raise origin.error(f"{error}, or {EMBEDDED}") from error
+
+
+def _check_http_url(setting: Setting, text: str, origin: Origin) -> None:
+    if text == "none":
+        return
+    if "@" in text or "?" in text:
+        raise origin.error(
+            "has a user, a password or a query in the URL, where they would be shown: they belong"
+            f" into [{setting.section}.options]"
+        )
+    if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", text):
+        raise origin.error(f"is {text!r}, expected {setting.meaning}")
 
 
 def _duration(text: str, origin: Origin) -> timedelta:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.project_file import find_file, read_file, read_toml
-from headrace_schemas.setting_table import FILE_NAME, SETTINGS, Setting, SettingKind
+from headrace_schemas.setting_kinds import Setting, SettingKind
+from headrace_schemas.setting_table import FILE_NAME, SETTINGS
 from headrace_schemas.setting_values import Origin, from_environment, from_file, from_text
 
 if TYPE_CHECKING:
@@ -136,6 +137,17 @@ class ServingSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LineageSettings:
+    """What is told of runs, to a folder of this machine and, unless `url` is None, to a server."""
+
+    namespace: str
+    path: Path
+    url: str | None
+    options: Options
+    spark_listener: str
+
+
+@dataclass(frozen=True, slots=True)
 class FeastSettings:
     """Where Feast keeps its registry."""
 
@@ -163,6 +175,7 @@ class Settings:
     flink: FlinkSettings
     stream: StreamSettings
     serving: ServingSettings
+    lineage: LineageSettings
     feast: FeastSettings
     _sources: Mapping[str, str] = field(repr=False)
 
@@ -239,6 +252,13 @@ def load(start: Path, environ: Mapping[str, str]) -> Settings:
             keys_file=values["serving.keys_file"],
             oidc=Options(values["serving.oidc"]),
             tls=Options(values["serving.tls"]),
+        ),
+        lineage=LineageSettings(
+            namespace=values["lineage.namespace"],
+            path=values["lineage.path"],
+            url=None if values["lineage.url"] == "none" else values["lineage.url"],
+            options=Options(values["lineage.options"]),
+            spark_listener=values["lineage.spark_listener"],
         ),
         feast=FeastSettings(values["feast.registry"]),
         _sources={name: one.source for name, one in found.items()},

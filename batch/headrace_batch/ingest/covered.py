@@ -1,8 +1,9 @@
 """Up to where a bronze table has taken in a topic: recorded by each commit, found without history.
 
 A commit that adds events of a topic carries Delta application transactions beside them: one for
-each partition of the topic, whose version is the next offset, one whose version is the number of
-partitions, and one for the identity of the topic. They are in the table's newest state however
+each partition of the topic, whose version is the next offset, and one whose version is the offset
+that was the first, one whose version is the number of partitions, and one for the identity of the
+topic. They are in the table's newest state however
 long its history is, and hold or fail together with the events.
 
 So do those that tell how far each partition has come: the greatest of its events' times, and when
@@ -12,7 +13,7 @@ the newest of its events came into the table.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from deltalake import DeltaTable, Transaction
@@ -25,6 +26,7 @@ _APPLICATION = "headrace.kafka"
 _IDENTITY = "identity"
 _PARTITIONS = "partitions"
 _CAME = "came"
+_FIRST = "first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +37,12 @@ class Covered:
         identity: a number that a topic of the same name has not once it was made anew; None where
             the table has taken in nothing.
         offsets: for each partition the offset before which everything was dealt with.
+        first: for each partition the offset from which on; none where an older release began.
     """
 
     identity: int | None
     offsets: Mapping[int, int]
+    first: Mapping[int, int] = field(default_factory=dict)
 
     def of(self, identity: int) -> Mapping[int, int]:
         """The offsets, if they are of the topic with that identity, or else none."""
@@ -69,7 +73,15 @@ def covered_in(table: DeltaTable, topic: str) -> Covered:
         partition: table.transaction_version(_application(topic, str(partition))) or 0
         for partition in range(partitions)
     }
-    return Covered(table.transaction_version(_application(topic, _IDENTITY)), offsets)
+    firsts = {
+        partition: table.transaction_version(_application(topic, f"{partition}:{_FIRST}"))
+        for partition in offsets
+    }
+    return Covered(
+        table.transaction_version(_application(topic, _IDENTITY)),
+        offsets,
+        {partition: first for partition, first in firsts.items() if first is not None},
+    )
 
 
 def reached_ms(table: DeltaTable, source: EventSource, column: str, idle_ms: int) -> int | None:
@@ -117,10 +129,18 @@ def times_told(
     return told
 
 
-def recorded(topic: str, identity: int, offsets: Mapping[int, int]) -> list[Transaction]:
+def recorded(
+    topic: str, identity: int, offsets: Mapping[int, int], first: Mapping[int, int]
+) -> list[Transaction]:
     """The transactions by which a commit says that everything before some offsets is dealt with.
 
     All partitions of a topic have to be named, which are numbered from 0.
+
+    Args:
+        topic: its name.
+        identity: tells it from one that had its name.
+        offsets: for each partition the offset.
+        first: with which offset partitions have begun, of those of which the table doesn't tell.
     """
     return [
         Transaction(_application(topic, _IDENTITY), identity),
@@ -128,6 +148,10 @@ def recorded(topic: str, identity: int, offsets: Mapping[int, int]) -> list[Tran
         *(
             Transaction(_application(topic, str(partition)), offset)
             for partition, offset in sorted(offsets.items())
+        ),
+        *(
+            Transaction(_application(topic, f"{partition}:{_FIRST}"), offset)
+            for partition, offset in sorted(first.items())
         ),
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from headrace_batch.ingest.appending import IngestOf
 from headrace_batch.ingest.checks import Circumstances, check
@@ -14,7 +15,9 @@ from headrace_batch.ingest.reading import feeds_of, read_rows, require_columns, 
 from headrace_batch.ingest.references import known_values
 from headrace_batch.ingest.report import IngestReport
 from headrace_batch.ingest.source_tables import SourceTables
+from headrace_batch.lineage import files_outcome, files_work
 from headrace_batch.warehouse import Warehouse
+from headrace_features.lineage.recording import recorded
 from headrace_features.project import Project
 from headrace_schemas.settings import Settings
 
@@ -80,32 +83,38 @@ def ingest(  # noqa: PLR0913 - all but the first three have defaults and are nam
     feeds = feeds_of(project, file_format, source)
     for file in files:
         require_columns(file, feeds)
-    warehouse = Warehouse.of(settings)
-    now_ms = int(wall() * 1000)
-    targets = [
-        _Target(
-            feed,
-            SourceTables(feed.contract, warehouse),
-            Circumstances(
-                now_ms,
-                arrived_ms,
-                known_values(warehouse, feed.contract.source, project.sources),
-            ),
+    sources = [feed.contract.source for feed in feeds]
+    works = files_work(settings, sources, (file.url for file in files))
+    with recorded(settings, works) as runs:
+        warehouse = Warehouse.of(settings)
+        now_ms = int(wall() * 1000)
+        targets = [
+            _Target(
+                feed,
+                SourceTables(feed.contract, warehouse),
+                Circumstances(
+                    now_ms,
+                    arrived_ms,
+                    known_values(warehouse, feed.contract.source, project.sources),
+                ),
+            )
+            for feed in feeds
+        ]
+        total = rows_in(files) if on_progress else None
+        rows = 0
+        for file in files:
+            told = _later(on_progress, rows, total)
+            rows += _ingest_file(file, file_format or file.kind, targets, told)
+        report = IngestReport(
+            files=tuple(file.url for file in files),
+            format=file_format or ", ".join(sorted({file.kind for file in files})),
+            rows=rows,
+            seconds=clock() - start,
+            sources=tuple(target.tables.report() for target in targets),
         )
-        for feed in feeds
-    ]
-    total = rows_in(files) if on_progress else None
-    rows = 0
-    for file in files:
-        told = _later(on_progress, rows, total)
-        rows += _ingest_file(file, file_format or file.kind, targets, told)
-    return IngestReport(
-        files=tuple(file.url for file in files),
-        format=file_format or ", ".join(sorted({file.kind for file in files})),
-        rows=rows,
-        seconds=clock() - start,
-        sources=tuple(target.tables.report() for target in targets),
-    )
+        for one, work, done in zip(sources, works, report.sources, strict=True):
+            runs.end(work.job, partial(files_outcome, settings, one, work, done))
+    return report
 
 
 def _ingest_file(

@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pyspark.sql import Window
@@ -25,9 +26,11 @@ from headrace_batch.ingest.reading import feeds_of, require_columns
 from headrace_batch.ingest.references import known_values
 from headrace_batch.ingest.report import IngestReport
 from headrace_batch.ingest.spark_rows import ROW, FileOnSpark, Judged
+from headrace_batch.lineage import files_outcome, files_work
 from headrace_batch.spark_errors import spark_errors
 from headrace_batch.spark_session import spark_session
 from headrace_batch.warehouse import Warehouse
+from headrace_features.lineage.recording import recorded
 from headrace_features.project import Project
 from headrace_schemas.errors import RetryableError
 from headrace_schemas.settings import Settings
@@ -70,38 +73,44 @@ def ingest_on_spark(  # noqa: PLR0913 - all but the first three have defaults an
     feeds = feeds_of(project, file_format, source)
     for file in files:
         require_columns(file, feeds)
-    # Only now: what can't be done needs no session.
-    spark = spark_session(settings)
-    warehouse = Warehouse.of(settings)
-    now_ms = int(wall() * 1000)
-    writers = [
-        _Writer(
-            spark,
-            warehouse,
-            feed,
-            feeds,
-            Circumstances(
-                now_ms,
-                arrived_ms,
-                known_values(warehouse, feed.contract.source, project.sources),
+    sources = [feed.contract.source for feed in feeds]
+    works = files_work(settings, sources, (file.url for file in files))
+    with recorded(settings, works) as runs:
+        # Only now: what can't be done needs no session.
+        spark = spark_session(settings)
+        warehouse = Warehouse.of(settings)
+        now_ms = int(wall() * 1000)
+        writers = [
+            _Writer(
+                spark,
+                warehouse,
+                feed,
+                feeds,
+                Circumstances(
+                    now_ms,
+                    arrived_ms,
+                    known_values(warehouse, feed.contract.source, project.sources),
+                ),
+            )
+            for feed in feeds
+        ]
+        rows = 0
+        for file in files:
+            content = file.content_hash()
+            rows += max(writer.take(file, file_format or file.kind, content) for writer in writers)
+        report = IngestReport(
+            files=tuple(file.url for file in files),
+            format=file_format or ", ".join(sorted({file.kind for file in files})),
+            rows=rows,
+            seconds=clock() - start,
+            sources=tuple(
+                source_report(writer.contract, warehouse, writer.ids, writer.counts)
+                for writer in writers
             ),
         )
-        for feed in feeds
-    ]
-    rows = 0
-    for file in files:
-        content = file.content_hash()
-        rows += max(writer.take(file, file_format or file.kind, content) for writer in writers)
-    return IngestReport(
-        files=tuple(file.url for file in files),
-        format=file_format or ", ".join(sorted({file.kind for file in files})),
-        rows=rows,
-        seconds=clock() - start,
-        sources=tuple(
-            source_report(writer.contract, warehouse, writer.ids, writer.counts)
-            for writer in writers
-        ),
-    )
+        for one, work, done in zip(sources, works, report.sources, strict=True):
+            runs.end(work.job, partial(files_outcome, settings, one, work, done))
+    return report
 
 
 class _Writer:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,14 +23,18 @@ from headrace_batch.ingest.topic_report import KafkaReport, TopicReport
 from headrace_batch.ingest.topic_rows import TopicRows, no_rows, read_rows
 from headrace_batch.ingest.topic_start import Start, start_of
 from headrace_batch.ingest.topic_tables import TopicTables
+from headrace_batch.lineage import topic_outcome, topics_work
 from headrace_batch.spark_errors import SparkFailedError, spark_errors
 from headrace_batch.spark_session import spark_session
 from headrace_batch.warehouse import Warehouse
+from headrace_features.engines import unwatched
+from headrace_features.lineage.recording import recorded
 from headrace_schemas.kafka_clients import java_properties
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
+    from headrace_features.definitions.sources import EventSource
     from headrace_features.project import Project
     from headrace_features.row_rules import Known
     from headrace_schemas.settings import Settings
@@ -78,8 +83,27 @@ def ingest_topics(  # noqa: PLR0913 - all but the first three have defaults and 
         RetryableError: no broker answers, or other writers were in the way.
         SparkFailedError: Spark failed for a reason of its own.
     """
-    begun = clock()
     sources = [project.source(source)] if source else list(project.sources.values())
+    works = topics_work(settings, sources)
+    with recorded(settings, works) as runs:
+        report = _ingest(
+            settings, project, sources, kafka, skip_lost, on_progress or unwatched, clock
+        )
+        for one, work, told in zip(sources, works, report.sources, strict=True):
+            runs.end(work.job, partial(topic_outcome, settings, one, told))
+    return report
+
+
+def _ingest(  # noqa: PLR0913, PLR0917 - see `ingest_topics`
+    settings: Settings,
+    project: Project,
+    sources: Sequence[EventSource],
+    kafka: Mapping[str, str],
+    skip_lost: bool,  # noqa: FBT001 - see `ingest_topics`
+    on_progress: Callable[[int], None],
+    clock: Callable[[], float],
+) -> KafkaReport:
+    begun = clock()
     contracts = [contract_of(one) for one in sources]
     properties = java_properties(kafka, lambda path: Path(path).read_text(encoding="ascii"))
     spark = spark_session(settings)
@@ -218,11 +242,10 @@ def _run_query(records: DataFrame, run: _Run, on_progress: Callable[[int], None]
         raise failed[0]
 
 
-def _later(on_progress: Callable[[int], None] | None, before: int) -> Callable[[int], None]:
+def _later(on_progress: Callable[[int], None], before: int) -> Callable[[int], None]:
     """Tells of records of one topic, given those of the topics before it."""
 
     def told(rows: int) -> None:
-        if on_progress is not None:
-            on_progress(before + rows)
+        on_progress(before + rows)
 
     return told

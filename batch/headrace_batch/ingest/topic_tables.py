@@ -69,7 +69,8 @@ class TopicTables:
 
         def made(table: DeltaTable) -> Addition | None:
             nonlocal counts, covered, new
-            done = covered_in(table, self._topic.name).of(self._topic.identity)
+            had = covered_in(table, self._topic.name)
+            done = had.of(self._topic.identity)
             begin = {number: max(offset, done.get(number, 0)) for number, offset in first.items()}
             covered = {number: max(end, begin[number]) for number, end in ends.items()}
             left = rows.since(begin)
@@ -81,7 +82,12 @@ class TopicTables:
                 self._stored(left.good.filter(pa.array(new.at))),
                 self._told(begin, covered),
                 [
-                    *recorded(self._topic.name, self._topic.identity, covered),
+                    *recorded(
+                        self._topic.name,
+                        self._topic.identity,
+                        covered,
+                        {number: first for number, first in begin.items() if number not in done},
+                    ),
                     *times_told(table, self._topic.name, self._newest(left.good), _now_ms()),
                 ],
             )

@@ -69,7 +69,7 @@ class _Entity(Part, frozen=True):
     join_key: str
     description: str
     owner: str = ""
-    tags: dict[str, str] = {}
+    tags: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class _Derived(Part, frozen=True):

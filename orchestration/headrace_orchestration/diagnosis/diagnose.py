@@ -15,7 +15,8 @@ from headrace_orchestration.diagnosis.machine import machine_checks
 from headrace_orchestration.diagnosis.project import project_checks, shown_url
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.project_file import find_file
-from headrace_schemas.setting_table import FILE_NAME, SETTINGS, SettingKind
+from headrace_schemas.setting_kinds import SettingKind
+from headrace_schemas.setting_table import FILE_NAME, SETTINGS
 from headrace_schemas.settings import load
 from headrace_streaming.jars import BROKER, CONNECTOR
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from headrace_schemas.errors import ConfigurationError
-from headrace_schemas.setting_table import SETTINGS, Setting, SettingKind
+from headrace_schemas.setting_kinds import Setting, SettingKind
+from headrace_schemas.setting_table import SETTINGS
 from headrace_schemas.settings import home_in, load
 
 PROJECT = '[project]\nname = "shop"\ndefinitions = ["shop.views"]\n'
@@ -93,6 +94,7 @@ def test_every_setting_is_an_attribute_and_can_be_set_by_its_variable(
         SettingKind.PATH: "folder/x",
         SettingKind.LOCATION: "s3://bucket/x",
         SettingKind.REDIS_URL: "rediss://cache.example:6380/1",
+        SettingKind.HTTP_URL: "https://lineage.example:5000",
         SettingKind.OPTIONS: f'{{"{option}": "1"}}',
         SettingKind.NUMBER: "3",
         SettingKind.DURATION: "3s",
@@ -107,6 +109,13 @@ def test_every_setting_is_an_attribute_and_can_be_set_by_its_variable(
     settings = load(tmp_path, {setting.variable: text})
     assert attrgetter(setting.name)(settings) == expected
     assert settings.source_of(setting.name) == f"environment {setting.variable}"
+
+
+def test_a_password_in_the_url_of_a_server_is_refused_and_not_shown(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="belong into") as told:
+        load(tmp_path, {"HEADRACE_LINEAGE_URL": "http://me:hush@lineage.example"})
+    assert "hush" not in str(told.value)
+    assert load(tmp_path, {}).lineage.url is None
 
 
 def test_an_empty_variable_counts_as_absent(tmp_path: Path) -> None:
