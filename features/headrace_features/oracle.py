@@ -100,10 +100,7 @@ def value_of(
     feature: Feature, events: Iterable[_Event], time_ms: int, current: str | None = None
 ) -> Value:
     """One feature of one entity at a time, from all events of that entity."""
-    known = [event for event in events if event.available_ms <= time_ms]
-    if feature.exclude_current and current is not None:
-        known = [event for event in known if event.dedup != current.encode()]
-    inside = sorted(_inside(feature, known, time_ms), key=lambda e: (e.time_ms, e.dedup))
+    inside = _counting(feature, events, time_ms, current)
     if feature.kind is Kind.COUNT:
         return len(inside)
     column = str(feature.column)
@@ -114,6 +111,25 @@ def value_of(
     found = [value for event in inside if (value := event.row[column]) is not None]
     result = _AGGREGATES[feature.kind](found, feature)
     return feature.default if result is None else result
+
+
+def rows_of(
+    view: FeatureView, feature: Feature, events: Iterable[Row], spine: SpineRow
+) -> list[Row]:
+    """The events that the value of a feature is made of, in their order, with derived columns."""
+    of_entity = _events_by_key(view, events).get(spine.key, ())
+    counting = _counting(feature, of_entity, spine.time_ms, spine.current)
+    return [event.row for event in counting]
+
+
+def _counting(
+    feature: Feature, events: Iterable[_Event], time_ms: int, current: str | None
+) -> list[_Event]:
+    """The events of an entity that count at a time, in their order."""
+    known = [event for event in events if event.available_ms <= time_ms]
+    if feature.exclude_current and current is not None:
+        known = [event for event in known if event.dedup != current.encode()]
+    return sorted(_inside(feature, known, time_ms), key=lambda e: (e.time_ms, e.dedup))
 
 
 def _inside(feature: Feature, events: list[_Event], time_ms: int) -> list[_Event]:

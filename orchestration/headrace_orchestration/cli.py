@@ -19,6 +19,7 @@ from headrace_orchestration.commands import (
     features,
     ingest,
     init,
+    lineage,
     maintain,
     materialize,
     online,
@@ -93,6 +94,7 @@ app.add_typer(online.app, name="online")
 app.command("send")(send.send)
 app.add_typer(deadletters.app, name="deadletters")
 app.command("parity")(parity.parity)
+app.command("lineage")(lineage.lineage)
 app.command("replay")(replay.replay)
 app.command("promote")(versions.promote)
 app.command("rollback")(versions.rollback)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -61,6 +61,26 @@ def print_table(
     for row in shown:
         table.add_row(*(spelled(value) for value in row))
     console().print(table)
+
+
+class Branch(NamedTuple):
+    """A line of a tree, and what hangs below it."""
+
+    text: str
+    below: Sequence[Branch] = ()
+
+
+def print_tree(tree: Branch) -> None:
+    """A tree; no line of it is cut off or broken."""
+    for line in (tree.text, *_drawn(tree.below, "")):
+        console().print(line, soft_wrap=True)
+
+
+def _drawn(branches: Sequence[Branch], before: str) -> Iterator[str]:
+    for number, branch in enumerate(branches, start=1):
+        last = number == len(branches)
+        yield f"{before}{'└── ' if last else '├── '}{branch.text}"
+        yield from _drawn(branch.below, before + ("    " if last else "│   "))
 
 
 def print_fields(record: Any) -> None:

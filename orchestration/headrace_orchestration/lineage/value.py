@@ -1,0 +1,97 @@
+"""Of which events one served value is made: by the oracle's meaning, out of the lake."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from headrace_batch.entity_events import PLACE, entity_rows
+from headrace_batch.local_events import Span
+from headrace_batch.warehouse import Warehouse
+from headrace_features.oracle import SpineRow, rows_of
+
+if TYPE_CHECKING:
+    from headrace_features.definitions.views import Feature, FeatureView
+    from headrace_orchestration.lineage.served import Served
+    from headrace_schemas.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class EventUsed:
+    """One event that a value is made of.
+
+    Attributes:
+        key: its dedup key.
+        event_time: when it was, ms UTC.
+        layer: `batch` or `stream`, whichever readers have it from; `none` if the lake has it, and
+            neither layer is known to.
+        topic, partition, offset: where it was in Kafka; None for one that came in a file.
+    """
+
+    key: str
+    event_time: int
+    layer: str
+    topic: str | None
+    partition: int | None
+    offset: int | None
+
+
+def events_used(
+    settings: Settings,
+    view: FeatureView,
+    feature: Feature,
+    spine: SpineRow,
+    served: Served,
+) -> list[EventUsed]:
+    """The events that the value of a feature is made of, as far as the lake has them.
+
+    Args:
+        settings: where the lake is.
+        view: as it is served.
+        feature: of the view.
+        spine: the entity, and the time that is asked for.
+        served: the layers that readers get.
+
+    Raises:
+        ConfigurationError: the lake has no events, or a table is damaged.
+        RetryableError: the lake can't be reached.
+    """
+    warehouse = Warehouse.of(settings)
+    lookback_ms = view.lookback_ms
+    first_ms = None if lookback_ms is None else spine.time_ms - lookback_ms
+    span = Span(first_ms, spine.time_ms)
+    rows = entity_rows(warehouse, view, spine.key, span)
+    batch = served.batch
+    made: set[Any] = set()
+    if batch is not None and batch.events_version is not None:
+        key = view.source.dedup_key
+        then = entity_rows(warehouse, view, spine.key, span, batch.events_version)
+        made = {row[key] for row in then}
+    return [_used(view, row, served, made) for row in rows_of(view, feature, rows, spine)]
+
+
+def _used(view: FeatureView, row: Mapping[str, Any], served: Served, made: set[Any]) -> EventUsed:
+    source = view.source
+    time_ms, key = row[source.event_time], row[source.dedup_key]
+    topic, partition, offset = (row[name] for name in PLACE)
+    return EventUsed(key, time_ms, _layer(view, row, served, key in made), topic, partition, offset)
+
+
+def _layer(view: FeatureView, row: Mapping[str, Any], served: Served, in_batch: bool) -> str:  # noqa: FBT001 - whether the layer's table had it
+    source, batch, stream = view.source, served.batch, served.stream
+    if batch is not None and in_batch:
+        ends_ms = batch.boundary_ms if stream is None else batch.whole_ms
+        known = (
+            batch.known_ms is None
+            or row[source.available_at or source.event_time] <= batch.known_ms
+        )
+        if row[source.event_time] < ends_ms and known:
+            return "batch"
+    offsets = None if stream is None else stream.offsets
+    partition, offset = (row[name] for name in PLACE[1:])
+    if offsets is not None and partition in offsets:
+        span = offsets[partition]
+        if span.first <= offset < span.before:
+            return "stream"
+    return "none"
