@@ -133,7 +133,9 @@ def test_what_was_ingested_is_known_when_neither_its_files_nor_its_commits_are_t
         table,
         pa.schema(table.schema().to_arrow()).empty_table(),
         mode="append",
-        commit_properties=CommitProperties(app_transactions=recorded("transactions", 7, offsets)),
+        commit_properties=CommitProperties(
+            app_transactions=recorded("transactions", 7, offsets, {0: 0, 1: 0})
+        ),
     )
     before = stored(settings, BRONZE)
     keep_nothing(settings, LOG_AT_ONCE)
