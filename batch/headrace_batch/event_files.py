@@ -63,15 +63,20 @@ class EventFiles:
         self._actions = pa.table(table.get_add_actions(flatten=True))
         self._files = dataset_of(table).filesystem
 
-    def since(self, version: int) -> list[File] | None:
+    def since(self, version: int, until: date | None = None) -> list[File] | None:
         """The files that came after a version, up to this one, by the log alone.
 
-        Files that were put together bring no events: they don't count as having come.
+        Files that were put together bring no events: they don't count as having come. Nor do those
+        that have gone since.
+
+        Args:
+            version: of the table.
+            until: nobody has looked at later days, whose rows may have been taken out; None is any.
 
         Returns:
-            None if that can't be told: rows were taken out, or what came was put together with
-            other files, the log no longer reaches back to then, or the table was put back to
-            before it.
+            None if that can't be told: rows were taken out that were there at the version, or what
+            came was put together with other files, the log no longer reaches back to then, or the
+            table was put back to before it.
         """
         if version > self.version:
             return None
@@ -85,7 +90,7 @@ class EventFiles:
                     return None
                 for action in actions:
                     gone, came = action.get("remove"), action.get("add")
-                    if gone is not None and (gone["dataChange"] or unquote(gone["path"]) in found):
+                    if gone is not None and not _went(gone, found, until):
                         return None
                     if came is not None and came["dataChange"]:
                         file = _file(came)
@@ -142,6 +147,17 @@ def identity_of(table: DeltaTable) -> int:
     """A number that another table in the place of one has not."""
     digest = hashlib.blake2b(str(table.metadata().id).encode(), digest_size=7)
     return int.from_bytes(digest.digest())
+
+
+def _went(gone: dict[str, Any], found: dict[str, File], until: date | None) -> bool:
+    """Whether nobody has seen what has gone; it is no longer found."""
+    path = unquote(gone["path"])
+    if not gone["dataChange"]:
+        return path not in found
+    if found.pop(path, None) is not None:
+        return True
+    day = (gone.get("partitionValues") or {}).get(EVENT_DATE)
+    return until is not None and day is not None and date.fromisoformat(day) > until
 
 
 def _file(add: dict[str, Any]) -> File:

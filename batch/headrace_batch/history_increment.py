@@ -126,7 +126,7 @@ def days_to_write(
     """
     came = None
     if held is not None and held.source == events.identity:
-        came = events.since(held.version)
+        came = events.since(held.version, held.until)
     there = sorted({file.day for file in events.all() if file.day <= until})
     if held is None or came is None:
         return [(there[0], there[-1])] if there else []

@@ -111,7 +111,7 @@ def intake(  # noqa: PLR0913 - what it is told from
     """
     came: list[File] | None = None
     if held is not None and held.source == bronze.identity:
-        came = bronze.since(held.version)
+        came = bronze.since(held.version, held.until)
     limit_ms = _limit_ms(view, bronze, known_ms)
     steps: list[Step] = []
     emptied = None

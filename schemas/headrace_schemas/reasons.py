@@ -25,6 +25,7 @@ class Reason(StrEnum):
     EVENT_TIME_WRONG_UNIT = "event_time_wrong_unit"
     EVENT_TIME_OUT_OF_RANGE = "event_time_out_of_range"
     RULE_BROKEN = "rule_broken"
+    SET_ASIDE = "set_aside"
     DUPLICATE = "duplicate"
     TOO_LARGE = "too_large"
     OPERATOR_FAILED = "operator_failed"
@@ -49,6 +50,7 @@ _MEANINGS: Mapping[Reason, str] = MappingProxyType(
         Reason.EVENT_TIME_WRONG_UNIT: "a time is not in milliseconds but in another unit",
         Reason.EVENT_TIME_OUT_OF_RANGE: "a time lies in the future, or is implausible in any unit",
         Reason.RULE_BROKEN: "an event breaks a rule that its source is declared with",
+        Reason.SET_ASIDE: "a person has taken the row out of its table, with its whole day",
         Reason.DUPLICATE: "an earlier record has the same dedup key",
         Reason.TOO_LARGE: "a record has more bytes than the stream takes",
         Reason.OPERATOR_FAILED: "the stream's operator itself fails on the record",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
+from deltalake import DeltaTable
 
 from headrace_batch.ingest.run import ingest
 from headrace_batch.quarantine.kept_rows import RowState, kept_rows
+from headrace_batch.quarantine.setting_aside import set_aside
 from headrace_batch.warehouse import Warehouse
 from headrace_features.online.query_times import AS_OF
 from headrace_features.online.reader import FeatureReader
@@ -224,7 +227,29 @@ def test_a_release_that_is_killed_between_table_and_note_takes_nothing_in_twice(
     assert {row.state for row in asked().kept} == {RowState.RELEASED}
 
 
-def _killed(*_: object) -> None:
+def test_a_day_is_set_aside_once_wherever_that_is_killed(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.take(clean(40))
+    before = shop.events()
+    source = load_project(shop.settings).source("transactions")
+    warehouse, day = Warehouse.of(shop.settings), date(2018, 4, 2)
+    with monkeypatch.context() as dying:
+        dying.setattr(DeltaTable, "delete", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            set_aside(warehouse, source, day)
+    assert shop.events() == before
+    assert {row["state"] for row in shop.rows("--all")} == {"arrived"}
+    told, _ = shop.run("quarantine", "day", "transactions", "--date", "2018-04-02")
+    assert "16 rows of 2018-04-02 are in quarantine" in told
+    assert len(shop.rows("--all")) == 16
+    assert [row[0] for row in shop.events()] == [row[0] for row in before if row[-1] != day]
+    assert set_aside(warehouse, source, day) == 0
+    shop.run("quarantine", "release", "transactions")
+    assert shop.events() == before
+
+
+def _killed(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
 
 

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from headrace_batch.ingest.contract import Contract
 from headrace_batch.ingest.report import SourceReport
+from headrace_batch.quarantine.kept_rows import released_rows, row_id
 from headrace_batch.warehouse import Warehouse
 
 
@@ -55,9 +56,14 @@ def source_report(
 
 
 def _rejected(contract: Contract, warehouse: Warehouse, ingest_ids: Sequence[str]) -> Counter[str]:
-    """How many rows of some ingests are kept as rejected, by their first reason."""
+    """How many rows of some ingests are kept as rejected, by their first reason.
+
+    Those that were released since are none any more.
+    """
     if not warehouse.exists(contract.quarantine_table):
         return Counter()
     ours = pc.field("ingest_id").isin(ingest_ids)
-    table = warehouse.read(contract.quarantine_table, ["reasons"], ours)
-    return Counter(pc.list_element(table.column("reasons"), 0).to_pylist())
+    columns = ["ingest_id", "row_number", "reasons"]
+    rows = warehouse.read(contract.quarantine_table, columns, ours).to_pylist()
+    released = released_rows(warehouse, contract.source)
+    return Counter(row["reasons"][0] for row in rows if row_id(row) not in released)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,7 +81,10 @@ def _expectation(gx: ModuleType, measure: Measure) -> object:
 def _great_expectations() -> ModuleType:
     # Else it reports to its makers what it is used for.
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    import great_expectations as gx
+    with warnings.catch_warnings():
+        # It imports modules that Python has deprecated.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import great_expectations as gx
 
     module: ModuleType = gx
     return module

@@ -102,7 +102,7 @@ def kept_rows(
     repaired, released = _dispositions(warehouse, source)
     rows = []
     for row in warehouse.read(table).to_pylist():
-        name = f"{row['ingest_id']}:{row['row_number']}"
+        name = row_id(row)
         if (ids and name not in ids) or (reasons and not set(reasons) & set(row["reasons"])):
             continue
         state = (
@@ -126,6 +126,16 @@ def kept_rows(
         )
     rows.sort(key=lambda row: (row.file, row.row_number, row.id))
     return _with_arrived(warehouse, source, rows)
+
+
+def row_id(row: Mapping[str, Any]) -> str:
+    """What commands call a row: of the table's columns, the ingest and its number in that."""
+    return f"{row['ingest_id']}:{row['row_number']}"
+
+
+def released_rows(warehouse: Warehouse, source: EventSource) -> frozenset[str]:
+    """The ids of the rows that were released."""
+    return _dispositions(warehouse, source)[1]
 
 
 def _dispositions(

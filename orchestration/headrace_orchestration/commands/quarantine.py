@@ -39,6 +39,7 @@ All = Annotated[
     bool, typer.Option("--all", help="Those too that were released, or have arrived otherwise.")
 ]
 Limit = Annotated[int, typer.Option(min=1, help="How many rows to show, without --json.")]
+Day = Annotated[str, typer.Option("--date", help="The day, UTC.")]
 Set = Annotated[
     list[str] | None,
     typer.Option(
@@ -152,6 +153,27 @@ def release(
             f"none of {len(rows):,} rows of {source} is an event yet ({told})",
             hint="repair them first: headrace quarantine repair; or --ignore a rule",
         )
+
+
+@app.command()
+def day(source: Source, date: Day, as_json: JsonOption = False) -> None:
+    """Take a day out of the table of a source into quarantine, as when its gate has stopped it.
+
+    Then mended files of the day can be ingested, or the rows be repaired and released.
+    """
+    from headrace_batch.quarantine.setting_aside import set_aside
+    from headrace_batch.warehouse import Warehouse
+    from headrace_schemas.days import parse_day
+
+    settings, project = current_project()
+    declared = project.source(source)
+    asked = parse_day(date, "--date")
+    with progress(f"set {source} of {asked} aside", quiet=as_json):
+        count = set_aside(Warehouse.of(settings), declared, asked)
+    if as_json:
+        print_json({"source": source, "date": asked, "rows": count})
+    else:
+        console().print(f"{count:,} rows of {asked} are in quarantine, and not in {declared.table}")
 
 
 def _chosen(
