@@ -63,6 +63,14 @@ def test_a_new_project_streams_and_keeps_its_promises(tmp_path: Path, home: Path
     assert json.loads(sent.stdout)["records"] == count
     config = kafka_config(load(shop, {"HEADRACE_HOME": str(home)}))
     decided = received(config, "decisions", count)
+    # What breaks a rule is no event, for the stream as for batch.
+    unpriced = json.loads((shop / "events.jsonl").read_text().splitlines()[0])
+    unpriced |= {"event_id": "unpriced", "action": "purchase", "amount_minor": None}
+    send_events(config, "activity", "user_id", [unpriced])
+    received(config, "dead-letters", 1)
+    (letter,) = json.loads(headrace(home, "deadletters", "list", "--json", folder=shop).stdout)
+    assert letter["reason"] == "rule_broken"
+    assert letter["message"] == "Activity breaks the rule priced"
     headrace(home, "stream", "stop", folder=shop)
 
     found = json.loads(headrace(home, "parity", "--json", folder=shop).stdout)
