@@ -59,6 +59,17 @@ from headrace_schemas.events import Transaction as Before
 class Transaction(Before, frozen=True, kw_only=True):
     channel: Annotated[str, Meta(min_length=30)] | None = None
 """
+#: A pattern that Java has no words for.
+UNREADABLE = """
+from typing import Annotated
+
+from msgspec import Meta
+
+from headrace_schemas.events import Transaction as Before
+
+class Transaction(Before, frozen=True, kw_only=True):
+    channel: Annotated[str, Meta(pattern="(?P<one>.)(?P=one)")] | None = None
+"""
 
 
 def refusal(home: Path, *options: str, more: Mapping[str, str] | None = None) -> str:
@@ -150,6 +161,9 @@ def test_what_does_not_fit_is_refused_before_a_job_is_there(
     assert "the state has no view at_terminal: it would begin without" in refusal(home)
     write_project(home, "2h", after=ANOTHER + FIRST)
     assert "the state has no view at_terminal: it would begin without" in refusal(home)
+    write_project(home, "2h", contract=UNREADABLE)
+    told = refusal(home, "--fresh")
+    assert "source transactions: the pattern (?P<one>.)(?P=one) can't be read by the stream" in told
     write_project(home, "2h", contract=STRICTER)
     told = refusal(home)
     assert "the contract Transaction no longer takes all events of transactions: channel" in told

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.topics import (
     ALERTS,
     DEAD_LETTERS,
@@ -118,6 +119,18 @@ class _Assembly:
         sources = (self._views[view]["source"] for view in stage["views"])
         return [name for name in dict.fromkeys(sources) if name != decision["source"]]
 
+    def _decoder(self, place: int) -> Any:
+        from py4j.protocol import Py4JJavaError
+
+        try:
+            return self._java("RecordDecoder")(self._plan_json, place, self._config.most_ahead_ms)
+        except Py4JJavaError as error:
+            told = error.java_exception.getMessage()
+            raise ConfigurationError(
+                f"source {self._plan['sources'][place]['name']}: {told}",
+                hint="say it in another way, which Python's and Java's expressions have in common",
+            ) from error
+
     def _source(self, place: int) -> Any:
         """The decoded events of a source; what can't be used goes to a side output."""
         source = self._plan["sources"][place]
@@ -129,9 +142,7 @@ class _Assembly:
             .setGroupId(history or consumer_group(self._full_name, self._config.epoch))
             .setTopics([history_topic(source["topic"], history) if history else source["topic"]])
             .setStartingOffsets(self._start(source))
-            .setDeserializer(
-                self._java("RecordDecoder")(self._plan_json, place, self._config.most_ahead_ms)
-            )
+            .setDeserializer(self._decoder(place))
         )
         # What a transaction has aborted is no event.
         for name, value in {"isolation.level": "read_committed", **self._config.kafka}.items():

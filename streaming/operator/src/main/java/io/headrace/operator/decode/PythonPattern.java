@@ -1,6 +1,7 @@
 package io.headrace.operator.decode;
 
 import java.util.regex.Pattern;
+import java.util.regex.PatternSyntaxException;
 
 /** Compiles patterns of the contracts, which are Python's, where Java reads them differently. */
 final class PythonPattern {
@@ -49,7 +50,13 @@ final class PythonPattern {
                 java.append(one);
             }
         }
-        return Pattern.compile(java.toString(), FLAGS);
+        try {
+            return Pattern.compile(java.toString(), FLAGS);
+        } catch (PatternSyntaxException error) {
+            throw new IllegalArgumentException(
+                    "the pattern " + python + " can't be read by the stream: " + error.getDescription(),
+                    error);
+        }
     }
 
     private static String outside(char letter) {

@@ -32,15 +32,22 @@ public final class RecordDecoder implements KafkaRecordDeserializationSchema<Env
      *
      * @param source place of the source in the plan
      * @param mostAhead how far an event may be ahead of the time its record was sent, ms
+     * @throws IllegalArgumentException a pattern of the source is none of Java's
      */
     public RecordDecoder(String planJson, int source, long mostAhead) {
         this.planJson = planJson;
         this.sourcePlace = source;
         this.mostAhead = mostAhead;
+        // What can't be read is told to who deploys, not to a job that would fail for ever.
+        prepare();
     }
 
     @Override
     public void open(DeserializationSchema.InitializationContext context) {
+        prepare();
+    }
+
+    private void prepare() {
         source = Plan.read(planJson).sources().get(sourcePlace);
         decoder = new EventDecoder(source);
         rules = new RowRules(source);
