@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import fs
 
 from headrace_batch.locations import located
@@ -17,6 +20,27 @@ if TYPE_CHECKING:
 _LOG = "_delta_log"
 _COMMIT = re.compile(r"(\d{20})\.json")
 _CHECKPOINT = re.compile(r"(\d{20})\.checkpoint\.(?:.+\.)?parquet")
+
+
+@dataclass(frozen=True, slots=True)
+class TableSize:
+    """How large a table is.
+
+    Attributes:
+        table: its name.
+        rows: how many there are, by the statistics of its log.
+        files: of how many its newest version is made.
+        size: what these take, in bytes.
+        stored: what there is in all: with its log, and files that no version needs any more.
+        commits: of how many the log has files.
+    """
+
+    table: str
+    rows: int
+    files: int
+    size: int
+    stored: int
+    commits: int
 
 
 class LogFiles(NamedTuple):
@@ -63,10 +87,19 @@ def log_files(warehouse: Warehouse, table: str) -> LogFiles:
     return LogFiles(len(commits), sum(number > newest for number in commits))
 
 
-def stored_bytes(warehouse: Warehouse, table: str) -> int:
-    """What a table takes in the store: with its log, and files that no version needs any more."""
+def table_size(warehouse: Warehouse, table: str) -> TableSize:
+    """How large a table is.
+
+    Raises:
+        ConfigurationError: there is none, or it is damaged.
+        RetryableError: the store can't be reached.
+    """
+    opened = warehouse.open(table)
     with warehouse.explaining(table):
-        return sum(size for _, size in _below(warehouse, table))
+        files = pa.table(opened.get_add_actions(flatten=True))
+        stored = sum(size for _, size in _below(warehouse, table))
+    rows, size = (pc.sum(files[name]).as_py() or 0 for name in ("num_records", "size_bytes"))
+    return TableSize(table, rows, len(files), size, stored, log_files(warehouse, table).commits)
 
 
 def _below(warehouse: Warehouse, table: str, folder: str = "") -> list[tuple[str, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlparse
@@ -14,6 +15,7 @@ from headrace_features.project import load_project
 from headrace_schemas.settings import Settings
 from headrace_streaming.job import deployment
 from headrace_streaming.job.cluster import Cluster
+from headrace_streaming.job.state_folders import delete_over, state_folders
 from headrace_streaming.kafka.clients import kafka_config
 from headrace_streaming.services import control
 from live_run import kill, newest_job, records, require_right, sending, until_checkpoints
@@ -51,6 +53,15 @@ def test_a_job_is_killed_deployed_again_and_stopped_and_goes_on(changelog: Setti
     assert "/chk-" in str(again.restored_from)
     until_checkpoints(changelog, 2)
     savepoint = deployment.stop(changelog, load_project(changelog))
+    # What is deleted then as nobody needs it is needed by nobody, though the cluster knows no job.
+    kill(changelog.home, Service.JOBMANAGER)
+    control.up(changelog.home, os.environ)
+    left_over = changelog.home / "flink" / "checkpoints" / ("0" * 32)
+    left_over.mkdir()
+    for path in (changelog.home / "flink").rglob("*"):
+        os.utime(path, (1, 1))
+    delete_over(state_folders(changelog), time.time_ns() // 1_000_000)
+    assert not left_over.exists()
     assert deploy(changelog).restored_from == savepoint
     # More than are retained: the savepoint is none of the newest any more.
     until_checkpoints(changelog, 5)

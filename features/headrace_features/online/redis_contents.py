@@ -1,4 +1,4 @@
-"""All that Redis keeps of a view: read in full, and deleted.
+"""All that Redis keeps of a view: read in full, weighed, and deleted.
 
 Some at a time: neither holds all of it in memory, nor keeps others waiting.
 """
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from headrace_features.online.redis_keys import VERSION
 from headrace_features.online.redis_scripts import AT_ONCE, batched
+from headrace_features.online.store import LayerSize
 
 if TYPE_CHECKING:
     from headrace_features.online.redis_connection import RedisConnection
@@ -36,6 +37,26 @@ def contents_in(
                 for name, content in held.items():
                     if len(content) > VERSION.size:
                         yield entity, name.decode(), content[VERSION.size :]
+
+
+def sizes_in(connection: RedisConnection, keys: Keys) -> list[LayerSize]:
+    """What each layer of each view takes, as Redis tells of each key."""
+    sums: dict[tuple[str, str], list[int]] = {}
+    with connection.commands() as client:
+        found = client.scan_iter(match=keys.of_entities, count=AT_ONCE)
+        for some in batched(found, AT_ONCE):
+            pipe = client.pipeline(transaction=False)
+            for key in some:
+                pipe.hlen(key)
+                pipe.memory_usage(key)
+            told = iter(pipe.execute())
+            for key in some:
+                view, ending = keys.view_and_ending(key)
+                one = sums.setdefault((view, "stream" if ending == b"s" else "batch"), [0, 0, 0])
+                # One that went meanwhile has none.
+                for at, more in enumerate((1, next(told), next(told) or 0)):
+                    one[at] += more
+    return [LayerSize(*place, *one) for place, one in sorted(sums.items())]
 
 
 def drop_from(connection: RedisConnection, keys: Keys, views: Collection[str]) -> None:

@@ -71,6 +71,7 @@ class Keys:
         self.evicted = f"{prefix}:evicted".encode()
         self.marks = [f"{prefix}:mark:{number}".encode() for number in range(_MARKS)]
         self.all = f"{self._literal}:*"
+        self.of_entities = f"{self._literal}:{{*}}:*"
         self.other_progress = f"{self._literal}:progress@*"
 
     def view(self, view: str) -> bytes:
@@ -115,6 +116,11 @@ class Keys:
         """How the key of an entity ends, which is by its layer; None if it is not of a view."""
         of, _, ending = key[key.rfind(b"}") + 1 :].rpartition(b":")
         return ending if of == b":" + view.encode() else None
+
+    def view_and_ending(self, key: bytes) -> tuple[str, bytes]:
+        """Of the key of an entity the view, and how it ends, which is by its layer."""
+        of, _, ending = key[key.rfind(b"}") + 2 :].rpartition(b":")
+        return of.decode(), ending
 
     def entity(self, key: bytes) -> bytes:
         """The entity that a key is of."""

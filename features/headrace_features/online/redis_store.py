@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace_features.online.layers import Layers
 from headrace_features.online.redis_connection import AsyncRedisConnection
-from headrace_features.online.redis_contents import contents_in, drop_from
+from headrace_features.online.redis_contents import contents_in, drop_from, sizes_in
 from headrace_features.online.redis_exchange import exchange, exchange_async
 from headrace_features.online.redis_generations import Generations
 from headrace_features.online.redis_keys import VERSION, Keys
@@ -21,6 +21,7 @@ from headrace_features.online.redis_scripts import AT_ONCE, Call, batched, run
 from headrace_features.online.redis_versions import note_versions, versions_in
 from headrace_features.online.store import (
     Change,
+    LayerSize,
     Noted,
     Progress,
     Reading,
@@ -245,6 +246,10 @@ class RedisStateStore(Generations):
     def contents(self, view: str) -> Iterator[tuple[bytes, str, bytes]]:
         """Entity, field and content of the stream layer of a view, some at a time."""
         return contents_in(self.connection, self._keys, view)
+
+    def sizes(self) -> list[LayerSize]:
+        """What each layer of each view takes, of all views that anything is kept of."""
+        return sizes_in(self.connection, self._keys)
 
     def drop(self, views: Collection[str]) -> None:
         """Delete all that is kept of some views, and the progress of the namespace before it."""

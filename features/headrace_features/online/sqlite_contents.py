@@ -1,4 +1,4 @@
-"""All that the embedded online store keeps of a view: read in full, and deleted.
+"""All that the embedded online store keeps of a view: read in full, weighed, and deleted.
 
 Some at a time: others write in between, and neither holds all of it in memory.
 """
@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from headrace_features.online.sqlite_statements import CONTENTS
+from headrace_features.online.store import LayerSize
 
 if TYPE_CHECKING:
     from headrace_features.online.sqlite_file import SqliteFile
@@ -21,6 +22,8 @@ _ORDERS = {
     "batch": "entity, field, generation",
     "differing": "generation, entity, field",
 }
+#: Which of them a layer is in.
+_LAYERS = {"batch": ("batch", "differing"), "stream": ("stream",)}
 
 
 def contents_in(file: SqliteFile, view: str) -> Iterator[tuple[bytes, str, bytes]]:
@@ -36,6 +39,28 @@ def contents_in(file: SqliteFile, view: str) -> Iterator[tuple[bytes, str, bytes
         if len(rows) < _AT_ONCE:
             return
         after = rows[-1][:2]
+
+
+def sizes_in(file: SqliteFile) -> list[LayerSize]:
+    """What each layer of each view takes."""
+    with file.snapshot() as db:
+        views = db.execute("SELECT id, key FROM view ORDER BY key").fetchall()
+    found = []
+    for number, view in views:
+        for layer, tables in _LAYERS.items():
+            sums = [0, 0, 0]
+            for table in tables:
+                with file.snapshot() as db:
+                    row = db.execute(
+                        "SELECT count(DISTINCT entity), count(*),"  # noqa: S608 - a name of ours
+                        " coalesce(sum(length(entity) + length(field) + length(content)), 0)"
+                        f" FROM {table} WHERE view = ?",
+                        (number,),
+                    ).fetchone()
+                sums = [one + more for one, more in zip(sums, row, strict=True)]
+            if sums[1]:
+                found.append(LayerSize(view, layer, *sums))
+    return found
 
 
 def drop_from(file: SqliteFile, namespace: str, views: Collection[str]) -> None:

@@ -18,7 +18,7 @@ from headrace_features.online.layers import (
     NO_LAYERS,
     Layers,
 )
-from headrace_features.online.sqlite_contents import contents_in, drop_from
+from headrace_features.online.sqlite_contents import contents_in, drop_from, sizes_in
 from headrace_features.online.sqlite_file import SqliteFile
 from headrace_features.online.sqlite_generations import Generations
 from headrace_features.online.sqlite_reading import fields_of, layers_in
@@ -40,6 +40,7 @@ from headrace_features.online.sqlite_statements import (
 )
 from headrace_features.online.store import (
     Change,
+    LayerSize,
     Noted,
     Progress,
     Reading,
@@ -171,6 +172,10 @@ class SqliteStateStore(Generations):
     def contents(self, view: str) -> Iterator[tuple[bytes, str, bytes]]:
         """Entity, field and content of the stream layer of a view, some at a time."""
         return contents_in(self._file, view) if self.path.exists() else iter(())
+
+    def sizes(self) -> list[LayerSize]:
+        """What each layer of each view takes, of all views that anything is kept of."""
+        return sizes_in(self._file) if self.path.exists() else []
 
     def drop(self, views: Collection[str]) -> None:
         """Delete all that is kept of some views, and the progress of the namespace before it."""

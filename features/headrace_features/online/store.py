@@ -122,6 +122,24 @@ class Written(NamedTuple):
     overtaken: bool = False
 
 
+class LayerSize(NamedTuple):
+    """What a layer of a view takes.
+
+    Attributes:
+        view: key of the view version.
+        layer: `batch` or `stream`.
+        entities: how many have fields in it; of one with several generations, more.
+        fields: how many they are.
+        size: in bytes: of keys, names and contents in SQLite, as Redis tells it in Redis.
+    """
+
+    view: str
+    layer: str
+    entities: int
+    fields: int
+    size: int
+
+
 class StateStore(Protocol):
     """Keeps the state of entities; safe for threads, processes and forks.
 
@@ -282,6 +300,12 @@ class StateStore(Protocol):
 
         In any order, and without those of which nothing is there any more. What is changed
         meanwhile may be given as it was or as it is.
+        """
+
+    def sizes(self) -> list[LayerSize]:
+        """What each layer of each view takes, of all views that anything is kept of.
+
+        Everything that there is is looked at, some at a time.
         """
 
     def drop(self, views: Collection[str]) -> None:

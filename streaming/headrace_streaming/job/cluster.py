@@ -60,14 +60,17 @@ class Cluster:
             address = address_of(settings.home, Service.JOBMANAGER)
         return cls(address)
 
-    def jobs(self, name: str) -> list[Job]:
-        """The jobs of a name, the newest first."""
+    def all_jobs(self) -> list[Job]:
+        """All jobs that the cluster knows, the newest first."""
         found = [
             Job(job["jid"], job["name"], job["state"], job["start-time"])
             for job in self._get("/jobs/overview")["jobs"]
-            if job["name"] == name
         ]
         return sorted(found, key=lambda job: -job.started_ms)
+
+    def jobs(self, name: str) -> list[Job]:
+        """The jobs of a name, the newest first."""
+        return [job for job in self.all_jobs() if job.name == name]
 
     def find(self, name: str) -> Job | None:
         """The job of a name that goes on; None where there is none."""

@@ -16,7 +16,13 @@ from headrace_schemas.errors import ConfigurationError, RetryableError
 from headrace_streaming.job.assembly import history_job_name, job_name
 from headrace_streaming.job.cluster import Cluster, Job
 from headrace_streaming.job.config import LakeState, Mode, StateBackend
-from headrace_streaming.job.last_state import LastState, recall, remember, require_state
+from headrace_streaming.job.last_state import (
+    DEFINITIONS,
+    LastState,
+    recall,
+    remember,
+    require_state,
+)
 from headrace_streaming.job.options import checkpoint_directory, has_changelog, job_config
 from headrace_streaming.job.submission import JobEndedError, started, submit
 from headrace_streaming.job.takeover import take_over
@@ -304,7 +310,7 @@ def definitions_for(home: Path, project: Project) -> tuple[str, ...]:
     """How the script of the job is told of definitions that it doesn't find in the code."""
     if project.is_declared:
         return ()
-    path = home / "stream" / f"{project.full_name}.definitions.json"
+    path = home / "stream" / f"{project.full_name}{DEFINITIONS}"
     write_whole(path, msgspec.json.encode(portable_project(project)))
     return ("--definitions", str(path))
 

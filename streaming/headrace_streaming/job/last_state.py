@@ -12,6 +12,8 @@ from headrace_schemas.errors import ConfigurationError
 from headrace_streaming.job.config import LakeState
 from headrace_streaming.whole_file import write_whole
 
+#: How files end that lie beside what is remembered: definitions that a deployment was given.
+DEFINITIONS = ".definitions.json"
 _CHECKPOINT = re.compile(r"chk-(\d+)")
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from confluent_kafka import KafkaError
     from confluent_kafka.admin import AdminClient
 
+    from headrace_features.definitions.views import FeatureView
     from headrace_features.project import Project
 
 _TIMEOUT_S = 10.0
@@ -47,10 +48,8 @@ def topics_of(project: Project, *, live: bool = True) -> tuple[Topic, ...]:
         source_topic(source.topic, keys.get(source.name, source.dedup_key))
         for source in project.sources.values()
     )
-    reaches = [view.lookback_ms for view in project.views.values()]
-    known = [reach for reach in reaches if reach is not None]
-    kept_ms = -1 if len(known) < len(reaches) else max(known, default=0) + AS_OF_RETENTION_MS
-    updates = updates_topic(kept_ms)
+    reach_ms = reach_of(project.views.values())
+    updates = updates_topic(-1 if reach_ms is None else reach_ms)
     own = replace(updates, name=updates_in(project))
     kept = (
         replace(one, name=topic_apart(one.name, project.name, project.namespace))
@@ -58,6 +57,13 @@ def topics_of(project: Project, *, live: bool = True) -> tuple[Topic, ...]:
         if not live and one.name in {DECISIONS, LATE_EVENTS}
     )
     return (*sources, *OUTPUTS, own, *kept, DEPLOYMENT_TOPIC, REPLAY_TOPIC)
+
+
+def reach_of(views: Iterable[FeatureView]) -> int | None:
+    """How long views look back that may be asked for the past, ms; None where one has no end."""
+    reaches = [view.lookback_ms for view in views]
+    known = [reach for reach in reaches if reach is not None]
+    return None if len(known) < len(reaches) else max(known, default=0) + AS_OF_RETENTION_MS
 
 
 def updates_in(project: Project) -> str:

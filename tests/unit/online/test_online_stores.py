@@ -450,6 +450,26 @@ def test_a_generation_is_whole_though_its_writer_ends_when_readers_have_it(
     assert batch_of(store, "view", b"gone") == {}
 
 
+def test_what_each_layer_takes_is_told_by_view(store: StateStore) -> None:
+    assert store.sizes() == []
+    held = {b"card": {"r1": b"one", "r2": b"two"}, b"}:x:b1": {"r1": b"3"}}
+    publish(store, "view:v1:meaning", held, DAY_MS)
+    publish(store, "view:v2:other", {b"card": {"r1": b"x" * 1_000}}, DAY_MS)
+    apply(store, change("r5", 1, 1, b"stream", view="view:v1:meaning@v1"))
+    generation = store.begin("view:v1:meaning", 2 * DAY_MS, goes_on=True)
+    store.write(generation, [Row(b"card", "r1", b"another")])
+    found = {(one.view, one.layer): (one.fields, one.size) for one in store.sizes()}
+    assert {place: fields for place, (fields, _) in found.items()} == {
+        ("view:v1:meaning", "batch"): 4,
+        ("view:v1:meaning@v1", "stream"): 1,
+        ("view:v2:other", "batch"): 1,
+    }
+    assert 1_000 <= found["view:v2:other", "batch"][1] < 2_000
+    assert {one.entities for one in store.sizes() if one.view != "view:v1:meaning"} == {1}
+    store.remove()
+    assert store.sizes() == []
+
+
 def interrupted(*_: object) -> None:
     raise KeyboardInterrupt
 
