@@ -295,6 +295,25 @@ def test_an_older_day_leaves_a_layer_where_it_is(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("home")
+@pytest.mark.usefixtures("home")
+def test_what_is_to_be_done_for_tables_is_told_before_and_not_again_afterwards(run: Run) -> None:
+    report = json.loads(run("maintain", "report", "--json").out)
+    planned = run("maintain", "lake", "--dry-run", "--json").out
+    assert run("maintain", "lake", "--json").out == planned
+    done = {one["table"]: one["commits"] for one in json.loads(planned)}
+    assert done == {one["table"]: one["commits"] for one in report["tables"]}
+    assert "features.card_activity_v1" in done
+    again = json.loads(run("maintain", "lake", "--json").out)
+    assert {one["commits"] for one in again} == {0}
+    assert {(one["view"], one["layer"]) for one in report["online"]} == {
+        ("card_activity", "batch"),
+        ("terminal_risk", "batch"),
+    }
+    assert "bronze.transactions" in run("maintain", "report").out
+    assert "0 deleted" in run("maintain", "checkpoints").out
+    assert "there are no topics" in run("maintain", "topics").out
+
+
 def test_the_online_store_of_a_project_without_a_stream_is_made_anew_from_the_lake(
     run: Run,
 ) -> None:
