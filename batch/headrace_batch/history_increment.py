@@ -61,7 +61,7 @@ def bring_up_to(
         ConfigurationError: there are no events, or a table is damaged.
         RetryableError: another process writes the history.
     """
-    held = _noted(warehouse, view)
+    held = held_by(warehouse, view)
     # Before anything is read: what comes from now on is left to the next run.
     events = EventFiles(warehouse, view.source)
     until = last if held is None else max(last, held.until)
@@ -85,7 +85,7 @@ def write_all(
         ConfigurationError: a table is damaged.
         RetryableError: another process writes the history.
     """
-    held, events = _noted(warehouse, view), EventFiles(warehouse, view.source)
+    held, events = held_by(warehouse, view), EventFiles(warehouse, view.source)
     report = backfill(*days)
     _note(warehouse, view, Held(events.identity, events.version, days[1]), held)
     return [report]
@@ -159,7 +159,8 @@ def _spans(days: Iterable[tuple[date, bool]]) -> Iterator[Days]:
         yield first, last
 
 
-def _noted(warehouse: Warehouse, view: FeatureView) -> Held | None:
+def held_by(warehouse: Warehouse, view: FeatureView) -> Held | None:
+    """What the history of a view was made of; None where that was never noted."""
     return _held(warehouse.find(features_table(view.name, view.version)))
 
 

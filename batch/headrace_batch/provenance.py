@@ -6,14 +6,14 @@ were made of, and that version up to which offsets it has taken in its topic, an
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+from headrace_batch.commits import told_by
 from headrace_batch.event_files import identity_of
 from headrace_batch.ingest.covered import covered_in
 from headrace_batch.tile_table import taken_by
@@ -145,7 +145,7 @@ def _files(table: DeltaTable) -> Iterator[FileTaken]:
     """The files that a version of a table has rows of, the newest first."""
     seen = set()
     for commit in table.history():
-        told = _told(commit)
+        told = told_by(commit)
         ingest_id = told.get("headrace.ingest_id")
         version = commit.get("version", 0)
         # The library tells of all commits, those that came later among them.
@@ -153,15 +153,3 @@ def _files(table: DeltaTable) -> Iterator[FileTaken]:
             continue
         seen.add(ingest_id)
         yield FileTaken(told.get("headrace.file", ""), ingest_id, version)
-
-
-def _told(commit: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What was said with a commit, by the library or by Spark."""
-    text = commit.get("userMetadata")
-    if not text:
-        return commit
-    try:
-        told = json.loads(text)
-    except ValueError:
-        return commit
-    return told if isinstance(told, dict) else commit

@@ -21,6 +21,7 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError
 
+from headrace_batch.commits import told_by
 from headrace_batch.leased import LEASE_MS, claimed, kept_up
 from headrace_batch.warehouse import Warehouse
 from headrace_features.leases import Claim, Lease
@@ -181,8 +182,7 @@ def _lease_of(table: DeltaTable) -> Lease:
     """The lease that a table has, or had last."""
     until_ms = table.transaction_version(_UNTIL) or 0
     for commit in table.history(_COMMITS):
-        # Spark's is a text.
-        told = {**json.loads(commit.get("userMetadata") or "{}"), **commit}
+        told = told_by(commit)
         if _HOLDER in told:
             return Lease(told[_HOLDER], until_ms, int(told[_SINCE]))
     return Lease("another process", until_ms)

@@ -22,6 +22,7 @@ from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import CommitFailedError
 
 from headrace_batch.event_files import EventFiles
+from headrace_batch.history_increment import held_by
 from headrace_batch.ingest.appending import this_process
 from headrace_batch.table_files import deletable, lake_tables, log_files
 from headrace_batch.table_lease import held
@@ -45,7 +46,7 @@ class TableUpkeep:
     Attributes:
         table: its name.
         put_together: how many small files there were that became fewer.
-        left_days: days whose files were left alone, as tiles of a view lack some of their events.
+        left_days: days whose files were left alone, as what goes on by them lacks some events.
         deleted: how many files that no version needs.
         deleted_bytes: what they took.
         commits: how many the log had files of that have now been summed up.
@@ -73,8 +74,8 @@ def keep_up(
     Args:
         warehouse: where the tables are.
         sources: the declared ones, which may have tables of other names.
-        views: those that batch layers go on of. Their tiles take in what has come by the files of
-            the events' table: days of which they lack some stay as they are, or all tiles would
+        views: those that batch layers and histories go on of. These take in what has come by the
+            files of the events' table: days of which they lack some stay as they are, or all would
             have to be made anew.
         dry_run: change nothing.
 
@@ -122,15 +123,17 @@ def _kept_up(
 def _waiting(
     warehouse: Warehouse, source: EventSource, views: Sequence[FeatureView]
 ) -> frozenset[date]:
-    """The days of events that the tiles of some views have not taken in."""
+    """The days of events that the tiles of some views, or their histories, have not taken in."""
     bronze = EventFiles(warehouse, source)
     found: set[date] = set()
     for view in views:
+        if view.source.table != source.table:
+            continue
         tiles = warehouse.find(tiles_table(view.name, view.version))
-        taken = None if tiles is None or view.source.table != source.table else taken_by(tiles)
-        if taken is not None and taken.source == bronze.identity:
-            # Where that can't be told any more all tiles are made anew, whatever the files are.
-            found.update(file.day for file in bronze.since(taken.version) or ())
+        for taken in (held_by(warehouse, view), None if tiles is None else taken_by(tiles)):
+            if taken is not None and taken.source == bronze.identity:
+                # Where that can't be told any more all are made anew, whatever the files are.
+                found.update(file.day for file in bronze.since(taken.version) or ())
     return frozenset(found)
 
 

@@ -63,7 +63,7 @@ def has_taken_in(settings: Settings, config: Mapping[str, str], upto: int) -> No
     )
     offsets = dict.fromkeys(range(4), upto)
     properties = CommitProperties(
-        app_transactions=recorded(TOPIC, _Admin(config).identity(TOPIC), offsets)
+        app_transactions=recorded(TOPIC, _Admin(config).identity(TOPIC), offsets, {})
     )
     nothing = contract_of(transactions).bronze_schema.empty_table()
     write_deltalake(table, nothing, mode="append", commit_properties=properties)

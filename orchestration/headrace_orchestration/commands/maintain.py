@@ -51,7 +51,8 @@ def lake(dry_run: DryRun = False, as_json: JsonOption = False) -> None:
     )
     if any(one.left_days for one in done):
         console().print(
-            "days are left as they are until headrace materialize has taken in what came of them"
+            "days are left as they are until views have been brought up to what came of them:"
+            " headrace materialize, headrace run daily"
         )
 
 
