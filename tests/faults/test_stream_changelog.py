@@ -52,8 +52,7 @@ def test_a_job_is_killed_deployed_again_and_stopped_and_goes_on(changelog: Setti
     again = deploy(changelog)
     assert "/chk-" in str(again.restored_from)
     until_checkpoints(changelog, 2)
-    savepoint = deployment.stop(changelog, load_project(changelog))
-    # What is deleted then as nobody needs it is needed by nobody, though the cluster knows no job.
+    # Whatever is deleted as nobody needs it, though the cluster knows no job any more, nobody does.
     kill(changelog.home, Service.JOBMANAGER)
     control.up(changelog.home, os.environ)
     left_over = changelog.home / "flink" / "checkpoints" / ("0" * 32)
@@ -62,6 +61,9 @@ def test_a_job_is_killed_deployed_again_and_stopped_and_goes_on(changelog: Setti
         os.utime(path, (1, 1))
     delete_over(state_folders(changelog), time.time_ns() // 1_000_000)
     assert not left_over.exists()
+    assert "/chk-" in str(deploy(changelog).restored_from)
+    until_checkpoints(changelog, 2)
+    savepoint = deployment.stop(changelog, load_project(changelog))
     assert deploy(changelog).restored_from == savepoint
     # More than are retained: the savepoint is none of the newest any more.
     until_checkpoints(changelog, 5)
