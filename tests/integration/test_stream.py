@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -17,6 +18,7 @@ from headrace_batch.ingest.topic_run import ingest_topics
 from headrace_batch.warehouse import Warehouse
 from headrace_features import oracle
 from headrace_features.fraud import definitions as fraud
+from headrace_features.online.served import view_key
 from headrace_features.oracle import SpineRow
 from headrace_features.project import Project, load_project
 from headrace_features.state.updates import Update, decode_update, newest_fields
@@ -34,6 +36,8 @@ from headrace_streaming.kafka.replays import replay
 from headrace_streaming.kafka.sender import send as kafka_send
 from headrace_streaming.services import control
 from histories import bits
+from lineage_events import recorded_events
+from lineage_events import told as told_facet
 from live_run import records, until
 from stream_cases import (
     DAY_MS,
@@ -166,6 +170,25 @@ def require_the_same_in_the_lake(settings: Settings, decided: Sequence[str]) -> 
     )
 
 
+def assert_told_of(stream: Settings, job_id: str, read: int) -> None:
+    """See that a job told by OpenLineage what it reads and writes, and how far it has come."""
+    begun, writer, ended = recorded_events(stream.lineage.path)
+    assert begun["run"]["runId"] == ended["run"]["runId"] == str(UUID(job_id))
+    assert [one["eventType"] for one in (begun, writer, ended)] == ["START", "START", "COMPLETE"]
+    assert [one["name"] for one in begun["inputs"]] == ["transaction_labels", "transactions"]
+    written = {one["name"] for one in begun["outputs"]}
+    assert written == {"feature-updates", "decisions", "alerts", "late-events", "dead-letters"}
+    (updates,) = writer["inputs"]
+    assert (updates["namespace"], updates["name"]) == (
+        f"kafka://{kafka_config(stream)['bootstrap.servers']}",
+        "feature-updates",
+    )
+    views = load_project(stream).views.values()
+    assert {one["name"] for one in writer["outputs"]} == {view_key(view) for view in views}
+    spans = told_facet(ended, "headrace_offsets", "inputs", 1)["partitions"].values()
+    assert sum(span["before"] - span["first"] for span in spans) == read
+
+
 def test_a_job_that_was_stopped_goes_on_from_its_savepoint(stream: Settings) -> None:
     chance = random.Random(3)
     events = transactions(300, chance)
@@ -187,6 +210,7 @@ def test_a_job_that_was_stopped_goes_on_from_its_savepoint(stream: Settings) -> 
     path = deployment.stop(stream, project)
     (told,) = reported(stream)
     assert (told["state"], told["mode"], told["lag"]) == ("FINISHED", None, None)
+    assert_told_of(stream, first.job.job_id, 150)
     send_events(config, "transactions", "card_id", events[150:])
     # A cluster that was started anew knows nothing of the job.
     control.down(stream.home)

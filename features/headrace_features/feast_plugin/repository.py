@@ -22,6 +22,8 @@ from headrace_features.feast_plugin.changes import (
 )
 from headrace_features.feast_plugin.context import project_for, remember, settings_for
 from headrace_features.feast_plugin.registry_file import pending_changes
+from headrace_features.lineage.recording import recorded
+from headrace_features.lineage.registration import registration
 from headrace_features.project import Project
 from headrace_schemas.errors import RetryableError
 from headrace_schemas.tables import relative_path
@@ -89,7 +91,8 @@ def apply(
     Raises:
         ConfigurationError: a view has changed without a new version; nothing is registered.
     """
-    with _only_writer(settings.feast.registry):
+    work = registration(settings, project)
+    with recorded(settings, [work]), _only_writer(settings.feast.registry):
         return _apply(settings, project, served)
 
 

@@ -176,7 +176,7 @@ class _Recorder:
 
 def tell(
     settings: Settings,
-    work: Work,
+    work: Callable[[], Work],
     run: str,
     *,
     ends: bool = False,
@@ -186,7 +186,7 @@ def tell(
 
     Args:
         settings: where it is told.
-        work: what it does.
+        work: tells what it does. Whatever it raises is a warning.
         run: its id, a UUID: the same at both times.
         ends: whether it has ended.
         now: the present time.
@@ -199,13 +199,13 @@ def tell(
         from headrace_features.lineage import sinks
         from headrace_features.lineage.events import RunId, run_event
 
-        time = now()
+        time, told = now(), work()
         event = run_event(
             RunState.COMPLETE if ends else RunState.START,
             time,
-            RunId(settings.lineage.namespace, f"{settings.project.name}.{work.job}", run),
-            work,
-            Outcome(work.reads, work.writes),
+            RunId(settings.lineage.namespace, f"{settings.project.name}.{told.job}", run),
+            told,
+            Outcome(told.reads, told.writes),
             parents=above(os.environ),
         )
         with _warning():

@@ -15,7 +15,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from headrace_features.lineage.places import store_place
+from headrace_features.lineage.recording import recorded
+from headrace_features.lineage.told import Told, Work
 from headrace_features.online.live import project_in
+from headrace_features.online.served import view_key
 from headrace_features.online.stores import open_store
 from headrace_features.online.versions import (
     Switch,
@@ -96,12 +100,22 @@ def switch(  # noqa: PLR0913 - what it needs
         change_versions(store, lambda held: held.switches(begun))
         new = project_from(versions.namespaces[namespace])
         old = project_in(versions, begun.former, project)
-        _hand_over(settings, new, old, environ, told)
-        change_versions(store, lambda held: _served(held, begun))
-        told(f"readers get {spelled(namespace)}")
-        _keep_warm(settings, old, environ, told)
-        change_versions(store, lambda held: held.switches(None))
+        with recorded(settings, [_work(settings, new, back=begun.back)]):
+            _hand_over(settings, new, old, environ, told)
+            change_versions(store, lambda held: _served(held, begun))
+            told(f"readers get {spelled(namespace)}")
+            _keep_warm(settings, old, environ, told)
+            change_versions(store, lambda held: held.switches(None))
         return Promotion(namespace, begun.former)
+
+
+def _work(settings: Settings, new: Project, *, back: bool) -> Work:
+    """What is told of it: which state readers get from now on."""
+    state = tuple(
+        Told(store_place(settings, view_key(view)), facts={"serving": new.namespace})
+        for view in new.views.values()
+    )
+    return Work("rollback" if back else "promote", writes=state)
 
 
 def _begun(versions: Versions, namespace: str, *, back: bool) -> Switch:

@@ -23,6 +23,7 @@ from headrace_streaming.job.last_state import (
     remember,
     require_state,
 )
+from headrace_streaming.job.lineage import stream_began, stream_ended
 from headrace_streaming.job.options import checkpoint_directory, has_changelog, job_config
 from headrace_streaming.job.submission import JobEndedError, started, submit
 from headrace_streaming.job.takeover import take_over
@@ -176,6 +177,7 @@ def deploy(  # noqa: PLR0913 - one for each choice
             # It has ended before all of it ran, and so left nothing: what was known still holds.
             remember(settings.home, project.full_name, known)
             raise
+        stream_began(settings, project, job_id, live=not apart)
         pending = pending_history(kafka_config(settings), project.name, project.namespace)
         if pending is not None:
             take_over(kafka_config(settings), pending, cluster, job)
@@ -297,6 +299,7 @@ def _stop(settings: Settings, full_name: str) -> str:
     path = cluster.stop(job)
     left = LastState(job.job_id, _checkpoints(settings, cluster), path)
     remember(settings.home, full_name, left)
+    stream_ended(settings, full_name, job.job_id)
     return path
 
 

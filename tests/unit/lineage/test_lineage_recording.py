@@ -142,8 +142,8 @@ def test_what_goes_on_by_itself_has_one_run_from_its_beginning_to_its_end(
 ) -> None:
     stream = Work("stream", (Told(TOPIC),), is_stream=True)
     name = "01941a1c-0000-7000-8000-000000000003"
-    tell(settings, stream, name, now=lambda: NOW)
-    tell(settings, stream, name, ends=True, now=lambda: NOW)
+    tell(settings, lambda: stream, name, now=lambda: NOW)
+    tell(settings, lambda: stream, name, ends=True, now=lambda: NOW)
     begun, ended = recorded_events(settings.lineage.path)
     assert [one["eventType"] for one in (begun, ended)] == ["START", "COMPLETE"]
     assert [one["run"]["runId"] for one in (begun, ended)] == [name, name]
