@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,9 @@ from headrace_batch.materialize import materialize_view
 from headrace_batch.warehouse import Warehouse
 from headrace_features.engines import load_engine
 from headrace_features.online.served import view_key
+from headrace_orchestration.lineage.graph import graph_of
+from headrace_orchestration.lineage.runs import read_events, runs_of
+from headrace_orchestration.lineage.served import served
 from headrace_schemas.settings import Settings, load
 from headrace_schemas.topics import Topic
 from headrace_streaming.kafka.topics import create_topics
@@ -120,6 +124,24 @@ class TestLineage:
         assert [one["file"] for one in batch["files"] if "kafka" not in one["file"]] == [
             str(story.file)
         ]
+
+    def test_where_the_logs_no_longer_tell_the_recorded_run_does(
+        self, story: Story, tmp_path: Path
+    ) -> None:
+        home = Path(shutil.copytree(story.settings.home, tmp_path / "home"))
+        moved = load(home, {**story.environ, "HEADRACE_HOME": str(home)})
+        view = fraud_project(moved).view("card_activity")
+        events = read_events(story.settings.lineage.path)
+        text = json.dumps(list(events)).replace(str(story.settings.home), str(home))
+        graph = graph_of(runs_of(json.loads(text)))
+        before = served(moved, graph, view)
+        shutil.rmtree(Warehouse.of(moved).uri("tiles.card_activity_v1"))
+        after = served(moved, graph, view)
+        assert before.batch is not None
+        assert after.batch is not None
+        assert (after.batch.tiles, before.batch.tiles) == (None, "tiles.card_activity_v1")
+        assert after.batch.events_version == before.batch.events_version
+        assert after.batch.offsets == before.batch.offsets
 
     def test_its_table_of_events_has_all_that_was_taken_in_since(self, story: Story) -> None:
         (events,) = story.lineage("card_activity:count_30d")["upstream"]

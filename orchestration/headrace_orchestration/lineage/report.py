@@ -75,7 +75,7 @@ def feature_lineage(
         downstream = services_with(settings, project, view.name, name)
     else:
         upstream = (feature_above(settings, graph, view, name),)
-        layers = served(settings, view)
+        layers = served(settings, graph, view)
         downstream = feature_below(settings, graph, project, view, name)
     return FeatureLineage(
         f"{view.name}:{name}",

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from headrace_batch.lineage import spans_of
 from headrace_batch.provenance import FileTaken, layer_made
 from headrace_batch.warehouse import Warehouse
+from headrace_features.lineage.events import FACTS_FACET, OFFSETS_FACET
+from headrace_features.lineage.places import file_place, store_place
 from headrace_features.lineage.told import Span
 from headrace_features.online.layers import ALWAYS_MS, NEVER_MS
 from headrace_features.online.served import view_key
@@ -23,6 +25,7 @@ from headrace_streaming.kafka.reading import reached
 if TYPE_CHECKING:
     from headrace_features.definitions.views import FeatureView
     from headrace_features.online.layers import Generation, StreamSpan
+    from headrace_orchestration.lineage.graph import Graph
     from headrace_schemas.settings import Settings
 
 
@@ -81,8 +84,13 @@ class Served:
     stream: StreamServed | None
 
 
-def served(settings: Settings, view: FeatureView) -> Served:
+def served(settings: Settings, graph: Graph, view: FeatureView) -> Served:
     """What readers of a view get, and of which events that is made.
+
+    Args:
+        settings: where store, lake and broker are.
+        graph: of recorded runs, which know what the lake's logs no longer tell.
+        view: as it is served.
 
     Raises:
         ConfigurationError: a table is damaged.
@@ -91,28 +99,49 @@ def served(settings: Settings, view: FeatureView) -> Served:
     key = view_key(view)
     batch, stream = layers_of(open_store(settings), [key])[key]
     return Served(
-        None if batch is None else _batch(settings, view, batch),
+        None if batch is None else _batch(settings, graph, view, batch),
         None if stream is None or stream.since_ms >= NEVER_MS else _stream(settings, view, stream),
     )
 
 
-def _batch(settings: Settings, view: FeatureView, generation: Generation) -> BatchServed:
+def _batch(
+    settings: Settings, graph: Graph, view: FeatureView, generation: Generation
+) -> BatchServed:
     made = layer_made(Warehouse.of(settings), view, generation)
     found = BatchServed(
         generation.id, generation.boundary_ms, generation.whole_ms, generation.known_ms
     )
     if made is None:
-        return found
+        return _recorded(settings, graph, view, found)
     found = replace(found, tiles=made.tiles, tiles_version=made.tiles_version)
     events = made.events
     if events is None:
-        return found
+        return _recorded(settings, graph, view, found)
     return replace(
         found,
         events_version=events.version,
         offsets=spans_of(events),
         files=events.files,
     )
+
+
+def _recorded(
+    settings: Settings, graph: Graph, view: FeatureView, found: BatchServed
+) -> BatchServed:
+    """The same with what the run that made the generation has told of its events."""
+    layer = graph.named(store_place(settings, view_key(view)))
+    table = graph.named(file_place(Warehouse.of(settings).uri(view.source.table)))
+    for run in graph.writers.get(layer, {}).values():
+        made = run.writes.get(layer, {}).get(FACTS_FACET, {}).get("facts", {})
+        told = run.reads.get(table, {})
+        version = told.get("version", {}).get("datasetVersion")
+        if made.get("generation") == found.generation and version is not None:
+            partitions = told.get(OFFSETS_FACET, {}).get("partitions", {})
+            offsets = {
+                int(number): Span(one["first"], one["before"]) for number, one in partitions.items()
+            }
+            return replace(found, events_version=int(version), offsets=offsets)
+    return found
 
 
 def _stream(settings: Settings, view: FeatureView, stream: StreamSpan) -> StreamServed:

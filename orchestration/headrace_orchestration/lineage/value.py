@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headrace_batch.entity_events import PLACE, entity_rows
 from headrace_batch.local_events import Span
 from headrace_batch.warehouse import Warehouse
+from headrace_features.lineage.told import Span as Offsets
 from headrace_features.oracle import SpineRow, rows_of
+from headrace_schemas.errors import ConfigurationError
+from headrace_schemas.tables import KAFKA_OFFSET, KAFKA_PARTITION
 
 if TYPE_CHECKING:
     from headrace_features.definitions.views import Feature, FeatureView
-    from headrace_orchestration.lineage.served import Served
+    from headrace_orchestration.lineage.served import BatchServed, Served
     from headrace_schemas.settings import Settings
 
 
@@ -62,13 +66,39 @@ def events_used(
     first_ms = None if lookback_ms is None else spine.time_ms - lookback_ms
     span = Span(first_ms, spine.time_ms)
     rows = entity_rows(warehouse, view, spine.key, span)
-    batch = served.batch
-    made: set[Any] = set()
-    if batch is not None and batch.events_version is not None:
-        key = view.source.dedup_key
-        then = entity_rows(warehouse, view, spine.key, span, batch.events_version)
-        made = {row[key] for row in then}
-    return [_used(view, row, served, made) for row in rows_of(view, feature, rows, spine)]
+    counting = rows_of(view, feature, rows, spine)
+    made = _made(warehouse, view, spine.key, span, served.batch, counting)
+    return [_used(view, row, served, made) for row in counting]
+
+
+def _made(  # noqa: PLR0913, PLR0917 - what it is told from
+    warehouse: Warehouse,
+    view: FeatureView,
+    key: str | int,
+    span: Span,
+    batch: BatchServed | None,
+    rows: Sequence[Mapping[str, Any]],
+) -> set[Any]:
+    """The dedup keys of those rows that the table had when the batch layer was made of it.
+
+    Of records their offsets tell that. Of what came in a file only the table as it was then does,
+    as long as its data files are there; after that it counts as having been there.
+    """
+    if batch is None:
+        return set()
+    dedup = view.source.dedup_key
+    in_files = {row[dedup] for row in rows if row[KAFKA_PARTITION] is None}
+    if in_files and batch.events_version is not None:
+        with suppress(ConfigurationError):
+            then = entity_rows(warehouse, view, key, span, batch.events_version)
+            in_files &= {row[dedup] for row in then}
+    return in_files | {row[dedup] for row in rows if _is_in(batch.offsets, row)}
+
+
+def _is_in(offsets: Mapping[int, Offsets] | None, row: Mapping[str, Any]) -> bool:
+    """Whether a record is among those of some offsets."""
+    found = (offsets or {}).get(row[KAFKA_PARTITION])
+    return found is not None and found.first <= row[KAFKA_OFFSET] < found.before
 
 
 def _used(view: FeatureView, row: Mapping[str, Any], served: Served, made: set[Any]) -> EventUsed:
@@ -88,10 +118,6 @@ def _layer(view: FeatureView, row: Mapping[str, Any], served: Served, in_batch: 
         )
         if row[source.event_time] < ends_ms and known:
             return "batch"
-    offsets = None if stream is None else stream.offsets
-    partition, offset = (row[name] for name in PLACE[1:])
-    if offsets is not None and partition in offsets:
-        span = offsets[partition]
-        if span.first <= offset < span.before:
-            return "stream"
+    if stream is not None and _is_in(stream.offsets, row):
+        return "stream"
     return "none"
