@@ -28,7 +28,8 @@ image spark requirements/kafka.in --extra batch --extra serving --extra quality
 UV_NO_CONFIG=1 compile requirements/bootstrap.txt 3.8 requirements/bootstrap.in
 archives=streaming/headrace_streaming/archives
 jgo=$PWD/.venv/bin/jgo
-for folder in . $archives/broker $archives/connector; do
+listener=batch/headrace_batch/archives/lineage
+for folder in . $listener $archives/broker $archives/connector; do
     (
         cd "$folder"
         "$jgo" --quiet lock
@@ -37,7 +38,7 @@ for folder in . $archives/broker $archives/connector; do
         mv jgo.lock.toml.new jgo.lock.toml
     )
 done
-if grep -HnE '(https?|file)://' requirements/*.txt jgo.lock.toml $archives/*/jgo.lock.toml; then
+if grep -HnE '(https?|file)://' requirements/*.txt jgo.lock.toml $listener/jgo.lock.toml $archives/*/jgo.lock.toml; then
     echo "a lock names a host: unset what makes the installer write it, and run again" >&2
     exit 1
 fi

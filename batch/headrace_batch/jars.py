@@ -13,6 +13,13 @@ SPARK = Archives(
     variable="HEADRACE_SPARK_JARS",
     extra="batch",
 )
+#: By which Spark tells of its jobs, where a project asks for that.
+LISTENER = Archives(
+    what="the jar of Spark's OpenLineage listener",
+    lock=Path(__file__).parent / "archives" / "lineage" / "jgo.lock.toml",
+    variable="HEADRACE_LISTENER_JARS",
+    extra="batch",
+)
 
 if __name__ == "__main__":
     print(*SPARK.paths(), sep="\n")  # noqa: T201 - the set-up fetches and lists them this way

@@ -19,6 +19,7 @@ from pyspark.sql import SparkSession
 
 from headrace_batch.first_line import first_line
 from headrace_batch.jars import SPARK
+from headrace_batch.spark_lineage import CLASS, listener_conf, listener_jars
 from headrace_features.java import java_home
 from headrace_schemas.errors import ConfigurationError
 
@@ -92,8 +93,13 @@ def spark_session(settings: Settings) -> SparkSession:
 
 def _embedded(settings: Settings) -> SparkSession:
     os.environ["JAVA_HOME"] = str(java_home())
-    jars = ",".join(map(str, SPARK.paths()))
-    chosen = {"spark.master": settings.spark.master, "spark.jars": jars, **settings.spark.conf}
+    jars = ",".join(map(str, (*SPARK.paths(), *listener_jars(settings.lineage))))
+    chosen = {
+        "spark.master": settings.spark.master,
+        "spark.jars": jars,
+        **listener_conf(settings.lineage),
+        **settings.spark.conf,
+    }
     conf = SparkConf(loadDefaults=False).setAppName("headrace")
     conf.setAll(list({**_defaults(chosen["spark.master"]), **chosen}.items()))
     logging.getLogger().addFilter(_is_no_interrupt)
@@ -144,20 +150,31 @@ def _below_spark_submit(settings: Settings) -> SparkSession:
     """A session in the JVM that spark-submit has started, with our jars added if it lacks them."""
     SparkContext._ensure_initialized()  # noqa: SLF001 - as pyspark itself
     conf = SparkConf()
-    chosen: dict[str, str] = {**_defaults(conf.get("spark.master", "")), **settings.spark.conf}
+    chosen: dict[str, str] = {
+        **_defaults(conf.get("spark.master", "")),
+        **listener_conf(settings.lineage),
+        **settings.spark.conf,
+    }
     for name, value in chosen.items():
         conf.setIfMissing(name, value)
     jvm: Any = SparkContext._jvm  # noqa: SLF001 - there is no public name for it
     loader = jvm.java.lang.Thread.currentThread().getContextClassLoader()
-    resources = [f"{name.replace('.', '/')}.class" for name in _CONNECTORS]
-    if any(loader.getResource(resource) is None for resource in resources):
+    jars: tuple[Path, ...] = () if _has(loader, *_CONNECTORS) else SPARK.paths()
+    if not _has(loader, CLASS):
+        jars = (*jars, *listener_jars(settings.lineage))
+    if jars:
         # What is there already comes first.
-        jars = SPARK.paths()
         for jar in jars:
             loader.addURL(jvm.java.net.URL(jar.as_uri()))
         given = conf.get("spark.jars", "") or ""
         conf.set("spark.jars", ",".join(filter(None, [given, *map(str, jars)])))
     return SparkSession.builder.config(conf=conf).getOrCreate()
+
+
+def _has(loader: Any, *classes: str) -> bool:
+    """Whether a class loader of the JVM knows some classes."""
+    resources = (f"{name.replace('.', '/')}.class" for name in classes)
+    return all(loader.getResource(resource) is not None for resource in resources)
 
 
 def _defaults(master: str | None) -> dict[str, str]:

@@ -23,7 +23,8 @@ PACKAGES = (
     "headrace_streaming",
 )
 ARCHIVES = ROOT / "streaming" / "headrace_streaming" / "archives"
-JAR_FOLDERS = (ROOT, ARCHIVES / "broker", ARCHIVES / "connector")
+LISTENER = Path("headrace_batch", "archives", "lineage")
+JAR_FOLDERS = (ROOT, ROOT / "batch" / LISTENER, ARCHIVES / "broker", ARCHIVES / "connector")
 LOCKS = [
     *sorted((ROOT / "requirements").iterdir()),
     *(folder / name for folder in JAR_FOLDERS for name in ("jgo.toml", "jgo.lock.toml")),
@@ -51,6 +52,8 @@ def test_the_wheel_says_that_its_packages_are_typed(wheel: zipfile.Path) -> None
 def test_the_wheel_carries_the_locks_of_its_jars(wheel: zipfile.Path) -> None:
     lock = (wheel / "headrace_batch" / "jgo.lock.toml").read_bytes()
     assert lock == (ROOT / "jgo.lock.toml").read_bytes()
+    lock = (wheel / str(LISTENER) / "jgo.lock.toml").read_bytes()
+    assert lock == (ROOT / "batch" / LISTENER / "jgo.lock.toml").read_bytes()
     for name in ("broker", "connector"):
         lock = (wheel / "headrace_streaming" / "archives" / name / "jgo.lock.toml").read_bytes()
         assert lock == (ARCHIVES / name / "jgo.lock.toml").read_bytes()

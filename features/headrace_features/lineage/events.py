@@ -39,11 +39,14 @@ from openlineage.client.facet_v2 import (
     schema_dataset,
 )
 
-from headrace_features.lineage.told import MadeOf, Outcome, Told, Work
-
-#: Names of our own facets, as consumers see them.
-OFFSETS_FACET = "headrace_offsets"
-FACTS_FACET = "headrace_facts"
+from headrace_features.lineage.told import (
+    FACTS_FACET,
+    OFFSETS_FACET,
+    MadeOf,
+    Outcome,
+    Told,
+    Work,
+)
 
 set_producer(f"urn:headrace:{version('headrace')}")
 

@@ -11,6 +11,10 @@ from headrace_features.definitions.views import FeatureView
 from headrace_features.lineage.columns import ColumnUse, column_uses
 from headrace_features.lineage.places import Place
 
+#: Names of our own facets, as consumers of events see them.
+OFFSETS_FACET = "headrace_offsets"
+FACTS_FACET = "headrace_facts"
+
 
 class Span(NamedTuple):
     """Records of a partition: from one offset on to before another."""

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 from headrace_batch.lineage import spans_of
 from headrace_batch.provenance import FileTaken, layer_made
 from headrace_batch.warehouse import Warehouse
-from headrace_features.lineage.events import FACTS_FACET, OFFSETS_FACET
 from headrace_features.lineage.places import file_place, store_place
-from headrace_features.lineage.told import Span
+from headrace_features.lineage.told import FACTS_FACET, OFFSETS_FACET, Span
 from headrace_features.online.layers import ALWAYS_MS, NEVER_MS
 from headrace_features.online.served import view_key
 from headrace_features.online.store import layers_of
