@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from headrace_features.lineage.told import Outcome, Work
+from headrace_features.lineage.told import Outcome, Told, Work
 
 if TYPE_CHECKING:
     from openlineage.client.event_v2 import RunState
@@ -125,7 +125,7 @@ class _Recorder:
             for work in self._works
         }
         for work in self._works:
-            self._tell(RunState.START, work, Outcome(work.reads, work.writes))
+            self._tell(RunState.START, work, _named(work))
 
     def completed(self, ended: Mapping[str, Callable[[], Outcome]]) -> None:
         """Tell what each has done."""
@@ -147,7 +147,7 @@ class _Recorder:
             # What isn't an Exception, such as Ctrl-C, is somebody's will.
             state = RunState.FAIL if isinstance(error, Exception) else RunState.ABORT
             for work in self._works:
-                self._tell(state, work, Outcome(work.reads, work.writes), _first_line(error))
+                self._tell(state, work, _named(work), _first_line(error))
         self._await_sent()
 
     def _tell(
@@ -214,6 +214,12 @@ def tell(
         problem = sinks.sent(settings.lineage)
         if problem is not None:
             raise OSError(problem)
+
+
+def _named(work: Work) -> Outcome:
+    """What a run is about, without what only counts once it has done it."""
+    reads, writes = ([Told(one.place) for one in side] for side in (work.reads, work.writes))
+    return Outcome(tuple(reads), tuple(writes))
 
 
 def _first_line(error: BaseException) -> str:
