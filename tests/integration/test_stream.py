@@ -22,6 +22,7 @@ from headrace_features.online.served import view_key
 from headrace_features.oracle import SpineRow
 from headrace_features.project import Project, load_project
 from headrace_features.state.updates import Update, decode_update, newest_fields
+from headrace_orchestration.lineage.served import taken_in
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.json_schema import schema_version
 from headrace_schemas.settings import Settings
@@ -187,6 +188,11 @@ def assert_told_of(stream: Settings, job_id: str, read: int) -> None:
     assert {one["name"] for one in writer["outputs"]} == {view_key(view) for view in views}
     spans = told_facet(ended, "headrace_offsets", "inputs", 1)["partitions"].values()
     assert sum(span["before"] - span["first"] for span in spans) == read
+    taken = taken_in(stream, fraud.card_activity, 1)
+    assert taken is not None
+    assert [(one.first, one.before) for one in taken.values()] == [
+        (one["first"], one["before"]) for one in spans
+    ]
 
 
 def test_a_job_that_was_stopped_goes_on_from_its_savepoint(stream: Settings) -> None:

@@ -148,12 +148,22 @@ def _stream(settings: Settings, view: FeatureView, stream: StreamSpan) -> Stream
         stream.epoch,
         None if stream.since_ms <= ALWAYS_MS else stream.since_ms,
         stream.current_ms or None,
-        _taken_in(settings, view, stream.epoch),
+        taken_in(settings, view, stream.epoch),
     )
 
 
-def _taken_in(settings: Settings, view: FeatureView, epoch: int) -> dict[int, Span] | None:
-    """What the job has read of the view's topic, up to its newest checkpoint."""
+def taken_in(settings: Settings, view: FeatureView, epoch: int) -> dict[int, Span] | None:
+    """What a deployment has read of a view's topic, up to its newest checkpoint.
+
+    Args:
+        settings: where the broker is.
+        view: whose topic.
+        epoch: number of the deployment.
+
+    Returns:
+        By partition the records, from those on that the state began with which it goes on from;
+        None if the broker doesn't tell.
+    """
     project = settings.project.name
     full_name = f"{project}.{view.namespace}" if view.namespace else project
     try:
