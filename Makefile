@@ -21,7 +21,7 @@ demo: setup ## the whole path on generated data, with a report at the end
 test: lint operator ## linters, the operator, then all tests but those below
 	$(PYTEST) -n 2 --dist loadfile tests --ignore=tests/faults --ignore=tests/handbook \
 		--ignore=tests/benchmarks --ignore=tests/packaging --ignore=tests/deployed \
-		--ignore=tests/dags $(PYTEST_ARGS)
+		--ignore=tests/dags --ignore=tests/scheduled $(PYTEST_ARGS)
 
 .PHONY: operator
 operator: setup ## the tests of the feature operator
@@ -67,6 +67,11 @@ airflow-setup: setup ## install Airflow in an environment of its own
 .PHONY: airflow-test
 airflow-test: airflow-setup ## the DAGs in Airflow: their structure, and days that it runs
 	.airflow-venv/bin/python -m pytest tests/dags $(PYTEST_ARGS)
+	$(PYTEST) tests/scheduled $(PYTEST_ARGS)
+
+.PHONY: airflow-long
+airflow-long: airflow-setup ## three weeks of the published transactions, day by day in Airflow: half an hour
+	HEADRACE_AIRFLOW_DAYS=21 $(PYTEST) tests/scheduled/test_days_in_airflow.py -k one_direct_run $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: docker-lint ## formatter, linter, types, import contracts, Dockerfile, scripts

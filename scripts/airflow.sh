@@ -54,6 +54,8 @@ show() {
     airflow db migrate >"$AIRFLOW_HOME/logs/migrate.log" 2>&1 || die "see $AIRFLOW_HOME/logs/migrate.log"
     airflow pools import orchestration/dags/pools.json >"$AIRFLOW_HOME/logs/pools.log" 2>&1 ||
         die "see $AIRFLOW_HOME/logs/pools.log"
+    # Each part in a group of its own, so that what it has started can be ended with it.
+    set -m
     trap 'stop' EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM
@@ -81,11 +83,27 @@ alive() {
     done
 }
 
+# Its scheduler may wait for ever for workers that have nothing to do.
 stop() {
+    local left=100
     trap - EXIT
     # shellcheck disable=SC2086 # one argument for each
     kill $pids 2>/dev/null || true
+    while any_alive && [ $left -gt 0 ]; do
+        sleep 0.1
+        left=$((left - 1))
+    done
+    for pid in $pids; do
+        kill -KILL -- "-$pid" 2>/dev/null || true
+    done
     wait
+}
+
+any_alive() {
+    for pid in $pids; do
+        if kill -0 "$pid" 2>/dev/null; then return 0; fi
+    done
+    return 1
 }
 
 password() {

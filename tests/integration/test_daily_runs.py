@@ -16,14 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from headrace_batch.ingest.run import ingest
-from headrace_batch.local_engine import LocalEngine
-from headrace_batch.materialize import materialize_view
 from headrace_batch.simulator import simulate
-from headrace_features.project import load_project
 from headrace_schemas.settings import Settings
-from lakes import FEW, settings_in, unwatched
-from landings import MADE, histories, land, online
+from lakes import FEW, settings_in
+from landings import in_one_go, land, require_the_same
 
 HEADRACE = str(Path(sys.executable).with_name("headrace"))
 FIRST = date(2018, 4, 9)
@@ -36,8 +32,7 @@ def landing(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("landing")
     simulated = simulate(FEW)
     events = {"transactions": simulated.transactions, "transaction_labels": simulated.labels}
-    known = {"transactions": "event_time", "transaction_labels": "reported_at"}
-    return folder, land(folder, events, known)
+    return folder, land(folder, events)
 
 
 def command(home: Path, where: str, *arguments: object) -> tuple[list[str], dict[str, str]]:
@@ -71,16 +66,7 @@ def begun(home: Path, where: str, *arguments: object) -> Iterator[subprocess.Pop
 @pytest.fixture(scope="module")
 def direct(landing: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A home in which everything up to the last day was made in one go."""
-    settings = settings_in(tmp_path_factory.mktemp("direct"))
-    project = load_project(settings)
-    folder, _ = landing
-    for day in DAYS:
-        for source in project.sources:
-            ingest(settings, project, f"{folder}/{day}/{source}.parquet", source=source)
-    for view in MADE:
-        LocalEngine(settings).backfill(view, DAYS[0] - timedelta(30), DAYS[-1])
-        materialize_view(settings, view, DAYS[-1], unwatched)
-    return settings
+    return in_one_go(tmp_path_factory.mktemp("direct"), landing[0], DAYS)
 
 
 @pytest.fixture(scope="module")
@@ -104,14 +90,6 @@ def home(before_last: Path, tmp_path: Path) -> Path:
     return copy
 
 
-def require_direct(home: Path, direct: Settings) -> None:
-    """See that tables and online values are those of one direct run."""
-    settings = settings_in(home)
-    for name, table in histories(settings).items():
-        assert table.equals(histories(direct)[name]), name
-    assert online(settings, DAYS[-1]) == online(direct, DAYS[-1])
-
-
 def test_days_one_by_one_are_one_direct_run(
     home: Path, landing: tuple[Path, str], direct: Settings
 ) -> None:
@@ -130,7 +108,7 @@ def test_days_one_by_one_are_one_direct_run(
             "probe_terminal_risk",
         )
     ]
-    require_direct(home, direct)
+    require_the_same(settings_in(home), direct, DAYS[-1])
 
 
 def test_a_run_that_is_killed_is_completed_by_the_next(
@@ -146,7 +124,7 @@ def test_a_run_that_is_killed_is_completed_by_the_next(
             os.killpg(child.pid, signal.SIGKILL)
     status, _, error = headrace(home, landing[1], "run", "daily", "--date", DAYS[-1])
     assert status == 0, error
-    require_direct(home, direct)
+    require_the_same(settings_in(home), direct, DAYS[-1])
 
 
 def test_the_same_day_twice_at_once_is_one_run(
@@ -158,7 +136,7 @@ def test_the_same_day_twice_at_once_is_one_run(
     assert sorted(status for _, status in ended) == [0, 75]
     ((refused, _),) = [one for one in ended if one[1]]
     assert refused.startswith("headrace: another headrace run daily is at work in")
-    require_direct(home, direct)
+    require_the_same(settings_in(home), direct, DAYS[-1])
 
 
 def test_a_day_whose_events_have_not_come_may_be_run_later(

@@ -50,7 +50,7 @@ def dags_of(folder: Path, prefix: str = "") -> dict[str, DAG]:
 
 
 def _dag(run: Mapping[str, Any], document: Mapping[str, Any], folder: Path, prefix: str) -> DAG:
-    dag = DAG(
+    dag = _Dag(
         f"{prefix}{run['name']}",
         description=run["tells"],
         doc_md=run["tells"],
@@ -72,6 +72,23 @@ def _dag(run: Mapping[str, Any], document: Mapping[str, Any], folder: Path, pref
         for before in task["after"]:
             operator.set_upstream(made[before])
     return dag
+
+
+class _Dag(DAG):  # type: ignore[misc] # its environment has the types
+    """A DAG that `dag.test` can run as well.
+
+    Airflow 3.3 looks the deadline up that such a run has, which it hasn't kept, and fails at the
+    very end.
+    """
+
+    def test(self, *args: Any, **kwargs: Any) -> Any:
+        """Run one, without a deadline."""
+        deadline: Any = self.deadline
+        self.deadline: Any = None
+        try:
+            return super().test(*args, **kwargs)
+        finally:
+            self.deadline = deadline
 
 
 def _deadline(run: Mapping[str, Any]) -> DeadlineAlert | None:

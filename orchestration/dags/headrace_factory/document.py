@@ -25,8 +25,17 @@ class NoRunsError(Exception):
 
 
 def project_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """The project's folder: that of `headrace.toml`, or where the built-in one has its data."""
-    return Path(environ.get("HEADRACE_FOLDER") or _CHECKOUT)
+    """The project's folder: that of `headrace.toml`, or where the built-in one has its data.
+
+    Raises:
+        NoRunsError: nothing says where that is.
+    """
+    named = environ.get("HEADRACE_FOLDER")
+    if named:
+        return Path(named)
+    if not (_CHECKOUT / "orchestration/dags").is_dir():
+        raise NoRunsError("set HEADRACE_FOLDER to the folder of the project, with headrace.toml")
+    return _CHECKOUT
 
 
 def headrace_command(environ: Mapping[str, str] = os.environ) -> str:

@@ -69,7 +69,7 @@ def daily(date: Day, as_json: JsonOption = False) -> None:
 def show(as_json: JsonOption = False) -> None:
     """List the runs and their tasks; as JSON all that a scheduler needs."""
     from headrace_orchestration.runs.declared import runs_of
-    from headrace_orchestration.runs.document import document_of
+    from headrace_orchestration.runs.document import dags_folder, document_of
 
     settings, project = current_project()
     if as_json:
@@ -87,3 +87,4 @@ def show(as_json: JsonOption = False) -> None:
             ],
         )
     console().print("each is a command of its own; headrace run daily does those of a day")
+    console().print(f"for Airflow these are DAGs, in {dags_folder()}", soft_wrap=True)

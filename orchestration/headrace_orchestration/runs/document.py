@@ -27,6 +27,13 @@ FORMAT = 1
 _OURS = ("headrace_schemas", "headrace_features", "headrace_batch", "headrace_orchestration")
 
 
+def dags_folder() -> Path:
+    """The folder that Airflow reads: of the checkout, or of what is installed."""
+    package = Path(__file__).resolve().parents[1]
+    beside = package.with_name("dags")
+    return beside if beside.is_dir() else package / "dags"
+
+
 def document_of(settings: Settings, project: Project) -> dict[str, Any]:
     """The runs, how commands are submitted to Spark, and the files that all this follows from.
 
