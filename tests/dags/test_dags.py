@@ -43,6 +43,12 @@ def test_the_folder_has_the_runs_of_the_project(dags: Dags) -> None:
         "approve": {"parity"},
         "promote": {"approve"},
     }
+    assert upstream(dags["maintenance"]) == {
+        "lake": set(),
+        "topics": set(),
+        "checkpoints": set(),
+        "report": {"lake", "topics", "checkpoints"},
+    }
 
 
 def test_airflow_needs_no_engine_and_nothing_of_headrace(dags: Dags) -> None:

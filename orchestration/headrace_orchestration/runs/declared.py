@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from headrace_orchestration.runs.daily import daily_features
 from headrace_orchestration.runs.kappa import kappa_replay
+from headrace_orchestration.runs.maintenance import maintenance
 
 if TYPE_CHECKING:
     from headrace_features.project import Project
@@ -15,4 +16,8 @@ if TYPE_CHECKING:
 
 def runs_of(settings: Settings, project: Project) -> tuple[Graph, ...]:
     """What can be scheduled of a project."""
-    return (daily_features(settings, project, project.gates), kappa_replay(settings, project))
+    return (
+        daily_features(settings, project, project.gates),
+        kappa_replay(settings, project),
+        maintenance(),
+    )

@@ -152,6 +152,7 @@ def test_the_document_names_every_file_that_it_follows_from(
         assert made_from[str(path)] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert [path for path in made_from if path.endswith("runs/daily.py")]
     assert not [path for path in made_from if "site-packages" in path]
-    (run, _) = document["runs"]
+    run, *others = document["runs"]
+    assert [one["name"] for one in others] == ["kappa_replay", "maintenance"]
     assert json.loads(json.dumps(document)) == document
     assert run["tasks"][0]["command"] == ["ingest", "--date", "{date}", "--source", "activity"]
