@@ -128,6 +128,17 @@ def test_features_are_written_and_served(run: Run, filled: int) -> None:
 
 
 @pytest.mark.usefixtures("filled")
+def test_tables_are_looked_after(run: Run) -> None:
+    planned = reported(run("maintain lake --dry-run --json"))
+    assert "bronze.transactions" in {one["table"] for one in planned}
+    assert sum(one["commits"] for one in planned) > 0
+    assert reported(run("maintain lake --json")) == planned
+    assert {one["commits"] for one in reported(run("maintain lake --json"))} == {0}
+    sizes = {one["table"]: one for one in reported(run("maintain report --json"))["tables"]}
+    assert sizes["bronze.transactions"]["stored"] > sizes["bronze.transactions"]["size"] > 0
+
+
+@pytest.mark.usefixtures("filled")
 def test_a_history_goes_from_url_to_url(run: Run, client: Any, tmp_path: Path) -> None:
     history = "features history --json --service fraud --spine s3://lake/in/spine.parquet"
     reported(run(f"{history} --out s3://lake/out/features.parquet"))
