@@ -295,7 +295,6 @@ def test_an_older_day_leaves_a_layer_where_it_is(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("home")
-@pytest.mark.usefixtures("home")
 def test_what_is_to_be_done_for_tables_is_told_before_and_not_again_afterwards(run: Run) -> None:
     report = json.loads(run("maintain", "report", "--json").out)
     planned = run("maintain", "lake", "--dry-run", "--json").out
@@ -314,6 +313,7 @@ def test_what_is_to_be_done_for_tables_is_told_before_and_not_again_afterwards(r
     assert "there are no topics" in run("maintain", "topics").out
 
 
+@pytest.mark.usefixtures("home")
 def test_the_online_store_of_a_project_without_a_stream_is_made_anew_from_the_lake(
     run: Run,
 ) -> None:
