@@ -3,8 +3,9 @@
 #
 #   scripts/airflow.sh setup   makes it; a repeat with nothing to do is instant
 #   scripts/airflow.sh show    starts it for a look, on loopback alone, until Ctrl-C
+#   scripts/airflow.sh serve   starts what is installed already, by its settings
 #
-# Needs what scripts/setup.sh makes. Written for bash 3.2, which macOS has.
+# The first two need what scripts/setup.sh makes. Written for bash 3.2, which macOS has.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -29,30 +30,40 @@ setup() {
     mv "$STAMP.new" "$STAMP"
 }
 
-# Everything but what is set already.
-settings() {
+# Of this checkout.
+here() {
     export AIRFLOW_HOME=${AIRFLOW_HOME:-${HEADRACE_HOME:-$PWD/.headrace}/airflow}
     export AIRFLOW__CORE__DAGS_FOLDER=${AIRFLOW__CORE__DAGS_FOLDER:-$PWD/orchestration/dags}
-    export AIRFLOW__CORE__LOAD_EXAMPLES=False
-    export AIRFLOW__CORE__EXECUTOR=LocalExecutor
-    export AIRFLOW__CORE__PARALLELISM=4
     export AIRFLOW__API__HOST=127.0.0.1
-    export AIRFLOW__API__PORT=${AIRFLOW__API__PORT:-8080}
-    export AIRFLOW__API__WORKERS=1
-    export AIRFLOW__CORE__EXECUTION_API_SERVER_URL=http://127.0.0.1:$AIRFLOW__API__PORT/execution/
     export PATH=$PWD/$VENV/bin:$PATH
 }
 
+# Everything but what is set already.
+settings() {
+    export AIRFLOW__CORE__LOAD_EXAMPLES=False
+    export AIRFLOW__CORE__EXECUTOR=LocalExecutor
+    export AIRFLOW__CORE__PARALLELISM=4
+    export AIRFLOW__API__HOST=${AIRFLOW__API__HOST:-127.0.0.1}
+    export AIRFLOW__API__PORT=${AIRFLOW__API__PORT:-8080}
+    export AIRFLOW__API__WORKERS=1
+    export AIRFLOW__CORE__EXECUTION_API_SERVER_URL=http://127.0.0.1:$AIRFLOW__API__PORT/execution/
+}
+
 show() {
-    local pids="" pid
     setup
+    here
+    serve
+}
+
+serve() {
+    local pids="" pid
     settings
     mkdir -p "$AIRFLOW_HOME/logs"
     # Passwords and keys are in it.
     chmod 700 "$AIRFLOW_HOME"
     say "database in $AIRFLOW_HOME"
     airflow db migrate >"$AIRFLOW_HOME/logs/migrate.log" 2>&1 || die "see $AIRFLOW_HOME/logs/migrate.log"
-    airflow pools import orchestration/dags/pools.json >"$AIRFLOW_HOME/logs/pools.log" 2>&1 ||
+    airflow pools import "$AIRFLOW__CORE__DAGS_FOLDER/pools.json" >"$AIRFLOW_HOME/logs/pools.log" 2>&1 ||
         die "see $AIRFLOW_HOME/logs/pools.log"
     # Each part in a group of its own, so that what it has started can be ended with it.
     set -m
@@ -63,11 +74,13 @@ show() {
     start api-server
     start scheduler --skip-serve-logs
     start dag-processor
-    until curl -sf "http://127.0.0.1:$AIRFLOW__API__PORT/api/v2/version" >/dev/null; do
+    # Waits for what somebody has to say to a promotion.
+    start triggerer --skip-serve-logs
+    until answers "http://127.0.0.1:$AIRFLOW__API__PORT/api/v2/version"; do
         alive || die "it did not start: see $AIRFLOW_HOME/logs"
         sleep 0.5
     done
-    say "http://127.0.0.1:$AIRFLOW__API__PORT, user admin, password $(password); Ctrl-C ends it"
+    say "http://$AIRFLOW__API__HOST:$AIRFLOW__API__PORT, user admin, password $(password); Ctrl-C ends it"
     while alive; do sleep 1; done
     die "a part of it has ended: see $AIRFLOW_HOME/logs"
 }
@@ -106,13 +119,18 @@ any_alive() {
     return 1
 }
 
+answers() {
+    python3 -c 'import sys, urllib.request as u; u.urlopen(sys.argv[1])' "$1" 2>/dev/null
+}
+
 password() {
-    "$VENV/bin/python" -c 'import json, sys; print(json.load(open(sys.argv[1]))["admin"])' \
+    python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["admin"])' \
         "$AIRFLOW_HOME/simple_auth_manager_passwords.json.generated"
 }
 
 case ${1:-} in
 setup) setup ;;
 show) show ;;
-*) die "expected setup or show" ;;
+serve) serve ;;
+*) die "expected setup, show or serve" ;;
 esac

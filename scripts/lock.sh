@@ -24,6 +24,8 @@ image server requirements/kafka.in --extra serving
 image writer requirements/kafka.in requirements/redis.in
 image flink --extra streaming --extra serving
 image spark requirements/kafka.in --extra batch --extra serving --extra quality
+# What tasks of Airflow run: all commands.
+image tasks --extra batch --extra serving --extra quality --extra streaming
 # uv is installed by whatever Python the machine has: no limits from pyproject.toml here.
 UV_NO_CONFIG=1 compile requirements/bootstrap.txt 3.8 requirements/bootstrap.in
 archives=streaming/headrace_streaming/archives

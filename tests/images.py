@@ -34,6 +34,8 @@ ROOT = Path(__file__).parents[1]
 DOCKERFILE = ROOT / "docker" / "Dockerfile"
 COMPOSE = ROOT / "docker" / "compose.yaml"
 HOST = "127.0.0.1"
+#: Of images whose environment has another name than they.
+LOCKS = {"airflow": "tasks"}
 #: The PATH of a container before the Dockerfile adds to it.
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _VARIABLE = re.compile(r"\$\{(\w+)(?::([?-])([^}]*))?\}")
@@ -136,12 +138,13 @@ class Machine:
 
     def environment(self, role: str) -> Path:
         """The folder that is /opt/headrace in an image."""
-        made = self.folder / role
+        lock = LOCKS.get(role, role)
+        made = self.folder / lock
         if not made.exists():
             uv = shutil.which("uv") or str(ROOT / ".tools" / "bin" / "uv")
             path = f"{Path(sys.executable).parent}:{Path(uv).parent}:{_PATH}"
             done = subprocess.run(
-                [str(ROOT / "docker" / "install.sh"), role, str(made), str(self.folder / "dist")],
+                [str(ROOT / "docker" / "install.sh"), lock, str(made), str(self.folder / "dist")],
                 cwd=ROOT,
                 env={**os.environ, "PATH": path},
                 capture_output=True,
