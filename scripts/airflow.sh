@@ -35,6 +35,11 @@ here() {
     export AIRFLOW_HOME=${AIRFLOW_HOME:-${HEADRACE_HOME:-$PWD/.headrace}/airflow}
     export AIRFLOW__CORE__DAGS_FOLDER=${AIRFLOW__CORE__DAGS_FOLDER:-$PWD/orchestration/dags}
     export AIRFLOW__API__HOST=127.0.0.1
+    # Beside what the commands record, where `headrace lineage` finds it.
+    local lineage=${HEADRACE_LINEAGE_PATH:-${HEADRACE_HOME:-$PWD/.headrace}/lineage}
+    mkdir -p "$lineage"
+    export AIRFLOW__OPENLINEAGE__NAMESPACE=${AIRFLOW__OPENLINEAGE__NAMESPACE:-airflow}
+    export AIRFLOW__OPENLINEAGE__TRANSPORT=${AIRFLOW__OPENLINEAGE__TRANSPORT:-"{\"type\": \"file\", \"log_file_path\": \"$lineage/airflow.ndjson\", \"append\": true}"}
     export PATH=$PWD/$VENV/bin:$PATH
 }
 

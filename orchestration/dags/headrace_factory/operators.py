@@ -14,6 +14,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from headrace_factory.document import environment
+from headrace_factory.lineage import driver_environment, run_above
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -72,7 +73,7 @@ class HeadraceOperator(BaseOperator):  # type: ignore[misc] # its environment ha
         process = self._process = subprocess.Popen(  # noqa: S603 - the command that was chosen
             [self.command, *arguments],
             cwd=self.folder,
-            env=environment(os.environ),
+            env={**environment(os.environ), **run_above(context)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=None if self.reports else subprocess.STDOUT,
@@ -133,8 +134,14 @@ def spark_operator() -> type[BaseOperator]:
     class HeadraceSparkOperator(SparkSubmitOperator):  # type: ignore[misc] # likewise
         """A command of Headrace, submitted to Spark."""
 
+        conf: dict[str, Any] | None
+
         def execute(self, context: Context) -> Any:
             """Submit it, and wait."""
+            above = run_above(context)
+            # A task has a process of its own. A driver elsewhere is told by its cluster manager.
+            os.environ.update(above)
+            self.conf = {**(self.conf or {}), **driver_environment(above)}
             try:
                 return super().execute(context)
             except AirflowException as error:
