@@ -25,11 +25,12 @@ from headrace_features.lineage.told import (
 from headrace_features.online.served import view_key
 from headrace_features.online.store import layers_of
 from headrace_features.online.stores import open_store
-from headrace_schemas.tables import features_table, tiles_table
+from headrace_schemas.tables import features_table, quarantine_table, tiles_table
 
 if TYPE_CHECKING:
     from headrace_batch.ingest.report import SourceReport
     from headrace_batch.ingest.topic_report import TopicReport
+    from headrace_batch.quality.verdicts import Verdict
     from headrace_features.definitions.sources import EventSource
     from headrace_features.definitions.views import FeatureView
     from headrace_features.engines import BackfillReport
@@ -142,6 +143,36 @@ def layer_outcome(settings: Settings, view: FeatureView) -> Outcome:
         (events if made.events is None else _as_made(events, made.events),),
         (replace(tiles, version=made.tiles_version), replace(layer, facts=facts)),
     )
+
+
+def release_work(settings: Settings, source: EventSource) -> Work:
+    """What the release of rows from a source's quarantine is about to do."""
+    aside = Told(_place(settings, quarantine_table(source.name)))
+    return Work(f"release.{source.name}", (aside,), (_events(settings, source),))
+
+
+def release_outcome(settings: Settings, source: EventSource, rows: int) -> Outcome:
+    """What a release of so many rows into the table has done."""
+    reads = release_work(settings, source).reads
+    return Outcome(reads, (replace(_events_now(settings, source), rows=rows),))
+
+
+def gate_work(settings: Settings, of: str, table: str) -> Work:
+    """What it is to hold a table of a source or a view to its gate."""
+    return Work(f"validate.{of}", (Told(_place(settings, table)),))
+
+
+def gate_outcome(settings: Settings, verdict: Verdict) -> Outcome:
+    """What came of it."""
+    version = Warehouse.of(settings).open(verdict.table).version()
+    facts: dict[str, str | int] = {
+        "day": verdict.day.isoformat(),
+        "passes": str(verdict.passes).lower(),
+        "broken": ", ".join(one.rule for one in verdict.broken),
+        "accepted": verdict.accepted,
+    }
+    place = _place(settings, verdict.table)
+    return Outcome((Told(place, version=version, rows=verdict.rows, facts=facts),))
 
 
 def _place(settings: Settings, table: str) -> Place:

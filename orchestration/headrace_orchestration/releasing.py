@@ -7,11 +7,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from headrace_batch.lineage import release_outcome, release_work
 from headrace_batch.quarantine.judging import Judged, RowJudge
 from headrace_batch.quarantine.kept_rows import KeptRow, RowState
 from headrace_batch.quarantine.releasing import Disposition, note, take_in
 from headrace_batch.warehouse import Warehouse
 from headrace_features.definitions.row_rules import TimelyRule
+from headrace_features.lineage.recording import recorded
 from headrace_features.senders import Ready, load_sender
 from headrace_schemas.errors import GateError
 
@@ -81,7 +83,10 @@ def release(
     taken_in = duplicates = 0
     others = [one for one in ready if not one.goes_by_topic]
     if others:
-        report = take_in(warehouse, source, judge, others)
+        work = release_work(settings, source)
+        with recorded(settings, [work]) as runs:
+            report = take_in(warehouse, source, judge, others)
+            runs.end(work.job, lambda: release_outcome(settings, source, report.ingested))
         taken_in, duplicates = report.ingested + report.already_ingested, report.duplicates
         note(warehouse, source, map(_released, others), now_ms)
     left = Counter(next(iter(one.problems)) for one in judged if one.problems)

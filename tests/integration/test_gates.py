@@ -12,6 +12,7 @@ import pytest
 from headrace_batch.warehouse import Warehouse
 from headrace_schemas.settings import Settings, load
 from ingestion import transaction, write_json_lines
+from lineage_events import recorded_events, told
 from streams import headrace
 
 DEFINITIONS = """
@@ -94,6 +95,10 @@ def test_a_day_as_usual_passes_and_data_docs_show_it(lake: Lake) -> None:
         "drift(amount_minor, usual)": 0.0,
         "drift(country, usual)": 0.0,
     }
+    (*_, recorded) = recorded_events(lake.settings.lineage.path)
+    assert recorded["job"]["name"] == "gated.validate.transactions"
+    facts = {"day": DAYS[3], "passes": "true", "broken": "", "accepted": ""}
+    assert told(recorded, "headrace_facts", "inputs") == {"facts": facts}
     page = Path(verdict["docs"])
     assert "bronze" in page.read_text()
     shown = list(page.parent.glob(f"validations/bronze/transactions/{DAYS[3]}/*/*.html"))

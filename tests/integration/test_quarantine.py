@@ -21,6 +21,7 @@ from headrace_features.project import load_project
 from headrace_orchestration import releasing
 from headrace_schemas.settings import Settings, load
 from ingestion import Row, stored, transaction, write_json_lines
+from lineage_events import recorded_events
 from streams import headrace
 
 NOW_MS = 1_600_000_000_000
@@ -175,6 +176,9 @@ def test_a_row_that_breaks_a_rule_is_released_in_spite_of_it_by_name(shop: Shop)
     assert len(shop.events()) == 2
     (row,) = shop.rows("--all")
     assert row["state"] == "released"
+    (*_, recorded) = recorded_events(shop.settings.lineage.path)
+    assert recorded["job"]["name"].endswith(".release.transactions")
+    assert recorded["outputs"][0]["outputFacets"]["outputStatistics"]["rowCount"] == 1
 
 
 def test_a_row_that_arrives_otherwise_waits_no_more(shop: Shop) -> None:

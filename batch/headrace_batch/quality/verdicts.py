@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace_batch.lineage import gate_outcome, gate_work
 from headrace_batch.quality.checkpoint import judge
 from headrace_batch.quality.measures import Day, Measure, day_in, measure
 from headrace_batch.quality.tables import gated_table, replace_rows
 from headrace_batch.warehouse import Warehouse
+from headrace_features.lineage.recording import recorded
 from headrace_schemas.errors import ConfigurationError, GateError
 from headrace_schemas.tables import VERDICTS
 
@@ -113,6 +115,14 @@ def validate(settings: Settings, gate: Gate, day: date, now_ms: int, accepted: s
     Raises:
         ConfigurationError: there is no table or no baseline, or it can't be read.
     """
+    work = gate_work(settings, gate.name, gated_table(gate))
+    with recorded(settings, [work]) as runs:
+        verdict = _validate(settings, gate, day, now_ms, accepted)
+        runs.end(work.job, lambda: gate_outcome(settings, verdict))
+    return verdict
+
+
+def _validate(settings: Settings, gate: Gate, day: date, now_ms: int, accepted: str) -> Verdict:
     warehouse = Warehouse.of(settings)
     name = gated_table(gate)
     found = day_in(warehouse.open(name), day)

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from headrace_batch.warehouse import Warehouse
     from headrace_features.definitions.sources import EventSource
 
+#: Before the name of a source, in the place of a file: where rows come from that were released.
+RELEASED = "quarantine:"
+
 
 def take_in(
     warehouse: Warehouse, source: EventSource, judge: RowJudge, rows: Sequence[Judged]
@@ -40,7 +43,7 @@ def take_in(
     told = msgspec.json.encode([(one.row.id, one.value.decode()) for one in rows])
     name = hashlib.sha256(told).hexdigest()[:32]
     tables = SourceTables(contract_of(source), warehouse)
-    tables.begin(IngestOf(name, f"quarantine:{source.name}"))
+    tables.begin(IngestOf(name, f"{RELEASED}{source.name}"))
     good = with_date(judge.events(rows), source.event_time)
     numbers = np.arange(1, len(rows) + 1, dtype=np.int64)
     left = numbers > tables.done

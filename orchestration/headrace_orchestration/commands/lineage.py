@@ -215,8 +215,7 @@ def _served_lines(served: Served) -> Iterator[str]:
         if batch.offsets:
             yield f"batch: offsets {_spelled_offsets(spelled_offsets(batch.offsets))}"
         for one in batch.files[:_SHOWN]:
-            if not one.file.startswith("kafka://"):
-                yield f"batch: file {one.file}, {one.ingest_id}"
+            yield f"batch: file {one.file}, {one.ingest_id}"
         if batch.events_version is None:
             yield "batch: the logs of the lake no longer tell of which events"
     if stream is None:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from headrace_batch.lineage import spans_of
-from headrace_batch.provenance import EventsMade, events_made
+from headrace_batch.provenance import EventsMade, FileTaken, events_made
+from headrace_batch.quarantine.releasing import RELEASED
 from headrace_batch.warehouse import Warehouse
 from headrace_features.definitions.on_demand import OnDemandView
 from headrace_features.lineage.columns import Use, column_uses
@@ -82,15 +83,18 @@ def _events(
             writers(graph, topic),
             recorded_above(graph, topic),
         ),
-        *(
-            Node("file", one.file, {"ingest_id": one.ingest_id, "table_version": one.version})
-            for one in files
-            # What came from a topic that was read before offsets were kept is told so, too.
-            if not one.file.startswith("kafka://")
-        ),
+        *map(_file, files),
         *recorded_above(graph, place, [topic, *(file_place(one.file) for one in files)]),
     )
     return Node("table", source.table, facts, writers(graph, place), following)
+
+
+def _file(one: FileTaken) -> Node:
+    """A file, or rows of a source that were released from its quarantine."""
+    facts = {"ingest_id": one.ingest_id, "table_version": one.version}
+    if one.file.startswith(RELEASED):
+        return Node("quarantine", one.file.removeprefix(RELEASED), facts)
+    return Node("file", one.file, facts)
 
 
 def _offsets(made: EventsMade | None) -> dict[str, list[int]]:
