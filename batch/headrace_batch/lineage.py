@@ -5,12 +5,14 @@ Nothing else depends on it: what the lake's own logs tell is the truth, see `pro
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from headrace_batch.provenance import EventsMade, events_made, layer_made
 from headrace_batch.warehouse import Warehouse
+from headrace_features.definitions.on_demand import read_for
+from headrace_features.definitions.views import SEPARATOR
 from headrace_features.lineage.columns import ColumnUse, Use
 from headrace_features.lineage.places import Place, file_place, store_place, topic_place
 from headrace_features.lineage.told import (
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from headrace_batch.ingest.report import SourceReport
     from headrace_batch.ingest.topic_report import TopicReport
     from headrace_batch.quality.verdicts import Verdict
+    from headrace_features.definitions.on_demand import AnySelection
     from headrace_features.definitions.sources import EventSource
     from headrace_features.definitions.views import FeatureView
     from headrace_features.engines import BackfillReport
@@ -143,6 +146,31 @@ def layer_outcome(settings: Settings, view: FeatureView) -> Outcome:
         (events if made.events is None else _as_made(events, made.events),),
         (replace(tiles, version=made.tiles_version), replace(layer, facts=facts)),
     )
+
+
+def history_work(
+    settings: Settings, selections: Iterable[AnySelection], spine: str, out: str
+) -> Work:
+    """What it is to compute features as of each row of a spine."""
+    sources = {one.view.source.name: one.view.source for one in read_for(selections)}
+    events = tuple(_events(settings, sources[name]) for name in sorted(sources))
+    return Work("history", (Told(file_place(spine)), *events), (Told(file_place(out)),))
+
+
+def history_outcome(
+    settings: Settings, selections: Sequence[AnySelection], work: Work, rows: int
+) -> Outcome:
+    """What has been computed."""
+    spine, *_ = work.reads
+    sources = {one.view.source.name: one.view.source for one in read_for(selections)}
+    events = (_events_now(settings, sources[name]) for name in sorted(sources))
+    (out,) = work.writes
+    columns = {
+        f"{chosen.view.name}{SEPARATOR}{name}": str(chosen.view.feature(name).type)
+        for chosen in selections
+        for name in chosen.names
+    }
+    return Outcome((spine, *events), (replace(out, columns=columns, rows=rows),))
 
 
 def release_work(settings: Settings, source: EventSource) -> Work:

@@ -9,7 +9,12 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from headrace_batch import backfill_local, history_assembly, history_local
-from headrace_batch.lineage import backfill_outcome, backfill_work
+from headrace_batch.lineage import (
+    backfill_outcome,
+    backfill_work,
+    history_outcome,
+    history_work,
+)
 from headrace_batch.local_spill import workspace_of
 from headrace_batch.materialize import materialize_view
 from headrace_batch.warehouse import Warehouse
@@ -41,7 +46,11 @@ class LocalEngine:
     def history_file(self, selections: Sequence[AnySelection], spine: str, out: str) -> int:
         """The same from a Parquet file to a Parquet file; returns the number of rows."""
         options = self._warehouse.storage_options
-        return history_assembly.history_file(selections, spine, out, options, self._features)
+        work = history_work(self._settings, selections, spine, out)
+        with recorded(self._settings, [work]) as runs:
+            rows = history_assembly.history_file(selections, spine, out, options, self._features)
+            runs.end(work.job, lambda: history_outcome(self._settings, selections, work, rows))
+        return rows
 
     def materialize(
         self,

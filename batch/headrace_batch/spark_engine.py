@@ -8,7 +8,12 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from headrace_batch import backfill_spark, history_assembly, history_spark
-from headrace_batch.lineage import backfill_outcome, backfill_work
+from headrace_batch.lineage import (
+    backfill_outcome,
+    backfill_work,
+    history_outcome,
+    history_work,
+)
 from headrace_batch.materialize import materialize_view
 from headrace_batch.materialize_spark import OnSpark
 from headrace_batch.spark_session import spark_session
@@ -40,7 +45,11 @@ class SparkEngine:
     def history_file(self, selections: Sequence[AnySelection], spine: str, out: str) -> int:
         """The same from a Parquet file to a Parquet file; returns the number of rows."""
         options = self._warehouse.storage_options
-        return history_assembly.history_file(selections, spine, out, options, self._features)
+        work = history_work(self._settings, selections, spine, out)
+        with recorded(self._settings, [work]) as runs:
+            rows = history_assembly.history_file(selections, spine, out, options, self._features)
+            runs.end(work.job, lambda: history_outcome(self._settings, selections, work, rows))
+        return rows
 
     def backfill(self, view: FeatureView, first: date, last: date) -> BackfillReport:
         """Write the features at every event of some days, in place of what was there."""

@@ -13,6 +13,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from conftest import SPARK
@@ -102,6 +104,10 @@ def told_story(settings: Settings, environ: Mapping[str, str], kafka: Mapping[st
     first = taken(5, 60)
     load_engine("local", settings).backfill(view, date(2018, 4, 1), date(2018, 4, 3))
     materialize_view(settings, view, date(2018, 4, 2), unwatched)
+    spine = pa.table({"card_id": [CARD], "event_time": [START_MS + 50 * HOUR_MS]})
+    pq.write_table(spine, settings.home / "spine.parquet")
+    asked, out = project.select(["card_activity:count_30d"]), settings.home / "features.parquet"
+    load_engine("local", settings).history_file(asked, f"{settings.home}/spine.parquet", str(out))
     second = taken(60, 90)
     places = {
         json.loads(one.value() or b"")["transaction_id"]: (one.partition(), one.offset())
@@ -199,9 +205,17 @@ class TestLineage:
             "fraud.ingest.transactions",
             "fraud.backfill.card_activity",
             "fraud.materialize.card_activity",
+            "fraud.history",
             "fraud.ingest.transactions",
         ]
-        file, topic, backfill, layer, again = ended
+        file, topic, backfill, layer, history, again = ended
+        assert {one["name"] for one in history["inputs"]} == {
+            str(story.settings.home / "spine.parquet"),
+            topic["outputs"][0]["name"],
+        }
+        assert told(history, "schema")["fields"] == [
+            {"name": "card_activity__count_30d", "type": "int64", "fields": []}
+        ]
         assert file["inputs"][0]["name"] == str(story.file)
         table = topic["outputs"][0]
         assert told(again, "headrace_offsets", "inputs")["partitions"] == {

@@ -37,7 +37,9 @@ def file_place(path: str) -> Place:
         return Place("file", str(Path(path).absolute()))
     if location.scheme == "file":
         return Place("file", unquote(location.path))
-    return Place(f"{location.scheme}://{location.netloc}", location.path.strip("/"))
+    # A user and a password are nobody's business.
+    where = location.netloc.rpartition("@")[2]
+    return Place(f"{location.scheme}://{where}", location.path.strip("/"))
 
 
 def topic_place(settings: Settings, topic: str) -> Place:
