@@ -228,7 +228,7 @@ def test_a_definition_in_the_registry_that_can_not_be_read_says_so_in_one_line(
     text = place.store.get_feature_view("lately").tags[DEFINITION_TAG]
     for damaged, told in (
         (text[:-9], "definition of feature view lately is no JSON"),
-        (text.replace('"format":1', '"format":9'), "lately can't be read.*format 9, expected 1"),
+        (text.replace('"format":2', '"format":9'), "lately can't be read.*format 9, expected 2"),
         (text.replace('"count"', '"counts"'), "lately can't be read.*Invalid enum value 'counts'"),
         (text.replace("-1.5", "-1.75"), "definition of feature view lately is not what was reg"),
     ):
