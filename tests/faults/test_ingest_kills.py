@@ -7,6 +7,8 @@ import random
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
@@ -145,13 +147,14 @@ def test_killed_at_random_times_the_tables_are_those_of_a_clean_run(tmp_path: Pa
     chance = random.Random(11)
     home = tmp_path / "killed"
     killed = 0
+    whole_s = seconds_of(command(tmp_path / "timed", file, 200, 0, "never"))
     for _ in range(8):
         run = command(home, file, 200, 0, "never")
         with subprocess.Popen(run, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "started\n"
             try:
-                process.wait(timeout=chance.uniform(0.0, 0.6))
+                process.wait(timeout=chance.uniform(0.0, whole_s))
             except subprocess.TimeoutExpired:
                 process.kill()
             killed += process.wait() == KILLED
@@ -160,6 +163,16 @@ def test_killed_at_random_times_the_tables_are_those_of_a_clean_run(tmp_path: Pa
     assert contents(settings_in(home)) == contents(clean)
     require_counts_to_add_up(report, clean_report)
     assert all(source.already_ingested > 0 for source in report.sources)
+
+
+def seconds_of(run: Sequence[str]) -> float:
+    """How long an ingest takes once it has started, undisturbed."""
+    with subprocess.Popen(run, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "started\n"
+        begun = time.monotonic()
+        assert process.wait() == 0
+    return time.monotonic() - begun
 
 
 def await_a_file(child: subprocess.Popen[str], settings: Settings, table: str) -> None:

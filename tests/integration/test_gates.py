@@ -138,6 +138,17 @@ def test_a_day_that_fails_stops_the_boundary_until_it_is_mended_or_let_pass(lake
     assert lake.settings.online.path.read_bytes() != before
 
 
+def test_an_acceptance_does_not_hold_for_other_rows_of_the_same_number(lake: Lake) -> None:
+    lake.take(4 * DAY, 5 * DAY, amount_minor=100_000)
+    lake.verdicts("transactions", "--date", DAYS[4], "--accept", "sales")
+    lake.run("quarantine", "day", "transactions", "--date", DAYS[4])
+    lake.take(4 * DAY, 5 * DAY, amount_minor=200_000)
+    lake.run("materialize", "--view", "card_activity", status=65)
+    lake.run("quarantine", "day", "transactions", "--date", DAYS[4])
+    lake.take(4 * DAY, 5 * DAY)
+    lake.run("materialize", "--view", "card_activity")
+
+
 def test_a_day_that_nobody_has_judged_is_judged_before_the_boundary_moves(lake: Lake) -> None:
     lake.take(4 * DAY, 4 * DAY + 6)
     refused = lake.run("materialize", "--view", "card_activity", status=65)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -60,10 +61,17 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """One day of a gated table, and how many rows each day has, as the table's log tells."""
+    """One day of a gated table, as the table's log tells.
+
+    Attributes:
+        day: in UTC.
+        of_days: how many rows each day has.
+        content: another one wherever the day has got other files.
+    """
 
     day: date
     of_days: Mapping[date, int]
+    content: str
 
     @property
     def rows(self) -> int:
@@ -76,9 +84,14 @@ def day_in(table: DeltaTable, day: date) -> Day:
     added = pa.table(table.get_add_actions(flatten=True))
     days = added[f"partition.{EVENT_DATE}"].cast(pa.date32()).to_pylist()
     counted: dict[date, int] = {}
-    for one, rows in zip(days, added["num_records"].to_pylist(), strict=True):
+    files = []
+    columns = (added["path"].to_pylist(), added["num_records"].to_pylist())
+    for one, path, rows in zip(days, *columns, strict=True):
         counted[one] = counted.get(one, 0) + rows
-    return Day(day, counted)
+        if one == day:
+            files.append(path)
+    content = hashlib.sha256("\n".join(sorted(files)).encode()).hexdigest()
+    return Day(day, counted, content)
 
 
 def measure(warehouse: Warehouse, gate: Gate, day: Day) -> list[Measure]:

@@ -42,6 +42,7 @@ _SCHEMA = pa.schema(
         ("table", pa.string()),
         ("day", pa.date32()),
         ("rows", pa.int64()),
+        ("content", pa.string()),
         ("declared", pa.string()),
         ("rules", pa.list_(_RULES)),
         ("accepted", pa.string()),
@@ -59,6 +60,7 @@ class Verdict:
         table: its table.
         day: in UTC.
         rows: how many the day had.
+        content: tells them from others.
         declared: the rules as they were declared.
         measures: what was measured, a rule each.
         kept: by measure, whether it was as it has to be.
@@ -70,6 +72,7 @@ class Verdict:
     table: str
     day: date
     rows: int
+    content: str
     declared: str
     measures: tuple[Measure, ...]
     kept: tuple[bool, ...]
@@ -134,6 +137,7 @@ def _validate(settings: Settings, gate: Gate, day: date, now_ms: int, accepted: 
         table=name,
         day=day,
         rows=found.rows,
+        content=found.content,
         declared=_declared(gate),
         measures=tuple(measures),
         kept=judged.kept,
@@ -197,7 +201,7 @@ def bounds(measure: Measure) -> str:
 
 def _is_of(verdict: Verdict, gate: Gate, found: Day) -> bool:
     """Whether a verdict is one on the rules that there are, and the rows."""
-    return verdict.rows == found.rows and verdict.declared == _declared(gate)
+    return verdict.content == found.content and verdict.declared == _declared(gate)
 
 
 def _declared(gate: Gate) -> str:
@@ -222,6 +226,7 @@ def _keep(warehouse: Warehouse, verdict: Verdict, now_ms: int) -> None:
         "table": verdict.table,
         "day": verdict.day,
         "rows": verdict.rows,
+        "content": verdict.content,
         "declared": verdict.declared,
         "rules": rules,
         "accepted": verdict.accepted,
@@ -241,6 +246,7 @@ def _kept(warehouse: Warehouse, gate: Gate) -> list[Verdict]:
             table=row["table"],
             day=row["day"],
             rows=row["rows"],
+            content=row["content"],
             declared=row["declared"],
             measures=tuple(_measure(one) for one in row["rules"]),
             kept=tuple(one["kept"] for one in row["rules"]),
