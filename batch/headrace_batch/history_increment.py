@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import DeltaTable, Transaction
 
 from headrace_batch.backfill_table import FeatureTable
 from headrace_batch.event_files import EventFiles
 from headrace_batch.tile_intake import DAYS_BEFORE, EPOCH_DAY
 from headrace_features.definitions.durations import DAY_MS
-from headrace_schemas.tables import features_table
+from headrace_schemas.tables import EVENT_DATE, features_table
 
 if TYPE_CHECKING:
     from headrace_batch.warehouse import Warehouse
@@ -65,7 +67,8 @@ def bring_up_to(
     # Before anything is read: what comes from now on is left to the next run.
     events = EventFiles(warehouse, view.source)
     until = last if held is None else max(last, held.until)
-    reports = [backfill(*days) for days in days_to_write(view, events, held, until)]
+    written = _written(warehouse, view)
+    reports = [backfill(*days) for days in days_to_write(view, events, held, until, written)]
     _note(warehouse, view, Held(events.identity, events.version, until), held)
     return reports
 
@@ -114,7 +117,11 @@ def _numbers(held: Held) -> tuple[int, int, int]:
 
 
 def days_to_write(
-    view: FeatureView, events: EventFiles, held: Held | None, until: date
+    view: FeatureView,
+    events: EventFiles,
+    held: Held | None,
+    until: date,
+    written: Days | None = None,
 ) -> list[Days]:
     """The days that a history lacks, or that what has come has changed, as spans in order.
 
@@ -123,13 +130,15 @@ def days_to_write(
         events: the table of events.
         held: what the history has.
         until: the last day that it is to have.
+        written: the first and the last day of which it has rows; there may be no event of them now.
     """
     came = None
     if held is not None and held.source == events.identity:
         came = events.since(held.version, held.until)
     there = sorted({file.day for file in events.all() if file.day <= until})
     if held is None or came is None:
-        return [(there[0], there[-1])] if there else []
+        ends = [*there, *(day for day in written or () if day <= until)]
+        return [(min(ends), max(ends))] if ends else []
     late = {file.day for file in came if file.day <= held.until}
     return list(
         _spans(
@@ -137,6 +146,16 @@ def days_to_write(
             for day in there
         )
     )
+
+
+def _written(warehouse: Warehouse, view: FeatureView) -> Days | None:
+    table = warehouse.find(features_table(view.name, view.version))
+    if table is None:
+        return None
+    added = pa.table(table.get_add_actions(flatten=True))
+    days = added[f"partition.{EVENT_DATE}"].cast(pa.date32())
+    found = pc.min_max(days).as_py()
+    return None if found["min"] is None else (found["min"], found["max"])
 
 
 def _changes(view: FeatureView, came: date, day: date) -> bool:

@@ -20,6 +20,7 @@ from headrace_batch.leased import begin, renewed
 from headrace_batch.lineage import layer_outcome, layer_work
 from headrace_batch.local_spill import workspace_of
 from headrace_batch.materialize_local import InProcess
+from headrace_batch.quality.standing_gates import Seen, before_layer
 from headrace_batch.tile_table import TileTable
 from headrace_batch.warehouse import Warehouse
 from headrace_features.engines import MaterializeReport, Missed, nothing_missed
@@ -93,6 +94,7 @@ def materialize_view(  # noqa: PLR0913 - all but four have defaults and are name
 
     Raises:
         RetryableError: another process materializes the view, or has taken over.
+        GateError: a day doesn't pass its gate: readers keep what they have.
     """
     work = layer_work(settings, view)
     with recorded(settings, [work]) as runs:
@@ -129,12 +131,14 @@ def _materialize(  # noqa: PLR0913 - see `materialize_view`
     warehouse = Warehouse.of(settings)
     tiles = TileTable(warehouse, view)
     maker.require_reach(store)
+    gates = before_layer(settings, view, _seen(tiles))
+    until = day_of(boundary_ms) - timedelta(1)
+    gates.require(until)
     above = tiles.taken.generation if tiles.taken else 0
     goes_on = _goes_on(held, tiles)
     generation = begin(store, view_key(view), boundary_ms, goes_on=goes_on, above=above)
     layers = _unchanged(store, view, held)
     with renewed(store, generation):
-        until = day_of(boundary_ms) - timedelta(1)
         tiled = tiles.update(until, known_ms, generation.id, maker, advance)
     if goes_on and not _goes_on(held, tiles):
         # The lake's events are not those that there were: neither is what was made of them.
@@ -151,6 +155,7 @@ def _materialize(  # noqa: PLR0913 - see `materialize_view`
         filled = maker.fill(layer, tiles, lambda done: advance(tiled + done))
         if healing is not None and _is_served(store, view):
             healing.record(warehouse, store, generation, read_ms)
+    gates.require(until)
     store.publish(generation, had)
     return MaterializeReport(
         view=view.name,
@@ -163,6 +168,12 @@ def _materialize(  # noqa: PLR0913 - see `materialize_view`
         fields=filled.fields,
         seconds=perf_counter() - began,
     )
+
+
+def _seen(tiles: TileTable) -> Seen | None:
+    """The events that the tiles have before this run."""
+    taken = tiles.taken
+    return None if taken is None else Seen(taken.source, taken.version, taken.until)
 
 
 def _is_served(store: StateStore, view: FeatureView) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from headrace_batch.lineage import release_outcome, release_work
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from headrace_features.definitions.sources import EventSource
     from headrace_features.project import Project
     from headrace_schemas.settings import Settings
+
+
+#: What is the matter with rows that have one key.
+SAME_KEY = "same_key"
 
 
 class Rows(NamedTuple):
@@ -73,7 +77,7 @@ def release(
     """
     source, warehouse = rows.source, Warehouse.of(settings)
     judge = RowJudge(warehouse, source, project.sources)
-    judged = judge.judge(rows.kept, now_ms, ignore)
+    judged = _with_one_of_each_key(judge.judge(rows.kept, now_ms, ignore), source)
     ready = [one for one in judged if not one.problems]
     by_topic = [one for one in ready if one.goes_by_topic]
     if by_topic:
@@ -87,7 +91,7 @@ def release(
         with recorded(settings, [work]) as runs:
             report = take_in(warehouse, source, judge, others)
             runs.end(work.job, lambda: release_outcome(settings, source, report.ingested))
-        taken_in, duplicates = report.ingested + report.already_ingested, report.duplicates
+        taken_in, duplicates = report.ingested, report.duplicates
         note(warehouse, source, map(_released, others), now_ms)
     left = Counter(next(iter(one.problems)) for one in judged if one.problems)
     return Released(source.name, len(by_topic), taken_in, duplicates, dict(left))
@@ -111,6 +115,18 @@ def repair(settings: Settings, project: Project, rows: Rows, now_ms: int) -> Non
         )
     done = (Disposition(one.row.id, RowState.REPAIRED, one.row.event or {}) for one in judged)
     note(warehouse, source, done, now_ms)
+
+
+def _with_one_of_each_key(judged: Sequence[Judged], source: EventSource) -> list[Judged]:
+    """The rows, of which those that have one key can't be taken in: nobody knows which is right."""
+    events = [one.event for one in judged if not one.problems]
+    keys = Counter(getattr(event, source.dedup_key) for event in events)
+    return [
+        one
+        if one.problems or keys[getattr(one.event, source.dedup_key)] == 1
+        else replace(one, problems={SAME_KEY: "another row has its key: choose one by --row"})
+        for one in judged
+    ]
 
 
 def _late(source: EventSource, judged: Judged) -> set[str]:

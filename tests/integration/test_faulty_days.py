@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from headrace_batch.materialize_local import InProcess
 from headrace_batch.warehouse import Warehouse
 from headrace_features.online.query_times import AS_OF
 from headrace_features.online.reader import FeatureReader
@@ -60,7 +61,7 @@ definitions = ["faulty_definitions"]
 [ingest]
 transactions = "landing/{date}/*.parquet"
 """
-DAYS = ("2018-04-01", "2018-04-02", "2018-04-03", "2018-04-04")
+DAYS = ("2018-04-01", "2018-04-02", "2018-04-03", "2018-04-04", "2018-04-05")
 DAY_MS = 86_400_000
 ROWS = 60
 CARDS = 5
@@ -118,7 +119,7 @@ class Shop:
         settings = self.settings
         project = load_project(settings)
         reader = FeatureReader(open_store(settings), project.select(["spent"]))
-        at = {AS_OF: START_MS + len(DAYS) * DAY_MS}
+        at = {AS_OF: START_MS + 4 * DAY_MS}
         found = reader.read([{"card_id": f"card-{number}"} | at for number in range(CARDS)])
         return [(row.to_dict(), row.statuses) for row in found]
 
@@ -190,10 +191,10 @@ def tenth(rows: list[Row], change: Callable[[Row], Row]) -> list[Row]:
 
 def stopped(shop: Shop) -> str:
     """Run the fourth day, which fails before anything online has changed; what it says."""
-    before = shop.served()
+    before = (shop.served(), shop.online())
     with pytest.raises(HeadraceError) as failed:
         shop.run(3)
-    assert shop.served() == before
+    assert (shop.served(), shop.online()) == before
     assert failed.value.exit_code in {65, 78}
     return str(failed.value)
 
@@ -300,6 +301,56 @@ def test_a_column_that_may_be_null_and_is_missing_stops_the_day_until_it_is_mend
     shop.land(3, rows, "mended")
     shop.run(3)
     assert shop.contents() == clean
+
+
+def test_a_day_that_failed_is_in_nothing_that_a_later_day_makes(shop: Shop) -> None:
+    rows = rows_of(3)
+    shop.land(3, [row | {"amount_minor": row["amount_minor"] + 5000} for row in rows])
+    stopped(shop)
+    # Whoever goes on with the next day, or begins a new store.
+    shop.land(4, rows_of(4))
+    shop.headrace("ingest", "--date", DAYS[4])
+    shop.headrace("validate", "transactions", "--date", DAYS[4])
+    history = stored(shop.settings, "features.spent_v1")
+    for path in (shop.settings.online.path, Path("none")):
+        with pytest.raises(HeadraceError, match="2018-04-04 fails its gate"):
+            shop.headrace("materialize", "--date", DAYS[4])
+        with pytest.raises(HeadraceError, match="2018-04-04 fails its gate"):
+            shop.headrace("backfill", "--date", DAYS[4])
+        path.unlink(missing_ok=True)
+    assert stored(shop.settings, "features.spent_v1") == history
+
+
+def test_late_rows_that_spoil_a_day_before_stop_the_day_after(shop: Shop) -> None:
+    shop.land(3, rows_of(3))
+    shop.run(3)
+    late = [row | {"transaction_id": f"late-{row['transaction_id']}"} for row in rows_of(3)]
+    shop.land(4, [*late, *rows_of(4)])
+    shop.headrace("ingest", "--date", DAYS[4])
+    served = shop.online()
+    with pytest.raises(HeadraceError, match="2018-04-04 fails its gate: volume is 2 times"):
+        shop.headrace("materialize", "--date", DAYS[4])
+    assert shop.online() == served
+
+
+def test_rows_that_come_while_a_layer_is_made_are_not_published_unjudged(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.land(3, rows_of(3))
+    shop.headrace("ingest", "--date", DAYS[3])
+    served = shop.online()
+    fill = InProcess.fill
+
+    def meanwhile(*arguments: Any) -> Any:
+        again = [row | {"transaction_id": f"more-{row['transaction_id']}"} for row in rows_of(3)]
+        shop.land(3, again, "more")
+        shop.headrace("ingest", "--date", DAYS[3])
+        return fill(*arguments)
+
+    monkeypatch.setattr(InProcess, "fill", meanwhile)
+    with pytest.raises(HeadraceError, match="2018-04-04 fails its gate: volume is 2 times"):
+        shop.headrace("materialize", "--date", DAYS[3])
+    assert shop.online() == served
 
 
 def test_data_docs_show_what_was_said_of_every_day(begun: Shop) -> None:

@@ -226,7 +226,7 @@ def test_a_release_that_is_killed_between_table_and_note_takes_nothing_in_twice(
     assert {row.state for row in asked().kept} == {RowState.ARRIVED}
     # Who had chosen the rows before that goes on.
     again = releasing.release(shop.settings, project, rows, NOW_MS)
-    assert (again.taken_in, again.duplicates) == (2, 0)
+    assert (again.taken_in, again.duplicates) == (0, 2)
     assert shop.events() == before
     assert {row.state for row in asked().kept} == {RowState.RELEASED}
 
@@ -251,6 +251,55 @@ def test_a_day_is_set_aside_once_wherever_that_is_killed(
     assert set_aside(warehouse, source, day) == 0
     shop.run("quarantine", "release", "transactions")
     assert shop.events() == before
+
+
+def test_a_day_that_is_set_aside_again_loses_nothing(shop: Shop) -> None:
+    shop.take(clean(40))
+    before = shop.events()
+    for _ in range(2):
+        shop.run("quarantine", "day", "transactions", "--date", "2018-04-02")
+        assert len(shop.events()) == 24
+        assert len(shop.rows()) == 16
+        shop.run("quarantine", "release", "transactions")
+        assert shop.events() == before
+
+
+def test_a_release_that_was_never_noted_is_done_again_where_its_rows_were_taken_out(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.take(spoilt(clean(8)))
+    times = ("--reason", "event_time_wrong_unit", "--set", "event_time=event_time * 1000")
+    shop.run("quarantine", "repair", "transactions", *times)
+    project = load_project(shop.settings)
+    source, warehouse = project.source("transactions"), Warehouse.of(shop.settings)
+    asked = kept_rows(warehouse, source, reasons={"event_time_wrong_unit"})
+    with monkeypatch.context() as dying:
+        dying.setattr(releasing, "note", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            releasing.release(shop.settings, project, releasing.Rows(source, asked), NOW_MS)
+    before = shop.events()
+    shop.run("quarantine", "day", "transactions", "--date", "2018-04-01")
+    assert shop.events() == []
+    # Two rows are there twice: as they were kept first, and as they were taken out.
+    told, _ = shop.run("quarantine", "release", "transactions")
+    assert "4 rows stay: same_key" in told
+    shop.run("quarantine", "release", "transactions", "--reason", "set_aside")
+    assert shop.events() == before
+
+
+def test_of_two_rows_with_one_key_none_is_released_unless_it_is_chosen(shop: Shop) -> None:
+    shop.take(clean(4))
+    shop.run("quarantine", "day", "transactions", "--date", "2018-04-01")
+    shop.take([row | {"amount_minor": 7} for row in clean(4)], "mended.jsonl")
+    shop.run("quarantine", "day", "transactions", "--date", "2018-04-01")
+    assert len(shop.rows()) == 8
+    _, told = shop.run("quarantine", "release", "transactions", status=65)
+    assert "same_key 8" in told
+    mended = [row["row"] for row in shop.rows() if row["event"]["amount_minor"] == 7]
+    chosen = [option for row in mended for option in ("--row", row)]
+    shop.run("quarantine", "release", "transactions", *chosen)
+    assert shop.rows() == []
+    assert len(shop.events()) == 4
 
 
 def _killed(*_: object, **__: object) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from headrace_batch.days import days_with_events
 from headrace_batch.history_increment import bring_up_to
 from headrace_batch.jobs.script import EPILOG, run
+from headrace_batch.quality.standing_gates import require_history_gate
 from headrace_batch.spark_engine import SparkEngine
 from headrace_batch.warehouse import Warehouse
 
@@ -58,8 +59,10 @@ def _written(
     arguments: argparse.Namespace, settings: Settings, engine: SparkEngine, view: FeatureView
 ) -> list[BackfillReport]:
     if arguments.date is not None:
-        warehouse = Warehouse.of(settings)
-        return bring_up_to(warehouse, view, arguments.date, partial(engine.backfill, view))
+        require_history_gate(settings, view, arguments.date)
+        return bring_up_to(
+            Warehouse.of(settings), view, arguments.date, partial(engine.backfill, view)
+        )
     first, last = days_with_events(settings, view.source)
     return [engine.backfill(view, arguments.start or first, arguments.end or last)]
 

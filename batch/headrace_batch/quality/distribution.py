@@ -58,8 +58,12 @@ def bins_of(column: pa.ChunkedArray) -> Bins:
         if not numbers.size:
             return Bins((), None)
         inner = np.linspace(0, 1, _BINS + 1)[1:-1]
-        edges = np.unique(np.quantile(numbers, inner, method="inverted_cdf"))
-        return Bins(tuple(edges.tolist()), None)
+        deciles, often = np.unique(
+            np.quantile(numbers, inner, method="inverted_cdf"), return_counts=True
+        )
+        # A value that many rows have is a bin of its own: else a shift from it would not be seen.
+        after = np.nextafter(deciles[often > 1], np.inf)
+        return Bins(tuple(np.union1d(deciles, after).tolist()), None)
     counted = present.cast(pa.string()).value_counts().to_pylist()
     counted.sort(key=lambda one: (-one["counts"], one["values"]))
     return Bins(None, tuple(one["values"] for one in counted[:_VALUES]))

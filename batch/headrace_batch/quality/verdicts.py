@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -11,10 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace_batch.lineage import gate_outcome, gate_work
+from headrace_batch.quality.baselines import baselines
 from headrace_batch.quality.checkpoint import judge
 from headrace_batch.quality.measures import Day, Measure, day_in, measure
 from headrace_batch.quality.tables import gated_table, replace_rows
 from headrace_batch.warehouse import Warehouse
+from headrace_features.definitions.gates import Drift
 from headrace_features.lineage.recording import recorded
 from headrace_schemas.errors import ConfigurationError, GateError
 from headrace_schemas.tables import VERDICTS
@@ -61,7 +64,7 @@ class Verdict:
         day: in UTC.
         rows: how many the day had.
         content: tells them from others.
-        declared: the rules as they were declared.
+        declared: tells the rules, with their baselines, from others.
         measures: what was measured, a rule each.
         kept: by measure, whether it was as it has to be.
         accepted: why a person lets the day pass although it wasn't; "" where nobody has.
@@ -129,7 +132,10 @@ def _validate(settings: Settings, gate: Gate, day: date, now_ms: int, accepted: 
     warehouse = Warehouse.of(settings)
     name = gated_table(gate)
     found = day_in(warehouse.open(name), day)
-    known = [one for one in _kept(warehouse, gate) if one.day == day and _is_of(one, gate, found)]
+    declared = _declared(warehouse, gate)
+    known = [
+        one for one in _kept(warehouse, gate) if one.day == day and _is_of(one, declared, found)
+    ]
     measures = measure(warehouse, gate, found)
     judged = judge(settings.home / "quality", name, day, measures)
     verdict = Verdict(
@@ -138,7 +144,7 @@ def _validate(settings: Settings, gate: Gate, day: date, now_ms: int, accepted: 
         day=day,
         rows=found.rows,
         content=found.content,
-        declared=_declared(gate),
+        declared=declared,
         measures=tuple(measures),
         kept=judged.kept,
         # What a person has said of these rows and rules holds when they are judged again.
@@ -174,15 +180,20 @@ def require_passing(settings: Settings, gate: Gate, days: Sequence[date], now_ms
     if not days:
         return
     warehouse = Warehouse.of(settings)
-    table = warehouse.open(gated_table(gate))
+    table, declared = warehouse.open(gated_table(gate)), _declared(warehouse, gate)
     known = {one.day: one for one in _kept(warehouse, gate)}
     for day in days:
         verdict = known.get(day)
-        if verdict is None or not _is_of(verdict, gate, day_in(table, day)):
+        if verdict is None or not _is_of(verdict, declared, day_in(table, day)):
             verdict = validate(settings, gate, day, now_ms)
         failure = verdict.failure()
         if failure is not None:
             raise failure
+
+
+def failed_days(warehouse: Warehouse, gate: Gate, last: date) -> set[date]:
+    """The days up to one of which it is known that they don't pass."""
+    return {one.day for one in _kept(warehouse, gate) if not one.passes and one.day <= last}
 
 
 def spelled(value: float | None) -> str:
@@ -199,13 +210,20 @@ def bounds(measure: Measure) -> str:
     return f"{spelled(measure.least)} to {spelled(measure.most)}"
 
 
-def _is_of(verdict: Verdict, gate: Gate, found: Day) -> bool:
+def _is_of(verdict: Verdict, declared: str, found: Day) -> bool:
     """Whether a verdict is one on the rules that there are, and the rows."""
-    return verdict.content == found.content and verdict.declared == _declared(gate)
+    return verdict.content == found.content and verdict.declared == declared
 
 
-def _declared(gate: Gate) -> str:
-    return repr(gate.rules)
+def _declared(warehouse: Warehouse, gate: Gate) -> str:
+    """The rules, with the baselines that they compare with."""
+    names = {rule.baseline for rule in gate.rules if isinstance(rule, Drift)}
+    compared = [
+        one
+        for one in (baselines(warehouse) if names else [])
+        if one.of == gate.name and one.name in names
+    ]
+    return hashlib.sha256(repr((gate.rules, compared)).encode()).hexdigest()
 
 
 def _keep(warehouse: Warehouse, verdict: Verdict, now_ms: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -35,15 +36,19 @@ _PLACE = (KAFKA_TOPIC, KAFKA_PARTITION, KAFKA_OFFSET)
 
 
 class _Day(NamedTuple):
-    """The rows of a day in one version of a table: their events, and where each came from."""
+    """The rows of a day in one version of a table: their events, and where each came from.
+
+    `files` are those that they are in: the same rows that come again later are in others.
+    """
 
     events: pa.Table
     places: pa.Table | None
+    files: Sequence[str]
 
     @property
     def name(self) -> str:
         """What identifies these rows, whichever run reads them."""
-        told = msgspec.json.encode(self.events.to_pydict())
+        told = msgspec.json.encode((sorted(self.files), self.events.to_pydict()))
         return hashlib.sha256(told).hexdigest()[:32]
 
 
@@ -90,8 +95,12 @@ def _rows(table: DeltaTable, source: EventSource, day: date) -> _Day:
     places = [name for name in _PLACE if name in dataset.schema.names]
     found = dataset.to_table([*schema.names, *places], filter=pc.field(EVENT_DATE) == day)
     found = found.sort_by(source.dedup_key)
+    added = pa.table(table.get_add_actions(flatten=True))
+    days = added[f"partition.{EVENT_DATE}"].cast(pa.date32())
     return _Day(
-        found.select(schema.names), found.select(places) if len(places) == len(_PLACE) else None
+        found.select(schema.names),
+        found.select(places) if len(places) == len(_PLACE) else None,
+        added.filter(pc.equal(days, day))["path"].to_pylist(),
     )
 
 

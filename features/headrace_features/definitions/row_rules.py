@@ -158,6 +158,11 @@ def require_references(sources: Mapping[str, EventSource]) -> None:
                 where = f"source {source.name}, rule {rule.name}"
                 if rule.to not in sources:
                     raise ConfigurationError.unknown(f"source in {where}", rule.to, sources)
+                if rule.to == source.name:
+                    raise ConfigurationError(
+                        f"{where}: it refers to its own source, which could never begin",
+                        hint="refer to another source",
+                    )
                 _require_same_type(where, source.column(rule.column), rule, sources[rule.to])
 
 

@@ -85,9 +85,11 @@ def _increment(
     settings: Settings, runner: Engine, view: FeatureView, text: str
 ) -> list[BackfillReport]:
     from headrace_batch.history_increment import bring_up_to
+    from headrace_batch.quality.standing_gates import require_history_gate
     from headrace_batch.warehouse import Warehouse
 
     last = parse_begun_day(text, "--date", datetime.now(UTC))
+    require_history_gate(settings, view, last)
     return bring_up_to(Warehouse.of(settings), view, last, partial(runner.backfill, view))
 
 

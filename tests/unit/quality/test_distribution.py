@@ -42,6 +42,16 @@ def test_numbers_are_divided_by_the_deciles_of_the_baseline() -> None:
     assert set(counts[:-1].tolist()) <= {99, 100, 101}
 
 
+@pytest.mark.parametrize("most", [0, 7])
+def test_a_shift_away_from_a_value_that_most_rows_have_is_seen(most: int) -> None:
+    usual = pa.chunked_array([pa.array([most] * 920 + list(range(80)))])
+    bins = bins_of(usual)
+    counts = bins.counts(usual)
+    for moved in (1_000_000, most + 1, -5):
+        shifted = bins.counts(pa.chunked_array([pa.array([moved] * 1000)]))
+        assert stability_index(shifted, tuple(counts / counts.sum())) > 1
+
+
 def test_values_beyond_the_frequent_ones_share_a_bin() -> None:
     many = [f"v{number}" for number in range(60) for _ in range(60 - number)]
     bins = bins_of(pa.chunked_array([pa.array(many)]))

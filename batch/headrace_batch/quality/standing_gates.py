@@ -1,0 +1,117 @@
+"""The gates that stand before history and batch layers: no day that fails comes into them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, NamedTuple
+
+from headrace_batch.event_files import EventFiles
+from headrace_batch.history_increment import held_by
+from headrace_batch.quality.measures import day_in
+from headrace_batch.quality.tables import gated_table
+from headrace_batch.quality.verdicts import failed_days, require_passing
+from headrace_batch.warehouse import Warehouse
+from headrace_features.definitions.sources import EventSource
+from headrace_features.project import load_project
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from headrace_features.definitions.gates import Gate
+    from headrace_features.definitions.views import FeatureView
+    from headrace_schemas.settings import Settings
+
+
+class Seen(NamedTuple):
+    """What is made of a source's events already.
+
+    Attributes:
+        source: tells the table of events from others.
+        version: of that table.
+        until: the last day.
+    """
+
+    source: int
+    version: int
+    until: date
+
+
+@dataclass(frozen=True, slots=True)
+class StandingGates:
+    """The gates before what is made of the events of a view.
+
+    Ask before anything is written, and again before it is published: events may come meanwhile.
+    """
+
+    settings: Settings
+    source: EventSource
+    gates: tuple[Gate, ...]
+    seen: Seen | None
+
+    def require(self, last: date) -> None:
+        """Have all days pass that come in up to a day.
+
+        Those are the days of events that nothing was made of yet, and each of which is known that
+        it has failed; where nothing was made of any event, the last day and these.
+
+        Raises:
+            GateError: a day doesn't pass.
+            ConfigurationError: a table or a baseline is missing or damaged.
+        """
+        warehouse = Warehouse.of(self.settings)
+        if not self.gates:
+            return
+        came = self._came(warehouse, last)
+        for gate in self.gates:
+            days = came | failed_days(warehouse, gate, last)
+            if not isinstance(gate.of, EventSource):
+                days = _computed(warehouse, gate, days)
+            require_passing(self.settings, gate, sorted(days), time.time_ns() // 1_000_000)
+
+    def _came(self, warehouse: Warehouse, last: date) -> set[date]:
+        events = EventFiles(warehouse, self.source)
+        seen = self.seen
+        if seen is None or seen.source != events.identity:
+            return {last}
+        came = events.since(seen.version, seen.until)
+        if came is None:
+            return {last}
+        new = {file.day for file in events.all() if seen.until < file.day <= last}
+        return new | {file.day for file in came if file.day <= last} | {last}
+
+
+def before_layer(settings: Settings, view: FeatureView, seen: Seen | None) -> StandingGates:
+    """The gates before a batch layer: those of the view's source, and of its features.
+
+    Features are held to theirs where they were computed.
+    """
+    return _standing(settings, view.source, (view.source.name, view.name), seen)
+
+
+def require_history_gate(settings: Settings, view: FeatureView, last: date) -> None:
+    """Have the days of events pass that are to come into the history of a view, up to one.
+
+    Raises:
+        GateError: a day doesn't pass.
+        ConfigurationError: a table or a baseline is missing or damaged.
+    """
+    held = held_by(Warehouse.of(settings), view)
+    until = last if held is None else max(last, held.until)
+    seen = None if held is None else Seen(*held)
+    _standing(settings, view.source, (view.source.name,), seen).require(until)
+
+
+def _standing(
+    settings: Settings, source: EventSource, names: Iterable[str], seen: Seen | None
+) -> StandingGates:
+    declared = load_project(settings).gates
+    gates = tuple(declared[name] for name in names if name in declared)
+    return StandingGates(settings, source, gates, seen)
+
+
+def _computed(warehouse: Warehouse, gate: Gate, days: Iterable[date]) -> set[date]:
+    """The days of which a view has features in its table."""
+    table = warehouse.find(gated_table(gate))
+    return set() if table is None else {day for day in days if day_in(table, day).rows}
