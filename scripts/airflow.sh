@@ -32,7 +32,11 @@ setup() {
 
 # Of this checkout.
 here() {
-    export AIRFLOW_HOME=${AIRFLOW_HOME:-${HEADRACE_HOME:-$PWD/.headrace}/airflow}
+    local home=${AIRFLOW_HOME:-${HEADRACE_HOME:-.headrace}/airflow}
+    case $home in
+    /*) export AIRFLOW_HOME=$home ;;
+    *) export AIRFLOW_HOME=$PWD/$home ;;
+    esac
     export AIRFLOW__CORE__DAGS_FOLDER=${AIRFLOW__CORE__DAGS_FOLDER:-$PWD/orchestration/dags}
     export AIRFLOW__API__HOST=127.0.0.1
     # Beside what the commands record, where `headrace lineage` finds it.
@@ -45,6 +49,8 @@ here() {
 
 # Everything but what is set already.
 settings() {
+    # On a busy machine SQLite's own five seconds are soon over.
+    export AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=${AIRFLOW__DATABASE__SQL_ALCHEMY_CONN:-sqlite:///$AIRFLOW_HOME/airflow.db?timeout=60}
     export AIRFLOW__CORE__LOAD_EXAMPLES=False
     export AIRFLOW__CORE__EXECUTOR=LocalExecutor
     export AIRFLOW__CORE__PARALLELISM=4

@@ -49,6 +49,13 @@ def test_the_wheel_says_that_its_packages_are_typed(wheel: zipfile.Path) -> None
     assert all((wheel / package / "py.typed").exists() for package in PACKAGES)
 
 
+def test_the_wheel_has_what_airflow_reads(wheel: zipfile.Path) -> None:
+    folder = wheel / "headrace_orchestration" / "dags"
+    names = ("headrace_runs.py", "pools.json", ".airflowignore", "headrace_factory/build.py")
+    for name in names:
+        assert (folder / name).read_bytes() == (ROOT / "orchestration/dags" / name).read_bytes()
+
+
 def test_the_wheel_carries_the_locks_of_its_jars(wheel: zipfile.Path) -> None:
     lock = (wheel / "headrace_batch" / "jgo.lock.toml").read_bytes()
     assert lock == (ROOT / "jgo.lock.toml").read_bytes()

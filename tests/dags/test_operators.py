@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from headrace_factory.operators import HeadraceOperator
+from headrace_factory.operators import HeadraceOperator, spark_operator
 
 Script = Callable[[str], str]
 
@@ -86,3 +86,30 @@ def test_modules_of_airflow_are_none_of_the_command_s(
     monkeypatch.setenv("PYTHONPATH", "/of/airflow")
     command = script('test -z "$PYTHONPATH"')
     assert operator(command).execute({"params": {}}) is None
+
+
+@pytest.mark.parametrize(("status", "is_tried_again"), [(75, True), (137, True), (78, False)])
+def test_a_command_on_spark_is_judged_by_its_status_as_well(
+    status: int,
+    is_tried_again: bool,  # noqa: FBT001 - a case
+    script: Script,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_SPARK_DEFAULT", '{"conn_type": "spark", "host": "spark://head"}'
+    )
+    submitting = spark_operator()(
+        task_id="task",
+        application="/submitted.py",
+        application_args=["backfill", "--view", "a"],
+        spark_binary=script(f'echo "$PYSPARK_PYTHON $@" > {tmp_path}/told; exit {status}'),
+        name="task",
+        env_vars={"PYSPARK_PYTHON": "/python"},
+    )
+    with pytest.raises(AirflowException) as failed:
+        submitting.execute({"params": {}})
+    assert isinstance(failed.value, AirflowFailException) is not is_tried_again
+    told = (tmp_path / "told").read_text()
+    assert told.startswith("/python --master spark://head")
+    assert told.endswith("/submitted.py backfill --view a\n")

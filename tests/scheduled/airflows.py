@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
 import sqlite3
 import subprocess
@@ -49,7 +48,9 @@ class Airflow:
                 **others,
                 **named,
                 "AIRFLOW_HOME": str(self.home / "airflow"),
-                "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home}/airflow/airflow.db",
+                "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": (
+                    f"sqlite:///{self.home}/airflow/airflow.db?timeout=60"
+                ),
                 "AIRFLOW__LOGGING__BASE_LOG_FOLDER": f"{self.home}/airflow/logs",
                 "AIRFLOW__CORE__DAGS_FOLDER": str(_ROOT / "orchestration/dags"),
                 "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -113,8 +114,8 @@ class Airflow:
                     time.sleep(0.2)
                 yield
             finally:
-                shown.send_signal(signal.SIGINT)
-                shown.wait(60)
+                shown.terminate()
+                shown.wait()
 
     def states(self, kind: str) -> Counter[str]:
         """How many runs of a kind, such as backfill, are in which state."""

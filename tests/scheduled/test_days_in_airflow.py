@@ -6,6 +6,7 @@ HEADRACE_AIRFLOW_DAYS says.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ import sys
 import time
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -110,6 +112,22 @@ def test_a_back_fill_of_days_by_the_scheduler_is_one_direct_run(
             time.sleep(1)
     direct = in_one_go(tmp_path / "direct", landing[0], DAYS)
     require_the_same(settings_in(airflow.home), direct, DAYS[-1])
+    require_lineage(airflow.home / "lineage")
+
+
+def require_lineage(folder: Path) -> None:
+    """See that the runs of commands name the tasks of which Airflow tells."""
+    told: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
+    for path in folder.glob("*.ndjson"):
+        for line in path.read_text().splitlines():
+            told[path.name == "airflow.ndjson"].append(json.loads(line))
+    tasks = {event["run"]["runId"]: event["job"]["name"] for event in told[True]}
+    parents = {
+        tasks.get(event["run"].get("facets", {}).get("parent", {}).get("run", {}).get("runId"))
+        for event in told[False]
+    }
+    steps = {"ingest_transactions", "backfill_card_activity", "materialize_card_activity"}
+    assert {f"daily_features.{step}" for step in steps} <= parents
 
 
 def test_tasks_that_are_killed_are_done_again_by_airflow(
