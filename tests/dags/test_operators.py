@@ -99,11 +99,19 @@ def test_a_command_on_spark_is_judged_by_its_status_as_well(
     monkeypatch.setenv(
         "AIRFLOW_CONN_SPARK_DEFAULT", '{"conn_type": "spark", "host": "spark://head"}'
     )
+    # Both are put back afterwards.
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", "/of/airflow")
+    project = tmp_path / "project"
+    project.mkdir()
     submitting = spark_operator()(
         task_id="task",
+        folder=str(project),
         application="/submitted.py",
         application_args=["backfill", "--view", "a"],
-        spark_binary=script(f'echo "$PYSPARK_PYTHON $@" > {tmp_path}/told; exit {status}'),
+        spark_binary=script(
+            f'echo "$PYSPARK_PYTHON $@ $PYTHONPATH$PWD" > {tmp_path}/told; exit {status}'
+        ),
         name="task",
         env_vars={"PYSPARK_PYTHON": "/python"},
     )
@@ -112,4 +120,4 @@ def test_a_command_on_spark_is_judged_by_its_status_as_well(
     assert isinstance(failed.value, AirflowFailException) is not is_tried_again
     told = (tmp_path / "told").read_text()
     assert told.startswith("/python --master spark://head")
-    assert told.endswith("/submitted.py backfill --view a\n")
+    assert told.endswith(f"/submitted.py backfill --view a {project}\n")

@@ -149,6 +149,7 @@ def _operator(
     ]
     if task["on_spark"]:
         return spark_operator()(
+            folder=str(folder),
             application=document["script"],
             application_args=arguments,
             spark_binary=document["spark_submit"],

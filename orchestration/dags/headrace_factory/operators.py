@@ -136,11 +136,19 @@ def spark_operator() -> type[BaseOperator]:
 
         conf: dict[str, Any] | None
 
+        def __init__(self, *, folder: str, **kwargs: Any) -> None:
+            """A task of the project in a folder; the rest is that of `SparkSubmitOperator`."""
+            super().__init__(**kwargs)
+            self.folder = folder
+
         def execute(self, context: Context) -> Any:
             """Submit it, and wait."""
             above = run_above(context)
             # A task has a process of its own. A driver elsewhere is told by its cluster manager.
             os.environ.update(above)
+            os.environ.pop("PYTHONPATH", None)
+            # Settings and definitions are found from there on.
+            os.chdir(self.folder)
             self.conf = {**(self.conf or {}), **driver_environment(above)}
             try:
                 return super().execute(context)
