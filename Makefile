@@ -29,11 +29,11 @@ operator: setup ## the tests of the feature operator
 
 .PHONY: faults
 faults: setup ## the kill tests
-	$(PYTEST) -n 3 --dist loadfile tests/faults $(PYTEST_ARGS)
+	$(PYTEST) -n 2 --dist loadfile tests/faults $(PYTEST_ARGS)
 
 .PHONY: deployed-test
 deployed-test: setup ## long runs of a deployed job: parity, values online, state from the lake, versions side by side
-	$(PYTEST) -n 3 --dist loadfile tests/deployed $(PYTEST_ARGS)
+	$(PYTEST) -n 2 --dist loadfile tests/deployed $(PYTEST_ARGS)
 
 .PHONY: package-test
 package-test: setup ## a new project on nothing but the wheel: every command of its README

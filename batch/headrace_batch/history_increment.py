@@ -33,7 +33,7 @@ Days = tuple[date, date]
 
 
 class Held(NamedTuple):
-    """What a history was made of.
+    """What of a table of events something was made of.
 
     Attributes:
         source: tells the table of events from others.

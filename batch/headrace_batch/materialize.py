@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Protocol
 from headrace_batch.backfill_rows import day_of
 from headrace_batch.days import begins_ms, known_until_ms, newest_event_ms, whole_until
 from headrace_batch.healing import Healing
+from headrace_batch.history_increment import Held
 from headrace_batch.layer_writer import Filled, Layer
 from headrace_batch.leased import begin, renewed
 from headrace_batch.lineage import layer_outcome, layer_work
 from headrace_batch.local_spill import workspace_of
 from headrace_batch.materialize_local import InProcess
-from headrace_batch.quality.standing_gates import Seen, before_layer
+from headrace_batch.quality.standing_gates import before_layer
 from headrace_batch.tile_table import TileTable
 from headrace_batch.warehouse import Warehouse
 from headrace_features.engines import MaterializeReport, Missed, nothing_missed
@@ -170,10 +171,10 @@ def _materialize(  # noqa: PLR0913 - see `materialize_view`
     )
 
 
-def _seen(tiles: TileTable) -> Seen | None:
+def _seen(tiles: TileTable) -> Held | None:
     """The events that the tiles have before this run."""
     taken = tiles.taken
-    return None if taken is None else Seen(taken.source, taken.version, taken.until)
+    return None if taken is None else Held(taken.source, taken.version, taken.until)
 
 
 def _is_served(store: StateStore, view: FeatureView) -> bool:

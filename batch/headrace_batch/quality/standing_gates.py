@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from headrace_batch.event_files import EventFiles
-from headrace_batch.history_increment import held_by
+from headrace_batch.history_increment import Held, held_by
 from headrace_batch.quality.measures import day_in
 from headrace_batch.quality.tables import gated_table
 from headrace_batch.quality.verdicts import failed_days, require_passing
@@ -24,23 +24,11 @@ if TYPE_CHECKING:
     from headrace_schemas.settings import Settings
 
 
-class Seen(NamedTuple):
-    """What is made of a source's events already.
-
-    Attributes:
-        source: tells the table of events from others.
-        version: of that table.
-        until: the last day.
-    """
-
-    source: int
-    version: int
-    until: date
-
-
 @dataclass(frozen=True, slots=True)
 class StandingGates:
     """The gates before what is made of the events of a view.
+
+    `seen` tells which events something was made of already.
 
     Ask before anything is written, and again before it is published: events may come meanwhile.
     """
@@ -48,7 +36,7 @@ class StandingGates:
     settings: Settings
     source: EventSource
     gates: tuple[Gate, ...]
-    seen: Seen | None
+    seen: Held | None
 
     def require(self, last: date) -> None:
         """Have all days pass that come in up to a day.
@@ -82,7 +70,7 @@ class StandingGates:
         return new | {file.day for file in came if file.day <= last} | {last}
 
 
-def before_layer(settings: Settings, view: FeatureView, seen: Seen | None) -> StandingGates:
+def before_layer(settings: Settings, view: FeatureView, seen: Held | None) -> StandingGates:
     """The gates before a batch layer: those of the view's source, and of its features.
 
     Features are held to theirs where they were computed.
@@ -99,12 +87,11 @@ def require_history_gate(settings: Settings, view: FeatureView, last: date) -> N
     """
     held = held_by(Warehouse.of(settings), view)
     until = last if held is None else max(last, held.until)
-    seen = None if held is None else Seen(*held)
-    _standing(settings, view.source, (view.source.name,), seen).require(until)
+    _standing(settings, view.source, (view.source.name,), held).require(until)
 
 
 def _standing(
-    settings: Settings, source: EventSource, names: Iterable[str], seen: Seen | None
+    settings: Settings, source: EventSource, names: Iterable[str], seen: Held | None
 ) -> StandingGates:
     declared = load_project(settings).gates
     gates = tuple(declared[name] for name in names if name in declared)
