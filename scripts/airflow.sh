@@ -49,8 +49,6 @@ here() {
 
 # Everything but what is set already.
 settings() {
-    # On a busy machine SQLite's own five seconds are soon over.
-    export AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=${AIRFLOW__DATABASE__SQL_ALCHEMY_CONN:-sqlite:///$AIRFLOW_HOME/airflow.db?timeout=60}
     export AIRFLOW__CORE__LOAD_EXAMPLES=False
     export AIRFLOW__CORE__EXECUTOR=LocalExecutor
     export AIRFLOW__CORE__PARALLELISM=4

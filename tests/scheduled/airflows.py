@@ -19,6 +19,7 @@ _ROOT = Path(__file__).parents[2]
 _BIN = _ROOT / ".airflow-venv/bin"
 _DAYS = Path(__file__).with_name("days_in_airflow.py")
 DAILY = "daily_features"
+_LOCKED = "(sqlite3.OperationalError) database is locked"
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,7 @@ class Airflow:
                 **others,
                 **named,
                 "AIRFLOW_HOME": str(self.home / "airflow"),
-                "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": (
-                    f"sqlite:///{self.home}/airflow/airflow.db?timeout=60"
-                ),
+                "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home}/airflow/airflow.db",
                 "AIRFLOW__LOGGING__BASE_LOG_FOLDER": f"{self.home}/airflow/logs",
                 "AIRFLOW__CORE__DAGS_FOLDER": str(_ROOT / "orchestration/dags"),
                 "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -77,19 +76,25 @@ class Airflow:
             shutil.copy(like / empty.name, database)
 
     def run(self, *arguments: str) -> None:
-        """Run one of Airflow's commands."""
-        self._run(str(_BIN / "airflow"), *arguments)
+        """Run one of Airflow's commands, again where SQLite let the scheduler go first.
+
+        A transaction that has read can't write once another has, however long it waits; Airflow
+        takes back what such a command has begun.
+        """
+        while _LOCKED in (told := self._ended(str(_BIN / "airflow"), *arguments)).stderr:
+            assert told.returncode
+        assert told.returncode == 0, (arguments, told.stdout[-4000:], told.stderr[-4000:])
 
     def test(self, days: Sequence[date]) -> str:
         """Run days one by one, by `dag.test`; what was told."""
-        return self._run(str(_BIN / "python"), str(_DAYS), DAILY, *map(str, days))
+        done = self._ended(str(_BIN / "python"), str(_DAYS), DAILY, *map(str, days))
+        assert done.returncode == 0, (done.stdout[-4000:], done.stderr[-4000:])
+        return done.stderr
 
-    def _run(self, *line: str) -> str:
-        done = subprocess.run(
+    def _ended(self, *line: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             line, env=self.environ, cwd=self.home, capture_output=True, text=True, check=False
         )
-        assert done.returncode == 0, (line, done.stdout[-4000:], done.stderr[-4000:])
-        return done.stderr
 
     @contextmanager
     def scheduling(self) -> Iterator[None]:
@@ -112,6 +117,8 @@ class Airflow:
                 while b"Ctrl-C ends it" not in log.read_bytes():
                     assert shown.poll() is None, log.read_text()
                     time.sleep(0.2)
+                while not self._asked("SELECT 1 FROM serialized_dag WHERE dag_id = ?", DAILY):
+                    time.sleep(0.2)
                 yield
             finally:
                 shown.terminate()
@@ -119,8 +126,10 @@ class Airflow:
 
     def states(self, kind: str) -> Counter[str]:
         """How many runs of a kind, such as backfill, are in which state."""
-        with closing(sqlite3.connect(self.home / "airflow/airflow.db")) as database:
-            rows = database.execute(
-                "SELECT state FROM dag_run WHERE dag_id = ? AND run_type = ?", (DAILY, kind)
-            ).fetchall()
-        return Counter(state for (state,) in rows)
+        query = "SELECT state FROM dag_run WHERE dag_id = ? AND run_type = ?"
+        return Counter(state for (state,) in self._asked(query, DAILY, kind))
+
+    def _asked(self, query: str, *values: str) -> list[tuple[str, ...]]:
+        place = self.home / "airflow/airflow.db"
+        with closing(sqlite3.connect(place, timeout=60)) as database:
+            return database.execute(query, values).fetchall()
