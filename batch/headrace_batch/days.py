@@ -12,6 +12,7 @@ from headrace_batch.ingest.covered import covered_offsets, reached_ms
 from headrace_batch.warehouse import Warehouse
 from headrace_features.definitions.durations import DAY_MS
 from headrace_schemas.errors import ConfigurationError
+from headrace_schemas.tables import EVENT_DATE
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -34,13 +35,18 @@ def days_with_events(settings: Settings, source: EventSource) -> tuple[date, dat
     Raises:
         ConfigurationError: there is no table, or no event in it.
     """
-    table = Warehouse.of(settings).open(source.table)
-    days = pa.table(table.get_add_actions(flatten=True))["partition.event_date"]
-    found = pc.min_max(days.cast(pa.date32())).as_py()
-    if found["min"] is None:
+    found = ends_of(Warehouse.of(settings).open(source.table))
+    if found is None:
         message = f"source {source.name} has no events"
         raise ConfigurationError(message, hint="run: headrace ingest")
-    return found["min"], found["max"]
+    return found
+
+
+def ends_of(table: DeltaTable) -> tuple[date, date] | None:
+    """The first and the last day (UTC) of a table, from its log alone; None without rows."""
+    days = pa.table(table.get_add_actions(flatten=True))[f"partition.{EVENT_DATE}"]
+    found = pc.min_max(days.cast(pa.date32())).as_py()
+    return None if found["min"] is None else (found["min"], found["max"])
 
 
 def whole_until(settings: Settings, source: EventSource, *, streamed: bool) -> date | None:

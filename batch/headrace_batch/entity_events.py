@@ -9,15 +9,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace_batch.backfill_rows import day_of
+from headrace_batch.ingest.contract import POSITION_SCHEMA
 from headrace_batch.local_events import Span
 from headrace_batch.warehouse import Warehouse, dataset_of
-from headrace_schemas.tables import EVENT_DATE, KAFKA_OFFSET, KAFKA_PARTITION, KAFKA_TOPIC
+from headrace_schemas.tables import EVENT_DATE
 
 if TYPE_CHECKING:
     from headrace_features.definitions.views import FeatureView
 
 #: Where an event was in Kafka; all null for one that came in a file.
-PLACE = (KAFKA_TOPIC, KAFKA_PARTITION, KAFKA_OFFSET)
+PLACE = tuple(POSITION_SCHEMA.names)
 
 
 def entity_rows(

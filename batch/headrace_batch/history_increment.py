@@ -10,15 +10,14 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-import pyarrow as pa
-import pyarrow.compute as pc
 from deltalake import DeltaTable, Transaction
 
 from headrace_batch.backfill_table import FeatureTable
+from headrace_batch.days import ends_of
 from headrace_batch.event_files import EventFiles
 from headrace_batch.tile_intake import DAYS_BEFORE, EPOCH_DAY
 from headrace_features.definitions.durations import DAY_MS
-from headrace_schemas.tables import EVENT_DATE, features_table
+from headrace_schemas.tables import features_table
 
 if TYPE_CHECKING:
     from headrace_batch.warehouse import Warehouse
@@ -150,12 +149,7 @@ def days_to_write(
 
 def _written(warehouse: Warehouse, view: FeatureView) -> Days | None:
     table = warehouse.find(features_table(view.name, view.version))
-    if table is None:
-        return None
-    added = pa.table(table.get_add_actions(flatten=True))
-    days = added[f"partition.{EVENT_DATE}"].cast(pa.date32())
-    found = pc.min_max(days).as_py()
-    return None if found["min"] is None else (found["min"], found["max"])
+    return None if table is None else ends_of(table)
 
 
 def _changes(view: FeatureView, came: date, day: date) -> bool:

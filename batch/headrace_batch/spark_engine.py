@@ -4,23 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
-from time import perf_counter
 from typing import TYPE_CHECKING
 
-from headrace_batch import backfill_spark, history_assembly, history_spark
-from headrace_batch.lineage import (
-    backfill_outcome,
-    backfill_work,
-    history_outcome,
-    history_work,
-)
+from headrace_batch import backfill_spark, history_assembly, history_spark, recorded_steps
 from headrace_batch.materialize import materialize_view
 from headrace_batch.materialize_spark import OnSpark
 from headrace_batch.spark_session import spark_session
 from headrace_batch.warehouse import Warehouse
 from headrace_features.engines import BackfillReport, MaterializeReport, Missed, nothing_missed
-from headrace_features.lineage.recording import recorded
-from headrace_schemas.tables import features_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,29 +35,16 @@ class SparkEngine:
 
     def history_file(self, selections: Sequence[AnySelection], spine: str, out: str) -> int:
         """The same from a Parquet file to a Parquet file; returns the number of rows."""
-        options = self._warehouse.storage_options
-        work = history_work(self._settings, selections, spine, out)
-        with recorded(self._settings, [work]) as runs:
-            rows = history_assembly.history_file(selections, spine, out, options, self._features)
-            runs.end(work.job, lambda: history_outcome(self._settings, selections, work, rows))
-        return rows
+        return recorded_steps.history_file(self._settings, selections, spine, out, self._features)
 
     def backfill(self, view: FeatureView, first: date, last: date) -> BackfillReport:
         """Write the features at every event of some days, in place of what was there."""
-        began = perf_counter()
-        work = backfill_work(self._settings, view)
-        with recorded(self._settings, [work]) as runs:
-            rows = backfill_spark.backfill(self._settings, self._warehouse, view, first, last)
-            report = BackfillReport(
-                view=view.name,
-                table=self._warehouse.uri(features_table(view.name, view.version)),
-                first=first,
-                last=last,
-                rows=rows,
-                seconds=perf_counter() - began,
-            )
-            runs.end(work.job, lambda: backfill_outcome(self._settings, view, report))
-        return report
+        return recorded_steps.backfill(
+            self._settings,
+            view,
+            (first, last),
+            lambda: backfill_spark.backfill(self._settings, self._warehouse, view, first, last),
+        )
 
     def materialize(
         self,

@@ -83,8 +83,7 @@ class RowRules:
             case RowRule():
                 return _not_true(self._source.conditions[rule.name], events)
             case FormatRule():
-                search = self._patterns[rule.name].search
-                return _unlike(events.column(rule.column), lambda text: search(text) is not None)
+                return unlike(events.column(rule.column), self._patterns[rule.name].search)
             case TimelyRule():
                 if arrived_ms is None:
                     return None
@@ -93,7 +92,7 @@ class RowRules:
             case ReferenceRule():
                 if rule.name not in self._known:
                     return None
-                return _unknown(events.column(rule.column), self._known[rule.name])
+                return _wrong(events.column(rule.column), self._known[rule.name])
 
     def _breaks(self, rule: AnyRowRule, event: Any, arrived_ms: int) -> bool:
         match rule:
@@ -143,16 +142,22 @@ def _is_true(condition: Expression, row: Mapping[str, Any]) -> bool:
         return False
 
 
-def _unlike(values: pa.ChunkedArray, is_like: Callable[[str], bool]) -> Bools:
-    """Where a text is not as it should be; each distinct one is looked at once."""
-    encoded = values.combine_chunks().dictionary_encode()
-    unlike = pa.array([not is_like(value) for value in encoded.dictionary.to_pylist()], pa.bool_())
-    found = pc.fill_null(unlike.take(encoded.indices), fill_value=False)
-    return np.asarray(found.to_numpy(zero_copy_only=False), np.bool_)
+def unlike(values: pa.ChunkedArray, is_like: Callable[[str], object]) -> Bools:
+    """Where a text is not as it should be; each distinct one is looked at once, null is all right.
+
+    `is_like` gives what counts as true for a text that is.
+    """
+    return _wrong(
+        values,
+        lambda distinct: np.array([bool(is_like(one)) for one in distinct.to_pylist()], np.bool_),
+    )
 
 
-def _unknown(values: pa.ChunkedArray, is_known: Callable[[pa.Array], Bools]) -> Bools:
+def _wrong(values: pa.ChunkedArray, are_right: Callable[[pa.Array], Bools]) -> Bools:
+    """Where a value is wrong, by what is said of all distinct ones but null."""
     encoded = values.combine_chunks().dictionary_encode()
-    unknown = pa.array(~is_known(encoded.dictionary), pa.bool_())
-    found = pc.fill_null(unknown.take(encoded.indices), fill_value=False)
+    right = are_right(encoded.dictionary)
+    if right.all():
+        return np.zeros(len(values), np.bool_)
+    found = pc.fill_null(pa.array(~right, pa.bool_()).take(encoded.indices), fill_value=False)
     return np.asarray(found.to_numpy(zero_copy_only=False), np.bool_)

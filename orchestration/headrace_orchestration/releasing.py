@@ -104,8 +104,10 @@ def repair(settings: Settings, project: Project, rows: Rows, now_ms: int) -> Non
         GateError: one is none, which it names. None of them is kept.
     """
     source, warehouse = rows.source, Warehouse.of(settings)
-    judged = RowJudge(warehouse, source, project.sources).judge(rows.kept, now_ms)
-    bad = [one for one in judged if set(one.problems) - _late(source, one)]
+    # Nothing can mend when a row arrived.
+    timely = [rule.name for rule in source.rules if isinstance(rule, TimelyRule)]
+    judged = RowJudge(warehouse, source, project.sources).judge(rows.kept, now_ms, timely)
+    bad = [one for one in judged if one.problems]
     if bad:
         told = "; ".join(bad[0].problems.values())
         raise GateError(
@@ -127,12 +129,6 @@ def _with_one_of_each_key(judged: Sequence[Judged], source: EventSource) -> list
         else replace(one, problems={SAME_KEY: "another row has its key: choose one by --row"})
         for one in judged
     ]
-
-
-def _late(source: EventSource, judged: Judged) -> set[str]:
-    """The rules on its arrival that a row breaks, which nothing can mend."""
-    timely = {rule.name for rule in source.rules if isinstance(rule, TimelyRule)}
-    return timely & set(judged.row.reasons)
 
 
 def _released(one: Judged) -> Disposition:

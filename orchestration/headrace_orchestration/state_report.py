@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from headrace_features.online.store import LayerSize
+    from headrace_features.online.layers import LayerSize
     from headrace_features.project import Project
     from headrace_schemas.settings import Settings
 

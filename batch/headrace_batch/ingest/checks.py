@@ -16,7 +16,7 @@ from headrace_batch.ingest.casting import Cast
 from headrace_batch.ingest.contract import QUARANTINE_SCHEMA, Contract
 from headrace_batch.ingest.raw_rows import Numbers, Problem, RawRows, RefusedRow
 from headrace_batch.ingest.text_values import Bools
-from headrace_features.row_rules import Known, RowRules
+from headrace_features.row_rules import Known, RowRules, unlike
 from headrace_schemas.columns import INT64_MAX, INT64_MIN, Column, ColumnRole, ColumnType
 from headrace_schemas.event_times import MOST_AHEAD_MS, PLAUSIBLE, TimeRange, TimeUnit
 from headrace_schemas.reasons import Reason
@@ -236,22 +236,9 @@ def _problems_of_text(values: pa.Array, column: Column) -> Iterator[tuple[Reason
         if column.max_length is not None:
             bad |= _flags(pc.greater(length, column.max_length))
     if column.pattern is not None:
-        bad |= _unlike(values, column.pattern)
+        # By Python's rules for regular expressions, which the codec follows; Arrow's differ.
+        bad |= unlike(pa.chunked_array([values]), re.compile(column.pattern).search)
     yield Reason.BAD_FORMAT, bad & ~empty
-
-
-def _unlike(values: pa.Array, pattern: str) -> Bools:
-    """Where no match of a pattern is found.
-
-    By Python's rules for regular expressions, which the codec follows; Arrow's differ. Each
-    distinct value is looked at once.
-    """
-    encoded = pc.dictionary_encode(values)
-    search = re.compile(pattern).search
-    unlike = [search(value) is None for value in encoded.dictionary.to_pylist()]
-    if not any(unlike):
-        return np.zeros(len(values), np.bool_)
-    return _flags(pa.array(unlike, pa.bool_()).take(encoded.indices))
 
 
 def _flags(values: pa.Array) -> Bools:

@@ -11,6 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 Hashes = npt.NDArray[np.uint64]
+Integers = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 _WORD = 8
 _ALL_ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -42,6 +44,14 @@ def key_hashes(keys: pa.Array) -> Hashes:
         hashes[rows] = _mixed(hashes[rows] ^ word)
         at += _WORD
     return hashes
+
+
+def contains(ascending: Hashes | Integers, asked: Hashes | Integers) -> Bools:
+    """Which of some numbers are among others, which are in ascending order."""
+    if not ascending.size:
+        return np.zeros(asked.size, np.bool_)
+    place = np.minimum(np.searchsorted(ascending, asked), ascending.size - 1)
+    return np.asarray(ascending[place] == asked, np.bool_)
 
 
 def _mixed(values: Hashes) -> Hashes:

@@ -16,10 +16,8 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pa_ds
 from deltalake import DeltaTable
 
-from headrace_batch.ingest.key_hashes import Hashes, key_hashes
+from headrace_batch.ingest.key_hashes import Bools, Hashes, contains, key_hashes
 from headrace_batch.warehouse import dataset_of
-
-Bools = npt.NDArray[np.bool_]
 
 _BATCH_ROWS = 131_072
 # More sorted runs make a look-up slow, fewer make an addition slow.
@@ -111,12 +109,12 @@ class KnownKeys:
         """Strike out keys that are in the table."""
         hit = np.zeros(len(ordered), np.bool_)
         for run in self._runs:
-            hit |= _contains(run, ordered)
+            hit |= contains(run, ordered)
         if not hit.any():
             return
         suspects = ordered[hit]
         found = [
-            batch.column(0).filter(pa.array(_contains(suspects, key_hashes(batch.column(0)))))
+            batch.column(0).filter(pa.array(contains(suspects, key_hashes(batch.column(0)))))
             for batch in self._scan(dataset)
         ]
         known = pa.chunked_array(found, pa.string())
@@ -133,11 +131,3 @@ class KnownKeys:
 
 def _fragments(dataset: pa_ds.Dataset) -> dict[str, pa_ds.Fragment]:
     return {fragment.path: fragment for fragment in dataset.get_fragments()}
-
-
-def _contains(run: Hashes, hashes: Hashes) -> Bools:
-    """Which of some hashes are in a sorted run."""
-    if not run.size:
-        return np.zeros(hashes.size, np.bool_)
-    place = np.minimum(np.searchsorted(run, hashes), run.size - 1)
-    return np.asarray(run[place] == hashes, np.bool_)

@@ -11,18 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from headrace_batch.ingest.key_hashes import key_hashes
+from headrace_batch.ingest.key_hashes import Bools, Hashes, Integers, contains, key_hashes
 from headrace_features.definitions.row_rules import ReferenceRule
 from headrace_schemas.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from headrace_batch.warehouse import Warehouse
     from headrace_features.definitions.sources import EventSource
-
-Numbers = npt.NDArray[np.uint64 | np.int64]
 
 _BATCH_ROWS = 131_072
 
@@ -31,15 +28,11 @@ _BATCH_ROWS = 131_072
 class KnownValues:
     """The values of a column, in ascending order, as numbers."""
 
-    numbers: Numbers
+    numbers: Hashes | Integers
 
-    def __call__(self, values: pa.Array) -> npt.NDArray[np.bool_]:
+    def __call__(self, values: pa.Array) -> Bools:
         """Which of some values, without nulls, are among them."""
-        asked = _numbers(values)
-        if not self.numbers.size:
-            return np.zeros(asked.size, np.bool_)
-        place = np.minimum(np.searchsorted(self.numbers, asked), self.numbers.size - 1)
-        return np.asarray(self.numbers[place] == asked, np.bool_)
+        return contains(self.numbers, _numbers(values))
 
 
 def known_values(
@@ -75,12 +68,11 @@ def _read(
         return KnownValues(_distinct(batch.column(0) for batch in batches))
 
 
-def _distinct(
-    columns: Iterable[pa.Array],
-) -> Numbers:
+def _distinct(columns: Iterable[pa.Array]) -> Hashes | Integers:
     parts = [np.unique(_numbers(column.drop_null())) for column in columns]
-    return np.unique(np.concatenate(parts)) if parts else np.empty(0, np.int64)
+    found: Hashes | Integers = np.empty(0, np.int64)
+    return np.unique(np.concatenate(parts)) if parts else found  # type: ignore[return-value] # all are of one type
 
 
-def _numbers(values: pa.Array) -> Numbers:
+def _numbers(values: pa.Array) -> Hashes | Integers:
     return key_hashes(values) if pa.types.is_string(values.type) else values.to_numpy()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from headrace_batch.days import begins_ms
 from headrace_batch.quality.baselines import baseline_of, baselines
 from headrace_batch.quality.distribution import stability_index
 from headrace_batch.quality.tables import gated_table
+from headrace_batch.warehouse import Warehouse, dataset_of
 from headrace_features.definitions.durations import DAY_MS, HOUR_MS
 from headrace_features.definitions.gates import Drift, Fresh, Nulls, TableRule, Unique, Volume
 from headrace_schemas.tables import EVENT_DATE
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
     from headrace_batch.quality.baselines import Baseline
-    from headrace_batch.warehouse import Warehouse
     from headrace_features.definitions.gates import Gate
 
 _BATCH_ROWS = 131_072
@@ -49,15 +49,6 @@ class Measure:
     unit: str
     told: str
 
-    @property
-    def is_kept(self) -> bool:
-        """Whether the value is within the bounds."""
-        if self.value is None:
-            return True
-        return (self.least is None or self.value >= self.least) and (
-            self.most is None or self.value <= self.most
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Day:
@@ -79,35 +70,53 @@ class Day:
         return self.of_days.get(self.day, 0)
 
 
-def day_in(table: DeltaTable, day: date) -> Day:
-    """A day of one version of a table."""
-    added = pa.table(table.get_add_actions(flatten=True))
-    days = added[f"partition.{EVENT_DATE}"].cast(pa.date32()).to_pylist()
-    counted: dict[date, int] = {}
-    files = []
-    columns = (added["path"].to_pylist(), added["num_records"].to_pylist())
-    for one, path, rows in zip(days, *columns, strict=True):
-        counted[one] = counted.get(one, 0) + rows
-        if one == day:
-            files.append(path)
-    content = hashlib.sha256("\n".join(sorted(files)).encode()).hexdigest()
-    return Day(day, counted, content)
+@dataclass(frozen=True, slots=True)
+class TableDays:
+    """The days of one version of a gated table.
+
+    Attributes:
+        table: that version.
+        rows: how many each day has.
+        files: those that each is in.
+    """
+
+    table: DeltaTable
+    rows: Mapping[date, int]
+    files: Mapping[date, Sequence[str]]
+
+    @classmethod
+    def of(cls, table: DeltaTable) -> TableDays:
+        """Read the table's log."""
+        added = pa.table(table.get_add_actions(flatten=True))
+        days = added[f"partition.{EVENT_DATE}"].cast(pa.date32()).to_pylist()
+        rows: dict[date, int] = {}
+        files: dict[date, list[str]] = {}
+        columns = (added["path"].to_pylist(), added["num_records"].to_pylist())
+        for day, path, count in zip(days, *columns, strict=True):
+            rows[day] = rows.get(day, 0) + count
+            files.setdefault(day, []).append(path)
+        return cls(table, rows, files)
+
+    def day(self, day: date) -> Day:
+        """One of them, or one without rows."""
+        listed = "\n".join(sorted(self.files.get(day, ())))
+        return Day(day, self.rows, hashlib.sha256(listed.encode()).hexdigest())
 
 
-def measure(warehouse: Warehouse, gate: Gate, day: Day) -> list[Measure]:
-    """What the rules of a gate measure of a day, in their order.
+def measure(warehouse: Warehouse, gate: Gate, table: DeltaTable, day: Day) -> list[Measure]:
+    """What the rules of a gate measure of a day in one version of its table, in their order.
 
     Raises:
-        ConfigurationError: there is no table, or no baseline that a rule compares with.
+        ConfigurationError: the table can't be read, or there is no baseline that a rule compares
+            with.
     """
-    table = gated_table(gate)
     known = baselines(warehouse) if any(isinstance(one, Drift) for one in gate.rules) else []
     # What lacks its baseline is said before anything is read.
     compared = {
         rule.name: baseline_of(known, gate, rule) for rule in gate.rules if isinstance(rule, Drift)
     }
-    with warehouse.explaining(table):
-        rows = _Rows(warehouse.dataset(table), gate.event_time, day)
+    with warehouse.explaining(gated_table(gate)):
+        rows = _Rows(dataset_of(table), gate.event_time, day)
         return [_measured(rule, rows, compared) for rule in gate.rules]
 
 

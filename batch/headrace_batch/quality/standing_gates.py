@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from headrace_batch.event_files import EventFiles
 from headrace_batch.history_increment import Held, held_by
-from headrace_batch.quality.measures import day_in
+from headrace_batch.quality.measures import TableDays
 from headrace_batch.quality.tables import gated_table
 from headrace_batch.quality.verdicts import failed_days, require_passing
 from headrace_batch.warehouse import Warehouse
@@ -48,9 +48,9 @@ class StandingGates:
             GateError: a day doesn't pass.
             ConfigurationError: a table or a baseline is missing or damaged.
         """
-        warehouse = Warehouse.of(self.settings)
         if not self.gates:
             return
+        warehouse = Warehouse.of(self.settings)
         came = self._came(warehouse, last)
         for gate in self.gates:
             days = came | failed_days(warehouse, gate, last)
@@ -101,4 +101,4 @@ def _standing(
 def _computed(warehouse: Warehouse, gate: Gate, days: Iterable[date]) -> set[date]:
     """The days of which a view has features in its table."""
     table = warehouse.find(gated_table(gate))
-    return set() if table is None else {day for day in days if day_in(table, day).rows}
+    return set() if table is None else set(days) & TableDays.of(table).rows.keys()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from headrace_batch.lineage import gate_outcome, gate_work
 from headrace_batch.quality.baselines import baselines
 from headrace_batch.quality.checkpoint import judge
-from headrace_batch.quality.measures import Day, Measure, day_in, measure
+from headrace_batch.quality.measures import Day, Measure, TableDays, measure
 from headrace_batch.quality.tables import gated_table, replace_rows
 from headrace_batch.warehouse import Warehouse
 from headrace_features.definitions.gates import Drift
@@ -88,6 +88,12 @@ class Verdict:
         return tuple(one for one, kept in zip(self.measures, self.kept, strict=True) if not kept)
 
     @property
+    def rules(self) -> list[dict[str, Any]]:
+        """Each measure by the names of its fields, and whether it was kept."""
+        pairs = zip(self.measures, self.kept, strict=True)
+        return [{**asdict(one), "kept": kept} for one, kept in pairs]
+
+    @property
     def passes(self) -> bool:
         """Whether anything may be published from the day."""
         return bool(self.accepted) or not self.broken
@@ -121,37 +127,56 @@ def validate(settings: Settings, gate: Gate, day: date, now_ms: int, accepted: s
     Raises:
         ConfigurationError: there is no table or no baseline, or it can't be read.
     """
-    work = gate_work(settings, gate.name, gated_table(gate))
-    with recorded(settings, [work]) as runs:
-        verdict = _validate(settings, gate, day, now_ms, accepted)
-        runs.end(work.job, lambda: gate_outcome(settings, verdict))
+    return _validated(_Gated(settings, gate), day, now_ms, accepted)
+
+
+class _Gated:
+    """The table of a gate as it is now, and what was said of its days."""
+
+    def __init__(self, settings: Settings, gate: Gate) -> None:
+        self.settings = settings
+        self.gate = gate
+        self.warehouse = Warehouse.of(settings)
+        self.name = gated_table(gate)
+        self.days = TableDays.of(self.warehouse.open(self.name))
+        self.declared = _declared(self.warehouse, gate)
+        self._kept = {one.day: one for one in _kept(self.warehouse, gate)}
+
+    def said(self, found: Day) -> Verdict | None:
+        """What was said of a day, if that was on the rules that there are, and the rows."""
+        one = self._kept.get(found.day)
+        if one is None or (one.content, one.declared) != (found.content, self.declared):
+            return None
+        return one
+
+
+def _validated(gated: _Gated, day: date, now_ms: int, accepted: str = "") -> Verdict:
+    work = gate_work(gated.settings, gated.gate.name, gated.name)
+    with recorded(gated.settings, [work]) as runs:
+        verdict = _validate(gated, day, now_ms, accepted)
+        runs.end(work.job, lambda: gate_outcome(gated.settings, verdict))
     return verdict
 
 
-def _validate(settings: Settings, gate: Gate, day: date, now_ms: int, accepted: str) -> Verdict:
-    warehouse = Warehouse.of(settings)
-    name = gated_table(gate)
-    found = day_in(warehouse.open(name), day)
-    declared = _declared(warehouse, gate)
-    known = [
-        one for one in _kept(warehouse, gate) if one.day == day and _is_of(one, declared, found)
-    ]
-    measures = measure(warehouse, gate, found)
-    judged = judge(settings.home / "quality", name, day, measures)
+def _validate(gated: _Gated, day: date, now_ms: int, accepted: str) -> Verdict:
+    found = gated.days.day(day)
+    before = gated.said(found)
+    measures = measure(gated.warehouse, gated.gate, gated.days.table, found)
+    judged = judge(gated.settings.home / "quality", gated.name, day, measures)
     verdict = Verdict(
-        of=gate.name,
-        table=name,
+        of=gated.gate.name,
+        table=gated.name,
         day=day,
         rows=found.rows,
         content=found.content,
-        declared=declared,
+        declared=gated.declared,
         measures=tuple(measures),
         kept=judged.kept,
         # What a person has said of these rows and rules holds when they are judged again.
-        accepted=accepted or "".join(one.accepted for one in known),
+        accepted=accepted or ("" if before is None else before.accepted),
         docs=judged.docs,
     )
-    _keep(warehouse, verdict, now_ms)
+    _keep(gated.warehouse, verdict, now_ms)
     return verdict
 
 
@@ -162,7 +187,7 @@ def newest_day(settings: Settings, gate: Gate) -> date:
         ConfigurationError: there is no table, or it is empty.
     """
     name = gated_table(gate)
-    days = day_in(Warehouse.of(settings).open(name), date.min).of_days
+    days = TableDays.of(Warehouse.of(settings).open(name)).rows
     if not days:
         raise ConfigurationError(f"{name} has no rows", hint="fill it first")
     return max(days)
@@ -179,13 +204,9 @@ def require_passing(settings: Settings, gate: Gate, days: Sequence[date], now_ms
     """
     if not days:
         return
-    warehouse = Warehouse.of(settings)
-    table, declared = warehouse.open(gated_table(gate)), _declared(warehouse, gate)
-    known = {one.day: one for one in _kept(warehouse, gate)}
+    gated = _Gated(settings, gate)
     for day in days:
-        verdict = known.get(day)
-        if verdict is None or not _is_of(verdict, declared, day_in(table, day)):
-            verdict = validate(settings, gate, day, now_ms)
+        verdict = gated.said(gated.days.day(day)) or _validated(gated, day, now_ms)
         failure = verdict.failure()
         if failure is not None:
             raise failure
@@ -210,11 +231,6 @@ def bounds(measure: Measure) -> str:
     return f"{spelled(measure.least)} to {spelled(measure.most)}"
 
 
-def _is_of(verdict: Verdict, declared: str, found: Day) -> bool:
-    """Whether a verdict is one on the rules that there are, and the rows."""
-    return verdict.content == found.content and verdict.declared == declared
-
-
 def _declared(warehouse: Warehouse, gate: Gate) -> str:
     """The rules, with the baselines that they compare with."""
     names = {rule.baseline for rule in gate.rules if isinstance(rule, Drift)}
@@ -227,18 +243,6 @@ def _declared(warehouse: Warehouse, gate: Gate) -> str:
 
 
 def _keep(warehouse: Warehouse, verdict: Verdict, now_ms: int) -> None:
-    rules = [
-        {
-            "rule": one.rule,
-            "value": one.value,
-            "least": one.least,
-            "most": one.most,
-            "unit": one.unit,
-            "told": one.told,
-            "kept": kept,
-        }
-        for one, kept in zip(verdict.measures, verdict.kept, strict=True)
-    ]
     row = {
         "target": verdict.of,
         "table": verdict.table,
@@ -246,7 +250,7 @@ def _keep(warehouse: Warehouse, verdict: Verdict, now_ms: int) -> None:
         "rows": verdict.rows,
         "content": verdict.content,
         "declared": verdict.declared,
-        "rules": rules,
+        "rules": verdict.rules,
         "accepted": verdict.accepted,
         "judged_at": now_ms,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,7 +13,7 @@ from headrace_batch.ingest.contract import contract_of
 from headrace_batch.ingest.references import known_values
 from headrace_features.definitions.row_rules import TimelyRule
 from headrace_features.records import RecordReader
-from headrace_features.row_rules import RowRules
+from headrace_features.row_rules import Bools, RowRules
 from headrace_schemas.errors import BadRecordError
 from headrace_schemas.reasons import Reason
 
@@ -70,41 +70,46 @@ class RowJudge:
             now_ms: ms UTC; no event lies further ahead of it than one may be when it is sent.
             ignore: names of rules that they may break.
         """
-        return [self._judged(row, now_ms, frozenset(ignore)) for row in rows]
+        read = [self._read(row, now_ms) for row in rows]
+        events = [one for one in read if not one.problems]
+        table = self.events(events)
+        broken = self._rules.broken_rows(table, None)
+        by_now = self._rules.broken_rows(table, now_ms)
+        held = (
+            self._held(one, _at(broken, place), frozenset(ignore), is_fit=not _at(by_now, place))
+            for place, one in enumerate(events)
+        )
+        return [one if one.problems else next(held) for one in read]
 
     def events(self, judged: Iterable[Judged]) -> pa.Table:
         """The events of rows that are some, in the columns of the contract."""
         rows = [msgspec.structs.asdict(one.event) for one in judged]
         return pa.Table.from_pylist(rows, self._schema)
 
-    def _judged(self, row: KeptRow, now_ms: int, ignore: frozenset[str]) -> Judged:
+    def _read(self, row: KeptRow, now_ms: int) -> Judged:
+        """A row by its contract alone."""
         if row.event is None:
             said = "it can't be told what its columns are"
             return Judged(row, None, b"", {str(Reason.UNDECODABLE): said})
-        value = msgspec.json.encode(row.event)
         try:
-            event = self._reader.read_by_contract(value, now_ms)
+            event = self._reader.read_by_contract(msgspec.json.encode(row.event), now_ms)
         except BadRecordError as error:
             return Judged(row, None, b"", {str(error.reason): error.message})
-        broken = self._broken(row, event)
-        problems = {name: f"breaks the rule {name}" for name in broken if name not in ignore}
-        return Judged(
-            row,
-            event,
-            self._source.codec.encode(event),
-            problems,
-            ignored=tuple(one for one in broken if one in ignore),
-            goes_by_topic=row.is_of_topic and not self._breaks(event, now_ms),
+        return Judged(row, event, self._source.codec.encode(event), {})
+
+    def _held(
+        self, one: Judged, broken: list[str], ignore: frozenset[str], *, is_fit: bool
+    ) -> Judged:
+        """An event by the rules that it breaks. One that came too late stays so."""
+        broken += [name for name in one.row.reasons if name in self._timely]
+        return replace(
+            one,
+            problems={name: f"breaks the rule {name}" for name in broken if name not in ignore},
+            ignored=tuple(name for name in broken if name in ignore),
+            goes_by_topic=one.row.is_of_topic and is_fit,
         )
 
-    def _broken(self, row: KeptRow, event: Any) -> list[str]:
-        """The rules that an event breaks. One that came too late stays so."""
-        late = [name for name in row.reasons if name in self._timely]
-        return [*self._rules.broken_rows(self._table(event), None), *late]
 
-    def _breaks(self, event: Any, arrived_ms: int) -> bool:
-        """Whether an event that arrives at a time breaks any rule."""
-        return bool(self._rules.broken_rows(self._table(event), arrived_ms))
-
-    def _table(self, event: Any) -> pa.Table:
-        return pa.Table.from_pylist([msgspec.structs.asdict(event)], self._schema)
+def _at(broken: Mapping[str, Bools], place: int) -> list[str]:
+    """The rules that the event in a place breaks."""
+    return [name for name, rows in broken.items() if rows[place]]

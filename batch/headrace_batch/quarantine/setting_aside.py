@@ -13,17 +13,11 @@ from deltalake import CommitProperties
 from deltalake.exceptions import CommitFailedError
 
 from headrace_batch.ingest.appending import ATTEMPTS, Appender, IngestOf, this_process
-from headrace_batch.ingest.contract import QUARANTINE_SCHEMA, contract_of
+from headrace_batch.ingest.contract import POSITION_SCHEMA, QUARANTINE_SCHEMA, contract_of
 from headrace_batch.warehouse import Warehouse, dataset_of
 from headrace_schemas.errors import RetryableError
 from headrace_schemas.reasons import Reason
-from headrace_schemas.tables import (
-    EVENT_DATE,
-    KAFKA_OFFSET,
-    KAFKA_PARTITION,
-    KAFKA_TOPIC,
-    quarantine_table,
-)
+from headrace_schemas.tables import EVENT_DATE, quarantine_table
 
 if TYPE_CHECKING:
     from datetime import date
@@ -31,8 +25,6 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
     from headrace_features.definitions.sources import EventSource
-
-_PLACE = (KAFKA_TOPIC, KAFKA_PARTITION, KAFKA_OFFSET)
 
 
 class _Day(NamedTuple):
@@ -92,14 +84,14 @@ def set_aside(warehouse: Warehouse, source: EventSource, day: date) -> int:
 def _rows(table: DeltaTable, source: EventSource, day: date) -> _Day:
     schema = contract_of(source).schema
     dataset = dataset_of(table)
-    places = [name for name in _PLACE if name in dataset.schema.names]
+    places = [name for name in POSITION_SCHEMA.names if name in dataset.schema.names]
     found = dataset.to_table([*schema.names, *places], filter=pc.field(EVENT_DATE) == day)
     found = found.sort_by(source.dedup_key)
     added = pa.table(table.get_add_actions(flatten=True))
     days = added[f"partition.{EVENT_DATE}"].cast(pa.date32())
     return _Day(
         found.select(schema.names),
-        found.select(places) if len(places) == len(_PLACE) else None,
+        found.select(places) if len(places) == len(POSITION_SCHEMA) else None,
         added.filter(pc.equal(days, day))["path"].to_pylist(),
     )
 

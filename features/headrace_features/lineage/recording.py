@@ -18,7 +18,7 @@ from uuid import uuid4
 from headrace_features.lineage.told import Outcome, Told, Work
 
 if TYPE_CHECKING:
-    from openlineage.client.event_v2 import RunState
+    from openlineage.client.event_v2 import RunEvent, RunState
 
     from headrace_features.lineage.events import Parents, RunId
     from headrace_schemas.settings import Settings
@@ -137,7 +137,7 @@ class _Recorder:
                 if work.job in ended:
                     outcome = ended[work.job]()
                 self._tell(RunState.COMPLETE, work, outcome)
-        self._await_sent()
+        _await_sent(self._settings)
 
     def failed(self, error: BaseException) -> None:
         """Tell why none has come to its end."""
@@ -148,12 +148,11 @@ class _Recorder:
             state = RunState.FAIL if isinstance(error, Exception) else RunState.ABORT
             for work in self._works:
                 self._tell(state, work, _named(work), _first_line(error))
-        self._await_sent()
+        _await_sent(self._settings)
 
     def _tell(
         self, state: RunState, work: Work, outcome: Outcome, error: str | None = None
     ) -> None:
-        from headrace_features.lineage import sinks
         from headrace_features.lineage.events import run_event
 
         if work.job not in self._ids:
@@ -161,17 +160,7 @@ class _Recorder:
         time = self._now()
         run = self._ids[work.job]
         event = run_event(state, time, run, work, outcome, parents=self._parents, error=error)
-        with _warning():
-            sinks.write(self._settings.lineage, event, time)
-        sinks.send(self._settings.lineage, event)
-
-    def _await_sent(self) -> None:
-        with _warning():
-            from headrace_features.lineage import sinks
-
-            problem = sinks.sent(self._settings.lineage)
-            if problem is not None:
-                raise OSError(problem)
+        _hand_on(self._settings, event, time)
 
 
 def tell(
@@ -196,7 +185,6 @@ def tell(
     with _warning():
         from openlineage.client.event_v2 import RunState
 
-        from headrace_features.lineage import sinks
         from headrace_features.lineage.events import RunId, run_event
 
         time, told = now(), work()
@@ -208,9 +196,24 @@ def tell(
             Outcome(told.reads, told.writes),
             parents=above(os.environ),
         )
-        with _warning():
-            sinks.write(settings.lineage, event, time)
-        sinks.send(settings.lineage, event)
+        _hand_on(settings, event, time)
+    _await_sent(settings)
+
+
+def _hand_on(settings: Settings, event: RunEvent, time: datetime) -> None:
+    """Write an event down, and begin to send it."""
+    from headrace_features.lineage import sinks
+
+    with _warning():
+        sinks.write(settings.lineage, event, time)
+    sinks.send(settings.lineage, event)
+
+
+def _await_sent(settings: Settings) -> None:
+    """Wait until what was handed on is sent, and warn of what isn't."""
+    with _warning():
+        from headrace_features.lineage import sinks
+
         problem = sinks.sent(settings.lineage)
         if problem is not None:
             raise OSError(problem)

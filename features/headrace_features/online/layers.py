@@ -159,3 +159,21 @@ NO_LAYERS = Layers(None, None)
 def least_known(*known_ms: int | None) -> int | None:
     """The earliest time up to which one of some generations has what was known; None for none."""
     return min((one for one in known_ms if one is not None), default=None)
+
+
+class LayerSize(NamedTuple):
+    """What a layer of a view takes.
+
+    Attributes:
+        view: key of the view version.
+        layer: `batch` or `stream`.
+        entities: how many have fields in it; of one with several generations, more.
+        fields: how many they are.
+        size: in bytes: of keys, names and contents in SQLite, as Redis tells it in Redis.
+    """
+
+    view: str
+    layer: str
+    entities: int
+    fields: int
+    size: int

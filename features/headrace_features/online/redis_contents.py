@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
+from headrace_features.online.layers import LayerSize
 from headrace_features.online.redis_keys import VERSION
 from headrace_features.online.redis_scripts import AT_ONCE, batched
-from headrace_features.online.store import LayerSize
 
 if TYPE_CHECKING:
     from headrace_features.online.redis_connection import RedisConnection

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from headrace_features.online.layers import Layers
+from headrace_features.online.layers import Layers, LayerSize
 from headrace_features.online.redis_connection import AsyncRedisConnection
 from headrace_features.online.redis_contents import contents_in, drop_from, sizes_in
 from headrace_features.online.redis_exchange import exchange, exchange_async
@@ -21,7 +21,6 @@ from headrace_features.online.redis_scripts import AT_ONCE, Call, batched, run
 from headrace_features.online.redis_versions import note_versions, versions_in
 from headrace_features.online.store import (
     Change,
-    LayerSize,
     Noted,
     Progress,
     Reading,

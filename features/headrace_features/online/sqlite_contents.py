@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
+from headrace_features.online.layers import LayerSize
 from headrace_features.online.sqlite_statements import CONTENTS
-from headrace_features.online.store import LayerSize
 
 if TYPE_CHECKING:
     from headrace_features.online.sqlite_file import SqliteFile

@@ -17,6 +17,7 @@ from headrace_features.online.layers import (
     NEVER_MS,
     NO_LAYERS,
     Layers,
+    LayerSize,
 )
 from headrace_features.online.sqlite_contents import contents_in, drop_from, sizes_in
 from headrace_features.online.sqlite_file import SqliteFile
@@ -40,7 +41,6 @@ from headrace_features.online.sqlite_statements import (
 )
 from headrace_features.online.store import (
     Change,
-    LayerSize,
     Noted,
     Progress,
     Reading,

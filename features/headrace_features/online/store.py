@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from headrace_features.leases import UNCLAIMED, Claim
-from headrace_features.online.layers import ALWAYS_MS, NO_LAYERS, Generation, Had, Layers
+from headrace_features.online.layers import ALWAYS_MS, NO_LAYERS, Generation, Had, Layers, LayerSize
 from headrace_features.state.read import Found
 from headrace_schemas.errors import ConfigurationError, RetryableError
 
@@ -120,24 +120,6 @@ class Written(NamedTuple):
     refused: int
     resume: Mapping[int, int]
     overtaken: bool = False
-
-
-class LayerSize(NamedTuple):
-    """What a layer of a view takes.
-
-    Attributes:
-        view: key of the view version.
-        layer: `batch` or `stream`.
-        entities: how many have fields in it; of one with several generations, more.
-        fields: how many they are.
-        size: in bytes: of keys, names and contents in SQLite, as Redis tells it in Redis.
-    """
-
-    view: str
-    layer: str
-    entities: int
-    fields: int
-    size: int
 
 
 class StateStore(Protocol):

@@ -128,16 +128,5 @@ def _described(verdict: Verdict) -> dict[str, Any]:
         "passes": verdict.passes,
         "accepted": verdict.accepted or None,
         "docs": verdict.docs,
-        "rules": [
-            {
-                "rule": one.rule,
-                "value": one.value,
-                "least": one.least,
-                "most": one.most,
-                "unit": one.unit,
-                "told": one.told,
-                "kept": kept,
-            }
-            for one, kept in zip(verdict.measures, verdict.kept, strict=True)
-        ],
+        "rules": verdict.rules,
     }
