@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from headrace_batch.lineage import release_outcome, release_work
 from headrace_batch.quarantine.judging import Judged, RowJudge
@@ -15,7 +15,7 @@ from headrace_batch.warehouse import Warehouse
 from headrace_features.definitions.row_rules import TimelyRule
 from headrace_features.lineage.recording import recorded
 from headrace_features.senders import Ready, load_sender
-from headrace_schemas.errors import GateError
+from headrace_schemas.errors import BadRecordError
 
 if TYPE_CHECKING:
     from headrace_features.definitions.sources import EventSource
@@ -97,26 +97,79 @@ def release(
     return Released(source.name, len(by_topic), taken_in, duplicates, dict(left))
 
 
-def repair(settings: Settings, project: Project, rows: Rows, now_ms: int) -> None:
-    """Keep what rows were changed to: all of them, once each is an event that breaks no rule.
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Rows that stay as they were for one reason.
+
+    Attributes:
+        rows: how many.
+        example: the id of one.
+        told: all that is the matter with that one.
+    """
+
+    rows: int
+    example: str
+    told: str
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """What became of rows that were to be repaired.
+
+    Attributes:
+        repaired: rows whose changed events are kept.
+        left: rows that would still be no events, by what is the matter first.
+    """
+
+    source: str
+    repaired: int
+    left: Mapping[str, Left]
+
+
+def repair(
+    settings: Settings,
+    project: Project,
+    rows: Rows,
+    now_ms: int,
+    change: Callable[[KeptRow], Mapping[str, Any]],
+) -> Repaired:
+    """Keep what rows are changed to, of those that are events then which break no rule.
+
+    Args:
+        settings: where the lake is.
+        project: declares the source.
+        rows: which.
+        now_ms: ms UTC.
+        change: gives a row's columns as they are to be, or raises BadRecordError.
 
     Raises:
-        GateError: one is none, which it names. None of them is kept.
+        RetryableError: the lake can't be reached, or others kept committing.
     """
     source, warehouse = rows.source, Warehouse.of(settings)
     # Nothing can mend when a row arrived.
     timely = [rule.name for rule in source.rules if isinstance(rule, TimelyRule)]
-    judged = RowJudge(warehouse, source, project.sources).judge(rows.kept, now_ms, timely)
-    bad = [one for one in judged if one.problems]
-    if bad:
-        told = "; ".join(bad[0].problems.values())
-        raise GateError(
-            f"{len(bad):,} of {len(judged):,} rows would still be no events, such as"
-            f" {bad[0].row.id}: {told}",
-            hint="none of them was changed",
-        )
-    done = (Disposition(one.row.id, RowState.REPAIRED, one.row.event or {}) for one in judged)
+    changed: list[KeptRow] = []
+    bad: list[Judged] = []
+    for row in rows.kept:
+        try:
+            changed.append(replace(row, event=change(row)))
+        except BadRecordError as error:
+            bad.append(Judged(row, None, b"", {str(error.reason): error.message}))
+    judged = RowJudge(warehouse, source, project.sources).judge(changed, now_ms, timely)
+    bad += [one for one in judged if one.problems]
+    good = [one.row for one in judged if not one.problems]
+    done = (Disposition(row.id, RowState.REPAIRED, row.event or {}) for row in good)
     note(warehouse, source, done, now_ms)
+    return Repaired(source.name, len(good), _left(bad))
+
+
+def _left(bad: Iterable[Judged]) -> dict[str, Left]:
+    found: dict[str, Left] = {}
+    for one in bad:
+        code = next(iter(one.problems))
+        before = found.get(code, Left(0, one.row.id, "; ".join(one.problems.values())))
+        found[code] = replace(before, rows=before.rows + 1)
+    return found
 
 
 def _with_one_of_each_key(judged: Sequence[Judged], source: EventSource) -> list[Judged]:

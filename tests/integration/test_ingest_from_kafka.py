@@ -355,8 +355,14 @@ def test_a_repaired_record_goes_back_to_its_topic_and_a_late_one_into_the_table(
     warehouse = Warehouse.of(lake.settings)
     rows = kept_rows(warehouse, lake.source)
     assert {row.reasons for row in rows} == {("small",), ("small", "on_time")}
-    mended = [replace(row, event={**(row.event or {}), "amount_minor": 5}) for row in rows]
-    releasing.repair(lake.settings, lake.project, releasing.Rows(lake.source, mended), now_ms)
+    repaired = releasing.repair(
+        lake.settings,
+        lake.project,
+        releasing.Rows(lake.source, rows),
+        now_ms,
+        lambda row: {**(row.event or {}), "amount_minor": 5},
+    )
+    assert (repaired.repaired, repaired.left) == (2, {})
     settings = replace(
         lake.settings,
         kafka=replace(lake.settings.kafka, bootstrap_servers=lake.kafka["bootstrap.servers"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,11 @@ class Shop:
 @pytest.fixture
 def shop(tmp_path: Path) -> Shop:
     return Shop(tmp_path / "ruled")
+
+
+def short(row: Mapping[str, Any]) -> str:
+    """What a row is called where no other has a similar name."""
+    return f"{row['row'][:8]}:{row['row_number']}"
 
 
 def spoilt(rows: list[Row]) -> list[Row]:
@@ -169,16 +175,91 @@ def test_after_repair_and_release_all_is_as_if_the_rows_had_been_good(
 
 def test_a_row_that_breaks_a_rule_is_released_in_spite_of_it_by_name(shop: Shop) -> None:
     shop.take(spoilt(clean(2)))
-    _, told = shop.run("quarantine", "release", "transactions", status=65)
-    assert "none of 1 rows of transactions is an event yet (positive 1)" in told
+    shown, told = shop.run("quarantine", "release", "transactions", status=65)
+    assert shown == ""
+    assert told.startswith(
+        "headrace: none of 1 rows of transactions is an event yet (positive 1) ("
+    )
     both = ("--ignore", "positive", "--ignore", "known_country")
     shop.run("quarantine", "release", "transactions", *both)
     assert len(shop.events()) == 2
     (row,) = shop.rows("--all")
     assert row["state"] == "released"
+    _, told = shop.run("quarantine", "release", "transactions", "--row", row["row"], status=78)
+    assert told.startswith(f"headrace: row {row['row']} of transactions was released before (")
     (*_, recorded) = recorded_events(shop.settings.lineage.path)
     assert recorded["job"]["name"].endswith(".release.transactions")
     assert recorded["outputs"][0]["outputFacets"]["outputStatistics"]["rowCount"] == 1
+
+
+def test_rows_that_still_break_another_rule_stay_as_they_were_and_are_told(shop: Shop) -> None:
+    rows = clean(6)
+    rows[1] |= {"amount_minor": -5}
+    rows[3] |= {"amount_minor": -5, "country": "XX"}
+    rows[4] |= {"amount_minor": "5.0"}
+    shop.take(rows)
+    asked = ("transactions", "--set", "amount_minor=ABS(amount_minor)")
+    told, _ = shop.run("quarantine", "repair", *asked)
+    kept = {row["row_number"]: row for row in shop.rows()}
+    assert {number: row["state"] for number, row in kept.items()} == {
+        2: "repaired",
+        4: "waiting",
+        5: "waiting",
+    }
+    assert told == (
+        "1 rows repaired; to take them in: headrace quarantine release transactions\n"
+        "rows that stay as they were: 1 wrong_type, such as"
+        f" {short(kept[5])}: amount_minor can't be set to 'ABS(amount_minor)':"
+        " bad operand type for abs(): 'str'\n"
+        "rows that stay as they were: 1 known_country, such as"
+        f" {short(kept[4])}: breaks the rule known_country\n"
+    )
+    assert kept[4]["event"]["amount_minor"] == -5
+    changed = [kept[4], kept[5] | {"event": kept[5]["event"] | {"amount_minor": 5}}]
+    (shop.folder / "changed.json").write_text(json.dumps({"rows": changed}))
+    edited = ("transactions", "--file", str(shop.folder / "changed.json"), "--json")
+    told, _ = shop.run("quarantine", "repair", *edited)
+    assert json.loads(told) == {
+        "source": "transactions",
+        "repaired": 1,
+        "left": {
+            "positive": {
+                "rows": 1,
+                "example": kept[4]["row"],
+                "told": "breaks the rule positive; breaks the rule known_country",
+            }
+        },
+    }
+    told, _ = shop.run("quarantine", "repair", *edited, "--row", kept[4]["row"], status=65)
+    assert json.loads(told)["repaired"] == 0
+    told, _ = shop.run("quarantine", "repair", *edited[:3], "--reason", "null_key")
+    assert told == ("no row of transactions with the reason null_key waits in quarantine\n")
+    _, told = shop.run("quarantine", "repair", *edited[:3], "--row", kept[2]["row"], status=78)
+    assert f"changed.json has no row {kept[2]['row']}" in told
+
+
+def test_a_row_is_called_by_the_beginning_of_its_ingest(shop: Shop) -> None:
+    shop.take(spoilt(clean(3)))
+    shop.take(spoilt(clean(2)), "others.jsonl")
+    first, second, third = shop.rows()
+    told, _ = shop.run("quarantine", "list", "transactions")
+    shown = [line.split()[1] for line in told.splitlines() if line.startswith("│ ") and ":" in line]
+    assert shown[:1] == [short(first)]
+    assert "rows.jsonl, 2" in told
+    assert str(shop.folder) not in told
+    assert shop.rows("--row", short(third)) == [third]
+    both = [row for row in (first, second, third) if row["row_number"] == 2]
+    assert len(both) == 2
+    _, told = shop.run("quarantine", "release", "transactions", "--row", ":2", status=78)
+    assert "no row ':2' of transactions waits" in told
+
+
+def test_rows_of_a_rule_that_is_declared_no_more_are_found_by_it(shop: Shop) -> None:
+    shop.take(spoilt(clean(4)))
+    definitions = shop.folder / "ruled_definitions.py"
+    rule = '    RowRule("positive", "amount_minor > 0", "an amount is nothing or less"),\n'
+    definitions.write_text(DEFINITIONS.replace(rule, ""))
+    assert [row["row_number"] for row in shop.rows("--reason", "positive")] == [2]
 
 
 def test_a_row_that_arrives_otherwise_waits_no_more(shop: Shop) -> None:
@@ -249,6 +330,11 @@ def test_a_day_is_set_aside_once_wherever_that_is_killed(
     assert len(shop.rows("--all")) == 16
     assert [row[0] for row in shop.events()] == [row[0] for row in before if row[-1] != day]
     assert set_aside(warehouse, source, day) == 0
+    _, error = shop.run("quarantine", "day", "transactions", "--date", "2018-04-02", status=78)
+    assert error == (
+        "headrace: bronze.transactions has no rows of 2018-04-02; its days are from 2018-04-01 to"
+        " 2018-04-01 (taken out before: headrace quarantine list transactions --reason set_aside)\n"
+    )
     shop.run("quarantine", "release", "transactions")
     assert shop.events() == before
 
@@ -317,6 +403,9 @@ def test_what_is_asked_wrongly_is_said_in_one_line(shop: Shop) -> None:
 
     assert "unknown source 'transaction'" in told("list", "transaction")
     assert "no row 'x:1' of transactions waits" in told("release", "transactions", "--row", "x:1")
+    for command in ("list", "release"):
+        asked = told(command, "transactions", "--reason", "nul_key")
+        assert "unknown reason of transactions 'nul_key', did you mean 'null_key'?" in asked
     assert "needs either --set or --file" in told("repair", "transactions")
     assert "'amount_minor' sets nothing" in told("repair", "transactions", "--set", "amount_minor")
     assert "unknown column of Transaction 'amount'" in told(
@@ -327,8 +416,14 @@ def test_what_is_asked_wrongly_is_said_in_one_line(shop: Shop) -> None:
         "release", "transactions", "--ignore", "positiv"
     )
     still = told("repair", "transactions", "--set", "amount_minor=0 - 5", status=65)
-    assert f"1 of 1 rows would still be no events, such as {row['row']}" in still
-    assert "breaks the rule positive; breaks the rule known_country" in still
+    assert (
+        f"none of 1 rows of transactions would be an event: 1 positive, such as {short(row)}:"
+        " breaks the rule positive; breaks the rule known_country (none of them was changed)"
+    ) in still
+    assert "2999-01-01 is not from 2000-01-01" in told(
+        "day", "transactions", "--date", "2999-01-01"
+    )
+    assert "2099-01-01 has not begun" in told("day", "transactions", "--date", "2099-01-01")
     nothing = shop.folder / "nothing.json"
     nothing.write_text("[]")
     assert "is not what headrace quarantine list --json prints" in told(

@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 
 from headrace_batch.ingest.contract import Contract
 from headrace_batch.ingest.report import SourceReport
-from headrace_batch.quarantine.kept_rows import released_rows, row_id
+from headrace_batch.quarantine.kept_rows import released_rows
+from headrace_batch.quarantine.row_names import row_id
 from headrace_batch.warehouse import Warehouse
 
 

@@ -13,7 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace_batch.backfill_rows import day_of
+from headrace_batch.quarantine.row_names import row_id, rows_named
 from headrace_schemas.event_times import PLAUSIBLE
+from headrace_schemas.reasons import Reason
 from headrace_schemas.tables import EVENT_DATE, dispositions_table, quarantine_table
 
 if TYPE_CHECKING:
@@ -82,7 +84,7 @@ def kept_rows(
     warehouse: Warehouse,
     source: EventSource,
     *,
-    ids: Collection[str] = (),
+    names: Collection[str] = (),
     reasons: Collection[str] = (),
 ) -> list[KeptRow]:
     """The rows that a source's quarantine holds, in the order of their files.
@@ -90,7 +92,7 @@ def kept_rows(
     Args:
         warehouse: where the tables are.
         source: whose rows.
-        ids: only these; none is all.
+        names: only those that one of these may mean, see `rows_named`; none is all.
         reasons: only those of which one of these is a reason; none is all.
 
     Raises:
@@ -100,10 +102,11 @@ def kept_rows(
     if not warehouse.exists(table):
         return []
     repaired, released = _dispositions(warehouse, source)
+    there = {row_id(row): row for row in warehouse.read(table).to_pylist()}
+    meant = {name for found in rows_named(there, names).values() for name in found}
     rows = []
-    for row in warehouse.read(table).to_pylist():
-        name = row_id(row)
-        if (ids and name not in ids) or (reasons and not set(reasons) & set(row["reasons"])):
+    for name, row in there.items():
+        if (names and name not in meant) or (reasons and not set(reasons) & set(row["reasons"])):
             continue
         state = (
             RowState.RELEASED
@@ -128,9 +131,17 @@ def kept_rows(
     return _with_arrived(warehouse, source, rows)
 
 
-def row_id(row: Mapping[str, Any]) -> str:
-    """What commands call a row: of the table's columns, the ingest and its number in that."""
-    return f"{row['ingest_id']}:{row['row_number']}"
+def known_reasons(warehouse: Warehouse, source: EventSource) -> frozenset[str]:
+    """The reasons that rows of a source can have: of every contract, its rules, and former rules.
+
+    Raises:
+        ConfigurationError: the table is damaged.
+    """
+    known = {*map(str, Reason), *(rule.name for rule in source.rules)}
+    table = quarantine_table(source.name)
+    if warehouse.exists(table):
+        known |= set(pc.list_flatten(warehouse.read(table, ["reasons"])["reasons"]).to_pylist())
+    return frozenset(known)
 
 
 def released_rows(warehouse: Warehouse, source: EventSource) -> frozenset[str]:

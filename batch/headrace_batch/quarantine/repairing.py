@@ -9,6 +9,7 @@ from headrace_features.expressions.grammar import Expression, parse
 from headrace_features.expressions.nodes import Literal
 from headrace_features.expressions.rows import evaluate
 from headrace_schemas.errors import BadRecordError, ConfigurationError
+from headrace_schemas.reasons import Reason
 
 if TYPE_CHECKING:
     from headrace_batch.quarantine.kept_rows import KeptRow
@@ -48,16 +49,15 @@ def changed(
     """The columns of a row after changes, each computed from the row as it was.
 
     Raises:
-        ConfigurationError: a change can't be computed for this row.
+        BadRecordError: a change can't be computed for this row.
     """
     before = {column.name: (row.event or {}).get(column.name) for column in source.columns}
     after = dict(before)
     for name, expression in changes.items():
         try:
             after[name] = evaluate(expression.node, before)
-        except (BadRecordError, TypeError, ValueError) as error:
-            raise ConfigurationError(
-                f"row {row.id}: {name} can't be set to {expression.text.strip()!r}: {error}",
-                hint="repair it with --file",
-            ) from error
+        except (BadRecordError, TypeError, ValueError, OverflowError) as error:
+            reason = error.reason if isinstance(error, BadRecordError) else Reason.WRONG_TYPE
+            told = f"{name} can't be set to {expression.text.strip()!r}: {error}"
+            raise BadRecordError(reason, told, field=name) from error
     return after

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import pyarrow as pa
@@ -40,8 +40,7 @@ class _Day(NamedTuple):
     @property
     def name(self) -> str:
         """What identifies these rows, whichever run reads them."""
-        told = msgspec.json.encode((sorted(self.files), self.events.to_pydict()))
-        return hashlib.sha256(told).hexdigest()[:32]
+        return _name((sorted(self.files), self.events.to_pydict()))
 
 
 def set_aside(warehouse: Warehouse, source: EventSource, day: date) -> int:
@@ -114,11 +113,11 @@ def _kept(rows: _Day, ingest: IngestOf) -> pa.Table:
                 places, *(column.to_pylist() for column in rows.places.columns), strict=True
             )
         ]
-    named = {file: f"-{place}" for place, file in enumerate(sorted({one for one, _ in places}))}
+    named = {file: _name((ingest.ingest_id, file)) for file, _ in places}
     return pa.table(
         {
             # Two partitions have the same offsets: each is an ingest of its own.
-            "ingest_id": [f"{ingest.ingest_id}{named[file]}" for file, _ in places],
+            "ingest_id": [named[file] for file, _ in places],
             "file": [file for file, _ in places],
             "row_number": pa.array([number for _, number in places], pa.int64()),
             "reasons": [[Reason.SET_ASIDE.value]] * len(events),
@@ -128,3 +127,7 @@ def _kept(rows: _Day, ingest: IngestOf) -> pa.Table:
         },
         schema=QUARANTINE_SCHEMA,
     )
+
+
+def _name(told: Any) -> str:
+    return hashlib.sha256(msgspec.json.encode(told)).hexdigest()[:32]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,10 +16,11 @@ from headrace_orchestration.session import current_project
 from headrace_schemas.errors import ConfigurationError, GateError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from headrace_batch.quarantine.kept_rows import KeptRow
     from headrace_features.definitions.sources import EventSource
+    from headrace_orchestration.releasing import Released, Repaired
     from headrace_schemas.settings import Settings
 
 app = typer.Typer(
@@ -29,7 +30,9 @@ app = typer.Typer(
 Source = Annotated[str, typer.Argument(help="The event source.")]
 Row = Annotated[
     list[str] | None,
-    typer.Option("--row", help="A row, as list calls it; again for more. Default: all."),
+    typer.Option(
+        "--row", help="A row, as list calls it or by its whole id; again for more. Default: all."
+    ),
 ]
 Reason = Annotated[
     list[str] | None,
@@ -69,30 +72,36 @@ def list_(  # noqa: PLR0913, PLR0917 - one for each option
     as_json: JsonOption = False,
 ) -> None:
     """List rows that were not taken in, with all reasons why."""
+    from headrace_orchestration.choosing_rows import chosen_rows
+
     settings, project = current_project()
     declared = project.source(source)
-    rows = _chosen(settings, declared, row, reason, everything=everything)
+    rows = chosen_rows(settings, declared, row or (), reason or (), everything=everything)
     if as_json:
         print_json({"source": source, "rows": [_described(one) for one in rows]})
-        return
-    _show(declared, rows, limit)
+    elif rows:
+        _show(declared, rows, limit)
+    else:
+        _tell_of_none(declared, reason)
 
 
 @app.command()
-def repair(
+def repair(  # noqa: PLR0913, PLR0917 - one for each option
     source: Source,
     row: Row = None,
     reason: Reason = None,
     assign: Set = None,
     file: File = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Change rows, so that they can be released: by expressions, or in a file.
 
-    All of them have to become events that break no rule, or none is changed.
+    Those that become events which break no rule are kept as repaired; others stay as they were.
     """
     from headrace_batch.quarantine.repairing import changed, changes_of
+    from headrace_orchestration.choosing_rows import chosen_rows
     from headrace_orchestration.releasing import Rows
-    from headrace_orchestration.releasing import repair as keep
+    from headrace_orchestration.releasing import repair as repaired
 
     settings, project = current_project()
     declared = project.source(source)
@@ -101,18 +110,30 @@ def repair(
             "headrace quarantine repair needs either --set or --file",
             hint="see headrace quarantine repair --help",
         )
+    changes = changes_of(declared, assign or ())
+    rows = chosen_rows(settings, declared, row or (), reason or ())
+    events = {}
     if file is not None:
-        events = _events_in(file)
-        rows = _chosen(settings, declared, [*(row or ()), *events], reason)
-        repaired = [replace(one, event=events[one.id]) for one in rows if one.id in events]
-    else:
-        changes = changes_of(declared, assign or ())
-        rows = _chosen(settings, declared, row, reason)
-        repaired = [replace(one, event=changed(declared, one, changes)) for one in rows]
-    keep(settings, project, Rows(declared, repaired), _now_ms())
-    console().print(
-        f"{len(repaired):,} rows repaired; to take them in: headrace quarantine release {source}"
-    )
+        events = _events_in(file, settings, declared)
+        _require_in(file, events, rows if row else ())
+        rows = [one for one in rows if one.id in events]
+
+    def change(one: KeptRow) -> Mapping[str, Any]:
+        return changed(declared, one, changes) if file is None else events[one.id]
+
+    done = repaired(settings, project, Rows(declared, rows), _now_ms(), change)
+    if as_json:
+        print_json(done)
+    elif not rows:
+        _tell_of_none(declared, reason)
+    elif done.repaired:
+        _tell_of_repair(rows, done)
+    if done.left and not done.repaired:
+        raise GateError(
+            f"none of {len(rows):,} rows of {source} would be an event:"
+            f" {'; '.join(_left_lines(rows, done))}",
+            hint="none of them was changed",
+        )
 
 
 @app.command()
@@ -129,6 +150,7 @@ def release(
     still breaks its contract or a rule stays where it is.
     """
     from headrace_orchestration.beside_streams import note_beside_streams
+    from headrace_orchestration.choosing_rows import chosen_rows
     from headrace_orchestration.releasing import Rows
     from headrace_orchestration.releasing import release as released
 
@@ -138,16 +160,19 @@ def release(
         if name not in {rule.name for rule in declared.rules}:
             known = [rule.name for rule in declared.rules]
             raise ConfigurationError.unknown(f"rule of {source}", name, known)
-    rows = _chosen(settings, declared, row, reason)
+    rows = chosen_rows(settings, declared, row or (), reason or ())
     with progress(f"release rows of {source}", quiet=as_json):
         done = released(settings, project, Rows(declared, rows), _now_ms(), ignore or ())
+    is_any = done.sent + done.taken_in + done.duplicates > 0
     if as_json:
         print_json(done)
-    else:
-        _tell(declared, rows, done)
+    elif not rows:
+        _tell_of_none(declared, reason)
+    elif is_any:
+        _tell_of_release(declared, done)
     if done.taken_in:
         note_beside_streams(settings, project, {source})
-    if done.left and not done.sent + done.taken_in + done.duplicates:
+    if done.left and not is_any:
         told = ", ".join(f"{code} {count}" for code, count in done.left.items())
         raise GateError(
             f"none of {len(rows):,} rows of {source} is an event yet ({told})",
@@ -161,66 +186,41 @@ def day(source: Source, date: Day, as_json: JsonOption = False) -> None:
 
     Then mended files of the day can be ingested, or the rows be repaired and released.
     """
+    from headrace_batch.days import days_with_events
     from headrace_batch.quarantine.setting_aside import set_aside
     from headrace_batch.warehouse import Warehouse
-    from headrace_schemas.days import parse_day
+    from headrace_schemas.days import parse_begun_day
 
     settings, project = current_project()
     declared = project.source(source)
-    asked = parse_day(date, "--date")
+    asked = parse_begun_day(date, "--date", datetime.now(UTC))
     with progress(f"set {source} of {asked} aside", quiet=as_json):
         count = set_aside(Warehouse.of(settings), declared, asked)
+    if not count:
+        first, last = days_with_events(settings, declared)
+        raise ConfigurationError(
+            f"{declared.table} has no rows of {asked}; its days are from {first} to {last}",
+            hint=f"taken out before: headrace quarantine list {source} --reason set_aside",
+        )
     if as_json:
         print_json({"source": source, "date": asked, "rows": count})
     else:
         console().print(f"{count:,} rows of {asked} are in quarantine, and not in {declared.table}")
 
 
-def _chosen(
-    settings: Settings,
-    source: EventSource,
-    ids: Sequence[str] | None,
-    reasons: Sequence[str] | None,
-    *,
-    everything: bool = False,
-) -> list[KeptRow]:
-    """The rows that options choose.
-
-    Raises:
-        ConfigurationError: a row or a reason that there is not.
-    """
-    from headrace_batch.quarantine.kept_rows import kept_rows
-    from headrace_batch.warehouse import Warehouse
-
-    rows = kept_rows(
-        Warehouse.of(settings), source, ids=frozenset(ids or ()), reasons=frozenset(reasons or ())
-    )
-    found = [one for one in rows if everything or one.state.is_open]
-    for asked in ids or ():
-        if asked not in {one.id for one in found}:
-            state = next((one.state for one in rows if one.id == asked), None)
-            is_so = "" if state is None else f", which is {state}"
-            raise ConfigurationError(
-                f"no row {asked!r} of {source.name} waits{is_so}",
-                hint=f"headrace quarantine list {source.name} --all lists them",
-            )
-    return found
-
-
 def _show(source: EventSource, rows: Sequence[KeptRow], limit: int) -> None:
+    from headrace_batch.quarantine.row_names import short_names
     from headrace_features.row_rules import meaning_of
 
     out = console()
-    if not rows:
-        out.print(f"no row of {source.name} waits in quarantine")
-        return
+    names = short_names(one.id for one in rows)
     print_table(
         None,
         ("row", "of", "reasons", "state", "as it came"),
         [
             (
-                one.id,
-                f"{one.file}, {one.row_number}",
+                names[one.id],
+                f"{_file_name(one)}, {one.row_number}",
                 ", ".join(
                     f"{reason} ({column})" if column else reason
                     for reason, column in zip(one.reasons, one.columns, strict=True)
@@ -238,10 +238,40 @@ def _show(source: EventSource, rows: Sequence[KeptRow], limit: int) -> None:
         out.print(f"{count:,} {reason}: {meaning_of(source, reason)}")
 
 
-def _tell(source: EventSource, rows: Sequence[KeptRow], done: Any) -> None:
+def _file_name(row: KeptRow) -> str:
+    """Where a row came from, without the folders of a file."""
+    return row.file if row.is_of_topic else row.file.rpartition("/")[2]
+
+
+def _tell_of_none(source: EventSource, reasons: Collection[str] | None) -> None:
+    from headrace_orchestration.choosing_rows import having
+
+    console().print(f"no row of {source.name}{having(reasons or ())} waits in quarantine")
+
+
+def _tell_of_repair(rows: Iterable[KeptRow], done: Repaired) -> None:
     out = console()
-    if not rows:
-        out.print(f"no row of {source.name} waits in quarantine")
+    out.print(
+        f"{done.repaired:,} rows repaired; to take them in:"
+        f" headrace quarantine release {done.source}"
+    )
+    for line in _left_lines(rows, done):
+        out.print(f"rows that stay as they were: {line}", soft_wrap=True)
+
+
+def _left_lines(rows: Iterable[KeptRow], done: Repaired) -> list[str]:
+    """By reason how many rows would be no events, and what is the matter with one of them."""
+    from headrace_batch.quarantine.row_names import short_names
+
+    names = short_names(one.id for one in rows)
+    return [
+        f"{left.rows:,} {code}, such as {names[left.example]}: {left.told}"
+        for code, left in done.left.items()
+    ]
+
+
+def _tell_of_release(source: EventSource, done: Released) -> None:
+    out = console()
     if done.taken_in:
         out.print(f"{done.taken_in:,} rows taken in; online they are in after headrace materialize")
     if done.sent:
@@ -255,19 +285,31 @@ def _tell(source: EventSource, rows: Sequence[KeptRow], done: Any) -> None:
         out.print(f"{count:,} rows stay: {code}")
 
 
-def _events_in(file: Path) -> dict[str, dict[str, Any]]:
-    """By row, the event that a file has for it.
+def _events_in(file: Path, settings: Settings, source: EventSource) -> dict[str, dict[str, Any]]:
+    """By row that waits, the event that a file has for it.
 
     Raises:
-        ConfigurationError: it is not what `list --json` prints.
+        ConfigurationError: it is not what `list --json` prints, or has a row that doesn't wait.
     """
+    from headrace_orchestration.choosing_rows import rows_by_name
+
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-        return {row["row"]: dict(row["event"]) for row in found["rows"]}
+        events = {row["row"]: dict(row["event"]) for row in found["rows"]}
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(
             f"{file} is not what headrace quarantine list --json prints: {error}"
         ) from error
+    rows = rows_by_name(settings, source, events)
+    return {rows[name].id: event for name, event in events.items()}
+
+
+def _require_in(file: Path, events: Collection[str], rows: Iterable[KeptRow]) -> None:
+    for one in rows:
+        if one.id not in events:
+            raise ConfigurationError(
+                f"{file} has no row {one.id}", hint="it has all rows to be repaired by it"
+            )
 
 
 def _described(row: KeptRow) -> dict[str, Any]:
