@@ -20,6 +20,7 @@ _EXPECTED = {
     ColumnType.STRING: "text",
     ColumnType.BOOL: "true or false",
 }
+_TIME = "an integer, milliseconds since 1970-01-01 UTC"
 _ACCEPTED: dict[ColumnType, type | tuple[type, ...]] = {
     ColumnType.INT64: int,
     ColumnType.FLOAT64: (float, int),
@@ -61,7 +62,7 @@ def _problem(
     # Python counts True and False as integers; a column does not.
     is_misplaced_bool = isinstance(value, bool) and column.type is not ColumnType.BOOL
     if is_misplaced_bool or not isinstance(value, _ACCEPTED[column.type]):
-        return Reason.WRONG_TYPE, f"is {_shown(value)}, expected {_EXPECTED[column.type]}"
+        return Reason.WRONG_TYPE, f"is {_shown(value)}, expected {_expected(column)}"
     return _problem_of_value(column, value, plausible)
 
 
@@ -85,7 +86,7 @@ def _problem_of_null(column: Column) -> tuple[Reason, str] | None:
         return Reason.NULL_KEY, "is null, expected an identifier"
     if column.nullable:
         return None
-    return Reason.NULL_VALUE, f"is null, expected {_EXPECTED[column.type]}"
+    return Reason.NULL_VALUE, f"is null, expected {_expected(column)}"
 
 
 def _problem_of_text(column: Column, value: str) -> tuple[Reason, str] | None:
@@ -109,7 +110,7 @@ def _problem_of_integer(
         # Python refuses to spell out integers of more than some thousand digits.
         is_short = value.bit_length() <= _LONGEST_BITS
         shown = str(value) if is_short else f"an integer of more than {_LONGEST_BITS} bits"
-        return Reason.INTEGER_OVERFLOW, f"is {shown}, expected {_EXPECTED[ColumnType.INT64]}"
+        return Reason.INTEGER_OVERFLOW, f"is {shown}, expected {_expected(column)}"
     if column.role is ColumnRole.TIME_MS and (problem := time_problem(value, plausible)):
         return problem.reason, f"is no plausible time: {problem.message}"
     return _problem_of_size(column, value)
@@ -131,6 +132,10 @@ def _problem_of_size(column: Column, value: float) -> tuple[Reason, str] | None:
     if column.maximum is not None and value > column.maximum:
         return Reason.OUT_OF_RANGE, f"is {value}, expected at most {column.maximum}"
     return None
+
+
+def _expected(column: Column) -> str:
+    return _TIME if column.role is ColumnRole.TIME_MS else _EXPECTED[column.type]
 
 
 def _shown(value: object) -> str:

@@ -186,6 +186,10 @@ def test_messages_say_what_was_found_and_what_was_expected() -> None:
     assert str(refusal(changed(amount_minor="12.50"))) == (
         "Transaction.amount_minor is '12.50', expected a 64-bit integer"
     )
+    assert str(refusal(changed(event_time="2018-04-01T00:00:00"))) == (
+        "Transaction.event_time is '2018-04-01T00:00:00',"
+        " expected an integer, milliseconds since 1970-01-01 UTC"
+    )
     assert str(refusal(changed(event_time=1_700_000_000))) == (
         "Transaction.event_time is no plausible time: 1700000000 looks like seconds,"
         " expected milliseconds since 1970-01-01 UTC"

@@ -142,6 +142,9 @@ final class ColumnCheck {
     }
 
     private String expected() {
+        if (column.role() == Role.TIME_MS) {
+            return "an integer, milliseconds since 1970-01-01 UTC";
+        }
         return switch (column.type()) {
             case INT64 -> "a 64-bit integer";
             case FLOAT64 -> "a finite number";

@@ -94,6 +94,15 @@ class EventDecoderTest {
     }
 
     @Test
+    void aTimeOfAnotherTypeIsRefusedWithTheUnitThatIsExpected() {
+        assertRefused(
+                "wrong_type",
+                "Reading.at is '2018-04-01', expected an integer, milliseconds since 1970-01-01"
+                        + " UTC",
+                ",\"at\":\"2018-04-01\"");
+    }
+
+    @Test
     void theLastValueOfAFieldCountsUnlessAnEarlierOneIsBad() throws BadRecord {
         assertEquals(2L, decoded(",\"count\":1,\"count\":2")[4]);
         assertRefused(
