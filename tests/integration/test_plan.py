@@ -71,6 +71,16 @@ def test_a_plan_tells_what_new_views_need_and_about_how_long_it_takes(shop: Path
     assert f"to do: headrace materialize --view user_activity ({events:,} events, about" in told
 
 
+def test_features_of_a_view_that_is_not_registered_yet_are_not_told(shop: Path) -> None:
+    asked = ("--feature", "user_activity:count_1h", "--entity", "user_id=user-001")
+    done = headrace(shop, "features", "get", *asked)
+    assert (done.returncode, done.stdout) == (78, "")
+    assert done.stderr == (
+        "headrace: feature view user_activity is not registered: Feast doesn't know it yet"
+        " (run: headrace apply)\n"
+    )
+
+
 @pytest.fixture
 def mine(shop: Path, tmp_path: Path) -> Path:
     """A copy of the project that a test may change."""

@@ -239,9 +239,11 @@ def _require_known(
     served = {} if live is project else live.views
     for name, kind in pending.items():
         if name not in served:
+            how = (
+                ": Feast doesn't know it yet" if kind == "added" else f" as it is declared ({kind})"
+            )
             raise ConfigurationError(
-                f"feature view {name} is not registered as it is declared ({kind})",
-                hint="run: headrace apply",
+                f"feature view {name} is not registered{how}", hint="run: headrace apply"
             )
     for one in read:
         held = served.get(one.view.name, one.view)
