@@ -31,10 +31,17 @@ from headrace_orchestration.lineage.served import served
 from headrace_schemas.settings import Settings, load
 from headrace_schemas.topics import Topic
 from headrace_streaming.kafka.topics import create_topics
-from ingestion import HOUR_MS, START_MS, fraud_project, transactions, write_json_lines
+from ingestion import (
+    HOUR_MS,
+    START_MS,
+    fraud_project,
+    settings_in,
+    transactions,
+    write_json_lines,
+)
 from lakes import unwatched
 from lineage_events import recorded_events, told
-from streams import broker_in, received, send_events
+from streams import broker_in, headrace, received, send_events
 
 #: The cards of seven; this one has the events with the numbers 3, 10, 17 and so on.
 CARD = "card-3"
@@ -114,6 +121,16 @@ def told_story(settings: Settings, environ: Mapping[str, str], kafka: Mapping[st
         for one in received(kafka, "transactions", 85)
     }
     return Story(settings, environ, (first, second), places, file)  # type: ignore[arg-type]
+
+
+def test_a_topic_that_nothing_has_come_from_is_told_as_declared_only(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    settings.home.mkdir()
+    file = write_json_lines(tmp_path / "old.jsonl", transactions(0, 5))
+    ingest(settings, fraud_project(settings), str(file), source="transactions")
+    shown = headrace(settings.home, "lineage", "card_activity:count_30d").stdout
+    (topic,) = [line for line in shown.splitlines() if "topic transactions" in line]
+    assert topic.endswith("; declared, nothing has come from it)")
 
 
 @pytest.mark.usefixtures("spark")

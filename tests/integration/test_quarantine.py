@@ -8,10 +8,17 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
+from headrace_batch.ingest.broker import TopicNow
+from headrace_batch.ingest.contract import contract_of
+from headrace_batch.ingest.covered import covered_offsets
 from headrace_batch.ingest.run import ingest
+from headrace_batch.ingest.topic_rows import Judge
+from headrace_batch.ingest.topic_tables import TopicTables
+from headrace_batch.lake_history import has_other_events
 from headrace_batch.quarantine.kept_rows import RowState, kept_rows
 from headrace_batch.quarantine.setting_aside import set_aside
 from headrace_batch.warehouse import Warehouse
@@ -260,6 +267,34 @@ def test_rows_of_a_rule_that_is_declared_no_more_are_found_by_it(shop: Shop) -> 
     rule = '    RowRule("positive", "amount_minor > 0", "an amount is nothing or less"),\n'
     definitions.write_text(DEFINITIONS.replace(rule, ""))
     assert [row["row_number"] for row in shop.rows("--reason", "positive")] == [2]
+
+
+def test_a_record_that_is_released_into_the_table_is_found_by_its_offset(shop: Shop) -> None:
+    project = load_project(shop.settings)
+    source, warehouse = project.source("transactions"), Warehouse.of(shop.settings)
+    contract = contract_of(source)
+    sent = [transaction(0, country="DE"), transaction(7, country="DE", amount_minor=-5)]
+    records = pa.table(
+        {
+            "partition": pa.array([0, 0], pa.int32()),
+            "offset": [40, 41],
+            "timestamp": pa.array([sent[1]["event_time"] * 1000] * 2, pa.timestamp("us", "UTC")),
+            "value": [json.dumps(row).encode() for row in sent],
+        }
+    )
+    (batch,) = records.to_batches()
+    topic = TopicNow(source.topic, 1, {0: 40}, {0: 42})
+    TopicTables(warehouse, contract, topic).take(Judge(contract).judged(batch), {0: 40})
+    shop.run("quarantine", "release", "transactions", "--ignore", "positive")
+
+    asked = ("--entity", "card_id=card-0", "--as-of", "2018-04-02T00:00:00Z", "--json")
+    told, _ = shop.run("lineage", "spent:count_7d", *asked)
+    used = json.loads(told)["events"]
+    places = [(one["key"], one["topic"], one["partition"], one["offset"]) for one in used]
+    assert places == [("tx-0", source.topic, 0, 40), ("tx-7", source.topic, 0, 41)]
+    # A stream has set the record aside: the table doesn't pass it off as one that it has.
+    assert has_other_events(warehouse, source)
+    assert covered_offsets(warehouse, source) == {0: 42}
 
 
 def test_a_row_that_arrives_otherwise_waits_no_more(shop: Shop) -> None:

@@ -167,9 +167,11 @@ def _branch(node: Node) -> Branch:
 def _spelled_facts(facts: Mapping[str, Any]) -> str:
     told = []
     for name, value in facts.items():
-        if name == "columns" or value in (None, "", [], {}):
+        if name == "offsets" and all(before <= first for first, before in value.values()):
+            told.append("declared, nothing has come from it")
+        elif name == "columns" or value in (None, "", [], {}):
             continue
-        if name == "offsets":
+        elif name == "offsets":
             told.append(f"offsets {_spelled_offsets(value)}")
         elif isinstance(value, list):
             told.append(f"{name.replace('_', ' ')} {', '.join(map(str, value))}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace_batch.entity_events import PLACE, entity_rows
 from headrace_batch.local_events import Span
+from headrace_batch.quarantine.released_places import released_places
 from headrace_batch.warehouse import Warehouse
 from headrace_features.lineage.told import Span as Offsets
 from headrace_features.oracle import SpineRow, rows_of
@@ -16,6 +17,7 @@ from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.tables import KAFKA_OFFSET, KAFKA_PARTITION
 
 if TYPE_CHECKING:
+    from headrace_batch.quarantine.released_places import Place
     from headrace_features.definitions.views import Feature, FeatureView
     from headrace_orchestration.lineage.served import BatchServed, Served
     from headrace_schemas.settings import Settings
@@ -30,7 +32,8 @@ class EventUsed:
         event_time: when it was, ms UTC.
         layer: `batch` or `stream`, whichever readers have it from; `none` if the lake has it, and
             neither layer is known to.
-        topic, partition, offset: where it was in Kafka; None for one that came in a file.
+        topic, partition, offset: where it was in Kafka; None for one that came in a file. Of one
+            that was released into the table where its record was.
     """
 
     key: str
@@ -68,7 +71,10 @@ def events_used(
     rows = entity_rows(warehouse, view, spine.key, span)
     counting = rows_of(view, feature, rows, spine)
     made = _made(warehouse, view, spine.key, span, served.batch, counting)
-    return [_used(view, row, served, made) for row in counting]
+    dedup = view.source.dedup_key
+    placeless = {str(row[dedup]) for row in counting if row[KAFKA_PARTITION] is None}
+    released = released_places(warehouse, view.source, placeless)
+    return [_used(view, row, served, made, released.get(str(row[dedup]))) for row in counting]
 
 
 def _made(  # noqa: PLR0913, PLR0917 - what it is told from
@@ -101,10 +107,16 @@ def _is_in(offsets: Mapping[int, Offsets] | None, row: Mapping[str, Any]) -> boo
     return found is not None and found.first <= row[KAFKA_OFFSET] < found.before
 
 
-def _used(view: FeatureView, row: Mapping[str, Any], served: Served, made: set[Any]) -> EventUsed:
+def _used(
+    view: FeatureView,
+    row: Mapping[str, Any],
+    served: Served,
+    made: set[Any],
+    released: Place | None,
+) -> EventUsed:
     source = view.source
     time_ms, key = row[source.event_time], row[source.dedup_key]
-    topic, partition, offset = (row[name] for name in PLACE)
+    topic, partition, offset = released or (row[name] for name in PLACE)
     return EventUsed(key, time_ms, _layer(view, row, served, key in made), topic, partition, offset)
 
 
