@@ -1,4 +1,4 @@
-"""Airflow as processes of its own, with the DAGs of the built-in project and its data in a home."""
+"""Airflow as processes of its own, with the DAGs of a project and its data in a home."""
 
 from __future__ import annotations
 
@@ -15,11 +15,30 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
+from scheduled.airflow_api import AirflowApi
+
 _ROOT = Path(__file__).parents[2]
 _BIN = _ROOT / ".airflow-venv/bin"
+_DAGS = _ROOT / "orchestration/dags"
 _DAYS = Path(__file__).with_name("days_in_airflow.py")
 DAILY = "daily_features"
 _LOCKED = "(sqlite3.OperationalError) database is locked"
+#: The DAGs as they are, but what failed is tried again at once.
+_IMPATIENT = f"""
+import sys
+from datetime import timedelta
+
+sys.path.append("{_DAGS}")
+
+from headrace_factory.build import dags_of
+from headrace_factory.document import project_folder
+
+for name, dag in dags_of(project_folder()).items():
+    for task in dag.tasks:
+        task.retry_delay = timedelta(seconds=1)
+        task.retry_exponential_backoff = 0
+    globals()[name] = dag
+"""
 
 
 @dataclass(frozen=True)
@@ -30,11 +49,15 @@ class Airflow:
         home: of Headrace's data; Airflow's is in it.
         where: what `[ingest]` says.
         command: `headrace`; None is that of the checkout.
+        folder: of the project; None is the built-in one.
+        is_impatient: it tries again at once what has failed.
     """
 
     home: Path
-    where: str
+    where: str = "{}"
     command: str | None = None
+    folder: Path | None = None
+    is_impatient: bool = False
     environ: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -51,13 +74,17 @@ class Airflow:
                 "AIRFLOW_HOME": str(self.home / "airflow"),
                 "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home}/airflow/airflow.db",
                 "AIRFLOW__LOGGING__BASE_LOG_FOLDER": f"{self.home}/airflow/logs",
-                "AIRFLOW__CORE__DAGS_FOLDER": str(_ROOT / "orchestration/dags"),
+                "AIRFLOW__CORE__DAGS_FOLDER": str(self._dags),
                 "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-                "HEADRACE_FOLDER": str(self.home),
+                "HEADRACE_FOLDER": str(self.folder or self.home),
                 "HEADRACE_HOME": str(self.home),
                 "HEADRACE_INGEST": self.where,
             },
         )
+
+    @property
+    def _dags(self) -> Path:
+        return self.home / "dags" if self.is_impatient else _DAGS
 
     def prepare(self, like: Path | None = None) -> None:
         """Give it a database with the pool: a new one, or a copy of what another one was given.
@@ -65,11 +92,15 @@ class Airflow:
         Args:
             like: the home of that one.
         """
+        if self.is_impatient:
+            self._dags.mkdir()
+            (self._dags / "runs.py").write_text(_IMPATIENT)
+            shutil.copy(_DAGS / "pools.json", self._dags)
         empty = self.home / "empty.db"
         database = self.home / "airflow/airflow.db"
         if like is None:
             self.run("db", "migrate")
-            self.run("pools", "import", str(_ROOT / "orchestration/dags/pools.json"))
+            self.run("pools", "import", str(self._dags / "pools.json"))
             shutil.copy(database, empty)
         else:
             database.parent.mkdir()
@@ -97,8 +128,8 @@ class Airflow:
         )
 
     @contextmanager
-    def scheduling(self) -> Iterator[None]:
-        """Have its scheduler at work, as `make airflow` starts it."""
+    def scheduling(self) -> Iterator[AirflowApi]:
+        """Have its scheduler at work, as `make airflow` starts it, and a user logged in."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -119,10 +150,18 @@ class Airflow:
                     time.sleep(0.2)
                 while not self._asked("SELECT 1 FROM serialized_dag WHERE dag_id = ?", DAILY):
                     time.sleep(0.2)
-                yield
+                yield AirflowApi.of(port, self.home / "airflow")
             finally:
                 shown.terminate()
                 shown.wait()
+
+    def tries(self, kind: str) -> dict[str, int]:
+        """How often each task of runs of a kind was begun, at most."""
+        query = (
+            "SELECT task_id, max(try_number) FROM task_instance JOIN dag_run"
+            " USING (dag_id, run_id) WHERE dag_id = ? AND run_type = ? GROUP BY task_id"
+        )
+        return {task: int(number) for task, number in self._asked(query, DAILY, kind)}
 
     def states(self, kind: str) -> Counter[str]:
         """How many runs of a kind, such as backfill, are in which state."""

@@ -1,7 +1,6 @@
 """Runs days of a DAG in this process, by `dag.test`: a program for Airflow's environment.
 
 It takes the id of the DAG and the days, and ends with an error unless all tasks of each end well.
-What is tried again is so after a second.
 """
 
 from __future__ import annotations
@@ -21,9 +20,6 @@ def main(name: str, *days: str) -> None:
     if bag.import_errors:
         sys.exit(str(bag.import_errors))
     dag = bag.dags[name]
-    for task in dag.tasks:
-        task.retry_delay = timedelta(seconds=1)
-        task.retry_exponential_backoff = 0
     for day in days:
         due = datetime.fromisoformat(day).replace(tzinfo=UTC) + timedelta(days=1)
         run = dag.test(logical_date=due)
