@@ -18,15 +18,7 @@ def parse_day(text: str, option: str) -> date:
     Raises:
         ConfigurationError: it is none; `option` says where it was given.
     """
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        message = f"{option}: {text!r} is no day"
-        raise ConfigurationError(message, hint="write it as 2024-05-31") from None
-    if not _FIRST <= day <= _LAST:
-        message = f"{option}: {text} is not from {_FIRST} to {_LAST}, where events can be"
-        raise ConfigurationError(message)
-    return day
+    return _within(_written(text, option), option, _LAST)
 
 
 def parse_begun_day(text: str, option: str, now: datetime) -> date:
@@ -35,11 +27,10 @@ def parse_begun_day(text: str, option: str, now: datetime) -> date:
     Raises:
         ConfigurationError: it is none; `option` says where it was given.
     """
-    day = parse_day(text, option)
-    if day > now.astimezone(UTC).date():
-        message = f"{option}: {text} has not begun"
-        raise ConfigurationError(message, hint="today, in UTC, is the last that will do")
-    return day
+    day, today = _written(text, option), now.astimezone(UTC).date()
+    if day > today:
+        raise _too_late(day, option, "has not begun", today)
+    return _within(day, option, today)
 
 
 def parse_ended_day(text: str, option: str, now: datetime) -> date:
@@ -48,9 +39,30 @@ def parse_ended_day(text: str, option: str, now: datetime) -> date:
     Raises:
         ConfigurationError: it is none; `option` says where it was given.
     """
-    day = parse_begun_day(text, option, now)
-    today = now.astimezone(UTC).date()
+    day, today = _written(text, option), now.astimezone(UTC).date()
+    if day > today:
+        raise _too_late(day, option, "has not begun", today - _DAY)
     if day == today:
-        message = f"{option}: {text} has not ended, it does at midnight UTC"
-        raise ConfigurationError(message, hint=f"the last that will do is {today - _DAY}")
+        raise _too_late(day, option, "has not ended, it does at midnight UTC", today - _DAY)
+    return _within(day, option, today - _DAY)
+
+
+def _written(text: str, option: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        message = f"{option}: {text!r} is no day"
+        raise ConfigurationError(message, hint="write it as 2024-05-31") from None
+
+
+def _within(day: date, option: str, last: date) -> date:
+    if not _FIRST <= day <= last:
+        message = f"{option}: {day} is not from {_FIRST} to {last}, where events can be"
+        raise ConfigurationError(message)
     return day
+
+
+def _too_late(day: date, option: str, state: str, last: date) -> ConfigurationError:
+    return ConfigurationError(
+        f"{option}: {day} {state}", hint=f"the last that will do is {last}, UTC"
+    )
