@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from headrace_schemas.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from sqlglot import exp
+    from sqlglot.errors import SqlglotError
 
 ALLOWED = (
     "columns, numbers, 'strings', TRUE, FALSE, NULL, = <> < <= > >=, AND, OR, NOT, IS [NOT] NULL, "
@@ -48,8 +50,7 @@ def parse(text: str, types: Mapping[str, ColumnType], where: str) -> Expression:
         tree = sqlglot.parse_one(text)
         tokens = sqlglot.tokenize(text)
     except SqlglotError as error:
-        reason = str(error).splitlines()[0]
-        msg = f"{where}: {text!r} can't be parsed: {reason}"
+        msg = f"{where}: {text!r} can't be parsed: {_reason(error)}"
         raise ConfigurationError(msg) from None
     reader = _Reader(types, where, text)
     node, kind = reader.read(tree)
@@ -61,6 +62,13 @@ def parse(text: str, types: Mapping[str, ColumnType], where: str) -> Expression:
     if bracketed > sum(token.token_type is TokenType.L_PAREN for token in tokens):
         raise reader.ambiguous(text)
     return Expression(text, node, kind, tuple(dict.fromkeys(reader.columns)))
+
+
+def _reason(error: SqlglotError) -> str:
+    """Why a text can't be parsed, without names of the parser's classes."""
+    reason = str(error).splitlines()[0]
+    lacking = re.fullmatch(r"Required keyword: '\w+' missing for <class [^>]*>\. (.*)", reason)
+    return reason if lacking is None else f"Something is missing. {lacking[1]}"
 
 
 class _Reader:

@@ -307,7 +307,8 @@ REFUSED = {
     "*": ("'*'", ALLOWED),
     ":amount > 1": (":amount", ALLOWED),
     "": ("can't be parsed",),
-    "amount >": ("can't be parsed",),
+    "amount >": ("can't be parsed: Something is missing. Line 1, Col: 8",),
+    "ABS()": ("can't be parsed: Something is missing. Line 1, Col: 5",),
     "amount > > 1": ("is not part of row expressions", ALLOWED),
     "(amount > 1": ("can't be parsed",),
     "'open": ("can't be parsed",),
@@ -357,6 +358,7 @@ def test_what_is_outside_the_grammar_is_refused_with_where_and_what_is_allowed(t
     message = str(caught.value)
     for part in ("view v, filter", *REFUSED[text]):
         assert part in message
+    assert "sqlglot" not in message
 
 
 def test_an_expression_knows_the_columns_that_it_reads_each_once() -> None:
