@@ -14,6 +14,7 @@ from headrace_features.java import java_home, java_version
 from headrace_orchestration.diagnosis.checks import Check, Status, failed
 from headrace_orchestration.diagnosis.packages import (
     DISTRIBUTION,
+    extra_check,
     installed_versions,
     packages_check,
     requirements,
@@ -63,25 +64,18 @@ def _packages(spark_lacking: Status) -> list[Check]:
     except metadata.PackageNotFoundError:
         found = f"not installed, runs from {place}"
         return [Check("Headrace", Status.PROBLEM, found, "install it: pip install headrace")]
-    wanted = requirements(metadata.requires(DISTRIBUTION) or [])
-    versions = installed_versions(wanted)
+    wanted = [r for r in requirements(metadata.requires(DISTRIBUTION) or []) if r.extra is None]
     return [
         Check("Headrace", Status.OK, f"{version} in {place}"),
         packages_check(
             "packages",
-            [r for r in wanted if r.extra is None],
-            versions,
+            wanted,
+            installed_versions(wanted),
             Status.PROBLEM,
             f"pip install {DISTRIBUTION}",
         ),
         *(
-            packages_check(
-                f"extra {extra}",
-                [r for r in wanted if r.extra == extra],
-                versions,
-                spark_lacking if extra == "batch" else Status.WARNING,
-                f"pip install '{DISTRIBUTION}[{extra}]', for {purpose}",
-            )
+            extra_check(extra, spark_lacking if extra == "batch" else Status.WARNING, purpose)
             for extra, purpose in _NEEDED_FOR.items()
         ),
     ]

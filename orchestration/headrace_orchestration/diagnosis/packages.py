@@ -93,6 +93,18 @@ def packages_check(
     return Check(name, Status.OK, ", ".join(f"{w.name} {versions[w.name]}" for w in wanted))
 
 
+def extra_check(extra: str, lacking: Status, purpose: str) -> Check:
+    """Whether the packages of an extra are there; Headrace itself has to be installed."""
+    wanted = [r for r in requirements(metadata.requires(DISTRIBUTION) or []) if r.extra == extra]
+    return packages_check(
+        f"extra {extra}",
+        wanted,
+        installed_versions(wanted),
+        lacking,
+        f"pip install '{DISTRIBUTION}[{extra}]', for {purpose}",
+    )
+
+
 def _numbers(version: str) -> tuple[int, ...]:
     """The leading numbers of a version, without zeros at the end: 4.2 is 4.2.0."""
     match = re.match(r"\d+(?:\.\d+)*", version)

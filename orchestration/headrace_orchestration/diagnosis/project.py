@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
-from importlib.metadata import entry_points
+from importlib.metadata import PackageNotFoundError, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from headrace_features.online.served import view_key
 from headrace_features.online.sqlite_store import SqliteStateStore
 from headrace_features.project import load_project
 from headrace_orchestration.diagnosis.checks import Check, Status, failed
+from headrace_orchestration.diagnosis.packages import extra_check
 from headrace_orchestration.diagnosis.redis import redis_checks
 from headrace_schemas.errors import ConfigurationError, HeadraceError
 
@@ -40,6 +42,7 @@ def project_checks(settings: Settings, environ: Mapping[str, str]) -> list[Check
         definitions = failed("definitions", error)
     return [
         definitions,
+        *_gates(project),
         _engine(settings),
         _warehouse(settings),
         _disk(settings),
@@ -58,6 +61,14 @@ def _definitions(project: Project) -> Check:
     if project.services:
         found += f"; for {', '.join(project.services)}"
     return Check("definitions", Status.OK, found)
+
+
+def _gates(project: Project | None) -> Iterator[Check]:
+    """What gates need: without it nothing is published that has one."""
+    if project is not None and project.gates:
+        purpose = f"the gates of {', '.join(project.gates)}"
+        with suppress(PackageNotFoundError):
+            yield extra_check("quality", Status.PROBLEM, purpose)
 
 
 def _engine(settings: Settings) -> Check:

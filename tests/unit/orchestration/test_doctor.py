@@ -20,7 +20,7 @@ from headrace_features.feast_plugin.changes import (
 )
 from headrace_features.feast_plugin.registry_file import registered_services, registered_views
 from headrace_features.fraud.definitions import fraud, fraud_scoring
-from headrace_orchestration.diagnosis import machine
+from headrace_orchestration.diagnosis import machine, packages
 from headrace_orchestration.diagnosis.checks import Check, Status
 from headrace_orchestration.diagnosis.diagnose import Diagnosis, diagnose
 from headrace_orchestration.diagnosis.packages import (
@@ -139,6 +139,24 @@ def test_every_requirement_of_headrace_is_understood_and_met() -> None:
     assert pyspark.allows("4.1.1")
     assert not pyspark.allows("4.2.0")
     assert not pyspark.allows("4.1")
+
+
+def test_what_gates_need_is_looked_for_where_there_are_gates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "extra quality" not in looked_at(tmp_path)
+    project = new_project(tmp_path, "watched")
+    with (project / "watched_definitions.py").open("a") as file:
+        file.write(
+            "from headrace_features import Gate, Volume\ngate = Gate(activity, [Volume()])\n"
+        )
+    there = looked_at(project)["extra quality"]
+    assert there.status is Status.OK
+    monkeypatch.setattr(packages, "installed_versions", lambda _: {})
+    check = looked_at(project)["extra quality"]
+    assert check.status is Status.PROBLEM
+    assert check.found == "not installed: great-expectations"
+    assert check.advice == "pip install 'headrace[quality]', for the gates of activity"
 
 
 def test_a_version_is_compared_by_its_numbers() -> None:
