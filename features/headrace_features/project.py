@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from headrace_schemas.columns import ColumnType
     from headrace_schemas.settings import Settings
 
-_Named = TypeVar("_Named", Entity, EventSource, FeatureView, FeatureService, Decisions, Gate)
+_Named = TypeVar("_Named", Entity, EventSource, FeatureView, FeatureService, Decisions)
 
 _KINDS = (Entity, EventSource, FeatureView, FeatureService, Decisions, OnDemandView, Gate)
 
@@ -81,7 +81,22 @@ class Project:
 
     def gate(self, name: str) -> Gate:
         """The gate of the source or view of that name."""
-        return _named("gate", self.gates, name)
+        found = self.find_gate(name)
+        if found is None:
+            gated = ", ".join(self.gates) or "nothing"
+            raise ConfigurationError(f"{name} has no gate", hint=f"gates are declared of: {gated}")
+        return found
+
+    def find_gate(self, name: str) -> Gate | None:
+        """The gate of the source or view of that name; None where it has none.
+
+        Raises:
+            ConfigurationError: there is no source or view of that name.
+        """
+        if name not in self.sources and name not in self.views:
+            known = [*self.sources, *self.views]
+            raise ConfigurationError.unknown("source or view", name, known)
+        return self.gates.get(name)
 
     def select(
         self, references: Iterable[str], service: str | None = None

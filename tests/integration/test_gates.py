@@ -182,8 +182,9 @@ def test_what_is_asked_wrongly_is_said_in_one_line(lake: Lake) -> None:
         *("baseline", "set", "usual", "--of", "transactions"),
         *("--start", "2019-01-01", "--end", "2019-01-02"),
     )
-    assert "unknown gate 'terminal_risk'" in told(
-        *("baseline", "set", "usual", "--of", "terminal_risk", "--start", DAYS[0], "--end", DAYS[0])
+    days = ("--start", DAYS[0], "--end", DAYS[0])
+    assert "unknown source or view 'transaction', did you mean 'transactions'?" in told(
+        "baseline", "set", "usual", "--of", "transaction", *days
     )
 
 

@@ -42,6 +42,12 @@ class Unique:
 
     def __post_init__(self) -> None:
         """Make the columns comparable."""
+        if isinstance(self.columns, str):
+            # Else each of its letters would be taken for a column.
+            raise ConfigurationError(
+                f"Unique: its columns are the text {self.columns!r}, expected a list of names",
+                hint=f"write Unique([{self.columns!r}])",
+            )
         object.__setattr__(self, "columns", tuple(self.columns))
 
     @property

@@ -44,6 +44,15 @@ def test_a_baseline_has_a_name_of_lower_case_words() -> None:
         Drift("amount_minor", "January 2026")
 
 
+def test_the_name_of_a_column_is_not_taken_for_its_letters() -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        Unique("user_id")
+    assert str(refused.value) == (
+        "Unique: its columns are the text 'user_id', expected a list of names"
+        " (write Unique(['user_id']))"
+    )
+
+
 def test_the_gate_of_a_view_is_about_its_features() -> None:
     gate = Gate(card_activity, [Nulls("amount_minor_mean_7d", 0.5), Unique(["transaction_id"])])
     assert gate.name == "card_activity"
@@ -60,8 +69,11 @@ def test_a_project_has_the_gates_of_its_modules_and_one_for_each_table() -> None
 
     project = collect("gated", [Module])  # type: ignore[list-item] # has what a module has
     assert project.gate("transactions") == Module.gate
-    with pytest.raises(ConfigurationError, match="unknown gate 'card_activity'"):
+    with pytest.raises(ConfigurationError) as without:
         project.gate("card_activity")
+    assert str(without.value) == ("card_activity has no gate (gates are declared of: transactions)")
+    with pytest.raises(ConfigurationError, match="unknown source or view 'transaction', did you"):
+        project.gate("transaction")
 
     class Other:
         __name__ = "other"
