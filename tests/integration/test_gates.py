@@ -198,6 +198,14 @@ def test_a_baseline_that_does_not_exist_is_named_with_how_to_make_it(tmp_path: P
         " --start YYYY-MM-DD --end YYYY-MM-DD)\n"
     )
     assert not Warehouse.of(lake.settings).exists("quality.verdicts")
+    command = "headrace baseline set usual --of transactions --start YYYY-MM-DD --end YYYY-MM-DD"
+    planned = lake.run("plan")
+    assert "! baseline usual: missing, the gate of transactions compares with it" in planned.stdout
+    assert f"to do: {command}" in planned.stdout
+    entries = json.loads(lake.run("plan", "--json").stdout)
+    assert [one for one in entries if "baseline" in one] == [
+        {"baseline": "usual", "of": "transactions", "change": "missing", "command": command}
+    ]
 
 
 def test_a_project_without_gates_passes(tmp_path: Path) -> None:

@@ -60,6 +60,21 @@ class Baseline:
     last: date
 
 
+@dataclass(frozen=True, slots=True)
+class MissingBaseline:
+    """A baseline that rules of a gate name, without which no day can be held to it."""
+
+    name: str
+    of: str
+
+    @property
+    def command(self) -> str:
+        """What makes it."""
+        return (
+            f"headrace baseline set {self.name} --of {self.of} --start YYYY-MM-DD --end YYYY-MM-DD"
+        )
+
+
 def set_baseline(
     warehouse: Warehouse, gate: Gate, name: str, first: date, last: date
 ) -> list[Baseline]:
@@ -120,9 +135,23 @@ def baseline_of(known: Iterable[Baseline], gate: Gate, rule: Drift) -> Baseline:
     raise ConfigurationError(
         f"there is no baseline {rule.baseline!r}{lacks} for {gate.name}, with which its gate"
         f" compares {rule.column}",
-        hint=f"make it of good days: headrace baseline set {rule.baseline} --of {gate.name}"
-        " --start YYYY-MM-DD --end YYYY-MM-DD",
+        hint=f"make it of good days: {MissingBaseline(rule.baseline, gate.name).command}",
     )
+
+
+def missing_baselines(warehouse: Warehouse, gates: Iterable[Gate]) -> list[MissingBaseline]:
+    """Those that rules compare with and that have not been made yet, each once."""
+    wanted = [
+        (gate.name, rule.baseline, rule.column)
+        for gate in gates
+        for rule in gate.rules
+        if isinstance(rule, Drift)
+    ]
+    there = {(one.of, one.name, one.column) for one in (baselines(warehouse) if wanted else ())}
+    found = [
+        MissingBaseline(name, of) for of, name, column in wanted if (of, name, column) not in there
+    ]
+    return list(dict.fromkeys(found))
 
 
 def _measured(

@@ -14,9 +14,11 @@ import typer
 from headrace_orchestration.commands.plan import (
     about,
     described,
+    described_baseline,
     described_service,
     planned,
     show,
+    show_baselines,
     show_services,
 )
 from headrace_orchestration.output import JsonOption, console, print_json, progress
@@ -61,11 +63,12 @@ def apply(yes: Yes = False, as_json: JsonOption = False) -> None:
     """
     from headrace_features.feast_plugin.changes import refuse_silent_changes
 
-    settings, project, found, services, work, served = planned()
+    settings, project, found, services, work, served, baselines = planned()
     refuse_silent_changes(found)
     if not as_json:
         show(found, work, served)
         show_services(services)
+        show_baselines(baselines)
     _require_consent(work, yes=yes)
     done: list[Done] = []
     layers: list[MaterializeReport] = []
@@ -89,6 +92,7 @@ def apply(yes: Yes = False, as_json: JsonOption = False) -> None:
                     for one in found
                 ),
                 *map(described_service, services),
+                *map(described_baseline, baselines),
             ]
         )
         return

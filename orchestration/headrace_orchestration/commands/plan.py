@@ -10,6 +10,7 @@ from headrace_orchestration.session import current_project
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from headrace_batch.quality.baselines import MissingBaseline
     from headrace_features.feast_plugin.changes import ServiceChange, ViewChange
     from headrace_features.project import Project
     from headrace_orchestration.needed_work import NeededWork
@@ -27,6 +28,7 @@ class Planned(NamedTuple):
     services: Sequence[ServiceChange]
     work: Sequence[NeededWork]
     served: Mapping[str, int]
+    baselines: Sequence[MissingBaseline]
 
 
 def plan(as_json: JsonOption = False) -> None:
@@ -36,7 +38,7 @@ def plan(as_json: JsonOption = False) -> None:
     """
     from headrace_features.feast_plugin.changes import refuse_silent_changes
 
-    _, _, found, services, work, served = planned()
+    _, _, found, services, work, served, baselines = planned()
     if as_json:
         print_json(
             [
@@ -48,11 +50,13 @@ def plan(as_json: JsonOption = False) -> None:
                     for one in found
                 ),
                 *map(described_service, services),
+                *map(described_baseline, baselines),
             ]
         )
     else:
         show(found, work, served)
         show_services(services)
+        show_baselines(baselines)
     refuse_silent_changes(found)
 
 
@@ -63,6 +67,8 @@ def planned() -> Planned:
         ConfigurationError: settings, definitions, registry or lake can't be used.
         RetryableError: the lake or the online store doesn't answer.
     """
+    from headrace_batch.quality.baselines import missing_baselines
+    from headrace_batch.warehouse import Warehouse
     from headrace_features.feast_plugin.registry_file import (
         pending_changes,
         pending_service_changes,
@@ -75,7 +81,8 @@ def planned() -> Planned:
     found = pending_changes(settings, project, served)
     services = pending_service_changes(settings, project)
     work = needed_work(settings, project, found)
-    return Planned(settings, project, found, services, work, served)
+    baselines = missing_baselines(Warehouse.of(settings), project.gates.values())
+    return Planned(settings, project, found, services, work, served, baselines)
 
 
 def show(
@@ -118,6 +125,20 @@ def show_services(found: Iterable[ServiceChange]) -> None:
         out.print(f"{_MARKS[change.kind]} service {change.service}: {change.kind}")
         for line in change.differences:
             out.print(f"    {line}")
+
+
+def show_baselines(found: Iterable[MissingBaseline]) -> None:
+    """Print which baselines gates wait for, each with what makes it."""
+    for one in found:
+        console().print(
+            f"! baseline {one.name}: missing, the gate of {one.of} compares with it", soft_wrap=True
+        )
+        console().print(f"    to do: {one.command}", soft_wrap=True)
+
+
+def described_baseline(one: MissingBaseline) -> dict[str, Any]:
+    """A missing baseline, for programs."""
+    return {"baseline": one.name, "of": one.of, "change": "missing", "command": one.command}
 
 
 def described_service(change: ServiceChange) -> dict[str, Any]:
