@@ -321,6 +321,28 @@ def test_a_day_that_failed_is_in_nothing_that_a_later_day_makes(shop: Shop) -> N
     assert stored(shop.settings, "features.spent_v1") == history
 
 
+def test_a_day_that_has_not_come_stops_the_days_after_it(shop: Shop, clean: dict[str, Any]) -> None:
+    shop.land(4, rows_of(4))
+    shop.headrace("ingest", "--date", DAYS[4])
+    shop.headrace("validate", "transactions", "--date", DAYS[4])
+    served = shop.served()
+    for command in ("backfill", "materialize"):
+        with pytest.raises(HeadraceError, match="no rows of 2018-04-04 have come into bronze"):
+            shop.headrace(command, "--date", DAYS[4])
+    assert shop.served() == served
+    shop.land(3, rows_of(3))
+    shop.run(3)
+    assert shop.online() == clean["online"]
+
+
+def test_a_day_that_has_not_come_is_told_before_days_that_are_not_as_usual(shop: Shop) -> None:
+    shop.land(3, [row | {"amount_minor": row["amount_minor"] + 5000} for row in rows_of(3)])
+    shop.headrace("ingest", "--date", DAYS[3])
+    for command in ("backfill", "materialize"):
+        with pytest.raises(HeadraceError, match="no rows of 2018-04-05 have come into bronze"):
+            shop.headrace(command, "--date", DAYS[4])
+
+
 def test_late_rows_that_spoil_a_day_before_stop_the_day_after(shop: Shop) -> None:
     shop.land(3, rows_of(3))
     shop.run(3)

@@ -208,6 +208,36 @@ def test_a_baseline_that_does_not_exist_is_named_with_how_to_make_it(tmp_path: P
     ]
 
 
+def test_what_can_be_judged_is_shown_beside_what_can_not(lake: Lake) -> None:
+    done = lake.run("validate", "--json", status=78)
+    report = json.loads(done.stdout)
+    (verdict,) = report["verdicts"]
+    assert (verdict["of"], verdict["passes"]) == ("transactions", True)
+    (missing,) = report["not_judged"]
+    assert missing["of"] == "card_activity"
+    assert missing["told"].startswith("there is no table features.card_activity_v1")
+    assert done.stderr == f"headrace: {missing['told']}\n"
+    assert '"baseline"' not in lake.run("plan", "--json").stdout
+
+    failed = lake.run("validate", "--date", DAYS[4], status=65)
+    assert failed.stdout.startswith("no rows of 2018-04-05 are in bronze.transactions\n")
+    assert "card_activity is not judged: there is no table" in failed.stdout
+    assert failed.stderr.startswith(
+        "headrace: no rows of 2018-04-05 have come into bronze.transactions, which fails its gate:"
+        " volume is 0 times the mean, expected 0.6 to 1.5 (no rows, 24 a day in the last 3 with"
+        " any); freshness is 24 hours before the end of the day, expected at most 2 (no rows)"
+    )
+    (empty,) = lake.verdicts("transactions", "--date", DAYS[4], status=65)
+    assert measured(empty) == {
+        "volume": 0.0,
+        "duplicates(card_id, event_time)": None,
+        "freshness": 24.0,
+        "nulls(country)": None,
+        "drift(amount_minor, usual)": None,
+        "drift(country, usual)": None,
+    }
+
+
 def test_a_project_without_gates_passes(tmp_path: Path) -> None:
     done = headrace(tmp_path, "validate")
     assert done.stdout == "no gate is declared: see Gate in the README\n"

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from headrace_features.definitions.gates import Gate
 
 _BATCH_ROWS = 131_072
+_NO_ROWS = "no rows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Measure:
 
     Attributes:
         rule: its name.
-        value: None where there is nothing to compare with, which is all right.
+        value: None where there is nothing to compare, which is all right.
         unit: of the value and the bounds.
         told: in words what was compared.
     """
@@ -48,6 +49,20 @@ class Measure:
     most: float | None
     unit: str
     told: str
+
+
+def spelled(value: float | None) -> str:
+    """A measure as people read it."""
+    return "–" if value is None else f"{value:,.4g}"
+
+
+def bounds(measure: Measure) -> str:
+    """Where a measure has to be, as people read it."""
+    if measure.least is None:
+        return f"at most {spelled(measure.most)}"
+    if measure.most is None:
+        return f"at least {spelled(measure.least)}"
+    return f"{spelled(measure.least)} to {spelled(measure.most)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +171,7 @@ def _measured(rule: TableRule, rows: _Rows, compared: Mapping[str, Baseline]) ->
 
 def _volume(rule: Volume, day: Day) -> Measure:
     before = sorted(one for one in day.of_days if one < day.day)[-rule.of_last :]
-    told = f"{day.rows:,} rows"
+    told = f"{day.rows:,} rows" if day.rows else _NO_ROWS
     value = None
     if before:
         mean = sum(day.of_days[one] for one in before) / len(before)
@@ -181,7 +196,7 @@ def _fresh(rule: Fresh, rows: _Rows) -> Measure:
     newest_ms = max((one for one in newest if one is not None), default=None)
     # Of a day without rows the newest event is before its beginning: how far isn't known.
     behind_ms = DAY_MS if newest_ms is None else end_ms - newest_ms
-    told = "no rows" if newest_ms is None else f"the newest is of {_moment(newest_ms)}"
+    told = _NO_ROWS if newest_ms is None else f"the newest is of {_moment(newest_ms)}"
     return Measure(
         rule.name,
         behind_ms / HOUR_MS,
@@ -199,6 +214,8 @@ def _nulls(rule: Nulls, rows: _Rows) -> Measure:
 
 
 def _drift(rule: Drift, rows: _Rows, baseline: Baseline) -> Measure:
+    if not rows.count:
+        return Measure(rule.name, None, None, rule.at_most, "PSI", _NO_ROWS)
     counts = sum(
         (baseline.bins.counts(one.column(0)) for one in rows.columns(rule.column)),
         start=np.zeros(baseline.bins.count, np.int64),
@@ -212,7 +229,9 @@ def _drift(rule: Drift, rows: _Rows, baseline: Baseline) -> Measure:
 
 
 def _share(rule: str, some: int, of: int, at_most: float, told: str) -> Measure:
-    return Measure(rule, some / of if of else 0.0, None, at_most, "of the rows", told)
+    if not of:
+        return Measure(rule, None, None, at_most, "of the rows", _NO_ROWS)
+    return Measure(rule, some / of, None, at_most, "of the rows", told)
 
 
 def _moment(time_ms: int) -> str:

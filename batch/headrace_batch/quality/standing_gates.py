@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from headrace_batch.event_files import EventFiles
@@ -41,8 +41,9 @@ class StandingGates:
     def require(self, last: date) -> None:
         """Have all days pass that come in up to a day.
 
-        Those are the days of events that nothing was made of yet, and each of which is known that
-        it has failed; where nothing was made of any event, the last day and these.
+        Those are the days of events that nothing was made of yet, days without any among them, and
+        each of which is known that it has failed; where nothing was made of any event, the last day
+        and these.
 
         Raises:
             GateError: a day doesn't pass.
@@ -56,7 +57,7 @@ class StandingGates:
             days = came | failed_days(warehouse, gate, last)
             if not isinstance(gate.of, EventSource):
                 days = _computed(warehouse, gate, days)
-            require_passing(self.settings, gate, sorted(days), time.time_ns() // 1_000_000)
+            require_passing(self.settings, gate, days, time.time_ns() // 1_000_000)
 
     def _came(self, warehouse: Warehouse, last: date) -> set[date]:
         events = EventFiles(warehouse, self.source)
@@ -66,7 +67,7 @@ class StandingGates:
         came = events.since(seen.version, seen.until)
         if came is None:
             return {last}
-        new = {file.day for file in events.all() if seen.until < file.day <= last}
+        new = {seen.until + timedelta(n) for n in range(1, (last - seen.until).days + 1)}
         return new | {file.day for file in came if file.day <= last} | {last}
 
 

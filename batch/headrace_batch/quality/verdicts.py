@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ import pyarrow.compute as pc
 from headrace_batch.lineage import gate_outcome, gate_work
 from headrace_batch.quality.baselines import baselines
 from headrace_batch.quality.checkpoint import judge
-from headrace_batch.quality.measures import Day, Measure, TableDays, measure
+from headrace_batch.quality.measures import Day, Measure, TableDays, bounds, measure, spelled
 from headrace_batch.quality.tables import gated_table, replace_rows
 from headrace_batch.warehouse import Warehouse
 from headrace_features.definitions.gates import Drift
@@ -23,6 +22,7 @@ from headrace_schemas.errors import ConfigurationError, GateError
 from headrace_schemas.tables import VERDICTS
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from headrace_features.definitions.gates import Gate
@@ -106,10 +106,15 @@ class Verdict:
             f"{one.rule} is {spelled(one.value)} {one.unit}, expected {bounds(one)} ({one.told})"
             for one in self.broken
         )
+        accepting = f"let it pass: headrace validate {self.of} --date {self.day} --accept REASON"
+        if not self.rows:
+            return GateError(
+                f"no rows of {self.day} have come into {self.table}, which fails its gate: {told}",
+                hint=f"bring them in and run it again, or {accepting}",
+            )
         return GateError(
             f"{self.table} of {self.day} fails its gate: {told}",
-            hint=f"mend the data and run it again, or let it pass: headrace validate {self.of}"
-            f" --date {self.day} --accept REASON",
+            hint=f"mend the data and run it again, or {accepting}",
         )
 
 
@@ -193,10 +198,11 @@ def newest_day(settings: Settings, gate: Gate) -> date:
     return max(days)
 
 
-def require_passing(settings: Settings, gate: Gate, days: Sequence[date], now_ms: int) -> None:
+def require_passing(settings: Settings, gate: Gate, days: Collection[date], now_ms: int) -> None:
     """Have days pass their gate before something is published from them.
 
     A day of which nothing is known, or which has other rows than when it was judged, is judged now.
+    Days without rows come first: others may fail for want of them.
 
     Raises:
         GateError: one doesn't pass.
@@ -205,7 +211,7 @@ def require_passing(settings: Settings, gate: Gate, days: Sequence[date], now_ms
     if not days:
         return
     gated = _Gated(settings, gate)
-    for day in days:
+    for day in sorted(days, key=lambda one: (gated.days.rows.get(one, 0) > 0, one)):
         verdict = gated.said(gated.days.day(day)) or _validated(gated, day, now_ms)
         failure = verdict.failure()
         if failure is not None:
@@ -215,20 +221,6 @@ def require_passing(settings: Settings, gate: Gate, days: Sequence[date], now_ms
 def failed_days(warehouse: Warehouse, gate: Gate, last: date) -> set[date]:
     """The days up to one of which it is known that they don't pass."""
     return {one.day for one in _kept(warehouse, gate) if not one.passes and one.day <= last}
-
-
-def spelled(value: float | None) -> str:
-    """A measure as people read it."""
-    return "–" if value is None else f"{value:,.4g}"
-
-
-def bounds(measure: Measure) -> str:
-    """Where a measure has to be, as people read it."""
-    if measure.least is None:
-        return f"at most {spelled(measure.most)}"
-    if measure.most is None:
-        return f"at least {spelled(measure.least)}"
-    return f"{spelled(measure.least)} to {spelled(measure.most)}"
 
 
 def _declared(warehouse: Warehouse, gate: Gate) -> str:

@@ -118,6 +118,9 @@ TableRule = Volume | Unique | Fresh | Nulls | Drift
 class Gate:
     """Rules for each day of a table: that of a source's events, or of a view's features.
 
+    Of a day without rows volume and freshness are measured; others have nothing to look at, and
+    pass.
+
     `headrace validate` holds a day to them. A day of events that fails doesn't come into a batch
     layer of the online store.
 

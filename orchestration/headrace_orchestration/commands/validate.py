@@ -12,10 +12,9 @@ from headrace_schemas.days import parse_begun_day
 from headrace_schemas.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from headrace_batch.quality.verdicts import Verdict
-    from headrace_features.project import Project
 
 Names = Annotated[
     list[str] | None,
@@ -44,7 +43,8 @@ def validate(
     """Hold a day of tables to the rules of their gates; build Data Docs that show it.
 
     The table of a source is that of its events, the table of a view that of its features. Ends with
-    the status 65 if a day fails. What fails stays out of the batch layers of the online store; an
+    the status 65 if a day fails, and else with 78 if a table or a baseline is missing; the others
+    are judged all the same. What fails stays out of the batch layers of the online store; an
     acceptance holds as long as the day's rows and the rules stay the same.
     """
     from datetime import UTC, datetime
@@ -61,33 +61,38 @@ def validate(
     now = datetime.now(UTC)
     now_ms = int(now.timestamp() * 1000)
     day = None if date is None else parse_begun_day(date, "--date", now)
-    _require_known(project, name or [])
-    gates = [project.gates[one] for one in name or project.gates if one in project.gates]
-    verdicts = []
-    for gate in gates:
+    gates = {one: project.find_gate(one) for one in name or project.gates}
+    verdicts: list[Verdict] = []
+    unjudged: dict[str, ConfigurationError] = {}
+    for gate in filter(None, gates.values()):
         with status(f"validate {gate.name}"):
-            asked = day or newest_day(settings, gate)
-            verdicts.append(judged(settings, gate, asked, now_ms, accept or ""))
+            try:
+                asked = day or newest_day(settings, gate)
+                verdicts.append(judged(settings, gate, asked, now_ms, accept or ""))
+            except ConfigurationError as error:
+                unjudged[gate.name] = error
     if as_json:
-        print_json({"verdicts": [_described(one) for one in verdicts]})
+        missing = [{"of": of, "told": str(error)} for of, error in unjudged.items()]
+        print_json({"verdicts": [_described(one) for one in verdicts], "not_judged": missing})
     else:
-        _show(verdicts, [one for one in name or [] if one not in project.gates])
+        _show(verdicts, unjudged, [one for one, gate in gates.items() if gate is None])
     failures = [failure for one in verdicts if (failure := one.failure()) is not None]
-    if failures:
-        raise failures[0]
+    worst = next(iter([*failures, *unjudged.values()]), None)
+    if worst is not None:
+        raise worst
 
 
-def _require_known(project: Project, names: Sequence[str]) -> None:
-    for name in names:
-        if name not in project.sources and name not in project.views:
-            known = [*project.sources, *project.views]
-            raise ConfigurationError.unknown("source or view", name, known)
-
-
-def _show(verdicts: Sequence[Verdict], without: Sequence[str]) -> None:
-    from headrace_batch.quality.verdicts import bounds, spelled
+def _show(
+    verdicts: Sequence[Verdict],
+    unjudged: Mapping[str, ConfigurationError],
+    without: Sequence[str],
+) -> None:
+    from headrace_batch.quality.measures import bounds, spelled
 
     out = console()
+    for verdict in verdicts:
+        if not verdict.rows:
+            out.print(f"no rows of {verdict.day} are in {verdict.table}", soft_wrap=True)
     if verdicts:
         print_table(
             None,
@@ -113,9 +118,11 @@ def _show(verdicts: Sequence[Verdict], without: Sequence[str]) -> None:
             )
     if verdicts:
         out.print(f"Data Docs: {verdicts[-1].docs}", soft_wrap=True)
+    for name, error in unjudged.items():
+        out.print(f"{name} is not judged: {error.message}", soft_wrap=True)
     for name in without:
         out.print(f"{name} has no gate")
-    if not verdicts and not without:
+    if not verdicts and not unjudged and not without:
         out.print("no gate is declared: see Gate in the README")
 
 
