@@ -375,6 +375,25 @@ def test_rows_that_come_while_a_layer_is_made_are_not_published_unjudged(
     assert shop.online() == served
 
 
+def test_a_day_that_is_measured_as_before_is_in_the_data_docs_already(shop: Shop) -> None:
+    quality = shop.settings.home / "quality"
+
+    def written() -> set[int]:
+        pages = quality.rglob(f"validations/bronze/transactions/{DAYS[2]}/*/*.html")
+        return {page.stat().st_mtime_ns for page in pages}
+
+    before = written()
+    assert len(before) == 1
+    shop.headrace("validate", "transactions", "--date", DAYS[2])
+    assert written() == before
+    shop.headrace("validate", "transactions", "--date", DAYS[2], "--accept", "looked at")
+    accepted = written()
+    assert accepted != before
+    shutil.rmtree(quality)
+    shop.headrace("validate", "transactions", "--date", DAYS[2])
+    assert len(written()) == 1
+
+
 def test_data_docs_show_what_was_said_of_every_day(begun: Shop) -> None:
     folder = begun.settings.home / "quality" / "gx" / "uncommitted" / "data_docs" / "local_site"
     shown = folder.glob("validations/bronze/transactions/*")

@@ -103,7 +103,12 @@ def test_a_day_as_usual_passes_and_data_docs_show_it(lake: Lake) -> None:
     assert "bronze" in page.read_text()
     shown = list(page.parent.glob(f"validations/bronze/transactions/{DAYS[3]}/*/*.html"))
     assert len(shown) == 1
-    assert "drift(amount_minor, usual)" in shown[0].read_text()
+    text = shown[0].read_text()
+    assert "drift(amount_minor, usual)" in text
+    assert (
+        "2018-04-04: 1 times the mean, expected 0.6 to 1.5"
+        " (24 rows, 24 a day in the last 3 with any)"
+    ) in text
 
 
 def test_a_first_day_has_no_volume_to_compare_with(lake: Lake) -> None:
@@ -126,8 +131,12 @@ def test_a_day_that_fails_stops_the_boundary_until_it_is_mended_or_let_pass(lake
     assert "fails its gate" in refused.stderr
     assert lake.settings.online.path.read_bytes() == before
 
-    accepted = ("transactions", "--date", DAYS[4], "--accept", "a holiday")
-    assert lake.verdicts(*accepted)[0]["accepted"] == "a holiday"
+    accepted = ("transactions", "--date", DAYS[4], "--accept", "<b>holiday</b> for $5")
+    (verdict,) = lake.verdicts(*accepted)
+    assert verdict["accepted"] == "<b>holiday</b> for $5"
+    pages = Path(verdict["docs"]).parent / "validations" / "bronze" / "transactions" / DAYS[4]
+    (page,) = pages.glob("*/*.html")
+    assert "the day is let pass: &lt;b&gt;holiday&lt;/b&gt; for $5" in page.read_text()
     # Judged again, it still passes; with other rows it doesn't.
     assert lake.verdicts("transactions", "--date", DAYS[4])[0]["passes"]
     lake.take(4 * DAY + 1, 4 * DAY + 2)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import warnings
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headrace_batch.quality.measures import bounds, spelled
 from headrace_features.exclusive import taking_turns
 
 if TYPE_CHECKING:
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
 
     from headrace_batch.quality.measures import Measure
 
-_DOCS = Path("gx", "uncommitted", "data_docs", "local_site", "index.html")
+_SITE = Path("gx", "uncommitted", "data_docs", "local_site")
+_DOCS = _SITE / "index.html"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,15 @@ class Judgement:
     docs: Path
 
 
-def judge(folder: Path, name: str, day: date, measures: Sequence[Measure]) -> Judgement:
+def shown(folder: Path, name: str, day: date) -> Path | None:
+    """The page that shows all, if it shows a day of a table; see `judge`."""
+    pages = folder / _SITE / "validations" / Path(*name.split(".")) / day.isoformat()
+    return folder / _DOCS if pages.exists() else None
+
+
+def judge(
+    folder: Path, name: str, day: date, measures: Sequence[Measure], accepted: str
+) -> Judgement:
     """Run the checkpoint of a table for a day, and build the Data Docs.
 
     Args:
@@ -36,6 +47,7 @@ def judge(folder: Path, name: str, day: date, measures: Sequence[Measure]) -> Ju
         name: of the table.
         day: whose measures these are; what was said of it before is replaced in the docs.
         measures: of one rule each.
+        accepted: why the day is let pass whatever comes of it; "" where it isn't.
     """
     gx = _great_expectations()
     import pandas as pd
@@ -46,7 +58,7 @@ def judge(folder: Path, name: str, day: date, measures: Sequence[Measure]) -> Ju
         context = gx.get_context(mode="file", project_root_dir=folder)
         context.variables.progress_bars = {"globally": False}
         suite = gx.ExpectationSuite(
-            name=name, expectations=[_expectation(gx, one) for one in measures]
+            name=name, expectations=[_expectation(gx, one, day, accepted) for one in measures]
         )
         source = context.data_sources.add_or_update_pandas(name)
         batch = source.add_dataframe_asset("measures").add_batch_definition_whole_dataframe("day")
@@ -68,14 +80,32 @@ def judge(folder: Path, name: str, day: date, measures: Sequence[Measure]) -> Ju
     return Judgement(tuple(bool(kept[one.rule]) for one in measures), folder / _DOCS)
 
 
-def _expectation(gx: ModuleType, measure: Measure) -> object:
-    note = f"{measure.told}; in {measure.unit}"
-    return gx.expectations.ExpectColumnValuesToBeBetween(
+def _expectation(gx: ModuleType, measure: Measure, day: date, accepted: str) -> object:
+    # One that is about the greatest value shows it; of no value at all it would fail.
+    kind = (
+        gx.expectations.ExpectColumnValuesToBeBetween
+        if measure.value is None
+        else gx.expectations.ExpectColumnMaxToBeBetween
+    )
+    return kind(
         column=measure.rule,
         min_value=measure.least,
         max_value=measure.most,
-        meta={"notes": {"format": "markdown", "content": [note]}},
+        # It becomes a part of the page as it is.
+        description=escape(_described(measure, day, accepted), quote=False),
     )
+
+
+def _described(measure: Measure, day: date, accepted: str) -> str:
+    """What was measured of a day, as people read it."""
+    if measure.value is None:
+        told = f"{day}: nothing to compare ({measure.told})"
+    else:
+        told = (
+            f"{day}: {spelled(measure.value)} {measure.unit}, expected {bounds(measure)}"
+            f" ({measure.told})"
+        )
+    return f"{told}; the day is let pass: {accepted}" if accepted else told
 
 
 def _great_expectations() -> ModuleType:

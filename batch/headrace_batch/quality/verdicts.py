@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from headrace_batch.lineage import gate_outcome, gate_work
 from headrace_batch.quality.baselines import baselines
-from headrace_batch.quality.checkpoint import judge
+from headrace_batch.quality.checkpoint import judge, shown
 from headrace_batch.quality.measures import Day, Measure, TableDays, bounds, measure, spelled
 from headrace_batch.quality.tables import gated_table, replace_rows
 from headrace_batch.warehouse import Warehouse
@@ -68,7 +68,7 @@ class Verdict:
         measures: what was measured, a rule each.
         kept: by measure, whether it was as it has to be.
         accepted: why a person lets the day pass although it wasn't; "" where nobody has.
-        docs: the page of Great Expectations that shows it; None of a verdict that was kept.
+        docs: the page of Great Expectations that shows it; None where nobody has asked for it.
     """
 
     of: str
@@ -166,8 +166,15 @@ def _validated(gated: _Gated, day: date, now_ms: int, accepted: str = "") -> Ver
 def _validate(gated: _Gated, day: date, now_ms: int, accepted: str) -> Verdict:
     found = gated.days.day(day)
     before = gated.said(found)
-    measures = measure(gated.warehouse, gated.gate, gated.days.table, found)
-    judged = judge(gated.settings.home / "quality", gated.name, day, measures)
+    measures = tuple(measure(gated.warehouse, gated.gate, gated.days.table, found))
+    # What a person has said of these rows and rules holds when they are judged again.
+    accepted = accepted or ("" if before is None else before.accepted)
+    folder = gated.settings.home / "quality"
+    docs = shown(folder, gated.name, day)
+    if docs and before and (before.measures, before.accepted) == (measures, accepted):
+        # Of the same measures the same is said: what says it takes seconds to import.
+        return replace(before, docs=docs)
+    judged = judge(folder, gated.name, day, measures, accepted)
     verdict = Verdict(
         of=gated.gate.name,
         table=gated.name,
@@ -175,10 +182,9 @@ def _validate(gated: _Gated, day: date, now_ms: int, accepted: str) -> Verdict:
         rows=found.rows,
         content=found.content,
         declared=gated.declared,
-        measures=tuple(measures),
+        measures=measures,
         kept=judged.kept,
-        # What a person has said of these rows and rules holds when they are judged again.
-        accepted=accepted or ("" if before is None else before.accepted),
+        accepted=accepted,
         docs=judged.docs,
     )
     _keep(gated.warehouse, verdict, now_ms)
