@@ -27,11 +27,20 @@ def ingest_day(text: str, source: str | None, *, engine: str | None, as_json: bo
         RetryableError: they have not come yet, or somebody is in the way.
     """
     from headrace_batch.days import begins_ms
-    from headrace_batch.ingest.daily_files import place_of_day, require_files
+    from headrace_batch.ingest.daily_files import (
+        comes_by_days,
+        is_taken_in,
+        place_of_day,
+        require_files,
+    )
 
     settings, project = current_project()
     day = parse_ended_day(text, "--date", datetime.now(UTC))
-    names = [project.source(source).name] if source else list(project.sources)
+    names = (
+        [project.source(source).name]
+        if source
+        else [name for name in project.sources if is_taken_in(settings, name)]
+    )
     # What is set wrongly is told before the first one is taken in.
     places = {name: place_of_day(settings, project, name, day) for name in names}
     told: list[dict[str, Any]] = []
@@ -52,8 +61,11 @@ def ingest_day(text: str, source: str | None, *, engine: str | None, as_json: bo
             source=name,
             engine=engine,
             quiet=as_json,
-            # By rules on that, a file of a day was to be there when the day ended.
-            arrived_ms=begins_ms(day + timedelta(days=1)),
+            # By rules on that, a file of a day was to be there when the day ended. Of one that is
+            # there on every day nothing tells.
+            arrived_ms=(
+                begins_ms(day + timedelta(days=1)) if comes_by_days(settings, name) else None
+            ),
         )
         told += described(files)["sources"]
         if not as_json:

@@ -41,15 +41,24 @@ def test_a_relative_place_starts_at_the_folder_of_the_settings(tmp_path: Path) -
     ("written", "told"),
     [
         ("{}", "nothing says where the events of transactions of a day are"),
-        ('{"transactions": "landing/*.parquet"}', "names no files of a day"),
+        ('{"transactions": "none"}', "says that you fill its table yourself"),
         ('{"transaction": "landing/{date}"}', "did you mean 'transactions'"),
     ],
 )
-def test_a_place_that_says_nothing_of_days_is_refused(
+def test_a_source_whose_files_nothing_names_is_refused(
     written: str, told: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigurationError, match=told):
         place(load(tmp_path, {"HEADRACE_INGEST": written}))
+
+
+def test_a_place_without_a_day_is_that_of_every_day(tmp_path: Path) -> None:
+    glob = f"{tmp_path}/landing/*.parquet"
+    settings = load(tmp_path, {"HEADRACE_INGEST": json.dumps({"transactions": glob})})
+    assert place(settings) == glob
+    told = r"the events of transactions are not there: .* \(put it there and run it again; .*{date}"
+    with pytest.raises(RetryableError, match=told):
+        require_files(settings, "transactions", DAY, glob)
 
 
 def test_files_that_have_not_come_may_come_later(tmp_path: Path) -> None:

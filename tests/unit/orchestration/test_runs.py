@@ -63,6 +63,29 @@ def test_nothing_stands_at_a_gate_that_has_no_rules(tmp_path: Path) -> None:
     assert task(graph, "materialize_terminal_risk").after == ("backfill_terminal_risk",)
 
 
+def test_all_events_are_taken_in_before_any_are_judged(tmp_path: Path) -> None:
+    found = names(daily(tmp_path, gated=("transactions", "transaction_labels")))
+    assert {one.partition("_")[0] for one in found[:2]} == {"ingest"}
+    assert {one.partition("_")[0] for one in found[2:4]} == {"validate"}
+
+
+def test_a_source_that_brings_no_events_of_days_is_held_by_its_newest(tmp_path: Path) -> None:
+    places = json.dumps({"transactions": "all.parquet", "transaction_labels": "none"})
+    gated = ("transactions", "transaction_labels")
+    graph = daily(tmp_path, gated, HEADRACE_INGEST=places)
+    assert [name for name in names(graph) if name.startswith("ingest")] == ["ingest_transactions"]
+    for source in gated:
+        assert task(graph, f"validate_{source}").command == ("validate", source)
+    assert task(graph, "validate_transactions").after == ("ingest_transactions",)
+    assert task(graph, "validate_transaction_labels").after == ()
+
+
+def test_what_is_made_of_a_table_that_somebody_fills_waits_for_nothing(tmp_path: Path) -> None:
+    graph = daily(tmp_path, HEADRACE_INGEST='{"transaction_labels": "none"}')
+    assert task(graph, "backfill_terminal_risk").after == ()
+    assert task(graph, "materialize_terminal_risk").after == ("backfill_terminal_risk",)
+
+
 def test_a_source_whose_rules_refer_to_another_is_taken_in_after_it(tmp_path: Path) -> None:
     settings = load(tmp_path, {})
     project = load_project(settings)
