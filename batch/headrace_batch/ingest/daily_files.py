@@ -1,14 +1,15 @@
-"""Where the events of a day come from, source by source, as `[ingest]` says."""
+"""Where the events of a day come from, source by source, as `[ingest]` says; have they come?"""
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headrace_schemas.errors import ConfigurationError, RetryableError
 
 if TYPE_CHECKING:
+    from headrace_features.definitions.sources import EventSource
     from headrace_features.project import Project
     from headrace_schemas.settings import Settings
 
@@ -81,3 +82,32 @@ def require_files(settings: Settings, source: str, day: date, place: str) -> Non
         hint=f'put it there and run it again; where its files are those of days, "{_DATE}" in'
         f" [ingest] {source} stands for the day",
     )
+
+
+def require_whole(settings: Settings, source: EventSource, day: date) -> None:
+    """See that the table of a source has been told all of a day by its topic.
+
+    Raises:
+        RetryableError: events of it may be yet to come.
+    """
+    from headrace_batch.days import begins_ms, ends_of, whole_until, whole_until_ms
+    from headrace_batch.warehouse import Warehouse
+
+    end_ms = begins_ms(day + timedelta(days=1))
+    lateness_ms = settings.stream.lateness // timedelta(milliseconds=1)
+    told = f"the events of {source.name} of {day} have not all come: its topic"
+    hint = (
+        "run it again once each partition in use has an event of"
+        f" {_spelled(end_ms + lateness_ms)} or later; if the topic falls silent, the day waits"
+    )
+    table = Warehouse.of(settings).find(source.table)
+    if table is None or ends_of(table) is None:
+        raise RetryableError(f"{told} has told none yet", hint=hint)
+    until = whole_until(settings, source, streamed=True)
+    if until is not None and until <= day:
+        whole_ms = min(whole_until_ms(settings, source), end_ms)
+        raise RetryableError(f"{told} is whole until {_spelled(whole_ms)}", hint=hint)
+
+
+def _spelled(time_ms: int) -> str:
+    return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from headrace_batch.ingest.daily_files import place_of_day, require_files
+from headrace_batch.ingest.daily_files import place_of_day, require_files, require_whole
+from headrace_batch.ingest.run import ingest
 from headrace_features.project import load_project
 from headrace_schemas.errors import ConfigurationError, RetryableError
 from headrace_schemas.settings import Settings, load
+from ingestion import HOUR_MS, START_MS, settings_in, transaction, write_parquet
 
 DAY = date(2018, 4, 9)
 WHERE = '{"transactions": "landing/{date}/*.parquet", "transaction_labels": "kafka"}'
@@ -74,3 +76,34 @@ def test_files_that_have_not_come_may_come_later(tmp_path: Path) -> None:
         require_files(settings, "transactions", DAY, glob)
     (folder / "part.parquet").touch()
     require_files(settings, "transactions", DAY, glob)
+
+
+def test_a_day_of_a_topic_waits_until_an_event_is_later_than_it_by_the_lateness(
+    tmp_path: Path,
+) -> None:
+    settings = settings_in(tmp_path, HEADRACE_STREAM_LATENESS="30m")
+    project = load_project(settings)
+    source = project.source("transactions")
+    day = date(2018, 4, 1)
+    hint = "has an event of 2018-04-02 00:30:00 UTC or later; if the topic falls silent, the day"
+
+    def told() -> str:
+        with pytest.raises(RetryableError) as waits:
+            require_whole(settings, source, day)
+        assert hint in str(waits.value)
+        return waits.value.message
+
+    said = "the events of transactions of 2018-04-01 have not all come: its topic"
+    assert told() == f"{said} has told none yet"
+    for name, hours in (("a", 23.5), ("b", 24.25), ("c", 24.5)):
+        rows = [transaction(1, transaction_id=name, event_time=START_MS + int(hours * HOUR_MS))]
+        ingest(
+            settings,
+            project,
+            str(write_parquet(tmp_path / f"{name}.parquet", rows)),
+            source=source.name,
+        )
+        if name != "c":
+            whole = {"a": "2018-04-01 23:00:00", "b": "2018-04-01 23:45:00"}[name]
+            assert told() == f"{said} is whole until {whole} UTC"
+    require_whole(settings, source, day)
