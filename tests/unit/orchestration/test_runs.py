@@ -170,6 +170,8 @@ def test_the_document_names_every_file_that_it_follows_from(
     definitions.write_text(definitions.read_text() + "\nfrom orchard_windows import WEEK\n")
     settings = load(folder, {})
     document = document_of(settings, load_project(settings))
+    assert document["home"] == str(folder / ".headrace")
+    assert document["lineage"] == str(folder / ".headrace/lineage")
     made_from = document["made_from"]
     for path in (folder / "headrace.toml", definitions, beside):
         assert made_from[str(path)] == hashlib.sha256(path.read_bytes()).hexdigest()
