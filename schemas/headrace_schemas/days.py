@@ -42,6 +42,11 @@ def parse_begun_day(text: str, option: str, now: datetime) -> date:
     return day
 
 
+def newest_ended_day(now: datetime) -> date:
+    """The newest day that is over, in UTC."""
+    return now.astimezone(UTC).date() - _DAY
+
+
 def parse_ended_day(text: str, option: str, now: datetime) -> date:
     """A day that is over, so that all of its events can be there.
 
@@ -49,8 +54,8 @@ def parse_ended_day(text: str, option: str, now: datetime) -> date:
         ConfigurationError: it is none; `option` says where it was given.
     """
     day = parse_begun_day(text, option, now)
-    today = now.astimezone(UTC).date()
-    if day == today:
+    last = newest_ended_day(now)
+    if day > last:
         message = f"{option}: {text} has not ended, it does at midnight UTC"
-        raise ConfigurationError(message, hint=f"the last that will do is {today - _DAY}")
+        raise ConfigurationError(message, hint=f"the last that will do is {last}")
     return day

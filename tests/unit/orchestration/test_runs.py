@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Collection
 from dataclasses import replace
+from datetime import date
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from headrace_orchestration.runs.daily import daily_features
 from headrace_orchestration.runs.document import document_of
 from headrace_orchestration.runs.graph import Graph, Task, filled
 from headrace_orchestration.runs.kappa import kappa_replay
+from headrace_orchestration.runs.running import done_one_by_one
 from headrace_orchestration.scaffold import create_project
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.settings import load
@@ -129,6 +131,21 @@ def test_what_computes_is_submitted_where_a_cluster_is_set(
     graph = daily(tmp_path, HEADRACE_ENGINE_DEFAULT=engine, HEADRACE_SPARK_MASTER=master)
     on_spark = {one.name.partition("_")[0] for one in graph.tasks if one.on_spark}
     assert on_spark == submitted
+
+
+@pytest.mark.parametrize("end", ["exit 130", "kill -INT $$"])
+def test_a_task_that_is_interrupted_interrupts_the_run(
+    end: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted = tmp_path / "interrupted"
+    interrupted.write_text(f"#!/bin/sh\n{end}\n")
+    interrupted.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(interrupted))
+    begun: list[Task] = []
+    run = done_one_by_one(daily(tmp_path), date(2018, 4, 9), tmp_path / "logs/a.log", begun.append)
+    with pytest.raises(KeyboardInterrupt):
+        list(run)
+    assert len(begun) == 1
 
 
 def test_a_version_is_promoted_after_its_parity_and_somebody_s_word(tmp_path: Path) -> None:

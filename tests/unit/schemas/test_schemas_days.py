@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 
-from headrace_schemas.days import parse_begun_day, parse_ended_day
+from headrace_schemas.days import newest_ended_day, parse_begun_day, parse_ended_day
 from headrace_schemas.errors import ConfigurationError
 
 NOW = datetime(2026, 11, 26, 23, 59, tzinfo=UTC)
@@ -21,6 +21,12 @@ def test_a_day_that_has_begun_may_be_made() -> None:
 def test_a_day_of_the_future_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError, match=f"--date: {text} has not begun"):
         parse_begun_day(text, "--date", NOW)
+
+
+def test_the_newest_day_that_is_over_is_yesterday_in_utc() -> None:
+    assert newest_ended_day(NOW) == date(2026, 11, 25)
+    west = timezone(timedelta(hours=-5))
+    assert newest_ended_day(NOW.astimezone(west)) == date(2026, 11, 25)
 
 
 def test_a_day_that_is_over_is_one_before_today() -> None:
