@@ -11,6 +11,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly VENV=.airflow-venv
 readonly STAMP=$VENV/.ready
+# Of the parts that were started; not of a function, for a signal may end the script outside it.
+pids=""
 
 say() { printf '%s\n' "airflow: $*" >&2; }
 die() { say "$*"; exit 1; }
@@ -30,21 +32,40 @@ setup() {
     mv "$STAMP.new" "$STAMP"
 }
 
-# Of this checkout.
+# Of this checkout, and of the project that HEADRACE_FOLDER names.
 here() {
-    local home=${AIRFLOW_HOME:-${HEADRACE_HOME:-.headrace}/airflow}
-    case $home in
-    /*) export AIRFLOW_HOME=$home ;;
-    *) export AIRFLOW_HOME=$PWD/$home ;;
+    local folder=${HEADRACE_FOLDER:-$PWD} command=${HEADRACE_COMMAND:-$PWD/.venv/bin/headrace} runs
+    runs=$(cd "$folder" && "$command" run list --json) || die "the runs of $folder can't be told"
+    export AIRFLOW_HOME=${AIRFLOW_HOME:-$(told home "$runs")/airflow}
+    case $AIRFLOW_HOME in
+    /*) ;;
+    *) AIRFLOW_HOME=$PWD/$AIRFLOW_HOME ;;
     esac
     export AIRFLOW__CORE__DAGS_FOLDER=${AIRFLOW__CORE__DAGS_FOLDER:-$PWD/orchestration/dags}
     export AIRFLOW__API__HOST=127.0.0.1
     # Beside what the commands record, where `headrace lineage` finds it.
-    local lineage=${HEADRACE_LINEAGE_PATH:-${HEADRACE_HOME:-$PWD/.headrace}/lineage}
+    local lineage
+    lineage=$(told lineage "$runs")
     mkdir -p "$lineage"
     export AIRFLOW__OPENLINEAGE__NAMESPACE=${AIRFLOW__OPENLINEAGE__NAMESPACE:-airflow}
     export AIRFLOW__OPENLINEAGE__TRANSPORT=${AIRFLOW__OPENLINEAGE__TRANSPORT:-"{\"type\": \"file\", \"log_file_path\": \"$lineage/airflow.ndjson\", \"append\": true}"}
     export PATH=$PWD/$VENV/bin:$PATH
+}
+
+# A field of a document of runs.
+told() {
+    printf '%s' "$2" | python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"
+}
+
+# Without these Airflow's commands would look into ~/airflow.
+show_exports() {
+    local name
+    say "for airflow in another shell:"
+    for name in HEADRACE_FOLDER HEADRACE_COMMAND HEADRACE_HOME AIRFLOW_HOME AIRFLOW__CORE__DAGS_FOLDER; do
+        [ -z "${!name:-}" ] || printf 'export %s=%q\n' "$name" "${!name}" >&2
+    done
+    # shellcheck disable=SC2016 # of that shell
+    printf 'export AIRFLOW__CORE__LOAD_EXAMPLES=False PATH=%q:"$PATH"\n' "$PWD/$VENV/bin" >&2
 }
 
 # Everything but what is set already.
@@ -61,11 +82,11 @@ settings() {
 show() {
     setup
     here
+    show_exports
     serve
 }
 
 serve() {
-    local pids="" pid
     settings
     mkdir -p "$AIRFLOW_HOME/logs"
     # Passwords and keys are in it.
@@ -74,17 +95,19 @@ serve() {
     airflow db migrate >"$AIRFLOW_HOME/logs/migrate.log" 2>&1 || die "see $AIRFLOW_HOME/logs/migrate.log"
     airflow pools import "$AIRFLOW__CORE__DAGS_FOLDER/pools.json" >"$AIRFLOW_HOME/logs/pools.log" 2>&1 ||
         die "see $AIRFLOW_HOME/logs/pools.log"
-    # Each part in a group of its own, so that what it has started can be ended with it.
-    set -m
     trap 'stop' EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM
+    # Each part in a group of its own, so that what it has started can be ended with it. What follows
+    # stays in the terminal's, which Ctrl-C is for.
+    set -m
     # Airflow's own `standalone` would serve logs to the whole network.
     start api-server
     start scheduler --skip-serve-logs
     start dag-processor
     # Waits for what somebody has to say to a promotion.
     start triggerer --skip-serve-logs
+    set +m
     until answers "http://127.0.0.1:$AIRFLOW__API__PORT/api/v2/version"; do
         alive || die "it did not start: see $AIRFLOW_HOME/logs"
         sleep 0.5
@@ -100,6 +123,7 @@ start() {
 }
 
 alive() {
+    local pid
     for pid in $pids; do
         kill -0 "$pid" 2>/dev/null || return 1
     done
@@ -107,8 +131,12 @@ alive() {
 
 # Its scheduler may wait for ever for workers that have nothing to do.
 stop() {
-    local left=100
+    local left=100 pid
     trap - EXIT
+    # Who is in a hurry would leave parts behind.
+    trap '' INT TERM
+    # Bash tells of each part that is ended.
+    exec 2>/dev/null
     # shellcheck disable=SC2086 # one argument for each
     kill $pids 2>/dev/null || true
     while any_alive && [ $left -gt 0 ]; do
@@ -122,6 +150,7 @@ stop() {
 }
 
 any_alive() {
+    local pid
     for pid in $pids; do
         if kill -0 "$pid" 2>/dev/null; then return 0; fi
     done

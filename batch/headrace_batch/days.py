@@ -70,11 +70,20 @@ def whole_until(settings: Settings, source: EventSource, *, streamed: bool) -> d
     _, last = days_with_events(settings, source)
     if not streamed and not covered_offsets(Warehouse.of(settings), source):
         return None
+    whole_ms = whole_until_ms(settings, source)
+    return min(last, datetime.fromtimestamp(whole_ms / 1000, UTC).date())
+
+
+def whole_until_ms(settings: Settings, source: EventSource) -> int:
+    """Up to when the table of a source that takes in a topic has all events of it, ms UTC.
+
+    Raises:
+        ConfigurationError: there is no table, or no event in it.
+    """
     newest_ms = _reached_ms(settings, source, source.event_time)
     if newest_ms is None:
-        newest_ms = begins_ms(last)
-    whole_ms = newest_ms - settings.stream.lateness // _MS
-    return min(last, datetime.fromtimestamp(whole_ms / 1000, UTC).date())
+        newest_ms = begins_ms(days_with_events(settings, source)[1])
+    return newest_ms - settings.stream.lateness // _MS
 
 
 def known_until_ms(settings: Settings, source: EventSource, *, streamed: bool) -> int | None:

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headrace_orchestration.output import say
+
 if TYPE_CHECKING:
     from headrace_features.project import Project
     from headrace_schemas.settings import Settings
@@ -31,6 +33,14 @@ def current_project() -> tuple[Settings, Project]:
 
     settings = current_settings()
     return settings, load_project(settings)
+
+
+def note_built_in(settings: Settings) -> None:
+    """Say that the built-in project is used, where nothing else would show it."""
+    from headrace_schemas.setting_table import FILE_NAME
+
+    if settings.root is None:
+        say(f"project {settings.project.name} (built in): there is no {FILE_NAME} here or above")
 
 
 def served_project() -> tuple[Settings, Project]:

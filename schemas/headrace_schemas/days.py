@@ -33,18 +33,23 @@ def parse_begun_day(text: str, option: str, now: datetime) -> date:
     return _within(day, option, today)
 
 
+def newest_ended_day(now: datetime) -> date:
+    """The newest day that is over, in UTC."""
+    return now.astimezone(UTC).date() - _DAY
+
+
 def parse_ended_day(text: str, option: str, now: datetime) -> date:
     """A day that is over, so that all of its events can be there.
 
     Raises:
         ConfigurationError: it is none; `option` says where it was given.
     """
-    day, today = _written(text, option), now.astimezone(UTC).date()
-    if day > today:
-        raise _too_late(day, option, "has not begun", today - _DAY)
-    if day == today:
-        raise _too_late(day, option, "has not ended, it does at midnight UTC", today - _DAY)
-    return _within(day, option, today - _DAY)
+    day, last = _written(text, option), newest_ended_day(now)
+    if day > last + _DAY:
+        raise _too_late(day, option, "has not begun", last)
+    if day > last:
+        raise _too_late(day, option, "has not ended, it does at midnight UTC", last)
+    return _within(day, option, last)
 
 
 def _written(text: str, option: str) -> date:

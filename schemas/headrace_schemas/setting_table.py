@@ -62,7 +62,8 @@ SETTINGS = (
         key="ingest",
         kind=SettingKind.OPTIONS,
         default="",
-        meaning="by source: where its files of a day are, with {date}, or kafka for its topic",
+        meaning="by source: where its files are, with {date} for those of a day; kafka for its"
+        " topic; none where somebody fills its table",
     ),
     Setting(
         section="engine",

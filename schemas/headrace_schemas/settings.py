@@ -160,7 +160,7 @@ class Settings:
 
     `root` is the folder of `headrace.toml`, from which definitions are imported; None means
     that there is no such file and the built-in project is used. All paths are absolute. `ingest`
-    says by source where its events of a day come from, as it is written.
+    says by source where its events come from each day, as it is written.
     """
 
     root: Path | None

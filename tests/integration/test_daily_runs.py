@@ -11,9 +11,11 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from headrace_batch.simulator import simulate
@@ -24,6 +26,7 @@ from landings import in_one_go, land, require_the_same
 HEADRACE = str(Path(sys.executable).with_name("headrace"))
 FIRST = date(2018, 4, 9)
 DAYS = [FIRST + timedelta(days) for days in range(3)]
+BUILT_IN = "project fraud (built in): there is no headrace.toml here or above"
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +81,9 @@ def before_last(landing: tuple[Path, str], tmp_path_factory: pytest.TempPathFact
         assert status == 0, error
         told = json.loads(out)
         assert told["date"] == day.isoformat()
+        assert error == ""
         assert [one["status"] for one in told["tasks"]] == [0] * 8
+        assert {len(one["set_aside"]) for one in told["tasks"]} == {0}
     return home
 
 
@@ -95,7 +100,9 @@ def test_days_one_by_one_are_one_direct_run(
 ) -> None:
     status, out, error = headrace(home, landing[1], "run", "daily", "--date", DAYS[-1])
     assert (status, out) == (0, ""), error
-    assert [line.split()[:2] for line in error.splitlines()] == [
+    note, *done = error.splitlines()
+    assert note == BUILT_IN
+    assert [line.split()[:2] for line in done] == [
         ["✓", task]
         for task in (
             "ingest_transaction_labels",
@@ -135,7 +142,7 @@ def test_the_same_day_twice_at_once_is_one_run(
         ended = [(child.communicate()[1], child.returncode) for child in (one, other)]
     assert sorted(status for _, status in ended) == [0, 75]
     ((refused, _),) = [one for one in ended if one[1]]
-    assert refused.startswith("headrace: another headrace run daily is at work in")
+    assert f"\nheadrace: another headrace run daily is at work in {home}" in refused
     require_the_same(settings_in(home), direct, DAYS[-1])
 
 
@@ -152,13 +159,69 @@ def test_a_day_whose_events_have_not_come_may_be_run_later(
     )
     status, _, error = headrace(home, where, "run", "daily", "--date", DAYS[-1])
     assert status == 75
-    (line,) = error.splitlines()
+    note, line = error.splitlines()
+    assert note == BUILT_IN
     assert line.startswith(
         "headrace: ingest_transaction_labels: the events of transaction_labels of 2018-04-11 have"
         f" not come: there is no data file in {late}"
     )
     shutil.copytree(folder / DAYS[-1].isoformat(), late / DAYS[-1].isoformat())
     assert headrace(home, where, "run", "daily", "--date", DAYS[-1])[0] == 0
+
+
+def test_rows_that_a_day_rejects_are_told_with_its_ingest_and_at_the_end(
+    home: Path, landing: tuple[Path, str], tmp_path: Path
+) -> None:
+    late = tmp_path / "landing"
+    day = late / DAYS[-1].isoformat()
+    shutil.copytree(landing[0] / DAYS[-1].isoformat(), day)
+    rows = pq.read_table(day / "transactions.parquet").to_pylist()
+    rows[0]["card_id"] = rows[1]["card_id"] = None
+    rows[2]["amount_minor"] = None
+    pq.write_table(pa.Table.from_pylist(rows), day / "transactions.parquet")
+    where = landing[1].replace(str(landing[0]), str(late))
+    told = "3 rows rejected into quarantine (null_key 2, "
+    # Again it says the same, though nothing is new then.
+    for _ in range(2):
+        status, _, error = headrace(home, where, "run", "daily", "--date", DAYS[-1])
+        assert status == 0, error
+        step, end = (line for line in error.splitlines() if told in line)
+        assert step.startswith("✓ ingest_transactions (")
+        assert end.startswith(f"transactions: {told}")
+        assert end.endswith("; see headrace quarantine list transactions")
+        assert end == error.splitlines()[-1]
+
+
+def test_without_a_date_it_is_the_newest_day_that_is_over(tmp_path: Path) -> None:
+    where = json.dumps(
+        dict.fromkeys(("transactions", "transaction_labels"), f"{tmp_path}/{{date}}")
+    )
+    before = datetime.now(UTC).date() - timedelta(1)
+    status, _, error = headrace(tmp_path, where, "run", "daily")
+    assert status == 75
+    note, day, line = error.splitlines()
+    assert note == BUILT_IN
+    assert day in {
+        f"headrace run daily --date {one}: the newest day that is over, UTC"
+        for one in (before, datetime.now(UTC).date() - timedelta(1))
+    }
+    assert f"of {day.split()[4].rstrip(':')} have not come" in line
+
+
+def test_a_run_that_is_interrupted_says_so_once(home: Path, landing: tuple[Path, str]) -> None:
+    log = home / "logs" / f"daily_features-{DAYS[-1]}.log"
+    with begun(home, landing[1], "run", "daily", "--date", DAYS[-1]) as child:
+        while not log.exists():
+            assert child.poll() is None
+            time.sleep(0.02)
+        os.killpg(child.pid, signal.SIGINT)
+        _, error = child.communicate()
+    assert child.returncode == 130
+    lines = [line for line in error.splitlines() if not line.startswith("✓")]
+    assert lines == [
+        BUILT_IN,
+        "headrace: interrupted; what was published stays whole, run it again to go on",
+    ]
 
 
 @pytest.mark.parametrize(

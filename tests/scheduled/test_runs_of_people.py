@@ -40,15 +40,6 @@ def replay_and_agree(api: AirflowApi, shop: Path, home: Path) -> None:
     come_to(api, REPLAY, run, "promote", "success")
 
 
-def replay_and_refuse(api: AirflowApi, shop: Path, home: Path) -> None:
-    """Start a replay and don't agree: what is served stays so."""
-    run = api.trigger(REPLAY, {"view": "user_activity", "version": 2, "accept": []})
-    come_to(api, REPLAY, run, "approve", "awaiting_input")
-    api.answer(REPLAY, run, "approve", "Reject")
-    come_to(api, REPLAY, run, "promote", "skipped")
-    assert listed(shop, home)[""]["serving"]
-
-
 def test_a_version_is_served_once_somebody_has_agreed_and_upkeep_is_done(
     tmp_path: Path, home: Path
 ) -> None:
@@ -63,7 +54,6 @@ def test_a_version_is_served_once_somebody_has_agreed_and_upkeep_is_done(
     airflow.prepare()
     with airflow.scheduling() as api:
         airflow.run("dags", "unpause", REPLAY, "--yes")
-        replay_and_refuse(api, shop, home)
         replay_and_agree(api, shop, home)
         assert listed(shop, home)["user_activity-v2"]["serving"]
         # Its last day is due at once.

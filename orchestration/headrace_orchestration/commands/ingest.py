@@ -22,7 +22,7 @@ FromKafka = Annotated[
 ]
 Day = Annotated[
     str | None,
-    typer.Option("--date", help="A day that is over, UTC: its events, as [ingest] says."),
+    typer.Option("--date", help=r"A day that is over, UTC: its events, as \[ingest] says."),
 ]
 SkipLost = Annotated[
     bool,

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from headrace_orchestration.commands.ingest_files import described, ingest_files, show
 from headrace_orchestration.commands.ingest_kafka import described_topics, show_topics, take_topics
 from headrace_orchestration.output import print_json
 from headrace_orchestration.session import current_project
 from headrace_schemas.days import parse_ended_day
-from headrace_schemas.errors import RetryableError
-
-if TYPE_CHECKING:
-    from datetime import date
-
-    from headrace_features.definitions.sources import EventSource
-    from headrace_schemas.settings import Settings
 
 
 def ingest_day(text: str, source: str | None, *, engine: str | None, as_json: bool) -> None:
@@ -27,11 +20,21 @@ def ingest_day(text: str, source: str | None, *, engine: str | None, as_json: bo
         RetryableError: they have not come yet, or somebody is in the way.
     """
     from headrace_batch.days import begins_ms
-    from headrace_batch.ingest.daily_files import place_of_day, require_files
+    from headrace_batch.ingest.daily_files import (
+        comes_by_days,
+        is_taken_in,
+        place_of_day,
+        require_files,
+        require_whole,
+    )
 
     settings, project = current_project()
     day = parse_ended_day(text, "--date", datetime.now(UTC))
-    names = [project.source(source).name] if source else list(project.sources)
+    names = (
+        [project.source(source).name]
+        if source
+        else [name for name in project.sources if is_taken_in(settings, name)]
+    )
     # What is set wrongly is told before the first one is taken in.
     places = {name: place_of_day(settings, project, name, day) for name in names}
     told: list[dict[str, Any]] = []
@@ -41,7 +44,7 @@ def ingest_day(text: str, source: str | None, *, engine: str | None, as_json: bo
             told += described_topics(topics)["sources"]
             if not as_json:
                 show_topics(topics, project)
-            _require_whole(settings, project.source(name), day)
+            require_whole(settings, project.source(name), day)
             continue
         require_files(settings, name, day, place)
         files = ingest_files(
@@ -52,8 +55,11 @@ def ingest_day(text: str, source: str | None, *, engine: str | None, as_json: bo
             source=name,
             engine=engine,
             quiet=as_json,
-            # By rules on that, a file of a day was to be there when the day ended.
-            arrived_ms=begins_ms(day + timedelta(days=1)),
+            # By rules on that, a file of a day was to be there when the day ended. Of one that is
+            # there on every day nothing tells.
+            arrived_ms=(
+                begins_ms(day + timedelta(days=1)) if comes_by_days(settings, name) else None
+            ),
         )
         told += described(files)["sources"]
         if not as_json:
@@ -63,20 +69,3 @@ def ingest_day(text: str, source: str | None, *, engine: str | None, as_json: bo
             raise failure
     if as_json:
         print_json({"date": day, "sources": told})
-
-
-def _require_whole(settings: Settings, source: EventSource, day: date) -> None:
-    """See that the topic has told all of a day.
-
-    Raises:
-        RetryableError: events of it may be yet to come.
-    """
-    from headrace_batch.days import whole_until
-
-    until = whole_until(settings, source, streamed=True)
-    if until is not None and until <= day:
-        raise RetryableError(
-            f"the events of {source.name} of {day} have not all come: its topic is whole until"
-            f" {until} 00:00 UTC",
-            hint="run it again once later events have",
-        )

@@ -55,10 +55,10 @@ def lineage(
     as_of: AsOf = None,
     as_json: JsonOption = False,
 ) -> None:
-    """What a feature is made of, down to columns, topics and offsets, and what is made of it.
+    r"""What a feature is made of, down to columns, topics and offsets, and what is made of it.
 
     Definitions, lake and online store tell that by themselves. Recorded runs, ours and those of
-    others in the folder of [lineage], add who has done it and when, and what else was made.
+    others in the folder of \[lineage], add who has done it and when, and what else was made.
     """
     from headrace_features.online.live import live_project
     from headrace_orchestration.lineage.report import described, feature_lineage

@@ -15,20 +15,24 @@ from headrace_orchestration.output import (
     say,
     status,
 )
-from headrace_orchestration.session import current_project
+from headrace_orchestration.session import current_project, note_built_in
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from headrace_orchestration.runs.running import Done
 
 app = typer.Typer(
     no_args_is_help=True, help="Do what is due every day, or see what that is; for cron."
 )
 
-Day = Annotated[str, typer.Option("--date", help="A day that is over, UTC.")]
+Day = Annotated[
+    str | None, typer.Option("--date", help="A day that is over, UTC. Default: the newest.")
+]
 
 
 @app.command()
-def daily(date: Day, as_json: JsonOption = False) -> None:
+def daily(date: Day = None, as_json: JsonOption = False) -> None:
     """Take in the events of a day and bring history and online values up to its end.
 
     The same steps as Airflow's, one after the other. Ends at the first that fails, with its line
@@ -38,11 +42,16 @@ def daily(date: Day, as_json: JsonOption = False) -> None:
     from headrace_orchestration.runs.daily import DAILY
     from headrace_orchestration.runs.declared import runs_of
     from headrace_orchestration.runs.running import done_one_by_one
-    from headrace_schemas.days import parse_ended_day
+    from headrace_schemas.days import newest_ended_day, parse_ended_day
     from headrace_schemas.errors import RetryableError
 
     settings, project = current_project()
-    day = parse_ended_day(date, "--date", datetime.now(UTC))
+    now = datetime.now(UTC)
+    day = newest_ended_day(now) if date is None else parse_ended_day(date, "--date", now)
+    if not as_json:
+        note_built_in(settings)
+        if date is None:
+            say(f"headrace run daily --date {day}: the newest day that is over, UTC")
     (graph,) = (one for one in runs_of(settings, project) if one.name == DAILY)
     taken = RetryableError(
         f"another headrace run daily is at work in {settings.home}", hint="run it again later"
@@ -56,13 +65,30 @@ def daily(date: Day, as_json: JsonOption = False) -> None:
         for one in done_one_by_one(graph, day, log, lambda task: told(task.name)):
             done.append(one)
             if not as_json and not one.status:
-                say(f"✓ {one.task} ({one.seconds:.1f} s)")
-    failed = done[-1] if done[-1].status else None
+                aside = f": {_in_quarantine(one.set_aside)}" if one.set_aside else ""
+                say(f"✓ {one.task} ({one.seconds:.1f} s){aside}")
     if as_json:
         print_json({"run": DAILY, "date": day, "log": log, "tasks": done})
-    if failed is not None:
+    else:
+        _tell_set_aside(done)
+    failed = done[-1]
+    if failed.status:
         say(f"headrace: {failed.task}: {failed.told.removeprefix('headrace: ')}; see {log}")
         raise typer.Exit(failed.status)
+
+
+def _tell_set_aside(done: Iterable[Done]) -> None:
+    """Say once more of which events rows were not taken in."""
+    for one in done:
+        if one.set_aside:
+            source = one.task.removeprefix("ingest_")
+            say(f"{source}: {_in_quarantine(one.set_aside)}; see headrace quarantine list {source}")
+
+
+def _in_quarantine(rows: Mapping[str, int]) -> str:
+    """How many rows of some events were not taken in, and why."""
+    told = ", ".join(f"{reason} {number:,}" for reason, number in rows.items())
+    return f"{sum(rows.values()):,} rows rejected into quarantine ({told})"
 
 
 @app.command("list")

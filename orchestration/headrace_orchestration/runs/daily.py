@@ -1,6 +1,8 @@
 """The run of a day: its events into the lake, history and online values made of them, and a look.
 
 ingest → gate → increment of the history → gate → boundary of the online store → probe
+
+Done one by one, all events are taken in before any are judged: what hasn't come is told first.
 """
 
 from __future__ import annotations
@@ -8,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from headrace_batch.ingest.daily_files import comes_by_days, is_taken_in
 from headrace_features.definitions.row_rules import ReferenceRule
 from headrace_features.view_modes import ViewMode, view_modes
 from headrace_orchestration.runs.assets import history_of, online_of, table_of
@@ -36,19 +41,24 @@ def daily_features(settings: Settings, project: Project, gated: Collection[str])
         project: the sources and views.
         gated: the names of those that have rules for whole tables.
     """
-    tasks: list[Task] = []
-    ready: dict[str, tuple[str, ...]] = {}
+    ingests: dict[str, Task] = {}
     for source in _referred_first(project):
-        referred = [f"ingest_{name}" for name in _referred(source) if name in ready]
-        steps = _taken_in(settings, source, referred, is_gated=source.name in gated)
-        tasks += steps
-        ready[source.name] = (steps[-1].name,)
+        if is_taken_in(settings, source.name):
+            referred = [ingests[name].name for name in _referred(source) if name in ingests]
+            ingests[source.name] = _taken_in(settings, source, referred)
+    gates = {
+        name: _gate_of_events(settings, source, ingests.get(name))
+        for name, source in project.sources.items()
+        if name in gated
+    }
+    tasks = [*ingests.values(), *gates.values()]
+    ready = {name: (task.name,) for name, task in (ingests | gates).items()}
     modes = view_modes(settings, project)
     for view in project.views.values():
         tasks += _made(
             settings,
             view,
-            ready[view.source.name],
+            ready.get(view.source.name, ()),
             is_gated=view.name in gated,
             is_corrected=modes[view.name] is ViewMode.LAMBDA,
         )
@@ -85,28 +95,25 @@ def _referred(source: EventSource) -> list[str]:
     return [rule.to for rule in source.rules if isinstance(rule, ReferenceRule)]
 
 
-def _taken_in(
-    settings: Settings,
-    source: EventSource,
-    after: Sequence[str],
-    *,
-    is_gated: bool,
-) -> list[Task]:
-    name, table = source.name, table_of(settings, source)
-    steps = [
-        Task(
-            name=f"ingest_{name}",
-            command=("ingest", "--date", DATE, "--source", name),
-            tells=f"Take the events of {name} of the day into {source.table}, each once."
-            " Tried again until they have come.",
-            after=tuple(dict.fromkeys(after)),
-            writes=(table,),
-            on_spark=_is_submitted(settings),
-        )
-    ]
-    if is_gated:
-        steps.append(_gate(f"validate_{name}", name, steps[-1], table))
-    return steps
+def _taken_in(settings: Settings, source: EventSource, after: Sequence[str]) -> Task:
+    name = source.name
+    return Task(
+        name=f"ingest_{name}",
+        command=("ingest", "--date", DATE, "--source", name),
+        tells=f"Take the events of {name} of the day into {source.table}, each once."
+        " Tried again until they have come.",
+        after=tuple(dict.fromkeys(after)),
+        writes=(table_of(settings, source),),
+        on_spark=_is_submitted(settings),
+    )
+
+
+def _gate_of_events(settings: Settings, source: EventSource, after: Task | None) -> Task:
+    """The gate of a source; its newest day stands for one that needn't bring any events."""
+    gate = _gate(f"validate_{source.name}", source.name, after, table_of(settings, source))
+    if comes_by_days(settings, source.name):
+        return gate
+    return msgspec.structs.replace(gate, command=("validate", source.name))
 
 
 def _made(
@@ -160,12 +167,12 @@ def _made(
     return [*steps, materialize, probe]
 
 
-def _gate(name: str, gated: str, after: Task, table: Asset) -> Task:
+def _gate(name: str, gated: str, after: Task | None, table: Asset) -> Task:
     return Task(
         name=name,
         command=("validate", gated, "--date", DATE),
         tells=f"Hold {gated} to its rules: nothing is published of a day that breaks them.",
-        after=(after.name,),
+        after=() if after is None else (after.name,),
         reads=(table,),
     )
 

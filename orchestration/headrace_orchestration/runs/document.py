@@ -37,14 +37,17 @@ def dags_folder() -> Path:
 def document_of(settings: Settings, project: Project) -> dict[str, Any]:
     """The runs, how commands are submitted to Spark, and the files that all this follows from.
 
-    Its fields: `format`; `project`, its name; `python`, the interpreter of Headrace; `spark_submit`
-    and the `script` to submit, which takes the arguments of `headrace`; `runs`, see `Graph`;
-    `made_from`, the SHA-256 of each file by its path.
+    Its fields: `format`; `project`, its name; `home` and `lineage`, its folders for data and for
+    events of OpenLineage; `python`, the interpreter of Headrace; `spark_submit` and the `script` to
+    submit, which takes the arguments of `headrace`; `runs`, see `Graph`; `made_from`, the SHA-256
+    of each file by its path.
     """
     runs = runs_of(settings, project)
     return {
         "format": FORMAT,
         "project": project.name,
+        "home": str(settings.home),
+        "lineage": str(settings.lineage.path),
         "python": sys.executable,
         "spark_submit": str(Path(sys.executable).with_name("spark-submit")),
         "script": submitted.__file__,

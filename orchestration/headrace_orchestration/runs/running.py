@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -18,6 +22,9 @@ if TYPE_CHECKING:
 
 #: A shell's number for a process that a signal has ended is so much above that of the signal.
 _SIGNALLED = 128
+_INTERRUPTED = _SIGNALLED + signal.SIGINT
+#: The command that takes events in; how many it sets aside stands in its report.
+_INGEST = "ingest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +35,16 @@ class Done:
         task: its name.
         status: with which its command ended; 0 is well.
         seconds: how long it took.
-        told: the last line that it wrote.
+        told: the line of its error; "" where there is none.
+        set_aside: how many rows that it was to take in were rejected into quarantine, by it or when
+            they came before, by their first reason.
     """
 
     task: str
     status: int
     seconds: float
     told: str
+    set_aside: Mapping[str, int]
 
 
 def done_one_by_one(
@@ -52,22 +62,36 @@ def done_one_by_one(
         log: where what they write is added.
         begun: is told of each that begins.
         clock: seconds that never go back.
+
+    Raises:
+        KeyboardInterrupt: somebody has ended the run, or the task that was at work.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     for task in graph.tasks:
         begun(task)
         began = clock()
-        status, told = _run(filled(task.command, {"date": day.isoformat()}), log)
-        yield Done(task.name, status, clock() - began, told)
+        arguments = filled(task.command, {"date": day.isoformat()})
+        takes_in = arguments[0] == _INGEST
+        status, lines = _run([*arguments, "--json"] if takes_in else arguments, log)
+        if status == _INTERRUPTED:
+            raise KeyboardInterrupt
+        yield Done(
+            task=task.name,
+            status=status,
+            seconds=clock() - began,
+            told=lines[-1] if status else "",
+            set_aside=_set_aside(lines) if takes_in else {},
+        )
         if status:
             return
 
 
-def _run(arguments: list[str], log: Path) -> tuple[int, str]:
-    """The status of a command, and the last line that it wrote."""
+def _run(arguments: list[str], log: Path) -> tuple[int, list[str]]:
+    """The status of a command, and the lines that it wrote, below one that names it."""
     # Its modules are those of this installation, whatever lies in the current directory.
     command = [sys.executable, "-P", "-m", "headrace_orchestration.cli", *arguments]
     with log.open("a+b") as file:
+        began = file.seek(0, os.SEEK_END)
         file.write(f"$ headrace {' '.join(arguments)}\n".encode())
         file.flush()
         with subprocess.Popen(  # noqa: S603 - our own command
@@ -79,5 +103,19 @@ def _run(arguments: list[str], log: Path) -> tuple[int, str]:
                 # It was told as well, and ends by itself.
                 child.wait()
                 raise
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return (status if status >= 0 else _SIGNALLED - status), lines[-1]
+        file.seek(began)
+        lines = file.read().decode(errors="replace").splitlines()
+    return (status if status >= 0 else _SIGNALLED - status), lines
+
+
+def _set_aside(lines: Sequence[str]) -> dict[str, int]:
+    """How many rows an ingest or one before it has rejected, by its report."""
+    if "{" not in lines:
+        return {}
+    # An error may follow.
+    report, _ = json.JSONDecoder().raw_decode("\n".join(lines[lines.index("{") :]))
+    found: Counter[str] = Counter()
+    for source in report["sources"]:
+        found.update(source["rejected"])
+        found.update(source.get("already_rejected", {}))
+    return dict(found.most_common())

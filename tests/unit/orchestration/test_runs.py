@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Collection
 from dataclasses import replace
+from datetime import date
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from headrace_orchestration.runs.daily import daily_features
 from headrace_orchestration.runs.document import document_of
 from headrace_orchestration.runs.graph import Graph, Task, filled
 from headrace_orchestration.runs.kappa import kappa_replay
+from headrace_orchestration.runs.running import done_one_by_one
 from headrace_orchestration.scaffold import create_project
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.settings import load
@@ -60,6 +62,29 @@ def test_nothing_stands_at_a_gate_that_has_no_rules(tmp_path: Path) -> None:
     graph = daily(tmp_path)
     assert not [name for name in names(graph) if name.startswith("validate")]
     assert task(graph, "backfill_terminal_risk").after == ("ingest_transaction_labels",)
+    assert task(graph, "materialize_terminal_risk").after == ("backfill_terminal_risk",)
+
+
+def test_all_events_are_taken_in_before_any_are_judged(tmp_path: Path) -> None:
+    found = names(daily(tmp_path, gated=("transactions", "transaction_labels")))
+    assert {one.partition("_")[0] for one in found[:2]} == {"ingest"}
+    assert {one.partition("_")[0] for one in found[2:4]} == {"validate"}
+
+
+def test_a_source_that_brings_no_events_of_days_is_held_by_its_newest(tmp_path: Path) -> None:
+    places = json.dumps({"transactions": "all.parquet", "transaction_labels": "none"})
+    gated = ("transactions", "transaction_labels")
+    graph = daily(tmp_path, gated, HEADRACE_INGEST=places)
+    assert [name for name in names(graph) if name.startswith("ingest")] == ["ingest_transactions"]
+    for source in gated:
+        assert task(graph, f"validate_{source}").command == ("validate", source)
+    assert task(graph, "validate_transactions").after == ("ingest_transactions",)
+    assert task(graph, "validate_transaction_labels").after == ()
+
+
+def test_what_is_made_of_a_table_that_somebody_fills_waits_for_nothing(tmp_path: Path) -> None:
+    graph = daily(tmp_path, HEADRACE_INGEST='{"transaction_labels": "none"}')
+    assert task(graph, "backfill_terminal_risk").after == ()
     assert task(graph, "materialize_terminal_risk").after == ("backfill_terminal_risk",)
 
 
@@ -108,6 +133,21 @@ def test_what_computes_is_submitted_where_a_cluster_is_set(
     assert on_spark == submitted
 
 
+@pytest.mark.parametrize("end", ["exit 130", "kill -INT $$"])
+def test_a_task_that_is_interrupted_interrupts_the_run(
+    end: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted = tmp_path / "interrupted"
+    interrupted.write_text(f"#!/bin/sh\n{end}\n")
+    interrupted.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(interrupted))
+    begun: list[Task] = []
+    run = done_one_by_one(daily(tmp_path), date(2018, 4, 9), tmp_path / "logs/a.log", begun.append)
+    with pytest.raises(KeyboardInterrupt):
+        list(run)
+    assert len(begun) == 1
+
+
 def test_a_version_is_promoted_after_its_parity_and_somebody_s_word(tmp_path: Path) -> None:
     settings = load(tmp_path, {})
     graph = kappa_replay(settings, load_project(settings))
@@ -147,6 +187,8 @@ def test_the_document_names_every_file_that_it_follows_from(
     definitions.write_text(definitions.read_text() + "\nfrom orchard_windows import WEEK\n")
     settings = load(folder, {})
     document = document_of(settings, load_project(settings))
+    assert document["home"] == str(folder / ".headrace")
+    assert document["lineage"] == str(folder / ".headrace/lineage")
     made_from = document["made_from"]
     for path in (folder / "headrace.toml", definitions, beside):
         assert made_from[str(path)] == hashlib.sha256(path.read_bytes()).hexdigest()

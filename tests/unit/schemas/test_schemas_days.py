@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 
-from headrace_schemas.days import parse_begun_day, parse_day, parse_ended_day
+from headrace_schemas.days import newest_ended_day, parse_begun_day, parse_day, parse_ended_day
 from headrace_schemas.errors import ConfigurationError
 
 NOW = datetime(2026, 11, 26, 23, 59, tzinfo=UTC)
@@ -44,6 +44,12 @@ def test_a_day_before_all_events_is_refused_with_the_days_that_will_do() -> None
     with pytest.raises(ConfigurationError) as refused:
         parse_ended_day("1950-01-01", "--date", NOW)
     assert told(refused) == "2026-11-25, where events can be"
+
+
+def test_the_newest_day_that_is_over_is_yesterday_in_utc() -> None:
+    assert newest_ended_day(NOW) == date(2026, 11, 25)
+    west = timezone(timedelta(hours=-5))
+    assert newest_ended_day(NOW.astimezone(west)) == date(2026, 11, 25)
 
 
 def test_a_day_that_is_over_is_one_before_today() -> None:
