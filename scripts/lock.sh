@@ -20,9 +20,9 @@ compile requirements/airflow.txt 3.11 requirements/airflow.in --override require
 image() { # ROLE INPUT...
     compile "requirements/$1.txt" 3.11 pyproject.toml "${@:2}" -c requirements/dev.txt
 }
-image server requirements/kafka.in --extra serving
+image server requirements/kafka.in --extra serving --extra quality
 image writer requirements/kafka.in requirements/redis.in
-image flink --extra streaming --extra serving
+image flink --extra streaming --extra serving --extra quality
 image spark requirements/kafka.in --extra batch --extra serving --extra quality
 # What tasks of Airflow run: all commands.
 image tasks --extra batch --extra serving --extra quality --extra streaming

@@ -21,6 +21,7 @@ from headrace_batch.leased import begin, renewed
 from headrace_batch.lineage import layer_outcome, layer_work
 from headrace_batch.local_spill import workspace_of
 from headrace_batch.materialize_local import InProcess
+from headrace_batch.provenance import taken_for
 from headrace_batch.quality.standing_gates import before_layer
 from headrace_batch.tile_table import TileTable
 from headrace_batch.warehouse import Warehouse
@@ -132,7 +133,7 @@ def _materialize(  # noqa: PLR0913 - see `materialize_view`
     warehouse = Warehouse.of(settings)
     tiles = TileTable(warehouse, view)
     maker.require_reach(store)
-    gates = before_layer(settings, view, _seen(tiles))
+    gates = before_layer(settings, view, _seen(warehouse, view, held))
     until = day_of(boundary_ms) - timedelta(1)
     gates.require(until)
     above = tiles.taken.generation if tiles.taken else 0
@@ -171,9 +172,9 @@ def _materialize(  # noqa: PLR0913 - see `materialize_view`
     )
 
 
-def _seen(tiles: TileTable) -> Held | None:
-    """The events that the tiles have before this run."""
-    taken = tiles.taken
+def _seen(warehouse: Warehouse, view: FeatureView, held: Generation | None) -> Held | None:
+    """The events that readers have: tiles may have some that were never judged."""
+    taken = None if held is None else taken_for(warehouse, view, held)
     return None if taken is None else Held(taken.source, taken.version, taken.until)
 
 

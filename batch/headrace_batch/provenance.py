@@ -16,6 +16,7 @@ from deltalake.exceptions import DeltaError
 from headrace_batch.commits import told_by
 from headrace_batch.event_files import identity_of
 from headrace_batch.ingest.covered import covered_in
+from headrace_batch.tile_intake import Taken
 from headrace_batch.tile_table import taken_by
 from headrace_batch.warehouse import Warehouse
 from headrace_schemas.tables import tiles_table
@@ -84,6 +85,29 @@ def layer_made(warehouse: Warehouse, view: FeatureView, generation: Generation) 
         ConfigurationError: a table is damaged.
         RetryableError: the store can't be reached.
     """
+    found = _tiles_of(warehouse, view, generation)
+    if found is None:
+        return None
+    version, taken = found
+    events = events_made(warehouse, view.source, taken.version, taken.source)
+    return LayerMade(tiles_table(view.name, view.version), version, events)
+
+
+def taken_for(warehouse: Warehouse, view: FeatureView, generation: Generation) -> Taken | None:
+    """What the tiles had taken in of which a generation was made; None where the lake can't tell.
+
+    Raises:
+        ConfigurationError: a table is damaged.
+        RetryableError: the store can't be reached.
+    """
+    found = _tiles_of(warehouse, view, generation)
+    return None if found is None else found[1]
+
+
+def _tiles_of(
+    warehouse: Warehouse, view: FeatureView, generation: Generation
+) -> tuple[int, Taken] | None:
+    """The version of a view's table of tiles that had all that a generation has."""
     name = tiles_table(view.name, view.version)
     table = warehouse.find(name)
     if table is None:
@@ -95,8 +119,7 @@ def layer_made(warehouse: Warehouse, view: FeatureView, generation: Generation) 
             taken = taken_by(table)
             # What was taken in for a later generation, which isn't published yet, isn't in it.
             if taken is not None and taken.generation <= generation.tiles:
-                events = events_made(warehouse, view.source, taken.version, taken.source)
-                return LayerMade(name, version, events)
+                return version, taken
     return None
 
 

@@ -79,7 +79,7 @@ def before_last(landing: tuple[Path, str], tmp_path_factory: pytest.TempPathFact
     for day in DAYS[:-1]:
         status, out, error = headrace(home, landing[1], "run", "daily", "--date", day, "--json")
         assert status == 0, error
-        told = json.loads(out)
+        (told,) = json.loads(out)["days"]
         assert told["date"] == day.isoformat()
         assert error == ""
         assert [one["status"] for one in told["tasks"]] == [0] * 8
@@ -115,6 +115,18 @@ def test_days_one_by_one_are_one_direct_run(
             "probe_terminal_risk",
         )
     ]
+    require_the_same(settings_in(home), direct, DAYS[-1])
+
+
+def test_without_a_date_days_are_done_that_had_not_come_in_time(
+    home: Path, landing: tuple[Path, str], direct: Settings
+) -> None:
+    status, _, error = headrace(home, landing[1], "run", "daily")
+    assert status == 75
+    next_day = DAYS[-1] + timedelta(1)
+    begun_days = [line for line in error.splitlines() if line.startswith("headrace run daily")]
+    assert begun_days == [f"headrace run daily --date {day}" for day in (DAYS[-1], next_day)]
+    assert f"of {next_day} have not come" in error
     require_the_same(settings_in(home), direct, DAYS[-1])
 
 
@@ -192,7 +204,7 @@ def test_rows_that_a_day_rejects_are_told_with_its_ingest_and_at_the_end(
         assert end == error.splitlines()[-1]
 
 
-def test_without_a_date_it_is_the_newest_day_that_is_over(tmp_path: Path) -> None:
+def test_without_a_date_or_a_layer_it_is_the_newest_day_that_is_over(tmp_path: Path) -> None:
     where = json.dumps(
         dict.fromkeys(("transactions", "transaction_labels"), f"{tmp_path}/{{date}}")
     )
@@ -202,10 +214,10 @@ def test_without_a_date_it_is_the_newest_day_that_is_over(tmp_path: Path) -> Non
     note, day, line = error.splitlines()
     assert note == BUILT_IN
     assert day in {
-        f"headrace run daily --date {one}: the newest day that is over, UTC"
+        f"headrace run daily --date {one}"
         for one in (before, datetime.now(UTC).date() - timedelta(1))
     }
-    assert f"of {day.split()[4].rstrip(':')} have not come" in line
+    assert f"of {day.split()[4]} have not come" in line
 
 
 def test_a_run_that_is_interrupted_says_so_once(home: Path, landing: tuple[Path, str]) -> None:

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from headrace_batch.materialize_local import InProcess
+from headrace_batch.tile_table import TileTable
 from headrace_batch.warehouse import Warehouse
 from headrace_features.online.query_times import AS_OF
 from headrace_features.online.reader import FeatureReader
@@ -373,6 +374,69 @@ def test_rows_that_come_while_a_layer_is_made_are_not_published_unjudged(
     with pytest.raises(HeadraceError, match="2018-04-04 fails its gate: volume is 2 times"):
         shop.headrace("materialize", "--date", DAYS[3])
     assert shop.online() == served
+
+
+def doubled(day: int) -> list[Row]:
+    return [row | {"transaction_id": f"late-{row['transaction_id']}"} for row in rows_of(day)]
+
+
+def test_a_day_that_is_spoilt_is_stopped_though_all_is_made_anew(shop: Shop) -> None:
+    for day in (3, 4):
+        shop.land(day, rows_of(day))
+        shop.headrace("ingest", "--date", DAYS[day])
+    shop.headrace("validate", "transactions", "--date", DAYS[3])
+    shop.headrace("materialize", "--date", DAYS[3])
+    shop.land(3, doubled(3), "late")
+    shop.headrace("ingest", "--date", DAYS[3])
+    # What was made of a day that is taken out is made anew, and nobody can tell what came since.
+    shop.headrace("quarantine", "day", "transactions", "--date", DAYS[1])
+    shop.land(1, rows_of(1)[::-1], "mended")
+    shop.headrace("ingest", "--date", DAYS[1])
+    served = shop.online()
+    with pytest.raises(HeadraceError, match="2018-04-04 fails its gate: volume is 2 times"):
+        shop.headrace("materialize", "--date", DAYS[4])
+    assert shop.online() == served
+
+
+def test_rows_that_only_tiles_have_are_judged_by_the_next_run(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.land(3, rows_of(3))
+    shop.run(3)
+    served = shop.online()
+    update = TileTable.update
+
+    def ended(*arguments: Any) -> Any:
+        shop.land(3, doubled(3), "late")
+        shop.headrace("ingest", "--date", DAYS[3])
+        update(*arguments)
+        raise GeneratorExit
+
+    shop.land(4, rows_of(4))
+    shop.headrace("ingest", "--date", DAYS[4])
+    monkeypatch.setattr(TileTable, "update", ended)
+    with pytest.raises(GeneratorExit):
+        shop.headrace("materialize", "--date", DAYS[4])
+    monkeypatch.setattr(TileTable, "update", update)
+    with pytest.raises(HeadraceError, match="2018-04-04 fails its gate: volume is 2 times"):
+        shop.headrace("materialize", "--date", DAYS[4])
+    assert shop.online() == served
+
+
+def test_what_was_said_of_days_holds_when_their_files_are_put_together(shop: Shop) -> None:
+    shop.land(3, rows_of(3)[:30], "a")
+    shop.headrace("ingest", "--date", DAYS[3])
+    shop.headrace("validate", "transactions", "--date", DAYS[3], "--accept", "a holiday")
+    shop.land(3, rows_of(3)[30:31], "b")
+    shop.headrace("ingest", "--date", DAYS[3])
+    shop.headrace("validate", "transactions", "--date", DAYS[3], "--accept", "a holiday")
+    shop.headrace("materialize", "--date", DAYS[3])
+    shop.headrace("backfill", "--date", DAYS[3])
+    warehouse = Warehouse.of(shop.settings)
+    before = warehouse.open("bronze.transactions").file_uris()
+    shop.headrace("maintain", "lake")
+    assert len(warehouse.open("bronze.transactions").file_uris()) < len(before)
+    shop.headrace("materialize", "--date", DAYS[3])
 
 
 def test_a_day_that_is_measured_as_before_is_in_the_data_docs_already(shop: Shop) -> None:

@@ -15,7 +15,7 @@ DEFINITIONS = """
 from dataclasses import replace
 
 from headrace_features import (
-    Count, EventSource, FeatureView, Gate, Nulls, ReferenceRule, Sliding, Volume,
+    Count, Entity, EventSource, FeatureView, Gate, Nulls, ReferenceRule, Sliding, Volume,
 )
 from headrace_features.fraud.definitions import card, transactions
 from headrace_schemas.events import Event, Identifier, TimeMs
@@ -32,6 +32,8 @@ transactions = replace(transactions, rules=[
     ReferenceRule("known_country", "country", to="countries", to_column="id"),
 ])
 spent = FeatureView("spent", 1, card, transactions, [Count([Sliding("7d")])])
+city = Entity("city", join_key="city")
+placements = FeatureView("placements", 1, city, terminals, [Count([Sliding("900d")])])
 placed = Gate(terminals, [Volume(at_least=0.5, of_last=7), Nulls("city", at_most=0.0)])
 """
 SETTINGS = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import warnings
 from dataclasses import dataclass
@@ -31,10 +32,13 @@ class Judgement:
     docs: Path
 
 
-def shown(folder: Path, name: str, day: date) -> Path | None:
-    """The page that shows all, if it shows a day of a table; see `judge`."""
-    pages = folder / _SITE / "validations" / Path(*name.split(".")) / day.isoformat()
-    return folder / _DOCS if pages.exists() else None
+def shown(
+    folder: Path, name: str, day: date, measures: Sequence[Measure], accepted: str
+) -> Path | None:
+    """The page that shows all, if it shows a day of a table as it would be shown; see `judge`."""
+    told = _told(folder, name, day)
+    is_so = told.exists() and told.read_text() == _digest(measures, accepted)
+    return folder / _DOCS if is_so else None
 
 
 def judge(
@@ -75,9 +79,21 @@ def judge(
             batch_parameters={"dataframe": pd.DataFrame(row, dtype="float64")},
             run_id=gx.RunIdentifier(run_name=day.isoformat()),
         )
+        told = _told(folder, name, day)
+        told.parent.mkdir(parents=True, exist_ok=True)
+        told.write_text(_digest(measures, accepted))
     (validated,) = result.run_results.values()
     kept = {one.expectation_config.kwargs["column"]: one.success for one in validated.results}
     return Judgement(tuple(bool(kept[one.rule]) for one in measures), folder / _DOCS)
+
+
+def _told(folder: Path, name: str, day: date) -> Path:
+    """The file that identifies what the pages say of a day."""
+    return folder / "told" / name / day.isoformat()
+
+
+def _digest(measures: Sequence[Measure], accepted: str) -> str:
+    return hashlib.sha256(repr((tuple(measures), accepted)).encode()).hexdigest()
 
 
 def _expectation(gx: ModuleType, measure: Measure, day: date, accepted: str) -> object:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from headrace_batch.event_files import EventFiles
 from headrace_batch.history_increment import Held, held_by
+from headrace_batch.ingest.daily_files import comes_by_days
 from headrace_batch.quality.measures import TableDays
 from headrace_batch.quality.tables import gated_table
-from headrace_batch.quality.verdicts import failed_days, require_passing
+from headrace_batch.quality.verdicts import open_days, require_passing
 from headrace_batch.warehouse import Warehouse
 from headrace_features.definitions.sources import EventSource
 from headrace_features.project import load_project
@@ -41,9 +42,9 @@ class StandingGates:
     def require(self, last: date) -> None:
         """Have all days pass that come in up to a day.
 
-        Those are the days of events that nothing was made of yet, days without any among them, and
-        each of which is known that it has failed; where nothing was made of any event, the last day
-        and these.
+        Those are the days of events that nothing was made of yet, days without any among them,
+        and what `open_days` tells; where nothing was made of any event, the last day and these. Of
+        events that don't come day by day the last day is the newest one that has any.
 
         Raises:
             GateError: a day doesn't pass.
@@ -54,21 +55,26 @@ class StandingGates:
         warehouse = Warehouse.of(self.settings)
         came = self._came(warehouse, last)
         for gate in self.gates:
-            days = came | failed_days(warehouse, gate, last)
+            days = came | open_days(warehouse, gate, last)
             if not isinstance(gate.of, EventSource):
                 days = _computed(warehouse, gate, days)
             require_passing(self.settings, gate, days, time.time_ns() // 1_000_000)
 
     def _came(self, warehouse: Warehouse, last: date) -> set[date]:
         events = EventFiles(warehouse, self.source)
+        by_days = comes_by_days(self.settings, self.source.name)
+        newest = last
+        if not by_days:
+            newest = max((one.day for one in events.all() if one.day <= last), default=last)
         seen = self.seen
         if seen is None or seen.source != events.identity:
-            return {last}
+            return {newest}
         came = events.since(seen.version, seen.until)
         if came is None:
-            return {last}
-        new = {seen.until + timedelta(n) for n in range(1, (last - seen.until).days + 1)}
-        return new | {file.day for file in came if file.day <= last} | {last}
+            return {newest}
+        missing = (last - seen.until).days if by_days else 0
+        new = {seen.until + timedelta(n) for n in range(1, missing + 1)}
+        return new | {file.day for file in came if file.day <= last} | {newest}
 
 
 def before_layer(settings: Settings, view: FeatureView, seen: Held | None) -> StandingGates:

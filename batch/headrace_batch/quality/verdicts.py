@@ -23,6 +23,7 @@ from headrace_schemas.tables import VERDICTS
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
 
     from headrace_features.definitions.gates import Gate
@@ -68,6 +69,7 @@ class Verdict:
         measures: what was measured, a rule each.
         kept: by measure, whether it was as it has to be.
         accepted: why a person lets the day pass although it wasn't; "" where nobody has.
+        judged_ms: when that was, ms UTC.
         docs: the page of Great Expectations that shows it; None where nobody has asked for it.
     """
 
@@ -80,6 +82,7 @@ class Verdict:
     measures: tuple[Measure, ...]
     kept: tuple[bool, ...]
     accepted: str
+    judged_ms: int
     docs: Path | None
 
     @property
@@ -145,7 +148,7 @@ class _Gated:
         self.name = gated_table(gate)
         self.days = TableDays.of(self.warehouse.open(self.name))
         self.declared = _declared(self.warehouse, gate)
-        self._kept = {one.day: one for one in _kept(self.warehouse, gate)}
+        self._kept = {one.day: one for one in kept_verdicts(self.warehouse, self.name)}
 
     def said(self, found: Day) -> Verdict | None:
         """What was said of a day, if that was on the rules that there are, and the rows."""
@@ -170,7 +173,7 @@ def _validate(gated: _Gated, day: date, now_ms: int, accepted: str) -> Verdict:
     # What a person has said of these rows and rules holds when they are judged again.
     accepted = accepted or ("" if before is None else before.accepted)
     folder = gated.settings.home / "quality"
-    docs = shown(folder, gated.name, day)
+    docs = shown(folder, gated.name, day, measures, accepted)
     if docs and before and (before.measures, before.accepted) == (measures, accepted):
         # Of the same measures the same is said: what says it takes seconds to import.
         return replace(before, docs=docs)
@@ -185,6 +188,7 @@ def _validate(gated: _Gated, day: date, now_ms: int, accepted: str) -> Verdict:
         measures=measures,
         kept=judged.kept,
         accepted=accepted,
+        judged_ms=now_ms,
         docs=judged.docs,
     )
     _keep(gated.warehouse, verdict, now_ms)
@@ -224,9 +228,41 @@ def require_passing(settings: Settings, gate: Gate, days: Collection[date], now_
             raise failure
 
 
-def failed_days(warehouse: Warehouse, gate: Gate, last: date) -> set[date]:
-    """The days up to one of which it is known that they don't pass."""
-    return {one.day for one in _kept(warehouse, gate) if not one.passes and one.day <= last}
+def open_days(warehouse: Warehouse, gate: Gate, last: date) -> set[date]:
+    """The days up to one that are to be judged, or have failed, whatever has been made of them.
+
+    Those are days whose rows are others than when they were judged, and days that nobody has
+    judged; but of these none before the first that somebody has: where gates are new, they hold
+    from then on.
+    """
+    kept = {one.day: one for one in kept_verdicts(warehouse, gated_table(gate))}
+    failed = {day for day, one in kept.items() if not one.passes and day <= last}
+    table = warehouse.find(gated_table(gate))
+    if table is None or not kept:
+        return failed
+    days = TableDays.of(table)
+    asked = (day for day in days.rows if min(kept) <= day <= last)
+    unlike = {day for day in asked if day not in kept or kept[day].content != days.content(day)}
+    return failed | unlike
+
+
+def carry_over(
+    warehouse: Warehouse, table: str, before: TableDays, changed: AbstractSet[date]
+) -> None:
+    """Have what was said of days hold whose rows have come into other files.
+
+    Args:
+        warehouse: where the tables are.
+        table: the name of the gated one.
+        before: its days before that.
+        changed: those of which rows have come or gone since.
+    """
+    now = TableDays.of(warehouse.open(table))
+    for one in kept_verdicts(warehouse, table):
+        if one.content == before.content(one.day) and one.day not in changed:
+            moved = replace(one, content=now.content(one.day))
+            if moved != one:
+                _keep(warehouse, moved, one.judged_ms)
 
 
 def _declared(warehouse: Warehouse, gate: Gate) -> str:
@@ -256,10 +292,11 @@ def _keep(warehouse: Warehouse, verdict: Verdict, now_ms: int) -> None:
     replace_rows(warehouse, VERDICTS, pa.Table.from_pylist([row], schema=_SCHEMA), where)
 
 
-def _kept(warehouse: Warehouse, gate: Gate) -> list[Verdict]:
+def kept_verdicts(warehouse: Warehouse, table: str) -> list[Verdict]:
+    """What was said last of each day of a table."""
     if not warehouse.exists(VERDICTS):
         return []
-    ours = pc.field("table") == gated_table(gate)
+    ours = pc.field("table") == table
     return [
         Verdict(
             of=row["target"],
@@ -271,6 +308,7 @@ def _kept(warehouse: Warehouse, gate: Gate) -> list[Verdict]:
             measures=tuple(_measure(one) for one in row["rules"]),
             kept=tuple(one["kept"] for one in row["rules"]),
             accepted=row["accepted"],
+            judged_ms=row["judged_at"],
             docs=None,
         )
         for row in warehouse.read(VERDICTS, where=ours).to_pylist()

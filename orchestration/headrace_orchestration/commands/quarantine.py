@@ -151,7 +151,7 @@ def release(
     """
     from headrace_orchestration.beside_streams import note_beside_streams
     from headrace_orchestration.choosing_rows import chosen_rows
-    from headrace_orchestration.releasing import Rows
+    from headrace_orchestration.releasing import SAME_KEY, Rows
     from headrace_orchestration.releasing import release as released
 
     settings, project = current_project()
@@ -176,7 +176,9 @@ def release(
         told = ", ".join(f"{code} {count}" for code, count in done.left.items())
         raise GateError(
             f"none of {len(rows):,} rows of {source} is an event yet ({told})",
-            hint="repair them first: headrace quarantine repair; or --ignore a rule",
+            hint="choose one of each key: --row"
+            if set(done.left) == {SAME_KEY}
+            else "repair them first: headrace quarantine repair; or --ignore a rule",
         )
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,19 +23,25 @@ from headrace_orchestration.session import current_project, note_built_in
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from headrace_orchestration.runs.graph import Graph
     from headrace_orchestration.runs.running import Done
 
 app = typer.Typer(
     no_args_is_help=True, help="Do what is due every day, or see what that is; for cron."
 )
 
-Day = Annotated[
-    str | None, typer.Option("--date", help="A day that is over, UTC. Default: the newest.")
+Date = Annotated[
+    str | None,
+    typer.Option(
+        "--date",
+        help="A day that is over, UTC. Default: all that online values don't have yet, up to the"
+        " newest.",
+    ),
 ]
 
 
 @app.command()
-def daily(date: Day = None, as_json: JsonOption = False) -> None:
+def daily(date: Date = None, as_json: JsonOption = False) -> None:
     """Take in the events of a day and bring history and online values up to its end.
 
     The same steps as Airflow's, one after the other. Ends at the first that fails, with its line
@@ -41,40 +50,67 @@ def daily(date: Day = None, as_json: JsonOption = False) -> None:
     from headrace_features.exclusive import exclusive
     from headrace_orchestration.runs.daily import DAILY
     from headrace_orchestration.runs.declared import runs_of
-    from headrace_orchestration.runs.running import done_one_by_one
+    from headrace_orchestration.runs.due import days_due
     from headrace_schemas.days import newest_ended_day, parse_ended_day
     from headrace_schemas.errors import RetryableError
 
     settings, project = current_project()
     now = datetime.now(UTC)
-    day = newest_ended_day(now) if date is None else parse_ended_day(date, "--date", now)
     if not as_json:
         note_built_in(settings)
-        if date is None:
-            say(f"headrace run daily --date {day}: the newest day that is over, UTC")
     (graph,) = (one for one in runs_of(settings, project) if one.name == DAILY)
     taken = RetryableError(
         f"another headrace run daily is at work in {settings.home}", hint="run it again later"
     )
+    with exclusive(settings.home / f"{DAILY}.lock", taken):
+        if date is None:
+            days = days_due(settings, project, newest_ended_day(now))
+        else:
+            days = [parse_ended_day(date, "--date", now)]
+        done = []
+        for day in days:
+            if date is None and not as_json:
+                say(f"headrace run daily --date {day}")
+            done.append(_of_day(graph, day, settings.home / "logs", as_json=as_json))
+            if done[-1].failed is not None:
+                break
+    if as_json:
+        print_json({"run": DAILY, "days": done})
+    failed = done[-1].failed
+    if failed is not None:
+        told = failed.told.removeprefix("headrace: ")
+        say(f"headrace: {failed.task}: {told}; see {done[-1].log}")
+        raise typer.Exit(failed.status)
+
+
+@dataclass(frozen=True, slots=True)
+class _DayDone:
+    """What was done for a day."""
+
+    date: dt.date
+    log: Path
+    tasks: list[Done]
+
+    @property
+    def failed(self) -> Done | None:
+        """The task that failed, which is the last one."""
+        return self.tasks[-1] if self.tasks[-1].status else None
+
+
+def _of_day(graph: Graph, day: dt.date, logs: Path, *, as_json: bool) -> _DayDone:
+    from headrace_orchestration.runs.running import done_one_by_one
+
+    log = logs / f"{graph.name}-{day}.log"
     done: list[Done] = []
-    log = settings.home / "logs" / f"{DAILY}-{day}.log"
-    with (
-        exclusive(settings.home / f"{DAILY}.lock", taken),
-        status(f"headrace run daily {day}") as told,
-    ):
+    with status(f"headrace run daily {day}") as told:
         for one in done_one_by_one(graph, day, log, lambda task: told(task.name)):
             done.append(one)
             if not as_json and not one.status:
                 aside = f": {_in_quarantine(one.set_aside)}" if one.set_aside else ""
                 say(f"✓ {one.task} ({one.seconds:.1f} s){aside}")
-    if as_json:
-        print_json({"run": DAILY, "date": day, "log": log, "tasks": done})
-    else:
+    if not as_json:
         _tell_set_aside(done)
-    failed = done[-1]
-    if failed.status:
-        say(f"headrace: {failed.task}: {failed.told.removeprefix('headrace: ')}; see {log}")
-        raise typer.Exit(failed.status)
+    return _DayDone(day, log, done)
 
 
 def _tell_set_aside(done: Iterable[Done]) -> None:

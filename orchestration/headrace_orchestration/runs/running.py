@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -72,30 +73,30 @@ def done_one_by_one(
         began = clock()
         arguments = filled(task.command, {"date": day.isoformat()})
         takes_in = arguments[0] == _INGEST
-        status, lines = _run([*arguments, "--json"] if takes_in else arguments, log)
+        status, report, lines = _run([*arguments, "--json"] if takes_in else arguments, log)
         if status == _INTERRUPTED:
             raise KeyboardInterrupt
         yield Done(
             task=task.name,
             status=status,
             seconds=clock() - began,
-            told=lines[-1] if status else "",
-            set_aside=_set_aside(lines) if takes_in else {},
+            told=_error(status, lines),
+            set_aside=_set_aside(report) if takes_in else {},
         )
         if status:
             return
 
 
-def _run(arguments: list[str], log: Path) -> tuple[int, list[str]]:
-    """The status of a command, and the lines that it wrote, below one that names it."""
+def _run(arguments: list[str], log: Path) -> tuple[int, str, list[str]]:
+    """The status of a command, its output, and the lines of its errors; all of it is logged."""
     # Its modules are those of this installation, whatever lies in the current directory.
     command = [sys.executable, "-P", "-m", "headrace_orchestration.cli", *arguments]
-    with log.open("a+b") as file:
-        began = file.seek(0, os.SEEK_END)
+    with log.open("a+b") as file, tempfile.TemporaryFile() as out:
         file.write(f"$ headrace {' '.join(arguments)}\n".encode())
         file.flush()
+        began = file.seek(0, os.SEEK_END)
         with subprocess.Popen(  # noqa: S603 - our own command
-            command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=file
         ) as child:
             try:
                 status = child.wait()
@@ -105,17 +106,25 @@ def _run(arguments: list[str], log: Path) -> tuple[int, list[str]]:
                 raise
         file.seek(began)
         lines = file.read().decode(errors="replace").splitlines()
-    return (status if status >= 0 else _SIGNALLED - status), lines
+        out.seek(0)
+        told = out.read()
+        file.write(told)
+    return (status if status >= 0 else _SIGNALLED - status), told.decode(errors="replace"), lines
 
 
-def _set_aside(lines: Sequence[str]) -> dict[str, int]:
+def _error(status: int, lines: Sequence[str]) -> str:
+    """What a command said of its error last; what ended it, where it couldn't say anything."""
+    if not status:
+        return ""
+    if status > _SIGNALLED:
+        return f"it was ended by the signal {signal.Signals(status - _SIGNALLED).name}"
+    return lines[-1] if lines else f"it ended with status {status}"
+
+
+def _set_aside(report: str) -> dict[str, int]:
     """How many rows an ingest or one before it has rejected, by its report."""
-    if "{" not in lines:
-        return {}
-    # An error may follow.
-    report, _ = json.JSONDecoder().raw_decode("\n".join(lines[lines.index("{") :]))
     found: Counter[str] = Counter()
-    for source in report["sources"]:
+    for source in json.loads(report)["sources"] if report else ():
         found.update(source["rejected"])
         found.update(source.get("already_rejected", {}))
     return dict(found.most_common())
