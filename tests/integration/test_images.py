@@ -187,7 +187,7 @@ def test_jobs_run_on_the_cluster_of_spark(services: Services, ports: Mapping[str
         for file, source in (("transactions", "transactions"), ("labels", "transaction_labels")):
             path = str(events / f"{file}.parquet")
             services.run("batch", "headrace", "ingest", "--file", path, "--source", source)
-        services.run("register", "headrace", "apply")
+        services.run("register", "headrace", "apply", "--yes")
         services.run("batch", **here)
         told = services.run("batch", "headrace", "online", "status", "--json")
         views = {one["view"]: one for one in json.loads(told)}
