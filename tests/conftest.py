@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 #: Names the folder with the published transactions and features.
 HANDBOOK = "HEADRACE_HANDBOOK"
+#: Says which share of the tests in `LONG` is to be done, such as 0/2; without it all are.
+SHARE = "HEADRACE_TEST_SHARE"
+LONG = {"faults", "deployed"}
 #: Short runs: compiling everything to the last would take longer than it saves.
 JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 #: Settings for Spark in tests, here and in the processes that tests start.
@@ -31,14 +34,32 @@ SPARK = {
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out, and count as such, what needs the published data where there is none.
 
-    In continuous integration nothing is left out: there the data has to be.
+    In continuous integration nothing is left out: there the data has to be. Of long tests a share
+    is done where one is asked for.
     """
+    _leave_out(config, items, _others(items, os.environ.get(SHARE, "")))
     if os.environ.get(HANDBOOK) or os.environ.get("CI"):
         return
     absent = [item for item in items if item.get_closest_marker("handbook")]
-    if absent:
-        config.hook.pytest_deselected(items=absent)
-        items[:] = [item for item in items if item not in absent]
+    _leave_out(config, items, absent)
+
+
+def _others(items: Sequence[pytest.Item], share: str) -> list[pytest.Item]:
+    """The long tests that are in another share, such as 0/2: every second one is in that."""
+    if not share:
+        return []
+    number, shares = (int(part) for part in share.split("/"))
+    long = [item for item in items if item.path.parent.name in LONG]
+    return [item for place, item in enumerate(long) if place % shares != number]
+
+
+def _leave_out(
+    config: pytest.Config, items: list[pytest.Item], others: Sequence[pytest.Item]
+) -> None:
+    if others:
+        config.hook.pytest_deselected(items=others)
+        left_out = set(others)
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session")
