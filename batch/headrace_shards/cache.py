@@ -1,0 +1,216 @@
+"""Shards on this machine: those of a remote set are fetched into a folder with a limit.
+
+Several processes may share the folder. Files are named by their content, and come there whole.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from headrace_schemas.errors import ConfigurationError, RetryableError
+from headrace_shards.errors import DamagedShardError
+from headrace_shards.manifest import Shard
+
+if TYPE_CHECKING:
+    from headrace_shards.store import Store
+
+_PART = ".part"
+#: A part that nobody has written to for so long is of a process that was killed.
+_ABANDONED_S = 3_600.0
+_PIECE = 1 << 20
+#: What came damaged is fetched once more.
+_FETCHES = 2
+_PAUSE_S = 0.05
+
+
+@dataclass(frozen=True)
+class ShardFiles:
+    """The shards of a split as files that can be mapped.
+
+    Attributes:
+        store: where the set is.
+        split: the folder in it.
+        cache: a folder; None for a set of this machine that isn't compressed.
+        limit: how many bytes the folder may hold.
+        verify: whether hashes are checked before a shard is first used; those of what is fetched
+            always are.
+    """
+
+    store: Store
+    split: str
+    cache: Path | None = None
+    limit: int = 1 << 34
+    verify: bool = True
+    _good: set[str] = field(default_factory=set)
+
+    def path(self, shard: Shard) -> Path:
+        """The file of a shard, whose content is as the manifest says.
+
+        Raises:
+            DamagedShardError: it isn't, or there is no such file.
+            ConfigurationError: a remote or compressed set has no cache, or one that is too small.
+            RetryableError: the store can't be reached, or the disk is full.
+        """
+        folder = self.store.folder
+        if folder is not None and shard.compressed is None:
+            path = folder / self.split / shard.raw.name
+            self._check(path, shard)
+            return path
+        return self._cached(shard)
+
+    def _check(self, path: Path, shard: Shard) -> None:
+        if shard.raw.sha256 in self._good:
+            return
+        try:
+            _require_size(shard.raw.name, path.stat().st_size, shard.raw.size)
+            if self.verify:
+                _require_hash(shard.raw.name, sha256_of(path), shard.raw.sha256)
+        except FileNotFoundError as error:
+            raise DamagedShardError(shard.raw.name, "there is no such file") from error
+        self._good.add(shard.raw.sha256)
+
+    def _cached(self, shard: Shard) -> Path:
+        if self.cache is None:
+            what = "compressed" if self.store.folder is not None else "remote"
+            raise ConfigurationError(
+                f"{self.store.place} is {what}: its shards need a folder on this machine",
+                hint="give the loader a cache",
+            )
+        path = self.cache / f"{shard.raw.sha256}.mds"
+        self.cache.mkdir(parents=True, exist_ok=True)
+        # Whoever comes second finds it there.
+        with _locked(self.cache / f"{shard.raw.sha256[:2]}.lock"):
+            if path.exists():
+                try:
+                    self._check(path, shard)
+                except DamagedShardError:
+                    # A disk has lost some of it: what the set has is what counts.
+                    path.unlink()
+            if not path.exists():
+                self._fetch(shard, path)
+            # The oldest ones go first.
+            os.utime(path)
+        return path
+
+    def _fetch(self, shard: Shard, path: Path) -> None:
+        part = path.with_name(f"{path.stem}.{os.getpid()}{_PART}")
+        for attempt in range(1, _FETCHES + 1):
+            try:
+                with self._room(part, shard.raw.size) as file:
+                    self._copy(shard, file)
+                    _require_size(shard.raw.name, file.tell(), shard.raw.size)
+                _require_hash(shard.raw.name, sha256_of(part), shard.raw.sha256)
+                part.replace(path)
+            except DamagedShardError:
+                if attempt == _FETCHES:
+                    raise
+            except FileNotFoundError as error:
+                raise DamagedShardError(shard.stored.name, "there is no such file") from error
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                raise RetryableError(
+                    f"there is no room for {shard.raw.size:,} bytes in {self.cache}",
+                    hint="free some, or give the loader a smaller limit or another folder",
+                ) from error
+            else:
+                self._good.add(shard.raw.sha256)
+                return
+            finally:
+                with suppress(FileNotFoundError):
+                    part.unlink()
+
+    def _copy(self, shard: Shard, file: BinaryIO) -> None:
+        if shard.compressed is None:
+            self.store.fetch(f"{self.split}/{shard.raw.name}", file)
+            return
+        from headrace_shards.compression import decompressed
+
+        content = self.store.read(f"{self.split}/{shard.compressed.name}")
+        _require_hash(
+            shard.compressed.name, hashlib.sha256(content).hexdigest(), shard.compressed.sha256
+        )
+        file.write(decompressed(shard.compressed.name, content, shard.raw.size))
+
+    @contextmanager
+    def _room(self, part: Path, size: int) -> Iterator[BinaryIO]:
+        """A new file for which there is room within the limit."""
+        assert self.cache is not None  # noqa: S101 - what is fetched has one
+        if size > self.limit:
+            raise ConfigurationError(
+                f"a shard has {size:,} bytes, and the cache may hold {self.limit:,}",
+                hint="give the loader a higher limit",
+            )
+        with part.open("wb+") as file:
+            while True:
+                with _locked(self.cache / "lock"):
+                    lacking, awaited = self._evict(size, part)
+                    if lacking <= 0:
+                        # From now on it counts, though nothing is in it.
+                        file.truncate(size)
+                        break
+                if not awaited:
+                    raise ConfigurationError(
+                        f"the cache {self.cache} may hold {self.limit:,} bytes,"
+                        f" {lacking:,} too few",
+                        hint="give the loader a higher limit",
+                    )
+                time.sleep(_PAUSE_S)
+            yield file
+
+    def _evict(self, size: int, part: Path) -> tuple[int, bool]:
+        """Delete what was used longest ago until there is room.
+
+        Gives how many bytes are lacking, and whether others are fetching, which can go afterwards.
+        """
+        assert self.cache is not None  # noqa: S101 - likewise
+        held, awaited = [], 0
+        for path in self.cache.iterdir():
+            with suppress(FileNotFoundError):
+                state = path.stat()
+                if path.suffix == ".mds":
+                    held.append((state.st_mtime, path, state.st_size))
+                elif path.suffix == _PART and path != part:
+                    if state.st_mtime < time.time() - _ABANDONED_S:
+                        path.unlink()
+                    else:
+                        awaited += state.st_size
+        lacking = sum(one for _, _, one in held) + awaited + size - self.limit
+        for _, path, freed in sorted(held):
+            if lacking > 0:
+                # Whoever has it mapped keeps it until it is done.
+                path.unlink(missing_ok=True)
+                lacking -= freed
+        return lacking, awaited > 0
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _require_size(name: str, found: int, expected: int) -> None:
+    if found != expected:
+        raise DamagedShardError(name, f"{found:,} bytes, expected {expected:,}")
+
+
+def _require_hash(name: str, found: str, expected: str) -> None:
+    if found != expected:
+        raise DamagedShardError(name, f"its SHA-256 is {found[:12]}…, expected {expected[:12]}…")
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

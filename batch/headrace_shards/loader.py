@@ -1,0 +1,262 @@
+"""Batches of a training set, in an order that can be gone on with anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+import numpy as np
+
+from headrace_schemas.errors import ConfigurationError
+from headrace_shards.ahead import ahead
+from headrace_shards.batches import Batches, Last, Share
+from headrace_shards.buffers import Pool
+from headrace_shards.cache import ShardFiles
+from headrace_shards.layout import Layout
+from headrace_shards.mds import Rows
+from headrace_shards.order import BLOCK_ROWS
+from headrace_shards.reading import ReadableSplit, Reader
+from headrace_shards.selection import Selection
+from headrace_shards.sequence import Mixture, RowSequence, Split
+from headrace_shards.state import State
+from headrace_shards.training_set import TrainingSet
+
+#: The arrays of a batch, by part.
+Batch: TypeAlias = dict[str, np.ndarray[Any, Any]]
+ResultT = TypeVar("ResultT")
+#: How large the folder of a remote or compressed set may become, unless it is said.
+_CACHE_LIMIT = 1 << 36
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A split of a training set, and its share where several are mixed.
+
+    Attributes:
+        place: a folder, or a URL that fsspec knows.
+        split: its name.
+        weight: its share of each batch.
+        options: of the file system of fsspec.
+    """
+
+    place: str | Path
+    split: str = "train"
+    weight: float = 1.0
+    options: Mapping[str, Any] | None = None
+
+
+class Span(NamedTuple):
+    """Rows of an epoch from one position to another, the second excluded."""
+
+    epoch: int
+    start: int
+    stop: int
+
+    @property
+    def rows(self) -> int:
+        """How many."""
+        return self.stop - self.start
+
+
+class Loader:
+    """Iterates over the batches of an epoch, as arrays by part.
+
+    An iteration that has ended is followed by one of the next epoch; one that was broken off, by
+    one that begins the same epoch anew, unless `load_state_dict` says where to go on. An array of a
+    batch is used again once nobody holds it or a view of it.
+    """
+
+    def __init__(  # noqa: PLR0913 - each can be left out
+        self,
+        *sources: Source | str | Path,
+        batch_size: int,
+        seed: int = 0,
+        block_rows: int = BLOCK_ROWS,
+        columns: Sequence[str] | None = None,
+        last: Last | str = Last.DROP,
+        rank: int | None = None,
+        world_size: int | None = None,
+        prefetch: int = 2,
+        threads: int = 1,
+        cache: str | Path | None = None,
+        cache_limit: int = _CACHE_LIMIT,
+        verify: bool = True,
+        epoch_rows: int | None = None,
+    ) -> None:
+        """Open the sets.
+
+        Args:
+            sources: one, or several that are mixed by their weights; a place alone is its split
+                ``train``.
+            batch_size: rows of a global batch, all ranks together.
+            seed: of the order, a number from 0 of at most 64 bits.
+            block_rows: how many rows are permuted with each other; 0 leaves all as they are.
+            columns: those that batches have; None for all.
+            last: what becomes of rows that fill no batch: ``drop``, ``short`` or ``pad``.
+            rank, world_size: of this process; by default those that torchrun has set, else the
+                only one.
+            prefetch: how many batches are read ahead; 0 reads each when it is asked for.
+            threads: that read.
+            cache: a folder for the shards of remote or compressed sets.
+            cache_limit: how many bytes it may have.
+            verify: whether the hash of each shard of this machine is checked before its first use.
+            epoch_rows: of a mixture; by default as many as its sets have together.
+
+        Raises:
+            ConfigurationError: there is no such set, split or column, or numbers don't fit.
+            RetryableError: a store can't be reached.
+        """
+        named = [one if isinstance(one, Source) else Source(one) for one in sources]
+        if not named:
+            raise ConfigurationError("a loader needs a training set")
+        sets = [TrainingSet.open(str(one.place), one.options) for one in named]
+        self._layout = _only_layout(sets)
+        self._selection = Selection.of(self._layout, columns)
+        splits = [
+            Split(tuple(shard.rows for shard in one.manifest.split(name.split)), seed, block_rows)
+            for one, name in zip(sets, named, strict=True)
+        ]
+        sequence = _sequence(splits, named, batch_size, seed, epoch_rows)
+        self._reader = Reader(
+            self._layout,
+            sequence,
+            [
+                ReadableSplit(
+                    one.manifest.split(name.split),
+                    ShardFiles(
+                        one.store,
+                        name.split,
+                        None if cache is None else Path(cache),
+                        cache_limit,
+                        verify,
+                    ),
+                )
+                for one, name in zip(sets, named, strict=True)
+            ],
+        )
+        try:
+            self._batches = Batches(sequence.rows, batch_size, Last(last))
+        except ValueError:
+            raise ConfigurationError.unknown("policy for the last batch", str(last), Last) from None
+        self._share = Share.of(rank, world_size)
+        self._prefetch, self._threads = prefetch, threads
+        self._state = State(
+            digests=tuple(one.manifest.digest for one in sets),
+            splits=tuple(one.split for one in named),
+            order=sequence.described(),
+            epoch=0,
+            position=0,
+        )
+        self._is_resumed = False
+        size = -(-batch_size // self._share.world_size)
+        self._raw = Pool(lambda: [np.empty(size, self._layout.dtype)], threads)
+        self._arrays = Pool(lambda: [*self._selection.arrays(size).values()], prefetch + 1)
+
+    @property
+    def layout(self) -> Layout:
+        """Of the sets' rows: which columns there are, and which may be null."""
+        return self._layout
+
+    @property
+    def columns(self) -> dict[str, tuple[str, ...]]:
+        """By part of a batch the names of its columns, but for the mask."""
+        return self._selection.columns
+
+    @property
+    def epoch(self) -> int:
+        """The one that is iterated over, or comes next."""
+        return self._state.epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Begin an epoch, from 0, at the next iteration."""
+        self._state = replace(self._state, epoch=epoch, position=0)
+        self._is_resumed = False
+
+    def __len__(self) -> int:
+        """How many batches an epoch has."""
+        return self._batches.left(0)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The batches that are left of the epoch; each array is this rank's part of it.
+
+        Raises:
+            DamagedShardError: a shard is not what the manifest says.
+            RetryableError: a store can't be reached, or a disk is full.
+        """
+        return self.iterate(self._batch)
+
+    def iterate(self, make: Callable[[Span], ResultT]) -> Iterator[ResultT]:
+        """The same with something else made of each batch, ahead of need and by any thread.
+
+        Args:
+            make: takes which rows of the epoch this rank gets, for `read`.
+        """
+        if not self._is_resumed:
+            self._state = replace(self._state, position=0)
+        self._is_resumed = False
+        epoch, begin = self._state.epoch, self._state.position
+        jobs = (partial(make, self._span(epoch, *ends)) for ends in self._batches.after(begin))
+        made = ahead(jobs, self._prefetch, self._threads)
+        for (_, stop), one in zip(self._batches.after(begin), made, strict=True):
+            self._state = replace(self._state, position=min(stop, self._batches.rows))
+            yield one
+        self._state = replace(self._state, epoch=epoch + 1, position=0)
+
+    def read(self, span: Span, out: Rows) -> None:
+        """Gather rows of an epoch, as many as the array has."""
+        self._reader.read(span.epoch, span.start, span.stop, out)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the iteration is: behind the batch that was handed out last, on all ranks alike."""
+        return self._state.described()
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on at the next iteration where another loader was, on however many ranks.
+
+        Raises:
+            ConfigurationError: it had another set or another order.
+        """
+        self._state = self._state.moved_to(state_dict)
+        self._is_resumed = True
+
+    def _span(self, epoch: int, start: int, stop: int) -> Span:
+        low, high = self._share.within(stop - start)
+        return Span(epoch, start + low, start + high)
+
+    def _batch(self, span: Span) -> Batch:
+        raw = self._raw.take()[0][: span.rows]
+        self.read(span, raw)
+        arrays = dict(zip(self._selection.places, self._arrays.take(), strict=True))
+        batch = {name: array[: span.rows] for name, array in arrays.items()}
+        self._selection.fill(batch, raw)
+        return batch
+
+
+def _only_layout(sets: Sequence[TrainingSet]) -> Layout:
+    layouts = [one.manifest.layout for one in sets]
+    for one, layout in zip(sets, layouts, strict=True):
+        if layout != layouts[0]:
+            raise ConfigurationError(
+                f"{one.store.place} has other columns than {sets[0].store.place}",
+                hint="sets that are mixed are staged with the same features and columns",
+            )
+    return layouts[0]
+
+
+def _sequence(
+    splits: Sequence[Split], sources: Sequence[Source], size: int, seed: int, rows: int | None
+) -> RowSequence:
+    if len(splits) == 1:
+        if rows is not None:
+            raise ConfigurationError("epoch_rows is for several sets that are mixed")
+        return splits[0]
+    return Mixture(
+        tuple(splits),
+        tuple(source.weight for source in sources),
+        size,
+        rows or sum(split.rows for split in splits),
+        seed,
+    )

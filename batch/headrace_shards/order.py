@@ -1,0 +1,139 @@
+"""In which order the rows of a split come: a pure function of shards, seed, epoch and position.
+
+The shards are permuted, and the rows within blocks of what follows. So a position needs one block,
+whatever was read before, and a block few shards. It is drawn from Philox, a counter-based generator
+(Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC 2011), whose stream numpy keeps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+Ints: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
+#: Rows that are permuted with each other.
+BLOCK_ROWS = 1 << 17
+_WORD = 2**64
+#: What is permuted: streams of the generator that have nothing to do with each other.
+SHARDS, ROWS, MIXED = range(3)
+
+
+class Piece(NamedTuple):
+    """Rows of one shard within some rows of an order.
+
+    Attributes:
+        shard: its place in the split.
+        rows: their places in the shard.
+        at: where among the rows each comes; None where these are all, one after the other.
+    """
+
+    shard: int
+    rows: Ints
+    at: Ints | None
+
+
+@dataclass(frozen=True)
+class Order:
+    """The order of an epoch.
+
+    Attributes:
+        shard_rows: how many rows each shard has.
+        seed: a number from 0 of at most 64 bits.
+        epoch: from 0.
+        block_rows: how many rows are permuted with each other; 0 leaves all as they are.
+    """
+
+    shard_rows: tuple[int, ...]
+    seed: int
+    epoch: int
+    block_rows: int = BLOCK_ROWS
+
+    @cached_property
+    def rows(self) -> int:
+        """Of an epoch."""
+        return sum(self.shard_rows)
+
+    @cached_property
+    def shards(self) -> Ints:
+        """The shards in the order in which they are needed."""
+        count = len(self.shard_rows)
+        if not self.block_rows:
+            return np.arange(count, dtype=np.int64)
+        return permutation(count, self.seed, SHARDS, self.epoch, 0)
+
+    def shards_of(self, start: int, stop: int) -> list[int]:
+        """The shards in which the rows from one position to another may be."""
+        begin, end = self._block(start)[0], self._block(stop - 1)[1]
+        first, last = np.searchsorted(self._begins, [begin, end - 1], side="right") - 1
+        return [int(one) for one in self.shards[first : last + 1]]
+
+    def pieces(self, start: int, stop: int) -> list[Piece]:
+        """The rows from one position to another, the second excluded, shard by shard."""
+        places = self._places(start, stop)
+        if not len(places):
+            return []
+        ends = np.array([places.min(), places.max()])
+        first, last = (int(one) for one in np.searchsorted(self._begins, ends, side="right") - 1)
+        if first == last:
+            return [Piece(int(self.shards[first]), places - self._begins[first], None)]
+        found = []
+        for slot in range(first, last + 1):
+            begin, end = self._begins[slot], self._begins[slot + 1]
+            at = np.flatnonzero((places >= begin) & (places < end))
+            if len(at):
+                found.append(Piece(int(self.shards[slot]), places[at] - begin, at))
+        return found
+
+    @cached_property
+    def _begins(self) -> Ints:
+        """Where each shard begins when they are put together in their order, and the end."""
+        sizes = np.array(self.shard_rows, np.int64)[self.shards]
+        return np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
+
+    def _block(self, position: int) -> tuple[int, int]:
+        """The positions between which rows are permuted with the one at a position."""
+        if not self.block_rows:
+            return position, position + 1
+        begin = position - position % self.block_rows
+        return begin, min(begin + self.block_rows, self.rows)
+
+    def _places(self, start: int, stop: int) -> Ints:
+        """Where the rows from one position to another are among the shards put together."""
+        if not self.block_rows:
+            return np.arange(start, stop, dtype=np.int64)
+        found = []
+        while start < stop:
+            begin, end = self._block(start)
+            number = begin // self.block_rows
+            within = permutation(end - begin, self.seed, ROWS, self.epoch, number)
+            until = min(stop, end)
+            found.append(begin + within[start - begin : until - begin])
+            start = until
+        return found[0] if len(found) == 1 else np.concatenate([np.empty(0, np.int64), *found])
+
+
+@lru_cache(maxsize=8)
+def permutation(count: int, seed: int, stream: int, epoch: int, number: int) -> Ints:
+    """The numbers below one in an order that looks random, the same for the same arguments.
+
+    Each gets random bits above its own, and they are sorted. It can't be written to.
+
+    Args:
+        count: at most 2**31.
+        seed: a number from 0 of at most 64 bits.
+        stream: what is permuted.
+        epoch, number: which permutation of these.
+    """
+    generator = np.random.Philox(key=[seed % _WORD, stream], counter=[0, 0, number, epoch])
+    low = np.uint64((1 << max(count - 1, 0).bit_length()) - 1)
+    keys = generator.random_raw(count)
+    keys &= ~low
+    keys |= np.arange(count, dtype=np.uint64)
+    keys.sort()
+    keys &= low
+    found = keys.view(np.int64)
+    found.flags.writeable = False
+    return found

@@ -1,0 +1,107 @@
+"""Rows are gathered from mapped shards into an array, in the order in which they are wanted."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headrace_shards.mds import Rows, open_rows
+
+if TYPE_CHECKING:
+    from headrace_shards.cache import ShardFiles
+    from headrace_shards.layout import Layout
+    from headrace_shards.manifest import Shard
+    from headrace_shards.sequence import RowSequence
+
+#: Shards that stay mapped.
+_MAPPED = 64
+
+
+@dataclass(frozen=True)
+class ReadableSplit:
+    """The shards of a split of a set that is read.
+
+    Attributes:
+        shards: as the manifest has them.
+        files: where they are.
+    """
+
+    shards: Sequence[Shard]
+    files: ShardFiles
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads rows of a sequence; by several threads at once.
+
+    Attributes:
+        layout: of a row, the same in all splits.
+        sequence: what comes where.
+        splits: what it is made of.
+    """
+
+    layout: Layout
+    sequence: RowSequence
+    splits: Sequence[ReadableSplit]
+    _mapped: OrderedDict[tuple[int, int], Rows] = field(default_factory=OrderedDict)
+    _locks: dict[tuple[int, int], threading.Lock] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def read(self, epoch: int, start: int, stop: int, out: Rows) -> None:
+        """Gather the rows from one position to another; past the epoch it goes on with the first.
+
+        Args:
+            epoch: from 0.
+            start, stop: positions, the second excluded.
+            out: as many rows as that.
+
+        Raises:
+            DamagedShardError: a shard is not what the manifest says.
+            RetryableError: a store can't be reached, or a disk is full.
+        """
+        done = 0
+        while start + done < stop:
+            begin = (start + done) % self.sequence.rows
+            count = min(self.sequence.rows - begin, stop - start - done)
+            self._gather(epoch, begin, begin + count, out[done : done + count])
+            done += count
+
+    def make_ready(self, epoch: int, start: int, stop: int) -> None:
+        """Have the shards of some positions on this machine."""
+        for place, shard in self.sequence.shards(epoch, start, min(stop, self.sequence.rows)):
+            self._rows(place, shard)
+
+    def _gather(self, epoch: int, start: int, stop: int, out: Rows) -> None:
+        for place, (shard, rows, at) in self.sequence.wanted(epoch, start, stop):
+            found = self._rows(place, shard)
+            if at is None:
+                # Positions are within the shard: to clip spares numpy a buffer for errors.
+                np.take(found, rows, out=out, mode="clip")
+            else:
+                out[at] = found[rows]
+
+    def _rows(self, place: int, shard: int) -> Rows:
+        key = (place, shard)
+        with self._lock:
+            if key in self._mapped:
+                self._mapped.move_to_end(key)
+                return self._mapped[key]
+            lock = self._locks.setdefault(key, threading.Lock())
+        # Of two threads that need the same shard one fetches it.
+        with lock:
+            with self._lock:
+                if key in self._mapped:
+                    return self._mapped[key]
+            split = self.splits[place]
+            found = split.shards[shard]
+            rows = open_rows(split.files.path(found), self.layout, found.rows)
+            with self._lock:
+                self._mapped[key] = rows
+                while len(self._mapped) > _MAPPED:
+                    self._mapped.popitem(last=False)
+            return rows

@@ -1,0 +1,84 @@
+"""Where a loader is, so that another one goes on there, on any number of ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from headrace_schemas.errors import ConfigurationError
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A place in the order of a training set.
+
+    Attributes:
+        digests: of the sets' manifests.
+        splits: the names of their splits.
+        order: all that decides which rows come where.
+        epoch: from 0.
+        position: how many rows of the epoch all ranks together have had.
+    """
+
+    digests: tuple[str, ...]
+    splits: tuple[str, ...]
+    order: Mapping[str, Any]
+    epoch: int
+    position: int
+
+    def described(self) -> dict[str, Any]:
+        """As a checkpoint has it: numbers, texts, lists and dictionaries alone."""
+        told = asdict(self)
+        return {
+            "format": FORMAT,
+            **told,
+            "digests": list(self.digests),
+            "splits": list(self.splits),
+        }
+
+    def moved_to(self, described: Mapping[str, Any]) -> Self:
+        """This state at the place that a checkpoint tells of.
+
+        Raises:
+            ConfigurationError: it is of another set or another order, or no state at all.
+        """
+        try:
+            form, epoch, position = (
+                int(described[name]) for name in ("format", "epoch", "position")
+            )
+            found = {
+                "digests": tuple(described["digests"]),
+                "splits": tuple(described["splits"]),
+                "order": dict(described["order"]),
+            }
+        except (KeyError, TypeError, ValueError) as error:
+            raise ConfigurationError(
+                f"this is no state of a loader: {type(error).__name__} {error}"
+            ) from error
+        if form != FORMAT or epoch < 0 or position < 0:
+            raise ConfigurationError(
+                f"the state has format {form}, epoch {epoch} and position {position},"
+                f" expected format {FORMAT} and numbers from 0"
+            )
+        own = {"digests": self.digests, "splits": self.splits, "order": dict(self.order)}
+        for name, said in (
+            ("digests", "another training set"),
+            ("splits", "another split"),
+            ("order", "another order"),
+        ):
+            if found[name] != own[name]:
+                raise ConfigurationError(
+                    f"the state is of {said}: {_short(found[name])}, and this loader has"
+                    f" {_short(own[name])}",
+                    hint="resume with the set and the settings that the state was saved with",
+                )
+        return type(self)(self.digests, self.splits, self.order, epoch, position)
+
+
+def _short(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(str(one)[:12] for one in value)
+    return str(value)

@@ -1,0 +1,46 @@
+"""A training set that is there to be read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from headrace_schemas.errors import ConfigurationError
+from headrace_shards.manifest import FILE, Manifest
+from headrace_shards.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """A published set.
+
+    Attributes:
+        store: where it is.
+        manifest: what it is.
+    """
+
+    store: Store
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, place: str, options: Mapping[str, Any] | None = None) -> TrainingSet:
+        """The set that `headrace stage` has published at a place.
+
+        Args:
+            place: a folder, or a URL that fsspec knows.
+            options: of the file system of fsspec.
+
+        Raises:
+            ConfigurationError: there is none.
+            RetryableError: the store can't be reached.
+        """
+        store = Store(str(place), options or {})
+        try:
+            content = store.read(FILE)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise ConfigurationError(
+                f"there is no training set at {place}: it has no {FILE}",
+                hint="headrace stage makes one; what was not published is none",
+            ) from error
+        return cls(store, Manifest.decoded(content, f"{place}/{FILE}"))

@@ -1,0 +1,193 @@
+"""Remote and compressed shards come through a folder of this machine, within its limit."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headrace_schemas.errors import ConfigurationError, RetryableError
+from headrace_shards import Loader
+from headrace_shards.store import ATTEMPTS, Store
+from training_sets import written
+
+SIZES = [40, 40, 40, 40]
+
+
+class Server(ThreadingHTTPServer):
+    """Serves a folder; refuses as many requests as it is told to."""
+
+    daemon_threads = True
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
+        self.refused = 0
+        self.cut = 0
+        self.got: list[str] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Handler(SimpleHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        self.server.got.append(self.path)
+        if self.server.refused:
+            self.server.refused -= 1
+            self.send_error(503)
+        elif self.server.cut and self.path.endswith(".mds"):
+            self.server.cut -= 1
+            self.send_response(200)
+            self.send_header("Content-Length", "1000000")
+            self.end_headers()
+            self.wfile.write(b"half")
+            self.close_connection = True
+        else:
+            super().do_GET()
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name
+        del format, args
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """A remote store with a set."""
+    written(tmp_path / "remote", {"train": SIZES})
+    with Server(tmp_path / "remote") as found:
+        thread = threading.Thread(target=found.serve_forever)
+        thread.start()
+        yield found
+        found.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def local(tmp_path: Path, server: Server) -> list[list[int]]:
+    """The batches of the same set, read where it is."""
+    del server
+    return rows(Loader(tmp_path / "remote", batch_size=16))
+
+
+def rows(loader: Loader) -> list[list[int]]:
+    return [batch["ids"][:, 0].tolist() for batch in loader]
+
+
+def test_a_remote_set_is_fetched_once_and_read_like_a_local_one(
+    server: Server, local: list[list[int]], tmp_path: Path
+) -> None:
+    for _ in range(2):
+        assert rows(Loader(server.url, batch_size=16, cache=tmp_path / "cache")) == local
+    assert len([path for path in server.got if path.endswith(".mds")]) == len(SIZES)
+
+
+def test_a_compressed_set_is_read_like_one_that_is_not(
+    local: list[list[int]], tmp_path: Path
+) -> None:
+    written(tmp_path / "zipped", {"train": SIZES}, zstd=True)
+    assert rows(Loader(tmp_path / "zipped", batch_size=16, cache=tmp_path / "cache")) == local
+    with pytest.raises(ConfigurationError, match=r"is compressed.*give the loader a cache"):
+        rows(Loader(tmp_path / "zipped", batch_size=16))
+
+
+def test_a_store_that_fails_for_a_while_is_asked_again(
+    server: Server, local: list[list[int]], tmp_path: Path
+) -> None:
+    loader = Loader(server.url, batch_size=16, cache=tmp_path / "cache")
+    server.refused = 2
+    server.cut = 1
+    assert rows(loader) == local
+
+
+def test_a_store_that_stays_away_is_named(server: Server) -> None:
+    waited: list[float] = []
+    store = Store(server.url, pause=waited.append)
+    server.refused = 1_000
+    with pytest.raises(RetryableError, match=rf"manifest.json could not be read {ATTEMPTS} times"):
+        store.read("manifest.json")
+    assert len(waited) == ATTEMPTS - 1
+    assert waited == sorted(waited)
+
+
+def test_a_folder_stays_within_its_limit(
+    server: Server, local: list[list[int]], tmp_path: Path
+) -> None:
+    size = (tmp_path / "remote/train/shard.00000.mds").stat().st_size
+    cache = tmp_path / "cache"
+    loader = Loader(server.url, batch_size=16, cache=cache, cache_limit=2 * size, block_rows=16)
+    found = []
+    for batch in loader:
+        found.append(batch["ids"][:, 0].tolist())
+        held = sum(path.stat().st_size for path in cache.iterdir())
+        assert held <= 2 * size
+    assert sorted(chain.from_iterable(found)) == sorted(chain.from_iterable(local))
+    with pytest.raises(ConfigurationError, match="the cache may hold"):
+        rows(Loader(server.url, batch_size=16, cache=tmp_path / "small", cache_limit=size - 1))
+
+
+def test_what_a_killed_process_left_is_cleared_away(server: Server, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    left = cache / "abc.1.part"
+    left.write_bytes(b"half")
+    os.utime(left, (time.time() - 7_200, time.time() - 7_200))
+    rows(Loader(server.url, batch_size=16, cache=cache))
+    assert not left.exists()
+
+
+def test_a_shard_that_was_damaged_in_the_folder_is_fetched_again(
+    server: Server, local: list[list[int]], tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    rows(Loader(server.url, batch_size=16, cache=cache))
+    for path in cache.glob("*.mds"):
+        content = bytearray(path.read_bytes())
+        content[-3] ^= 1
+        path.write_bytes(content)
+    assert rows(Loader(server.url, batch_size=16, cache=cache)) == local
+
+
+def test_several_processes_share_a_folder(server: Server, tmp_path: Path) -> None:
+    size = (tmp_path / "remote/train/shard.00000.mds").stat().st_size
+    script = (
+        "import sys; from headrace_shards import Loader\n"
+        "loader = Loader(sys.argv[1], batch_size=16, cache=sys.argv[2],"
+        " cache_limit=int(sys.argv[3]), threads=2)\n"
+        "print(sum(int(batch['ids'][:, 0].sum()) for _ in range(5) for batch in loader))"
+    )
+    line = [sys.executable, "-c", script, server.url, str(tmp_path / "cache"), str(2 * size)]
+    started = [subprocess.Popen(line, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    expected = 5 * sum(range(sum(SIZES)))
+    assert [int(one.communicate(timeout=120)[0]) for one in started] == [expected] * 3
+
+
+def test_a_full_disk_is_named(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Store, name: str, file: object) -> None:
+        del self, name, file
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    loader = Loader(server.url, batch_size=16, cache=tmp_path / "cache")
+    monkeypatch.setattr(Store, "fetch", full)
+    with pytest.raises(RetryableError, match="there is no room for"):
+        rows(loader)
+    assert not list((tmp_path / "cache").glob("*.part"))
+
+
+def test_a_remote_set_needs_a_folder(server: Server) -> None:
+    with pytest.raises(ConfigurationError, match="is remote: its shards need a folder"):
+        rows(Loader(server.url, batch_size=16))

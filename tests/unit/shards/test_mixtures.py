@@ -1,0 +1,76 @@
+"""Several sets mixed by weights, each through its own epochs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import chain, islice
+from pathlib import Path
+
+import pytest
+
+from headrace_schemas.errors import ConfigurationError
+from headrace_shards import Loader, Source
+from training_sets import written
+
+FIRST, SECOND, THIRD = 200, 37, 90
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> list[Source]:
+    """Three sets with numbers of their own, a thousand apart."""
+    for number, sizes in enumerate(([FIRST], [30, SECOND - 30], [50, THIRD - 50])):
+        written(tmp_path / str(number), {"train": sizes}, first=1000 * number)
+    weights = (0.5, 0.3, 0.2)
+    return [Source(tmp_path / str(n), weight=weight) for n, weight in enumerate(weights)]
+
+
+def of_epochs(loader: Loader, epochs: int) -> list[list[int]]:
+    return [batch["ids"][:, 0].tolist() for _ in range(epochs) for batch in loader]
+
+
+def test_each_set_has_its_share_and_goes_through_its_own_epochs(sources: list[Source]) -> None:
+    loader = Loader(*sources, batch_size=20, block_rows=16, epoch_rows=400)
+    batches = of_epochs(loader, 3)
+    assert len(batches) == 60
+    for batch in batches:
+        assert Counter(row // 1000 for row in batch) == {0: 10, 1: 6, 2: 4}
+    for number, rows in ((0, FIRST), (1, SECOND), (2, THIRD)):
+        mine = [row - 1000 * number for batch in batches for row in batch if row // 1000 == number]
+        for begin in range(0, len(mine), rows):
+            epoch = mine[begin : begin + rows]
+            # The rows of a batch are mixed: at its ends there may be some of two epochs.
+            inner = epoch[20:-20]
+            assert len(set(inner)) == len(inner)
+        assert set(mine) == set(range(rows))
+        counts = Counter(mine)
+        assert max(counts.values()) - min(counts.values()) <= 1
+
+
+def test_shares_that_are_no_whole_rows_are_kept_over_steps(sources: list[Source]) -> None:
+    batches = of_epochs(Loader(*sources, batch_size=7, epoch_rows=700), 1)
+    total = Counter(row // 1000 for batch in batches for row in batch)
+    assert total == {0: 350, 1: 210, 2: 140}
+
+
+def test_ranks_and_resumption_change_nothing(sources: list[Source]) -> None:
+    def loader(rank: int, world_size: int) -> Loader:
+        return Loader(
+            *sources, batch_size=21, block_rows=16, epoch_rows=300, last="short",
+            rank=rank, world_size=world_size,
+        )  # fmt: skip
+
+    whole = of_epochs(loader(0, 1), 2)
+    ranks = [of_epochs(loader(rank, 3), 2) for rank in range(3)]
+    assert [list(chain.from_iterable(parts)) for parts in zip(*ranks, strict=True)] == whole
+    one = loader(0, 1)
+    begun = [batch["ids"][:, 0].tolist() for batch in islice(one, 8)]
+    other = loader(0, 1)
+    other.load_state_dict(one.state_dict())
+    assert begun + of_epochs(other, 2) == whole
+
+
+def test_weights_that_are_no_shares_are_refused(sources: list[Source]) -> None:
+    with pytest.raises(ConfigurationError, match="are no shares"):
+        Loader(sources[0], sources[1], batch_size=20)
+    with pytest.raises(ConfigurationError, match="too small for 3 sets"):
+        Loader(*sources, batch_size=5)
