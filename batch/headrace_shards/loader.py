@@ -151,7 +151,7 @@ class Loader:
             position=0,
         )
         self._is_resumed = False
-        size = -(-batch_size // self._share.world_size)
+        size = self.most_rows
         self._raw = Pool(lambda: [np.empty(size, self._layout.dtype)], threads)
         self._arrays = Pool(lambda: [*self._selection.arrays(size).values()], prefetch + 1)
 
@@ -164,6 +164,16 @@ class Loader:
     def columns(self) -> dict[str, tuple[str, ...]]:
         """By part of a batch the names of its columns, but for the mask."""
         return self._selection.columns
+
+    @property
+    def selection(self) -> Selection:
+        """Which columns batches have."""
+        return self._selection
+
+    @property
+    def most_rows(self) -> int:
+        """How many rows this rank gets of a batch at most."""
+        return -(-self._batches.size // self._share.world_size)
 
     @property
     def epoch(self) -> int:
