@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from headrace_features.engines import BackfillReport, MaterializeReport, Missed,
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from headrace_batch.history_assembly import Computation
     from headrace_features.definitions.on_demand import AnySelection
     from headrace_features.definitions.views import FeatureView
     from headrace_schemas.settings import Settings
@@ -28,15 +30,26 @@ class LocalEngine:
         self._settings = settings
         self._warehouse = Warehouse.of(settings)
         self._workspace = workspace_of(settings.home)
-        self._features = partial(history_local.features, self._warehouse, self._workspace)
 
-    def history(self, selections: Sequence[AnySelection], spine: pa.Table) -> pa.Table:
+    def history(
+        self,
+        selections: Sequence[AnySelection],
+        spine: pa.Table,
+        versions: Mapping[str, int] | None = None,
+    ) -> pa.Table:
         """The rows of a spine, in order, with a column `view__feature` for each feature."""
-        return history_assembly.history_table(selections, spine, self._features)
+        return history_assembly.history_table(selections, spine, self._features(versions))
 
-    def history_file(self, selections: Sequence[AnySelection], spine: str, out: str) -> int:
+    def history_file(
+        self,
+        selections: Sequence[AnySelection],
+        spine: str,
+        out: str,
+        versions: Mapping[str, int] | None = None,
+    ) -> int:
         """The same from a Parquet file to a Parquet file; returns the number of rows."""
-        return recorded_steps.history_file(self._settings, selections, spine, out, self._features)
+        features = self._features(versions)
+        return recorded_steps.history_file(self._settings, selections, spine, out, features)
 
     def materialize(
         self,
@@ -60,3 +73,7 @@ class LocalEngine:
             (first, last),
             lambda: backfill_local.backfill(self._warehouse, self._workspace, view, first, last),
         )
+
+    def _features(self, versions: Mapping[str, int] | None) -> Computation:
+        warehouse = replace(self._warehouse, versions=versions or {})
+        return partial(history_local.features, warehouse, self._workspace)

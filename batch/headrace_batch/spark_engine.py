@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from headrace_features.engines import BackfillReport, MaterializeReport, Missed,
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from headrace_batch.history_assembly import Computation
     from headrace_batch.history_spine import SpineRows, Survey
     from headrace_features.definitions.on_demand import AnySelection
     from headrace_features.definitions.views import FeatureView, Selection
@@ -29,13 +31,25 @@ class SparkEngine:
         self._settings = settings
         self._warehouse = Warehouse.of(settings)
 
-    def history(self, selections: Sequence[AnySelection], spine: pa.Table) -> pa.Table:
+    def history(
+        self,
+        selections: Sequence[AnySelection],
+        spine: pa.Table,
+        versions: Mapping[str, int] | None = None,
+    ) -> pa.Table:
         """The rows of a spine, in order, with a column `view__feature` for each feature."""
-        return history_assembly.history_table(selections, spine, self._features)
+        return history_assembly.history_table(selections, spine, self._features(versions))
 
-    def history_file(self, selections: Sequence[AnySelection], spine: str, out: str) -> int:
+    def history_file(
+        self,
+        selections: Sequence[AnySelection],
+        spine: str,
+        out: str,
+        versions: Mapping[str, int] | None = None,
+    ) -> int:
         """The same from a Parquet file to a Parquet file; returns the number of rows."""
-        return recorded_steps.history_file(self._settings, selections, spine, out, self._features)
+        features = self._features(versions)
+        return recorded_steps.history_file(self._settings, selections, spine, out, features)
 
     def backfill(self, view: FeatureView, first: date, last: date) -> BackfillReport:
         """Write the features at every event of some days, in place of what was there."""
@@ -61,9 +75,14 @@ class SparkEngine:
             self._settings, view, last, advance, maker=maker, streamed=streamed, missed=missed
         )
 
-    def _features(
-        self, selection: Selection, spine: SpineRows, surveyed: Survey
-    ) -> Iterator[pa.Table]:
-        # Only now: a spine that is refused, or has no rows, needs no session.
-        session = spark_session(self._settings)
-        return history_spark.features(session, self._warehouse, selection, spine, surveyed)
+    def _features(self, versions: Mapping[str, int] | None) -> Computation:
+        warehouse = replace(self._warehouse, versions=versions or {})
+
+        def features(
+            selection: Selection, spine: SpineRows, surveyed: Survey
+        ) -> Iterator[pa.Table]:
+            # Only now: a spine that is refused, or has no rows, needs no session.
+            session = spark_session(self._settings)
+            return history_spark.features(session, warehouse, selection, spine, surveyed)
+
+        return features

@@ -30,7 +30,10 @@ def spark_events(
 ) -> DataFrame:
     """Some columns of the events of a span."""
     date, time_ms = F.col(EVENT_DATE), F.col(source.event_time)
-    frame = spark.read.format("delta").load(warehouse.uri(source.table))
+    reader = spark.read.format("delta")
+    if source.table in warehouse.versions:
+        reader = reader.option("versionAsOf", warehouse.versions[source.table])
+    frame = reader.load(warehouse.uri(source.table))
     frame = frame.where((date <= F.lit(day_of(span.last_ms))) & (time_ms <= span.last_ms))
     if span.first_ms is not None:
         frame = frame.where((date >= F.lit(day_of(span.first_ms))) & (time_ms >= span.first_ms))

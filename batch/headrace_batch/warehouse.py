@@ -34,11 +34,13 @@ class Warehouse:
     """A folder or object-store prefix that holds tables, named such as `bronze.transactions`.
 
     `url` is an absolute path or the URL of an object store; `storage_options` are what that
-    store needs, by the names that deltalake knows.
+    store needs, by the names that deltalake knows. Tables of which `versions` has one are read as
+    they were then.
     """
 
     url: str
     storage_options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    versions: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse folders that the Delta library can't address."""
@@ -90,7 +92,11 @@ class Warehouse:
         with self.explaining(table):
             self._require_whole_log(table)
             try:
-                return DeltaTable(self.uri(table), storage_options=dict(self.storage_options))
+                return DeltaTable(
+                    self.uri(table),
+                    version=self.versions.get(table),
+                    storage_options=dict(self.storage_options),
+                )
             except TableNotFoundError as error:
                 # That error also stands for a URL that no store is known for.
                 if "Unknown scheme" in str(error):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator
-from typing import NamedTuple, TypeAlias
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 
@@ -111,7 +111,7 @@ def taken_apart(records: torch.Tensor, selection: Selection) -> TensorBatch:
         selection: what is wanted of them.
     """
     found = {}
-    fields = selection.layout.dtype.fields or {}
+    fields: Mapping[str, Any] = selection.layout.dtype.fields or {}
     for part in selection.layout.all_parts:
         if part.name not in selection.places:
             continue

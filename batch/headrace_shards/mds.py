@@ -84,17 +84,21 @@ def open_rows(path: Path, layout: Layout, rows: int) -> Rows:
         DamagedShardError: it is no shard with so many of these rows.
         FileNotFoundError: there is none.
     """
-    expected = shard_size(layout, rows)
     with path.open("rb") as file:
-        found = path.stat().st_size
-        if found != expected:
-            raise DamagedShardError(path.name, f"{found:,} bytes, expected {expected:,}")
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    begin = rows_begin(layout, rows)
-    told = np.frombuffer(mapped, "<u4", count=rows + 2)
+        return rows_in(
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), path.name, layout, rows
+        )
+
+
+def rows_in(content: bytes | mmap.mmap, name: str, layout: Layout, rows: int) -> Rows:
+    """The rows of a shard that is in memory, or mapped into it; see `open_rows`."""
+    expected, begin = shard_size(layout, rows), rows_begin(layout, rows)
+    if len(content) != expected:
+        raise DamagedShardError(name, f"{len(content):,} bytes, expected {expected:,}")
+    told = np.frombuffer(content, "<u4", count=rows + 2)
     if (int(told[0]), int(told[1]), int(told[-1])) != (rows, begin, expected):
-        raise DamagedShardError(path.name, f"its header is not that of {rows:,} rows")
-    return np.frombuffer(mapped, layout.dtype, count=rows, offset=begin)
+        raise DamagedShardError(name, f"its header is not that of {rows:,} rows")
+    return np.frombuffer(content, layout.dtype, count=rows, offset=begin)
 
 
 def _configuration(layout: Layout) -> bytes:

@@ -16,7 +16,7 @@ from headrace_shards.lane import Lane, TensorBatch
 from headrace_shards.loader import Loader
 
 
-class ShardDataset(IterableDataset[TensorBatch]):
+class ShardDataset(IterableDataset[TensorBatch]):  # type: ignore[misc] # its environment has the types
     """The batches of a loader as tensors, for PyTorch's DataLoader with ``batch_size=None``.
 
     On a device each batch is gathered into pinned memory, copied as it is by a stream of its own

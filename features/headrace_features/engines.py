@@ -93,7 +93,12 @@ class Engine(Protocol):
 
     def __init__(self, settings: Settings) -> None: ...
 
-    def history(self, selections: Sequence[AnySelection], spine: pa.Table) -> pa.Table:
+    def history(
+        self,
+        selections: Sequence[AnySelection],
+        spine: pa.Table,
+        versions: Mapping[str, int] | None = None,
+    ) -> pa.Table:
         """The rows of a spine, in order, with a column `view__feature` for each feature.
 
         Args:
@@ -101,9 +106,16 @@ class Engine(Protocol):
             spine: the join key of every view, `event_time` (int64 ms UTC, or a timestamp) and
                 whatever else is to be kept. A column named like the dedup key of a view's source
                 names the event that a row decides. For on-demand views also what a request brings.
+            versions: of the tables of events that are read as they were; others as they are.
         """
 
-    def history_file(self, selections: Sequence[AnySelection], spine: str, out: str) -> int:
+    def history_file(
+        self,
+        selections: Sequence[AnySelection],
+        spine: str,
+        out: str,
+        versions: Mapping[str, int] | None = None,
+    ) -> int:
         """The same from a Parquet file to a Parquet file; returns the number of rows."""
 
     def backfill(self, view: FeatureView, first: date, last: date) -> BackfillReport:

@@ -30,7 +30,9 @@ from headrace_orchestration.commands import (
     send,
     serve,
     services,
+    shards,
     simulate,
+    stage,
     stream,
     validate,
     versions,
@@ -84,6 +86,8 @@ app.command("backfill")(backfill.backfill)
 app.command("materialize")(materialize.materialize)
 app.add_typer(run_commands.app, name="run")
 app.add_typer(features.app, name="features")
+app.command("stage")(stage.stage)
+app.add_typer(shards.app, name="shards")
 app.command("serve")(serve.serve)
 app.command("up")(services.up)
 app.command("down")(services.down)
@@ -111,6 +115,8 @@ _EXTRAS = {
     "delta": "batch",
     "jgo": "batch",
     "duckdb": "bench",
+    "fsspec": "training",
+    "zstandard": "training",
     "psutil": "bench",
     "confluent_kafka": "streaming",
     "pyflink": "streaming",

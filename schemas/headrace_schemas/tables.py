@@ -23,7 +23,7 @@ FEATURES = "features"
 TILES = "tiles"
 
 #: All names before the dot, but of tables that sources name themselves.
-SCHEMAS = ("bronze", FEATURES, "healed", "quality", "quarantine", TILES)
+SCHEMAS = ("bronze", FEATURES, "healed", "quality", "quarantine", TILES, "training")
 
 # Shorter than what any catalogue or file system allows; no dot, slash or `..` can get through.
 _PART = re.compile("[a-z][a-z0-9_]{0,126}")
@@ -52,6 +52,11 @@ def features_table(view: str, version: int) -> str:
 def tiles_table(view: str, version: int) -> str:
     """Where the tiles of one version of a feature view are kept."""
     return _of_view(TILES, view, version)
+
+
+def training_table(name: str) -> str:
+    """Where it is kept which training sets of a name were published."""
+    return _joined("training", name)
 
 
 def healed_table(view: str, version: int) -> str:

@@ -1,0 +1,1 @@
+"""Training sets: a spine with features as of each row, split, packed into shards and published."""

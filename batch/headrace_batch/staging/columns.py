@@ -1,0 +1,131 @@
+"""Which columns of a training set come into which part of a row."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import pyarrow as pa
+import pyarrow.types as pt
+
+from headrace_schemas.errors import ConfigurationError
+from headrace_shards.layout import Layout, Part
+
+#: The number of a row in its spine, from 0: what names it in every order.
+ROW = "row"
+
+
+class Precision(StrEnum):
+    """How numbers are kept that a model takes in: rounded to 32 bits, or as they were computed."""
+
+    FLOAT32 = "float32"
+    FLOAT64 = "float64"
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """What the columns of a training set are for.
+
+    Attributes:
+        inputs: what a model takes in: features, and what requests bring for those.
+        labels: what it is to foretell.
+        payloads: bytes that come along with a row, in formats that have such.
+        left_out: those that are not wanted.
+    """
+
+    inputs: Collection[str]
+    labels: Sequence[str] = ()
+    payloads: Collection[str] = ()
+    left_out: Collection[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns of a training set by what becomes of them.
+
+    Attributes:
+        layout: of a row of a shard.
+        texts: the columns of texts, of which shards have codes.
+        payloads: see `Roles`.
+    """
+
+    layout: Layout
+    texts: tuple[str, ...]
+    payloads: tuple[str, ...]
+
+
+def columns_of(schema: pa.Schema, roles: Roles, precision: Precision) -> Columns:
+    """Sort the columns of a training set into parts.
+
+    ``ids`` has whole numbers and times that are no inputs, the row's number first; ``x`` the
+    inputs, and other numbers with a fraction, in their order; ``codes`` texts; ``y`` the labels. A
+    column without any value is left out by nobody: it has to be named.
+
+    Args:
+        schema: of the set: columns of the spine, the number of each row, features.
+        roles: what they are for.
+        precision: of ``x``.
+
+    Raises:
+        ConfigurationError: a column is missing, or of a type that shards don't have.
+    """
+    for name in [*roles.labels, *roles.payloads, *roles.left_out]:
+        if name not in schema.names:
+            raise ConfigurationError.unknown("column of the training set", name, schema.names)
+    ids, inputs, texts = [ROW], [], []
+    for field in schema:
+        name, kind = field.name, _value_type(field.type)
+        if name in {ROW, *roles.labels, *roles.payloads, *roles.left_out}:
+            continue
+        if pt.is_string(kind) or pt.is_large_string(kind):
+            texts.append(name)
+        elif name in roles.inputs or pt.is_floating(kind):
+            _require_number(name, kind)
+            inputs.append(name)
+        elif pt.is_integer(kind) or pt.is_timestamp(kind) or pt.is_boolean(kind):
+            ids.append(name)
+        else:
+            raise ConfigurationError(
+                f"the column {name!r} is {field.type}, which shards don't have",
+                hint=f"convert it, or leave it out: --leave-out {name}",
+            )
+    for name in roles.labels:
+        _require_number(name, _value_type(schema.field(name).type))
+    parts = [Part("ids", "int64", tuple(ids))]
+    # The widest types come first.
+    x = [Part("x", precision.value, tuple(inputs))] if inputs else []
+    y = [Part("y", precision.value, tuple(roles.labels), len(roles.labels) == 1)]
+    codes = [Part("codes", "int32", tuple(texts))] if texts else []
+    parts += [*x, *(y if roles.labels else []), *codes]
+    never_null = {ROW}
+    nullable = [column for part in parts for column in part.columns if column not in never_null]
+    return Columns(Layout(tuple(parts), tuple(nullable)), tuple(texts), tuple(roles.payloads))
+
+
+def require_known(kind: str, names: Iterable[str], known: Collection[str]) -> None:
+    """See that columns that options name are there.
+
+    Raises:
+        ConfigurationError: one isn't.
+    """
+    for name in names:
+        if name not in known:
+            raise ConfigurationError.unknown(kind, name, known)
+
+
+def described(columns: Columns) -> Mapping[str, Sequence[str]]:
+    """By part its columns, as reports tell them."""
+    return {part.name: part.columns for part in columns.layout.parts}
+
+
+def _value_type(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pt.is_dictionary(kind) else kind
+
+
+def _require_number(name: str, kind: pa.DataType) -> None:
+    if not (pt.is_integer(kind) or pt.is_floating(kind) or pt.is_boolean(kind)):
+        raise ConfigurationError(
+            f"the column {name!r} is {kind}, expected numbers for what a model takes in",
+            hint=f"convert it, or leave it out: --leave-out {name}",
+        )

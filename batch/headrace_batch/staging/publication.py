@@ -1,0 +1,121 @@
+"""A set is published: indexes, then the manifest by which readers go; what is over is deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from headrace_batch.staging.splits import SPLITS
+from headrace_batch.staging.statistics import joined
+from headrace_schemas.errors import ConfigurationError, HeadraceError
+from headrace_shards.manifest import FILE, INDEX, Manifest, index_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from headrace_batch.staging.shard_writing import WrittenShard
+    from headrace_batch.staging.target import Target
+    from headrace_shards.manifest import Shard
+
+
+class IncompleteSetError(HeadraceError):
+    """Shards that were written are not all rows of a set, each once: a mistake of ours."""
+
+    exit_code = 70
+
+
+def published(target: Target) -> Manifest | None:
+    """The set that a place has; None where it has none.
+
+    Raises:
+        ConfigurationError: what is there is none.
+    """
+    content = target.read(FILE)
+    return None if content is None else Manifest.decoded(content, f"{target.place}/{FILE}")
+
+
+def shards_by_split(
+    written: Iterable[WrittenShard], expected: Mapping[int, int]
+) -> dict[str, list[WrittenShard]]:
+    """The shards of each split in their order.
+
+    Args:
+        written: as attempts have told, in any order.
+        expected: by split how many rows it has to have.
+
+    Raises:
+        IncompleteSetError: they aren't all rows, or a shard is there twice.
+    """
+    found: dict[str, list[WrittenShard]] = {SPLITS[split]: [] for split in expected}
+    for one in sorted(written, key=lambda one: (one.split, one.number)):
+        found[SPLITS[one.split]].append(one)
+    for split, rows in expected.items():
+        shards = found[SPLITS[split]]
+        numbers = [one.number for one in shards]
+        told = sum(one.shard.rows for one in shards)
+        if told != rows or len(set(numbers)) != len(numbers):
+            raise IncompleteSetError(
+                f"the shards of {SPLITS[split]} have {told:,} rows, expected {rows:,}",
+                hint="nothing was published: stage the set again",
+            )
+    return found
+
+
+def statistics_of(
+    shards: Mapping[str, Sequence[WrittenShard]],
+) -> dict[str, dict[str, dict[str, float | int | None]]]:
+    """Of the columns of each split."""
+    return {
+        split: {
+            name: moments.described()
+            for name, moments in joined(one.moments for one in found).items()
+        }
+        for split, found in shards.items()
+    }
+
+
+def publish(target: Target, manifest: Manifest, still_ours: Callable[[], None]) -> None:
+    """Have readers get a set, and delete the files of sets before the last one.
+
+    Who reads the former set has its files until another one takes the place of this one. Killed
+    anywhere, readers have either set, and the same call goes on.
+
+    Args:
+        target: where its shards are already.
+        manifest: of the set.
+        still_ours: raises an error if somebody else publishes there by now.
+    """
+    former = published(target)
+    for split, shards in manifest.splits.items():
+        target.write(f"{split}/{INDEX}", index_of(manifest.layout, shards))
+    still_ours()
+    target.write(FILE, manifest.encoded())
+    if former is not None:
+        for split in former.splits.keys() - manifest.splits.keys():
+            target.delete([f"{split}/{INDEX}"])
+    _delete_others(target, [manifest, *([former] if former is not None else [])])
+
+
+def _delete_others(target: Target, kept: Sequence[Manifest]) -> None:
+    """Delete the shards that none of some sets has: of killed attempts, and of older sets."""
+    for split in SPLITS:
+        named = {shard.stored.name for one in kept for shard in _shards(one, split)} | {INDEX}
+        files = [name for name in target.files(split) if name not in named]
+        target.delete([f"{split}/{name}" for name in files])
+
+
+def _shards(manifest: Manifest, split: str) -> Sequence[Shard]:
+    return manifest.splits.get(split, ())
+
+
+def require_free(target: Target) -> None:
+    """See that a place is empty, or has a set.
+
+    Raises:
+        ConfigurationError: something else is there.
+    """
+    others = [name for name in target.files("") if name not in {FILE, *SPLITS}]
+    if others and target.read(FILE) is None:
+        raise ConfigurationError(
+            f"{target.place} has other files, such as {others[0]}", hint="name a folder of its own"
+        )

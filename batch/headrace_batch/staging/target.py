@@ -1,0 +1,104 @@
+"""Where a training set is published: a folder of this machine, or an object store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from headrace_batch.first_line import first_line
+from headrace_schemas.errors import ConfigurationError, RetryableError
+
+#: Stores that the settings of the warehouse reach.
+_OF_WAREHOUSE = frozenset({"s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl"})
+
+
+@dataclass(frozen=True)
+class Target:
+    """Files below a place, to be written; workers of Spark have one as well.
+
+    Attributes:
+        place: a path, or a URL that fsspec or the warehouse's settings reach.
+        storage_options: of the warehouse.
+    """
+
+    place: str
+    storage_options: Mapping[str, str] = field(default_factory=dict)
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file as a whole, in place of one of that name.
+
+        Raises:
+            RetryableError: the store can't be reached, or the disk is full.
+        """
+        system, root = self._system()
+        path = f"{root}/{name}"
+        try:
+            system.makedirs(path.rpartition("/")[0], exist_ok=True)
+            if not self.is_local:
+                system.pipe_file(path, content)
+                return
+            # Whoever reads it has the former one or this one.
+            with system.open(f"{path}.new", "wb") as file:
+                file.write(content)
+            system.mv(f"{path}.new", path)
+        except OSError as error:
+            raise RetryableError(
+                f"{self.place}/{name} can't be written: {first_line(error)}",
+                hint="see that the store is there and has room, and run it again",
+            ) from error
+
+    def read(self, name: str) -> bytes | None:
+        """A file as a whole; None where there is none."""
+        system, root = self._system()
+        try:
+            found: bytes = system.cat_file(f"{root}/{name}")
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise RetryableError(
+                f"{self.place}/{name} can't be read: {first_line(error)}",
+                hint="see that the store is there, and run it again",
+            ) from error
+        return found
+
+    def files(self, folder: str) -> list[str]:
+        """The names of the files in a folder below the place."""
+        system, root = self._system()
+        try:
+            found = system.ls(f"{root}/{folder}", detail=False)
+        except FileNotFoundError:
+            return []
+        return sorted(one.rstrip("/").rpartition("/")[2] for one in found)
+
+    def delete(self, names: list[str]) -> None:
+        """Delete files below the place."""
+        system, root = self._system()
+        for name in names:
+            system.rm_file(f"{root}/{name}")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether that is on this machine."""
+        return urlsplit(self.place).scheme in {"", "file"}
+
+    def _system(self) -> tuple[Any, str]:
+        try:
+            import fsspec
+            from fsspec.implementations.arrow import ArrowFSWrapper
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(
+                "training sets are written through the package fsspec",
+                hint="pip install 'headrace[training]'",
+            ) from error
+        try:
+            if urlsplit(self.place).scheme in _OF_WAREHOUSE:
+                from headrace_batch.locations import located
+
+                system, root = located(self.place, self.storage_options)
+                return ArrowFSWrapper(system), root.rstrip("/")
+            system, root = fsspec.core.url_to_fs(self.place)
+        except (ImportError, ValueError) as error:
+            raise ConfigurationError(f"{self.place} can't be written to: {error}") from error
+        return system, root.rstrip("/")

@@ -1,0 +1,211 @@
+"""A published set is looked at: hashes, counts, headers, and a sample against the features."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from headrace_batch.staging.columns import ROW
+from headrace_batch.staging.packing import Packing
+from headrace_batch.staging.spine import Spine
+from headrace_batch.warehouse import Warehouse
+from headrace_features.definitions.fingerprint import fingerprint
+from headrace_features.engines import load_engine
+from headrace_schemas.errors import ConfigurationError, HeadraceError
+from headrace_shards.compression import decompressed
+from headrace_shards.errors import DamagedShardError
+from headrace_shards.manifest import INDEX, Manifest, Shard, index_of
+from headrace_shards.mds import rows_in
+
+if TYPE_CHECKING:
+    from headrace_batch.staging.target import Target
+    from headrace_features.definitions.on_demand import AnySelection
+    from headrace_features.project import Project
+    from headrace_schemas.settings import Settings
+    from headrace_shards.mds import Rows
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What was looked at, and what isn't right.
+
+    Attributes:
+        shards, rows: how many there are.
+        compared: rows of the sample that were computed anew.
+        problems: a line each.
+    """
+
+    shards: int
+    rows: int
+    compared: int
+    problems: tuple[str, ...]
+
+
+def verify(
+    settings: Settings, project: Project, target: Target, manifest: Manifest, sample: int
+) -> VerifyReport:
+    """Hold a set to its manifest, and some of its rows to the history of their features.
+
+    Args:
+        settings: where tables are.
+        project: declares the features.
+        target: where the set is.
+        manifest: of the set.
+        sample: how many rows are computed anew, from the versions of the tables that the manifest
+            names.
+    """
+    problems: list[str] = []
+    seen: list[Array] = []
+    chosen = _chosen(manifest, sample)
+    found: list[Rows] = []
+    for split, shards in manifest.splits.items():
+        problems += _of_index(target, manifest, split)
+        for shard in shards:
+            try:
+                rows = _rows(target, manifest, split, shard)
+            except DamagedShardError as error:
+                problems.append(str(error))
+                continue
+            numbers = rows["ids"][:, 0]
+            seen.append(numbers.copy())
+            mine = np.isin(numbers, chosen)
+            if mine.any():
+                found.append(rows[mine])
+    problems += _of_numbers(seen, sum(manifest.rows(split) for split in manifest.splits))
+    compared = 0
+    if found and not problems:
+        sampled = np.concatenate(found)
+        sampled = sampled[np.argsort(sampled["ids"][:, 0])]
+        compared = len(sampled)
+        problems += _of_sample(settings, project, manifest, sampled)
+    shards_in_all = sum(len(shards) for shards in manifest.splits.values())
+    return VerifyReport(shards_in_all, sum(map(len, seen)), compared, tuple(problems))
+
+
+def _chosen(manifest: Manifest, sample: int) -> Array:
+    """The numbers of some rows, others for each set."""
+    total = sum(manifest.rows(split) for split in manifest.splits)
+    seed = int(manifest.digest[:16], 16)
+    return np.random.default_rng(seed).choice(total, min(sample, total), replace=False)
+
+
+def _of_index(target: Target, manifest: Manifest, split: str) -> Iterator[str]:
+    found = target.read(f"{split}/{INDEX}")
+    if found is None:
+        yield f"there is no {split}/{INDEX}"
+        return
+    try:
+        told = json.loads(found)
+    except ValueError:
+        told = None
+    if told != json.loads(index_of(manifest.layout, manifest.splits[split])):
+        yield f"{split}/{INDEX} is not that of the manifest"
+
+
+def _rows(target: Target, manifest: Manifest, split: str, shard: Shard) -> Rows:
+    content = target.read(f"{split}/{shard.stored.name}")
+    if content is None:
+        raise DamagedShardError(shard.stored.name, "there is no such file")
+    _require_hash(shard.stored.name, content, shard.stored.sha256)
+    if shard.compressed is not None:
+        content = decompressed(shard.compressed.name, content, shard.raw.size)
+        _require_hash(shard.raw.name, content, shard.raw.sha256)
+    return rows_in(content, shard.raw.name, manifest.layout, shard.rows)
+
+
+def _require_hash(name: str, content: bytes, expected: str) -> None:
+    found = hashlib.sha256(content).hexdigest()
+    if found != expected:
+        raise DamagedShardError(name, f"its SHA-256 is {found[:12]}…, expected {expected[:12]}…")
+
+
+def _of_numbers(seen: Sequence[Array], total: int) -> Iterator[str]:
+    """See that each row of the spine is there, once."""
+    numbers = np.sort(np.concatenate(seen)) if seen else np.empty(0, np.int64)
+    twice = len(numbers) - len(np.unique(numbers))
+    if twice:
+        yield f"{twice:,} rows are there twice"
+    missing = total - (len(numbers) - twice)
+    if missing:
+        yield f"{missing:,} of {total:,} rows are missing"
+
+
+def _of_sample(
+    settings: Settings, project: Project, manifest: Manifest, sampled: Rows
+) -> Iterator[str]:
+    """Compute the features of some rows anew, and compare all bits."""
+    told = manifest.made_of
+    numbers = sampled["ids"][:, 0]
+    try:
+        spine = _spine_rows(settings, told, numbers)
+        computed = load_engine("local", settings).history(
+            _selections(project, told),
+            spine,
+            {one["table"]: one["version"] for one in told["tables"]},
+        )
+    except HeadraceError as error:
+        yield f"a sample could not be computed anew: {error}"
+        return
+    numbered = computed.append_column(ROW, pa.array(numbers))
+    expected = Packing(manifest.layout, manifest.dictionaries).rows(numbered)
+    for part in manifest.layout.all_parts:
+        differ = _bytes(expected[part.name]) != _bytes(sampled[part.name])
+        unlike = np.flatnonzero(differ.any(axis=1))
+        if len(unlike):
+            yield (
+                f"{len(unlike):,} of {len(sampled):,} rows of the sample differ in {part.name} from"
+                f" the history of their features, such as row {numbers[unlike[0]]}"
+            )
+
+
+def _bytes(values: Array) -> Array:
+    """The bytes of each row: not even the sign of a zero may differ."""
+    found: Array = np.ascontiguousarray(values).view(np.uint8).reshape(len(values), -1)
+    return found
+
+
+def _spine_rows(settings: Settings, told: Mapping[str, Any], numbers: Array) -> pa.Table:
+    """Rows of the spine by their numbers.
+
+    Raises:
+        ConfigurationError: it isn't there any more, or has other rows.
+    """
+    known = dict(told["spine"])
+    place = known.pop("place")
+    warehouse = Warehouse.of(settings)
+    if "table" in known:
+        warehouse = replace(warehouse, versions={known["table"]: known["version"]})
+    spine = Spine.open(warehouse, place, settings.warehouse.storage_options)
+    if dict(spine.identity) != known:
+        raise ConfigurationError(f"the spine {place} has other rows than when the set was staged")
+    found, first = [], 0
+    for table in spine.rows.read(spine.rows.schema.names):
+        mine = numbers[(numbers >= first) & (numbers < first + len(table))]
+        found.append(table.take(pa.array(mine - first)))
+        first += len(table)
+    return pa.concat_tables(found)
+
+
+def _selections(project: Project, told: Mapping[str, Any]) -> Sequence[AnySelection]:
+    """The features of a set, as the project declares them.
+
+    Raises:
+        ConfigurationError: it declares others by now.
+    """
+    selections = project.select(
+        [f"{one['view']}:{name}" for one in told["features"] for name in one["names"]]
+    )
+    for name, one in told["views"].items():
+        if name not in project.views or fingerprint(project.views[name]) != one["meaning"]:
+            raise ConfigurationError(
+                f"the set has version {one['version']} of {name}, and the project declares another"
+            )
+    return selections

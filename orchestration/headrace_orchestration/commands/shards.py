@@ -1,0 +1,121 @@
+"""`headrace shards`: training sets that were staged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from headrace_orchestration.output import (
+    JsonOption,
+    console,
+    print_json,
+    print_table,
+    progress,
+    say,
+)
+from headrace_orchestration.session import current_project
+from headrace_schemas.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from headrace_batch.staging.target import Target
+    from headrace_schemas.settings import Settings
+    from headrace_shards.manifest import Manifest
+
+app = typer.Typer(no_args_is_help=True, help="Look at training sets that were staged.")
+
+Place = Annotated[
+    str, typer.Argument(metavar="URL", help="What headrace stage was given as --out.")
+]
+Sample = Annotated[int, typer.Option(min=0, help="How many rows are computed anew and compared.")]
+
+
+@app.command()
+def verify(place: Place, sample: Sample = 1_000, as_json: JsonOption = False) -> None:
+    """Check the hashes, counts and headers of a set, and a sample against the feature history.
+
+    Ends with the status 1 if anything isn't as the manifest says.
+    """
+    from headrace_batch.staging.verifying import verify as verified
+
+    settings, project = current_project()
+    target, manifest = _published(settings, place)
+    with progress(f"verify {place}", quiet=as_json):
+        report = verified(settings, project, target, manifest, sample)
+    if as_json:
+        print_json(report)
+    else:
+        for problem in report.problems:
+            say(f"headrace: {problem}")
+        if not report.problems:
+            console().print(
+                f"set {manifest.set_id}: {report.shards:,} shards and {report.rows:,} rows are as"
+                f" the manifest says; {report.compared:,} were computed anew and have the same bits"
+            )
+    if report.problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def show(place: Place, as_json: JsonOption = False) -> None:
+    """Show what a set holds and what it was made of."""
+    settings, _ = current_project()
+    _, manifest = _published(settings, place)
+    made = manifest.made_of
+    if as_json:
+        print_json(
+            {
+                "set_id": manifest.set_id,
+                "digest": manifest.digest,
+                "splits": {name: manifest.rows(name) for name in manifest.splits},
+                "columns": {part.name: part.columns for part in manifest.layout.parts},
+                "statistics": manifest.statistics,
+                "made_of": made,
+            }
+        )
+        return
+    print_table(
+        f"set {manifest.set_id}, digest {manifest.digest[:12]}",
+        ("split", "rows", "shards"),
+        [(name, manifest.rows(name), len(found)) for name, found in manifest.splits.items()],
+    )
+    print_table(
+        None,
+        ("column", "split", "values", "nulls", "mean", "std", "min", "max"),
+        [
+            (name, split, one["count"], one["nulls"], *(_short(one[key]) for key in _MOMENTS))
+            for split, columns in manifest.statistics.items()
+            for name, one in columns.items()
+        ],
+    )
+    for table in made["tables"]:
+        told = ", ".join(
+            f"{table['topic']}/{partition} before {one['before']}"
+            for partition, one in table.get("offsets", {}).items()
+        )
+        console().print(
+            f"{table['source']}: {table['table']} as of version {table['version']}"
+            f"{f', of {told}' if told else ''}",
+            soft_wrap=True,
+        )
+    console().print(f"spine: {made['spine']['place']}, {made['spine']['rows']:,} rows")
+
+
+_MOMENTS = ("mean", "std", "min", "max")
+
+
+def _short(value: float | None) -> str | None:
+    return None if value is None else f"{value:.5g}"
+
+
+def _published(settings: Settings, place: str) -> tuple[Target, Manifest]:
+    from headrace_batch.staging.publication import published
+    from headrace_batch.staging.target import Target
+
+    target = Target(place, settings.warehouse.storage_options)
+    manifest = published(target)
+    if manifest is None:
+        raise ConfigurationError(
+            f"there is no training set at {place}", hint="headrace stage makes one"
+        )
+    return target, manifest
