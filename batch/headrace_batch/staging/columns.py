@@ -92,14 +92,16 @@ def columns_of(schema: pa.Schema, roles: Roles, precision: Precision) -> Columns
             )
     for name in roles.labels:
         _require_number(name, _value_type(schema.field(name).type))
-    parts = [Part("ids", "int64", tuple(ids))]
     # The widest types come first.
-    x = [Part("x", precision.value, tuple(inputs))] if inputs else []
-    y = [Part("y", precision.value, tuple(roles.labels), len(roles.labels) == 1)]
-    codes = [Part("codes", "int32", tuple(texts))] if texts else []
-    parts += [*x, *(y if roles.labels else []), *codes]
-    never_null = {ROW}
-    nullable = [column for part in parts for column in part.columns if column not in never_null]
+    parts = [Part("ids", "int64", tuple(ids))]
+    if inputs:
+        parts.append(Part("x", precision.value, tuple(inputs)))
+    if roles.labels:
+        is_scalar = len(roles.labels) == 1
+        parts.append(Part("y", precision.value, tuple(roles.labels), is_scalar))
+    if texts:
+        parts.append(Part("codes", "int32", tuple(texts)))
+    nullable = [column for part in parts for column in part.columns if column != ROW]
     return Columns(Layout(tuple(parts), tuple(nullable)), tuple(texts), tuple(roles.payloads))
 
 

@@ -20,8 +20,10 @@ from headrace_batch.staging.columns import ROW
 from headrace_batch.staging.splits import TIME
 from headrace_batch.warehouse import Warehouse, dataset_of
 from headrace_schemas.errors import ConfigurationError, GateError
+from headrace_schemas.tables import EVENT_DATE, KAFKA_OFFSET, KAFKA_PARTITION, KAFKA_TOPIC
 
 _PIECE = 1 << 20
+_PLACES = {EVENT_DATE, KAFKA_TOPIC, KAFKA_PARTITION, KAFKA_OFFSET}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,9 @@ def _of_table(warehouse: Warehouse, name: str) -> tuple[SpineRows, Mapping[str, 
             for batch in dataset.to_batches(columns=list(columns), batch_size=BATCH_ROWS):
                 yield pa.Table.from_batches([batch])
 
-    rows = SpineRows(dataset.schema, dataset.count_rows(), read)
+    # What says where a row of the table is, or was, tells a model nothing.
+    schema = pa.schema([one for one in dataset.schema if one.name not in _PLACES])
+    rows = SpineRows(schema, dataset.count_rows(), read)
     return rows, {"table": name, "version": table.version(), "rows": rows.count}
 
 

@@ -1,0 +1,310 @@
+"""Training sets of a small lake: what is staged is what history says, on either engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from headrace_batch.local_engine import LocalEngine
+from headrace_batch.staging import shard_writing
+from headrace_batch.staging.columns import Precision
+from headrace_batch.staging.publication import published
+from headrace_batch.staging.request import StageRequest
+from headrace_batch.staging.run import StageReport, stage
+from headrace_batch.staging.spine import Label
+from headrace_batch.staging.splits import SplitRule
+from headrace_batch.staging.target import Target
+from headrace_batch.staging.verifying import verify
+from headrace_batch.warehouse import Warehouse
+from headrace_features.fraud.definitions import fraud, fraud_scoring
+from headrace_features.project import load_project
+from headrace_schemas.errors import ConfigurationError, GateError
+from headrace_schemas.settings import Settings
+from headrace_shards import Loader, Source
+from lakes import settings_in, write_events, write_simulated
+
+LABEL = Label(("is_fraud",), "reported_at")
+DAY = 86_400_000
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    settings = settings_in(tmp_path_factory.mktemp("lake"))
+    write_simulated(settings)
+    return settings
+
+
+@pytest.fixture(scope="module")
+def spine(lake: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The transactions with what was found out about each."""
+    place = tmp_path_factory.mktemp("spine") / "spine.parquet"
+    warehouse = Warehouse.of(lake)
+    labels = warehouse.read(
+        "bronze.transaction_labels", ["transaction_id", "is_fraud", "reported_at"]
+    )
+    events = warehouse.read("bronze.transactions").drop_columns(["event_date"])
+    joined = events.join(labels, "transaction_id", join_type="inner")
+    pq.write_table(joined.sort_by([("event_time", "ascending"), ("card_id", "ascending")]), place)
+    return place
+
+
+@pytest.fixture
+def _small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shards of some hundred rows."""
+    monkeypatch.setattr(shard_writing, "SHARD_BYTES", 1 << 16)
+
+
+def request_for(place: Path, folder: Path, **options: Any) -> StageRequest:
+    times = pq.read_table(place, columns=["event_time"])[0].to_numpy()
+    middle = int(np.quantile(times, 0.6))
+    defaults: dict[str, Any] = {
+        "name": "fraud",
+        "selections": fraud.asked,
+        "spine": str(place),
+        "out": str(folder),
+        "label": LABEL,
+        "split": SplitRule(middle, middle + 5 * DAY, 0.2, "card_id", seed=4),
+    }
+    return StageRequest(**{**defaults, **options})
+
+
+def staged(lake: Settings, request: StageRequest, engine: str = "local") -> StageReport:
+    return stage(lake, load_project(lake), request, engine, lambda _: None)
+
+
+def rows_of(out: Path) -> dict[str, dict[int, dict[str, Any]]]:
+    """By split and number each row of a set, by column, nulls as None."""
+    manifest = published(Target(str(out)))
+    assert manifest is not None
+    found: dict[str, dict[int, dict[str, Any]]] = {}
+    for split in manifest.splits:
+        loader = Loader(Source(out, split), batch_size=4096, block_rows=0, last="short")
+        rows = found.setdefault(split, {})
+        for batch in loader:
+            columns: dict[str, list[Any]] = {}
+            for part, names in loader.columns.items():
+                for place, name in enumerate(names):
+                    values = batch[part] if batch[part].ndim == 1 else batch[part][:, place]
+                    told = values.tolist()
+                    if name in manifest.dictionaries:
+                        told = [manifest.dictionaries[name][code] for code in told]
+                    is_null = loader.layout.nulls(batch["mask"], name).tolist()
+                    columns[name] = [
+                        None if null else one for one, null in zip(told, is_null, strict=True)
+                    ]
+            for place, number in enumerate(columns["row"]):
+                rows[number] = {name: values[place] for name, values in columns.items()}
+    return found
+
+
+@pytest.mark.usefixtures("_small_shards")
+@pytest.mark.parametrize("precision", list(Precision))
+def test_every_row_is_that_of_the_spine_with_its_features(
+    precision: Precision, lake: Settings, spine: Path, tmp_path: Path
+) -> None:
+    request = request_for(
+        spine, tmp_path / "set", selections=fraud_scoring.asked, precision=precision
+    )
+    report = staged(lake, request)
+    table = pq.read_table(spine)
+    expected = LocalEngine(lake).history(fraud_scoring.asked, table).to_pylist()
+    found = rows_of(tmp_path / "set")
+    assert {split: len(rows) for split, rows in found.items()} == report.rows
+    assert report.shards > 8
+    whole = {number: row for rows in found.values() for number, row in rows.items()}
+    assert sorted(whole) == list(range(len(expected)))
+    x = set(report.columns["x"]) | set(report.columns["y"])
+    for number, row in whole.items():
+        for name, value in expected[number].items():
+            exact = (
+                float(np.dtype(precision.value).type(value))
+                if name in x and value is not None
+                else value
+            )
+            assert row[name] == exact, (number, name)
+
+
+def test_rows_are_divided_by_time_and_by_entity(
+    lake: Settings, spine: Path, tmp_path: Path
+) -> None:
+    request = request_for(spine, tmp_path / "set")
+    staged(lake, request)
+    found = rows_of(tmp_path / "set")
+    rule = request.split
+    assert rule.valid_from is not None
+    assert rule.test_from is not None
+    assert max(one["event_time"] for one in found["train"].values()) < rule.valid_from
+    assert min(one["event_time"] for one in found["valid"].values()) >= rule.valid_from
+    assert max(one["event_time"] for one in found["valid"].values()) < rule.test_from
+    assert min(one["event_time"] for one in found["test"].values()) >= rule.test_from
+    held = {one["card_id"] for one in found["holdout"].values()}
+    others = {one["card_id"] for name in ("train", "valid", "test") for one in found[name].values()}
+    assert held
+    assert not held & others
+
+
+@pytest.mark.usefixtures("_small_shards")
+def test_spark_writes_the_same_set(
+    lake: Settings, spine: Path, tmp_path: Path, spark: object
+) -> None:
+    del spark
+    here = staged(lake, request_for(spine, tmp_path / "here", zstd=True))
+    there = staged(lake, request_for(spine, tmp_path / "there"), "spark")
+    assert here.rows == there.rows
+    one, other = (published(Target(str(tmp_path / name))) for name in ("here", "there"))
+    assert one is not None
+    assert other is not None
+    assert one.digest == other.digest
+    assert one.statistics == other.statistics
+    assert here.size < there.size
+
+
+def test_the_same_request_does_nothing_and_another_one_takes_its_place(
+    lake: Settings, spine: Path, tmp_path: Path
+) -> None:
+    first = staged(lake, request_for(spine, tmp_path / "set"))
+    again = staged(lake, request_for(spine, tmp_path / "set"))
+    assert (first.was_there, again.was_there, again.set_id) == (False, True, first.set_id)
+    former = Loader(tmp_path / "set", batch_size=64)
+    reading = iter(former)
+    next(reading)
+    second = staged(lake, request_for(spine, tmp_path / "set", label=Label()))
+    assert second.set_id != first.set_id
+    assert "y" not in second.columns
+    # Whoever reads the former set still has its files.
+    assert sum(len(batch["ids"]) for batch in reading) == (len(former) - 1) * 64
+    third = staged(lake, request_for(spine, tmp_path / "set", split=SplitRule(seed=1)))
+    assert list(third.rows) == ["train"]
+    manifest = published(Target(str(tmp_path / "set")))
+    assert manifest is not None
+    assert not (tmp_path / "set/valid/index.json").exists()
+    kept = {path.name for path in (tmp_path / "set/train").iterdir()}
+    named = {one.raw.name for one in manifest.split("train")}
+    assert named < kept
+    assert len(kept) == 2 * len(named) + 1
+
+
+def test_features_of_a_later_time_than_the_label_are_refused(
+    lake: Settings, spine: Path, tmp_path: Path
+) -> None:
+    table = pq.read_table(spine)
+    reported = table["reported_at"].to_numpy().copy()
+    reported[[5, 9]] = table["event_time"].to_numpy()[[5, 9]] - 1
+    place = table.schema.get_field_index("reported_at")
+    leaking = table.set_column(place, "reported_at", pa.array(reported))
+    pq.write_table(leaking, tmp_path / "leaking.parquet")
+    with pytest.raises(
+        GateError, match=r"^2 of [0-9,]+ rows .* such as row 5: event_time is after"
+    ):
+        staged(lake, request_for(spine, tmp_path / "set", spine=str(tmp_path / "leaking.parquet")))
+    assert not (tmp_path / "set").exists()
+
+
+def test_a_table_is_a_spine_and_is_read_as_it_was(tmp_path: Path, lake: Settings) -> None:
+    request = StageRequest("fraud", fraud.asked, "bronze.transactions", str(tmp_path / "set"))
+    report = staged(lake, request)
+    assert sum(report.rows.values()) == len(Warehouse.of(lake).read("bronze.transactions"))
+    manifest = published(Target(str(tmp_path / "set")))
+    assert manifest is not None
+    assert manifest.made_of["spine"]["table"] == "bronze.transactions"
+
+
+def test_a_sample_is_computed_anew_from_the_tables_as_they_were(
+    tmp_path: Path, spine: Path
+) -> None:
+    settings = settings_in(tmp_path / "home")
+    write_simulated(settings)
+    out = tmp_path / "set"
+    staged(settings, request_for(spine, out))
+    # A late event changes features of rows that are staged.
+    events = Warehouse.of(settings).read("bronze.transactions").drop_columns(["event_date"])
+    late = events.slice(0, 50)
+    ids = pa.array([f"late-{number}" for number in range(50)])
+    place = late.schema.get_field_index("transaction_id")
+    write_events(settings, "bronze.transactions", late.set_column(place, "transaction_id", ids))
+    manifest = published(Target(str(out)))
+    assert manifest is not None
+    report = verify(settings, load_project(settings), Target(str(out)), manifest, 500)
+    assert (report.problems, report.compared) == ((), 500)
+    again = staged(settings, request_for(spine, out))
+    assert not again.was_there
+
+
+def test_whatever_is_wrong_with_a_set_is_told(lake: Settings, spine: Path, tmp_path: Path) -> None:
+    out = tmp_path / "set"
+    staged(lake, request_for(spine, out))
+    manifest = published(Target(str(out)))
+    assert manifest is not None
+
+    def problems() -> str:
+        return "; ".join(verify(lake, load_project(lake), Target(str(out)), manifest, 10).problems)
+
+    assert not problems()
+    path = out / "train" / manifest.split("train")[0].raw.name
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-8])
+    assert "its SHA-256 is" in problems()
+    path.unlink()
+    assert "there is no such file" in problems()
+    assert "rows are missing" in problems()
+    path.write_bytes(whole)
+    index = out / "train/index.json"
+    told = json.loads(index.read_bytes())
+    told["shards"][0]["samples"] += 1
+    index.write_text(json.dumps(told))
+    assert problems() == "train/index.json is not that of the manifest"
+
+
+def test_what_does_not_fit_is_refused(lake: Settings, spine: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/file").write_text("mine")
+    for options, said in (
+        ({"out": str(tmp_path / "other")}, "has other files, such as file"),
+        ({"spine": str(tmp_path / "none.parquet")}, "there is no spine"),
+        ({"spine": "bronze.none"}, "there is no table bronze.none"),
+        ({"label": Label(("fraudulent",))}, "unknown column of the spine 'fraudulent'"),
+        ({"left_out": ("nothing",)}, "unknown column of the training set 'nothing'"),
+    ):
+        with pytest.raises(ConfigurationError, match=said):
+            staged(lake, request_for(spine, tmp_path / "set", **options))
+    empty = tmp_path / "empty.parquet"
+    pq.write_table(pq.read_table(spine).slice(0, 0), empty)
+    with pytest.raises(ConfigurationError, match="the spine has no rows"):
+        staged(lake, request_for(spine, tmp_path / "set", spine=str(empty)))
+
+
+def test_the_command_stages_shows_and_verifies(lake: Settings, spine: Path, tmp_path: Path) -> None:
+    def headrace(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(Path(sys.executable).with_name("headrace")), *arguments],
+            cwd=lake.home,
+            env={**os.environ, "HEADRACE_HOME": str(lake.home)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    line = ["stage", "--service", "fraud", "--spine", str(spine), "--out", str(tmp_path / "set")]
+    done = headrace(*line, "--label", "is_fraud", "--valid-from", "2018-05-01", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert set(told["rows"]) == {"train", "valid"}
+    shown = json.loads(headrace("shards", "show", str(tmp_path / "set"), "--json").stdout)
+    assert shown["made_of"]["views"]["card_activity"]["version"] == 1
+    good = headrace("shards", "verify", str(tmp_path / "set"), "--sample", "50")
+    assert good.returncode == 0, good.stderr
+    assert "50 were computed anew" in " ".join(good.stdout.split())
+    next((tmp_path / "set/train").glob("*.mds")).unlink()
+    bad = headrace("shards", "verify", str(tmp_path / "set"))
+    assert (bad.returncode, "there is no such file" in bad.stderr) == (1, True)
+    none = headrace("shards", "verify", str(tmp_path / "none"))
+    assert (none.returncode, "there is no training set at" in none.stderr) == (78, True)
