@@ -58,7 +58,14 @@ def written(
             first += size
         shards[name] = tuple(found)
         (folder / name / INDEX).write_bytes(index_of(LAYOUT, shards[name]))
-    manifest = Manifest("set", LAYOUT, shards, {"country": ("AT", "DE", "FR")})
+    even = {"count": 1, "nulls": 0, "mean": 1.0, "std": 2.0, "min": 0.0, "max": 2.0}
+    manifest = Manifest(
+        "set",
+        LAYOUT,
+        shards,
+        {"country": ("AT", "DE", "FR")},
+        {name: dict.fromkeys(("a", "b", "c"), even) for name in shards},
+    )
     (folder / FILE).write_bytes(manifest.encoded())
     return manifest
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 Ints: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
+Numbers: TypeAlias = np.ndarray[Any, np.dtype[np.uint32]]
 #: Rows that are permuted with each other.
 BLOCK_ROWS = 1 << 17
 _WORD = 2**64
@@ -62,7 +63,7 @@ class Order:
         count = len(self.shard_rows)
         if not self.block_rows:
             return np.arange(count, dtype=np.int64)
-        return permutation(count, self.seed, SHARDS, self.epoch, 0)
+        return permutation(count, self.seed, SHARDS, self.epoch, 0).astype(np.int64)
 
     def shards_of(self, start: int, stop: int) -> list[int]:
         """The shards in which the rows from one position to another may be."""
@@ -110,13 +111,13 @@ class Order:
             number = begin // self.block_rows
             within = permutation(end - begin, self.seed, ROWS, self.epoch, number)
             until = min(stop, end)
-            found.append(begin + within[start - begin : until - begin])
+            found.append(begin + within[start - begin : until - begin].astype(np.int64))
             start = until
         return found[0] if len(found) == 1 else np.concatenate([np.empty(0, np.int64), *found])
 
 
-@lru_cache(maxsize=8)
-def permutation(count: int, seed: int, stream: int, epoch: int, number: int) -> Ints:
+@lru_cache(maxsize=4)
+def permutation(count: int, seed: int, stream: int, epoch: int, number: int) -> Numbers:
     """The numbers below one in an order that looks random, the same for the same arguments.
 
     Each gets random bits above its own, and they are sorted. It can't be written to.
@@ -134,6 +135,7 @@ def permutation(count: int, seed: int, stream: int, epoch: int, number: int) -> 
     keys |= np.arange(count, dtype=np.uint64)
     keys.sort()
     keys &= low
-    found = keys.view(np.int64)
+    # Half the memory: what is kept is all that an order takes.
+    found = keys.astype(np.uint32)
     found.flags.writeable = False
     return found

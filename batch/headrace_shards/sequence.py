@@ -161,7 +161,7 @@ class Mixture:
 
     def _of_step(self, step: int, begin: int, end: int, at: int) -> list[Wanted]:
         """Some of the rows of a step, the first of which comes at a place."""
-        order = permutation(self.size, self.seed, MIXED, step, 0)[begin:end]
+        order = permutation(self.size, self.seed, MIXED, step, 0)[begin:end].astype(np.int64)
         found = []
         before = 0
         for place, (first, last) in enumerate(self._given(step)):

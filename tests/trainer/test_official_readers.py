@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from streaming import LocalDataset, StreamingDataset
-from streaming.base.util import clean_stale_shared_memory
 
 from training_sets import LAYOUT, rows_from, written
+
+# By name: a type checker takes our own folder of that name for it.
+streaming: Any = importlib.import_module("streaming")
+base: Any = importlib.import_module("streaming.base.util")
 
 SIZES = [50, 77, 30]
 
@@ -18,12 +22,12 @@ SIZES = [50, 77, 30]
 @pytest.fixture(autouse=True)
 def _shared_memory() -> Iterator[None]:
     """Without what its own datasets leave behind."""
-    clean_stale_shared_memory()
+    base.clean_stale_shared_memory()
     yield
-    clean_stale_shared_memory()
+    base.clean_stale_shared_memory()
 
 
-def require_rows(dataset: LocalDataset | StreamingDataset) -> None:
+def require_rows(dataset: Any) -> None:
     expected = rows_from(0, sum(SIZES))
     assert len(dataset) == len(expected)
     for row, sample in enumerate(dataset):
@@ -34,7 +38,7 @@ def require_rows(dataset: LocalDataset | StreamingDataset) -> None:
 
 def test_mosaicml_reads_the_rows_one_by_one(tmp_path: Path) -> None:
     written(tmp_path / "set", {"train": SIZES})
-    require_rows(LocalDataset(str(tmp_path / "set/train")))
+    require_rows(streaming.LocalDataset(str(tmp_path / "set/train")))
 
 
 @pytest.mark.parametrize("zstd", [False, True])
@@ -43,7 +47,7 @@ def test_mosaicml_streams_them_and_checks_their_hashes(
     tmp_path: Path,
 ) -> None:
     written(tmp_path / "set", {"train": SIZES}, zstd=zstd)
-    dataset = StreamingDataset(
+    dataset = streaming.StreamingDataset(
         remote=str(tmp_path / "set"),
         local=str(tmp_path / "local"),
         split="train",

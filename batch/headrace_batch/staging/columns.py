@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -73,61 +73,50 @@ def columns_of(schema: pa.Schema, roles: Roles, precision: Precision) -> Columns
     for name in [*roles.labels, *roles.payloads, *roles.left_out]:
         if name not in schema.names:
             raise ConfigurationError.unknown("column of the training set", name, schema.names)
-    ids, inputs, texts = [ROW], [], []
+    found: dict[str, list[str]] = {"ids": [ROW], "x": [], "codes": []}
     for field in schema:
-        name, kind = field.name, _value_type(field.type)
-        if name in {ROW, *roles.labels, *roles.payloads, *roles.left_out}:
-            continue
-        if pt.is_string(kind) or pt.is_large_string(kind):
-            texts.append(name)
-        elif name in roles.inputs or pt.is_floating(kind):
-            _require_number(name, kind)
-            inputs.append(name)
-        elif pt.is_integer(kind) or pt.is_timestamp(kind) or pt.is_boolean(kind):
-            ids.append(name)
-        else:
-            raise ConfigurationError(
-                f"the column {name!r} is {field.type}, which shards don't have",
-                hint=f"convert it, or leave it out: --leave-out {name}",
-            )
+        if field.name not in {ROW, *roles.labels, *roles.payloads, *roles.left_out}:
+            found[_part(field, roles)].append(field.name)
     for name in roles.labels:
-        _require_number(name, _value_type(schema.field(name).type))
+        _require_number(schema.field(name))
     # The widest types come first.
-    parts = [Part("ids", "int64", tuple(ids))]
-    if inputs:
-        parts.append(Part("x", precision.value, tuple(inputs)))
-    if roles.labels:
-        is_scalar = len(roles.labels) == 1
-        parts.append(Part("y", precision.value, tuple(roles.labels), is_scalar))
-    if texts:
-        parts.append(Part("codes", "int32", tuple(texts)))
-    nullable = [column for part in parts for column in part.columns if column != ROW]
-    return Columns(Layout(tuple(parts), tuple(nullable)), tuple(texts), tuple(roles.payloads))
+    parts = [
+        Part("ids", "int64", tuple(found["ids"])),
+        Part("x", precision.value, tuple(found["x"])) if found["x"] else None,
+        Part("y", precision.value, tuple(roles.labels), len(roles.labels) == 1)
+        if roles.labels
+        else None,
+        Part("codes", "int32", tuple(found["codes"])) if found["codes"] else None,
+    ]
+    kept = tuple(part for part in parts if part is not None)
+    nullable = tuple(column for part in kept for column in part.columns if column != ROW)
+    return Columns(Layout(kept, nullable), tuple(found["codes"]), tuple(roles.payloads))
 
 
-def require_known(kind: str, names: Iterable[str], known: Collection[str]) -> None:
-    """See that columns that options name are there.
-
-    Raises:
-        ConfigurationError: one isn't.
-    """
-    for name in names:
-        if name not in known:
-            raise ConfigurationError.unknown(kind, name, known)
-
-
-def described(columns: Columns) -> Mapping[str, Sequence[str]]:
-    """By part its columns, as reports tell them."""
-    return {part.name: part.columns for part in columns.layout.parts}
+def _part(field: pa.Field, roles: Roles) -> str:
+    """The part that a column comes into."""
+    kind = _value_type(field.type)
+    if pt.is_string(kind) or pt.is_large_string(kind):
+        return "codes"
+    if field.name in roles.inputs or pt.is_floating(kind):
+        _require_number(field)
+        return "x"
+    if pt.is_integer(kind) or pt.is_timestamp(kind) or pt.is_boolean(kind):
+        return "ids"
+    raise ConfigurationError(
+        f"the column {field.name!r} is {field.type}, which shards don't have",
+        hint=f"convert it, or leave it out: --leave-out {field.name}",
+    )
 
 
 def _value_type(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pt.is_dictionary(kind) else kind
 
 
-def _require_number(name: str, kind: pa.DataType) -> None:
+def _require_number(field: pa.Field) -> None:
+    kind = _value_type(field.type)
     if not (pt.is_integer(kind) or pt.is_floating(kind) or pt.is_boolean(kind)):
         raise ConfigurationError(
-            f"the column {name!r} is {kind}, expected numbers for what a model takes in",
-            hint=f"convert it, or leave it out: --leave-out {name}",
+            f"the column {field.name!r} is {kind}, expected numbers for what a model takes in",
+            hint=f"convert it, or leave it out: --leave-out {field.name}",
         )

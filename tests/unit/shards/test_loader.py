@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -217,3 +218,19 @@ def test_what_does_not_fit_is_refused(place: Path, tmp_path: Path) -> None:
         Loader(tmp_path / "none", batch_size=8)
     with pytest.raises(ConfigurationError, match="needs a training set"):
         Loader(batch_size=8)
+
+
+def test_memory_is_twice_the_batches_that_are_read_ahead(tmp_path: Path) -> None:
+    written(tmp_path / "large", {"train": [40_000, 40_000]})
+    size, depth = 8_192, 4
+    loader = Loader(tmp_path / "large", batch_size=size, prefetch=depth, block_rows=4_096)
+    next(iter(loader))
+    loader.set_epoch(0)
+    tracemalloc.start()
+    try:
+        for batch in loader:
+            del batch
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most <= 2 * depth * size * LAYOUT.dtype.itemsize

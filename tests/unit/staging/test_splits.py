@@ -58,4 +58,4 @@ def test_rules_that_make_no_sense_are_refused() -> None:
         ({"seed": -1}, "the seed -1"),
     ):
         with pytest.raises(ConfigurationError, match=said):
-            SplitRule(**options)  # type: ignore[arg-type]
+            SplitRule(**options)

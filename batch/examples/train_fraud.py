@@ -1,0 +1,129 @@
+"""Trains a small fraud model from a training set, and goes on where it was killed.
+
+    python train_fraud.py SET --checkpoint model.pt --epochs 3
+
+SET is what `headrace stage --label is_fraud` has published. It needs torch and the package
+headrace_shards. Each step's loss is a line of JSON. One process, or several by torchrun.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from headrace_shards import Loader, TrainingSet
+from headrace_shards.torch import ShardDataset
+
+_HIDDEN = 64
+
+
+class FraudModel(nn.Module):  # type: ignore[misc] # its environment has the types
+    """From the inputs of a row, and which of them are null, the log odds of fraud."""
+
+    mean: torch.Tensor
+    scale: torch.Tensor
+
+    def __init__(self, mean: torch.Tensor, scale: torch.Tensor) -> None:
+        """Prepare.
+
+        Args:
+            mean, scale: of the inputs, by which they are normalised.
+        """
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("scale", scale)
+        width = len(mean)
+        self.layers = nn.Sequential(nn.Linear(2 * width, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, 1))
+
+    def forward(self, x: torch.Tensor, is_null: torch.Tensor) -> torch.Tensor:
+        """The log odds of each row."""
+        known = ~is_null
+        normal = (x - self.mean) / self.scale * known
+        odds: torch.Tensor = self.layers(torch.cat([normal, is_null.to(x.dtype)], dim=1))
+        return odds[:, 0]
+
+
+def normalisation(
+    found: TrainingSet, columns: tuple[str, ...]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and deviation of each input, as the manifest has them of the rows to train with."""
+    told = [found.manifest.statistics["train"][name] for name in columns]
+    mean = torch.tensor([float(one["mean"] or 0.0) for one in told])
+    scale = torch.tensor([float(one["std"] or 0.0) or 1.0 for one in told])
+    return mean, scale
+
+
+def nulls(mask: torch.Tensor, bits: torch.Tensor) -> torch.Tensor:
+    """Which inputs of each row are null, by their bits of the mask."""
+    return (mask[:, bits >> 3] >> (bits & 7)) & 1 == 1
+
+
+def save(place: Path, state: dict[str, object]) -> None:
+    """Write a checkpoint, which takes the place of the former one as a whole."""
+    unfinished = place.with_name(f"{place.name}.new")
+    torch.save(state, unfinished)
+    unfinished.replace(place)
+
+
+def main() -> None:
+    """Train."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("set", help="what headrace stage has published")
+    parser.add_argument("--checkpoint", type=Path, required=True, help="a file")
+    parser.add_argument("--every", type=int, default=10, help="steps between two checkpoints")
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--batch-size", type=int, default=1_024, help="of all processes together")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    options = parser.parse_args()
+
+    torch.manual_seed(options.seed)
+    loader = Loader(options.set, batch_size=options.batch_size, seed=options.seed)
+    batches = ShardDataset(loader, options.device)
+    inputs = loader.columns["x"]
+    model = FraudModel(*normalisation(TrainingSet.open(options.set), inputs)).to(options.device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    # What is never null has the last bit of the mask, which is nobody's.
+    nullable, last = loader.layout.nullable, 8 * loader.layout.part("mask").size - 1
+    bits = torch.tensor(
+        [nullable.index(name) if name in nullable else last for name in inputs],
+        device=options.device,
+    )
+    step = 0
+    if options.checkpoint.exists():
+        held = torch.load(options.checkpoint, map_location=options.device, weights_only=True)
+        model.load_state_dict(held["model"])
+        optimizer.load_state_dict(held["optimizer"])
+        batches.load_state_dict(held["loader"])
+        step = held["step"]
+    while loader.epoch < options.epochs:
+        for batch in batches:
+            is_null = nulls(batch["mask"], bits)
+            loss = nn.functional.binary_cross_entropy_with_logits(
+                model(batch["x"], is_null), batch["y"]
+            )
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            step += 1
+            sys.stdout.write(json.dumps({"step": step, "loss": loss.item()}) + "\n")
+            sys.stdout.flush()
+            if step % options.every == 0:
+                save(
+                    options.checkpoint,
+                    {
+                        "model": model.state_dict(),
+                        "optimizer": optimizer.state_dict(),
+                        "loader": batches.state_dict(),
+                        "step": step,
+                    },
+                )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""The example trains, and after any kill it has the losses of a run that nobody killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from training_sets import written
+
+_ROOT = Path(__file__).parents[2]
+EXAMPLE = _ROOT / "batch/examples/train_fraud.py"
+
+
+def line(folder: Path, checkpoint: str) -> list[str]:
+    return [
+        *(sys.executable, str(EXAMPLE), str(folder / "set"), "--epochs", "2", "--every", "3"),
+        *("--checkpoint", str(folder / checkpoint), "--batch-size", "64", "--device", "cpu"),
+    ]
+
+
+def environ() -> dict[str, str]:
+    path = os.pathsep.join(str(_ROOT / name) for name in ("schemas", "batch"))
+    # One thread adds up in one order.
+    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+
+
+def losses(told: str) -> dict[int, float]:
+    return {one["step"]: one["loss"] for one in map(json.loads, told.splitlines())}
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_killed_training_goes_on_with_the_same_losses(seed: int, tmp_path: Path) -> None:
+    written(tmp_path / "set", {"train": [500, 300, 400]})
+    whole = subprocess.run(
+        line(tmp_path, "whole.pt"), env=environ(), check=True, capture_output=True, text=True
+    )
+    expected = losses(whole.stdout)
+    assert len(expected) == 2 * (1_200 // 64)
+    chance = random.Random(seed)
+    found: dict[int, float] = {}
+    for _ in range(2):
+        steps = chance.randrange(4, 14)
+        with subprocess.Popen(
+            line(tmp_path, "killed.pt"), env=environ(), stdout=subprocess.PIPE, text=True
+        ) as killed:
+            assert killed.stdout is not None
+            for _ in range(steps):
+                found |= losses(killed.stdout.readline())
+            killed.kill()
+    rest = subprocess.run(
+        line(tmp_path, "killed.pt"), env=environ(), check=True, capture_output=True, text=True
+    )
+    again = losses(rest.stdout)
+    # It did go on, and not begin anew.
+    assert min(again) > 1
+    assert {**found, **again} == expected
+    assert all(found[step] == again[step] for step in found.keys() & again.keys())
