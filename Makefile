@@ -21,7 +21,7 @@ demo: setup ## the whole path on generated data, with a report at the end
 test: lint operator ## linters, the operator, then all tests but those below
 	$(PYTEST) -n 2 --dist loadfile tests --ignore=tests/faults --ignore=tests/handbook \
 		--ignore=tests/benchmarks --ignore=tests/packaging --ignore=tests/deployed \
-		--ignore=tests/dags --ignore=tests/scheduled $(PYTEST_ARGS)
+		--ignore=tests/dags --ignore=tests/scheduled --ignore=tests/trainer $(PYTEST_ARGS)
 
 .PHONY: operator
 operator: setup ## the tests of the feature operator
@@ -73,6 +73,15 @@ airflow-test: airflow-setup ## the DAGs in Airflow: their structure, and days th
 airflow-long: airflow-setup ## three weeks of the published transactions, day by day in Airflow: half an hour
 	HEADRACE_AIRFLOW_DAYS=21 $(PYTEST) tests/scheduled/test_days_in_airflow.py -k one_direct_run $(PYTEST_ARGS)
 
+.PHONY: trainer-setup
+trainer-setup: setup ## install PyTorch and the official readers of shards in an environment of its own
+	@scripts/trainer.sh
+
+.PHONY: trainer-test
+trainer-test: trainer-setup ## shards in PyTorch, in its distributed checkpoints, and by the official readers
+	.trainer-venv/bin/python -m pytest -c tests/trainer/pytest.ini --confcutdir tests/trainer \
+		tests/trainer $(PYTEST_ARGS)
+
 .PHONY: lint
 lint: docker-lint ## formatter, linter, types, import contracts, Dockerfile, scripts
 	$(BIN)/ruff format --check
@@ -115,5 +124,5 @@ lock: setup ## resolve the requirement and jar locks anew, within the ranges of 
 
 .PHONY: clean
 clean: ## remove what was built, fetched or generated here
-	rm -rf .venv .airflow-venv .tools .jgo .setup.lock .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist \
+	rm -rf .venv .airflow-venv .trainer-venv .tools .jgo .setup.lock .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist \
 		streaming/operator/target streaming/headrace_streaming/headrace-operator.jar

@@ -15,6 +15,7 @@ compile() { # OUTPUT OLDEST_PYTHON INPUT...
 compile requirements/dev.txt 3.11 pyproject.toml requirements/dev.in --all-extras
 compile requirements/build.txt 3.11 requirements/build.in
 compile requirements/quix.txt 3.11 requirements/quix.in
+compile requirements/trainer.txt 3.11 requirements/trainer.in
 compile requirements/airflow.txt 3.11 requirements/airflow.in --override requirements/airflow-overrides.txt
 # An image has a part of what is tested, in the same versions.
 image() { # ROLE INPUT...
