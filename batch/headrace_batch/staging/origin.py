@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from headrace_batch.provenance import events_made
+from headrace_batch.quality.tables import gated_table
 from headrace_batch.quality.verdicts import kept_verdicts
 from headrace_batch.warehouse import Warehouse
 
@@ -62,7 +63,7 @@ def verdicts_of(
         }
         for name in names
         if name in project.gates
-        for verdict in kept_verdicts(warehouse, project.gates[name])
+        for verdict in kept_verdicts(warehouse, gated_table(project.gates[name]))
     ]
 
 
