@@ -100,14 +100,14 @@ def test_a_back_fill_of_days_by_the_scheduler_is_one_direct_run(
     prepared: tuple[Airflow, Settings], landing: tuple[Path, str], tmp_path: Path
 ) -> None:
     airflow = copied(prepared[0], tmp_path / "home")
-    fill(airflow, FILLED)
+    fill(airflow, FILLED, FILLED[-1])
     direct = in_one_go(tmp_path / "direct", landing[0], DAYS)
     require_the_same(settings_in(airflow.home), direct, DAYS[-1])
     require_lineage(airflow.home / "lineage")
 
 
-def fill(airflow: Airflow, days: Sequence[date]) -> None:
-    """Have the scheduler run days, by Airflow's own back-fill."""
+def fill(airflow: Airflow, days: Sequence[date], again: date | None = None) -> None:
+    """Have the scheduler run days, by Airflow's own back-fill, and then one of them again."""
     with airflow.scheduling():
         airflow.run("dags", "unpause", DAILY, "--yes")
         airflow.run(
@@ -115,9 +115,18 @@ def fill(airflow: Airflow, days: Sequence[date]) -> None:
             *("--from-date", days[0].isoformat(), "--to-date", days[-1].isoformat()),
             *("--reprocess-behavior", "failed"),
         )
-        while (states := airflow.states("backfill")) != {"success": len(days)}:
-            assert not states["failed"], states
-            time.sleep(1)
+        done(airflow, len(days))
+        if again is not None:
+            between = ("--start-date", f"{again}T00:00:00", "--end-date", f"{again}T23:59:59")
+            airflow.run("tasks", "clear", DAILY, *between, "--yes")
+            done(airflow, len(days))
+
+
+def done(airflow: Airflow, days: int) -> None:
+    """Wait until a back-fill of some days has ended well."""
+    while (states := airflow.states("backfill")) != {"success": days}:
+        assert not states["failed"], states
+        time.sleep(1)
 
 
 def require_lineage(folder: Path) -> None:

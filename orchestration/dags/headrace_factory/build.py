@@ -30,6 +30,8 @@ _RETRIES = 6
 _RETRY_AFTER = timedelta(minutes=2)
 _RETRY_AFTER_MOST = timedelta(hours=1)
 _ANSWERED_IN = timedelta(days=7)
+#: Of how many runs the usual length is taken.
+_USUAL_RUNS = 30
 #: Before any event: a back-fill may begin with any day.
 _START = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -97,8 +99,9 @@ def _deadline(run: Mapping[str, Any]) -> DeadlineAlert | None:
     due = timedelta(seconds=run["due_s"])
     told = {"run": run["name"], "after": str(due)}
     return DeadlineAlert(
-        # Not of the day: one that is filled in years later would be late before it began.
-        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        # Not of the day: one that is filled in years later would be late before it began. Nor of
+        # the time when a run is queued: Airflow 3.3 fails to queue such a run once more.
+        reference=DeadlineReference.AVERAGE_RUNTIME(max_runs=_USUAL_RUNS, min_runs=1),
         interval=due,
         callback=SyncCallback("headrace_factory.late.tell", kwargs=told),
     )

@@ -11,5 +11,5 @@ def tell(run: str, after: str, **context: object) -> None:
     """Log that a run hasn't ended in time; Airflow shows it beside the run as well."""
     del context
     _LOG.error(
-        "%s has not ended %s after it was due: see the tasks that are being retried", run, after
+        "%s takes %s longer than it usually does: see the tasks that are being retried", run, after
     )
