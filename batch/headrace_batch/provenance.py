@@ -6,9 +6,9 @@ were made of, and that version up to which offsets it has taken in its topic, an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
@@ -148,10 +148,12 @@ def events_made(
     if table is None or (identity is not None and identity_of(table) != identity):
         return None
     with warehouse.explaining(source.table):
+        # Of a table as it was the library numbers the commits wrongly.
+        commits = table.history()
         if version is not None and version != table.version() and not _goes_back(table, version):
             return None
         covered = covered_in(table, source.topic)
-        files = tuple(_files(table))
+        files = tuple(_files(commits, table.version()))
         return EventsMade(source.table, table.version(), covered.first, covered.offsets, files)
 
 
@@ -164,15 +166,14 @@ def _goes_back(table: DeltaTable, version: int) -> bool:
     return True
 
 
-def _files(table: DeltaTable) -> Iterator[FileTaken]:
+def _files(commits: Iterable[Mapping[str, Any]], until: int) -> Iterator[FileTaken]:
     """The files that a version of a table has rows of, the newest first."""
     seen = set()
-    for commit in table.history():
+    for commit in commits:
         told = told_by(commit)
         ingest_id = told.get("headrace.ingest_id")
         version = commit.get("version", 0)
-        # The library tells of all commits, those that came later among them.
-        if ingest_id is None or ingest_id in seen or version > table.version():
+        if ingest_id is None or ingest_id in seen or version > until:
             continue
         seen.add(ingest_id)
         yield FileTaken(told.get("headrace.file", ""), ingest_id, version)
