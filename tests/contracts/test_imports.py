@@ -40,6 +40,7 @@ def loaded_by(package: str, *, everything: bool = False, spared: str = "") -> se
         "headrace_features",
         "headrace_orchestration",
         "headrace_schemas",
+        "headrace_shards",
         "headrace_streaming",
     ],
 )
@@ -51,6 +52,11 @@ def test_the_schemas_load_msgspec_and_the_standard_library_alone() -> None:
     loaded = loaded_by("headrace_schemas", everything=True)
     loaded -= {"typing_extensions"}  # msgspec takes it where it is
     assert loaded - sys.stdlib_module_names == {"headrace_schemas", "msgspec"}
+
+
+def test_a_loader_needs_numpy_alone() -> None:
+    loaded = loaded_by("headrace_shards")
+    assert loaded - sys.stdlib_module_names == {"headrace_schemas", "headrace_shards", "numpy"}
 
 
 def test_the_features_load_no_engine_outside_the_feast_integration() -> None:

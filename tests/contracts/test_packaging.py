@@ -17,6 +17,7 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = (
     "headrace_batch",
+    "headrace_shards",
     "headrace_features",
     "headrace_orchestration",
     "headrace_schemas",
