@@ -75,7 +75,7 @@ airflow-long: airflow-setup ## three weeks of the published transactions, day by
 
 .PHONY: trainer-setup
 trainer-setup: setup ## install PyTorch and the official readers of shards in an environment of its own
-	@scripts/trainer.sh
+	@scripts/environment.sh .trainer-venv requirements/trainer.txt
 
 .PHONY: trainer-test
 trainer-test: trainer-setup ## shards in PyTorch, in its distributed checkpoints, and by the official readers

@@ -10,7 +10,6 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly VENV=.airflow-venv
-readonly STAMP=$VENV/.ready
 # Of the parts that were started; not of a function, for a signal may end the script outside it.
 pids=""
 
@@ -18,18 +17,7 @@ say() { printf '%s\n' "airflow: $*" >&2; }
 die() { say "$*"; exit 1; }
 
 setup() {
-    local wanted uv
-    [ -x .venv/bin/python ] || die "there is no .venv: run 'make setup' first"
-    wanted=$({ pwd; cat requirements/airflow.txt scripts/airflow.sh; } | cksum)
-    [ -f "$STAMP" ] && [ "$(cat "$STAMP")" = "$wanted" ] && return
-    uv=$(command -v uv || echo .tools/bin/uv)
-    say "environment $VENV (200 MB)"
-    # An environment doesn't survive a move, nor a set-up that was broken off.
-    rm -rf "$VENV"
-    "$uv" venv -q --python .venv/bin/python "$VENV"
-    "$uv" pip sync -q --python "$VENV/bin/python" --require-hashes requirements/airflow.txt
-    printf '%s\n' "$wanted" >"$STAMP.new"
-    mv "$STAMP.new" "$STAMP"
+    scripts/environment.sh "$VENV" requirements/airflow.txt
 }
 
 # Of this checkout, and of the project that HEADRACE_FOLDER names.

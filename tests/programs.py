@@ -11,6 +11,25 @@ from contextlib import contextmanager, suppress
 
 from conftest import SPARK
 
+#: For a program that is killed with all that it has started, before or after the n-th call of a
+#: function of a module or a class.
+DIE_IN = """
+import os, signal
+
+def die_in(owner, name, moment, calls):
+    real = getattr(owner, name)
+    left = [calls]
+    def wrapped(*arguments, **options):
+        left[0] -= 1
+        if left[0] == 0 and moment == "before":
+            os.killpg(0, signal.SIGKILL)
+        result = real(*arguments, **options)
+        if left[0] == 0 and moment == "after":
+            os.killpg(0, signal.SIGKILL)
+        return result
+    setattr(owner, name, wrapped)
+"""
+
 
 @contextmanager
 def started(

@@ -133,13 +133,8 @@ class ShardFiles:
         if shard.compressed is None:
             self.store.fetch(f"{self.split}/{shard.raw.name}", file)
             return
-        from headrace_shards.compression import decompressed
-
         content = self.store.read(f"{self.split}/{shard.compressed.name}")
-        _require_hash(
-            shard.compressed.name, hashlib.sha256(content).hexdigest(), shard.compressed.sha256
-        )
-        file.write(decompressed(shard.compressed.name, content, shard.raw.size))
+        file.write(raw_content(shard, content))
 
     @contextmanager
     def _room(self, part: Path, size: int) -> Iterator[BinaryIO]:
@@ -197,6 +192,22 @@ def sha256_of(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def raw_content(shard: Shard, stored: bytes) -> bytes:
+    """The bytes of a shard as it is mapped, from the file that a set has of it.
+
+    Raises:
+        DamagedShardError: the file is not what the manifest says.
+    """
+    _require_hash(shard.stored.name, hashlib.sha256(stored).hexdigest(), shard.stored.sha256)
+    if shard.compressed is None:
+        return stored
+    from headrace_shards.compression import decompressed
+
+    content = decompressed(shard.compressed.name, stored, shard.raw.size)
+    _require_hash(shard.raw.name, hashlib.sha256(content).hexdigest(), shard.raw.sha256)
+    return content
 
 
 def _require_size(name: str, found: int, expected: int) -> None:

@@ -65,12 +65,6 @@ class Order:
             return np.arange(count, dtype=np.int64)
         return permutation(count, self.seed, SHARDS, self.epoch, 0).astype(np.int64)
 
-    def shards_of(self, start: int, stop: int) -> list[int]:
-        """The shards in which the rows from one position to another may be."""
-        begin, end = self._block(start)[0], self._block(stop - 1)[1]
-        first, last = np.searchsorted(self._begins, [begin, end - 1], side="right") - 1
-        return [int(one) for one in self.shards[first : last + 1]]
-
     def pieces(self, start: int, stop: int) -> list[Piece]:
         """The rows from one position to another, the second excluded, shard by shard."""
         places = self._places(start, stop)
@@ -94,21 +88,15 @@ class Order:
         sizes = np.array(self.shard_rows, np.int64)[self.shards]
         return np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
 
-    def _block(self, position: int) -> tuple[int, int]:
-        """The positions between which rows are permuted with the one at a position."""
-        if not self.block_rows:
-            return position, position + 1
-        begin = position - position % self.block_rows
-        return begin, min(begin + self.block_rows, self.rows)
-
     def _places(self, start: int, stop: int) -> Ints:
         """Where the rows from one position to another are among the shards put together."""
         if not self.block_rows:
             return np.arange(start, stop, dtype=np.int64)
         found = []
         while start < stop:
-            begin, end = self._block(start)
-            number = begin // self.block_rows
+            number = start // self.block_rows
+            begin = number * self.block_rows
+            end = min(begin + self.block_rows, self.rows)
             within = permutation(end - begin, self.seed, ROWS, self.epoch, number)
             until = min(stop, end)
             found.append(begin + within[start - begin : until - begin].astype(np.int64))

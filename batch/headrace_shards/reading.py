@@ -71,11 +71,6 @@ class Reader:
             self._gather(epoch, begin, begin + count, out[done : done + count])
             done += count
 
-    def make_ready(self, epoch: int, start: int, stop: int) -> None:
-        """Have the shards of some positions on this machine."""
-        for place, shard in self.sequence.shards(epoch, start, min(stop, self.sequence.rows)):
-            self._rows(place, shard)
-
     def _gather(self, epoch: int, start: int, stop: int, out: Rows) -> None:
         for place, (shard, rows, at) in self.sequence.wanted(epoch, start, stop):
             found = self._rows(place, shard)

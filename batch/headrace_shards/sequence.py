@@ -35,9 +35,6 @@ class RowSequence(Protocol):
     def wanted(self, epoch: int, start: int, stop: int) -> list[Wanted]:
         """The rows from one position to another, the second excluded."""
 
-    def shards(self, epoch: int, start: int, stop: int) -> list[tuple[int, int]]:
-        """In which shards these may be: the split's place, and the shard's in that."""
-
     def described(self) -> dict[str, Any]:
         """All that decides which rows come where, but for the files themselves."""
 
@@ -64,10 +61,6 @@ class Split:
     def wanted(self, epoch: int, start: int, stop: int) -> list[Wanted]:
         """The rows from one position to another, the second excluded."""
         return [Wanted(0, piece) for piece in self._order(epoch).pieces(start, stop)]
-
-    def shards(self, epoch: int, start: int, stop: int) -> list[tuple[int, int]]:
-        """In which shards these may be."""
-        return [(0, shard) for shard in self._order(epoch).shards_of(start, stop)]
 
     def described(self) -> dict[str, Any]:
         """The seed and the size of blocks."""
@@ -123,16 +116,6 @@ class Mixture:
         for at, step, begin, end in self._steps(epoch, start, stop):
             found += self._of_step(step, begin, end, at)
         return found
-
-    def shards(self, epoch: int, start: int, stop: int) -> list[tuple[int, int]]:
-        """In which shards these may be."""
-        found: dict[tuple[int, int], None] = {}
-        for _, step, _, _ in self._steps(epoch, start, stop):
-            for place, (first, last) in enumerate(self._given(step)):
-                for its, begin, end in _epochs(self.splits[place].rows, first, last):
-                    for _, shard in self.splits[place].shards(its, begin, end):
-                        found[place, shard] = None
-        return list(found)
 
     def described(self) -> dict[str, Any]:
         """The shares and all orders."""

@@ -55,7 +55,7 @@ def tiles_table(view: str, version: int) -> str:
 
 
 def training_table(name: str) -> str:
-    """Where it is kept which training sets of a name were published."""
+    """Whose lease whoever publishes a training set of a name holds; it has no rows."""
     return _joined("training", name)
 
 

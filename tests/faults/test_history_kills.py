@@ -22,13 +22,15 @@ from headrace_features.engines import Engine
 from headrace_features.fraud.definitions import card_activity, fraud
 from headrace_schemas.settings import Settings
 from lakes import settings_in, write_simulated
-from programs import started
+from programs import DIE_IN, started
 
 # A history in pieces, killed with all that it has started: before or after the n-th "open" (of
 # the result), "take" (of one more piece of the features of one of two views), "close" (of a file;
 # on Spark that of the result is the third, after the rows for each view) or "all" (of it).
-CHILD = """
-import os, signal, sys
+CHILD = (
+    DIE_IN
+    + """
+import sys
 from pathlib import Path
 from headrace_batch import history_assembly, history_files, local_spill
 from headrace_features.fraud.definitions import fraud
@@ -38,19 +40,6 @@ kind, home, spine, out, *what = sys.argv[1:]
 history_files.BATCH_ROWS = 64
 local_spill.PART_ROWS = 400
 settings = load(Path(home), {**os.environ, "HEADRACE_HOME": home})
-
-def die_in(owner, name, moment, calls):
-    real = getattr(owner, name)
-    left = [calls]
-    def wrapped(*arguments, **options):
-        left[0] -= 1
-        if left[0] == 0 and moment == "before":
-            os.killpg(0, signal.SIGKILL)
-        result = real(*arguments, **options)
-        if left[0] == 0 and moment == "after":
-            os.killpg(0, signal.SIGKILL)
-        return result
-    setattr(owner, name, wrapped)
 
 if what:
     moment, name, calls = what
@@ -67,6 +56,7 @@ else:
     from headrace_batch.local_engine import LocalEngine as Engine
 Engine(settings).history_file(fraud.selections, spine, out)
 """
+)
 
 
 @dataclass(frozen=True, slots=True)

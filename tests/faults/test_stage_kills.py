@@ -21,12 +21,15 @@ from headrace_schemas.settings import Settings
 from headrace_shards import Loader
 from headrace_shards.manifest import Manifest
 from lakes import settings_in, write_simulated
+from programs import DIE_IN
 
 # Stages a set, and is killed before or after the n-th "write" (of a shard or an index), "publish",
 # "history" or "delete". With "fail" each task of Spark fails the first time, once its shard is
 # there, and each shard is there a second time, as by an attempt that came too late.
-CHILD = """
-import os, signal, sys
+CHILD = (
+    DIE_IN
+    + """
+import sys
 from pathlib import Path
 from headrace_batch.staging import local_writing, publication, run, shard_writing
 from headrace_batch.staging.request import StageRequest
@@ -38,19 +41,6 @@ from headrace_schemas.settings import load
 engine, home, spine, out, *what = sys.argv[1:]
 shard_writing.SHARD_BYTES = 1 << 16
 settings = load(Path(home), {**os.environ, "HEADRACE_HOME": home})
-
-def die_in(owner, name, moment, calls):
-    real = getattr(owner, name)
-    left = [calls]
-    def wrapped(*arguments, **options):
-        left[0] -= 1
-        if left[0] == 0 and moment == "before":
-            os.killpg(0, signal.SIGKILL)
-        result = real(*arguments, **options)
-        if left[0] == 0 and moment == "after":
-            os.killpg(0, signal.SIGKILL)
-        return result
-    setattr(owner, name, wrapped)
 
 class Failing(Target):
     def write(self, name, content):
@@ -78,6 +68,7 @@ elif what:
 request = StageRequest("fraud", fraud.asked, spine, out)
 run.stage(settings, load_project(settings), request, engine, lambda told: None)
 """
+)
 
 
 @dataclass(frozen=True)

@@ -31,11 +31,15 @@ BUILT_IN = "project fraud (built in): there is no headrace.toml here or above"
 
 @pytest.fixture(scope="module")
 def landing(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """Files of days, labels a week after their transactions; and where `[ingest]` finds them."""
+    """Files of DAYS, labels a week after their transactions; and where `[ingest]` finds them."""
     folder = tmp_path_factory.mktemp("landing")
     simulated = simulate(FEW)
     events = {"transactions": simulated.transactions, "transaction_labels": simulated.labels}
-    return folder, land(folder, events)
+    where = land(folder, events)
+    for day in folder.iterdir():
+        if date.fromisoformat(day.name) > DAYS[-1]:
+            shutil.rmtree(day)
+    return folder, where
 
 
 def command(home: Path, where: str, *arguments: object) -> tuple[list[str], dict[str, str]]:

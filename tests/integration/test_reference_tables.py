@@ -32,8 +32,8 @@ transactions = replace(transactions, rules=[
     ReferenceRule("known_country", "country", to="countries", to_column="id"),
 ])
 spent = FeatureView("spent", 1, card, transactions, [Count([Sliding("7d")])])
-city = Entity("city", join_key="city")
-placements = FeatureView("placements", 1, city, terminals, [Count([Sliding("900d")])])
+place = Entity("place", join_key="id")
+placements = FeatureView("placements", 1, place, terminals, [Count([Sliding("900d")])])
 placed = Gate(terminals, [Volume(at_least=0.5, of_last=7), Nulls("city", at_most=0.0)])
 """
 SETTINGS = """

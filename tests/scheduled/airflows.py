@@ -23,8 +23,10 @@ _DAGS = _ROOT / "orchestration/dags"
 _DAYS = Path(__file__).with_name("days_in_airflow.py")
 DAILY = "daily_features"
 _LOCKED = "(sqlite3.OperationalError) database is locked"
-#: The DAGs as they are, but what failed is tried again at once.
+#: The DAGs as they are, but what failed is tried again at once. Airflow looks only at files that
+#: name it.
 _IMPATIENT = f"""
+# For airflow.
 import sys
 from datetime import timedelta
 

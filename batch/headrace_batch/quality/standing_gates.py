@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 from headrace_batch.event_files import EventFiles
 from headrace_batch.history_increment import Held, held_by
 from headrace_batch.ingest.daily_files import comes_by_days
-from headrace_batch.quality.measures import TableDays
 from headrace_batch.quality.tables import gated_table
-from headrace_batch.quality.verdicts import open_days, require_passing
+from headrace_batch.quality.verdicts import require_passing
 from headrace_batch.warehouse import Warehouse
 from headrace_features.definitions.sources import EventSource
 from headrace_features.project import load_project
@@ -42,9 +41,10 @@ class StandingGates:
     def require(self, last: date) -> None:
         """Have all days pass that come in up to a day.
 
-        Those are the days of events that nothing was made of yet, days without any among them,
-        and what `open_days` tells; where nothing was made of any event, the last day and these. Of
-        events that don't come day by day the last day is the newest one that has any.
+        Those are the days of events that nothing was made of yet, days without any among them, and
+        those that are open, see `require_passing`; where nothing was made of any event, the last
+        day and these. Of events that don't come day by day the last day is the newest one that has
+        any.
 
         Raises:
             GateError: a day doesn't pass.
@@ -55,10 +55,9 @@ class StandingGates:
         warehouse = Warehouse.of(self.settings)
         came = self._came(warehouse, last)
         for gate in self.gates:
-            days = came | open_days(warehouse, gate, last)
-            if not isinstance(gate.of, EventSource):
-                days = _computed(warehouse, gate, days)
-            require_passing(self.settings, gate, days, time.time_ns() // 1_000_000)
+            # Features are held to theirs where some were computed.
+            if isinstance(gate.of, EventSource) or warehouse.exists(gated_table(gate)):
+                require_passing(self.settings, gate, came, last, time.time_ns() // 1_000_000)
 
     def _came(self, warehouse: Warehouse, last: date) -> set[date]:
         events = EventFiles(warehouse, self.source)
@@ -103,9 +102,3 @@ def _standing(
     declared = load_project(settings).gates
     gates = tuple(declared[name] for name in names if name in declared)
     return StandingGates(settings, source, gates, seen)
-
-
-def _computed(warehouse: Warehouse, gate: Gate, days: Iterable[date]) -> set[date]:
-    """The days of which a view has features in its table."""
-    table = warehouse.find(gated_table(gate))
-    return set() if table is None else set(days) & TableDays.of(table).rows.keys()

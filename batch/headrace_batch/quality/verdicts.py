@@ -17,12 +17,13 @@ from headrace_batch.quality.measures import Day, Measure, TableDays, bounds, mea
 from headrace_batch.quality.tables import gated_table, replace_rows
 from headrace_batch.warehouse import Warehouse
 from headrace_features.definitions.gates import Drift
+from headrace_features.definitions.sources import EventSource
 from headrace_features.lineage.recording import recorded
 from headrace_schemas.errors import ConfigurationError, GateError
 from headrace_schemas.tables import VERDICTS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Sequence
     from collections.abc import Set as AbstractSet
     from pathlib import Path
 
@@ -148,14 +149,32 @@ class _Gated:
         self.name = gated_table(gate)
         self.days = TableDays.of(self.warehouse.open(self.name))
         self.declared = _declared(self.warehouse, gate)
-        self._kept = {one.day: one for one in kept_verdicts(self.warehouse, self.name)}
+        self.kept = {one.day: one for one in kept_verdicts(self.warehouse, self.name)}
 
     def said(self, found: Day) -> Verdict | None:
         """What was said of a day, if that was on the rules that there are, and the rows."""
-        one = self._kept.get(found.day)
+        one = self.kept.get(found.day)
         if one is None or (one.content, one.declared) != (found.content, self.declared):
             return None
         return one
+
+    def open_days(self, last: date) -> set[date]:
+        """The days up to one that are to be judged, or have failed, whatever was made of them.
+
+        Those are days whose rows are others than when they were judged, and days that nobody has
+        judged; but of these none before the first that somebody has: where gates are new, they
+        hold from then on.
+        """
+        if not self.kept:
+            return set()
+        failed = {day for day, one in self.kept.items() if not one.passes and day <= last}
+        first = min(self.kept)
+        contents = {day: one.content for day, one in self.kept.items()}
+        return failed | {
+            day
+            for day in self.days.rows
+            if first <= day <= last and contents.get(day) != self.days.content(day)
+        }
 
 
 def _validated(gated: _Gated, day: date, now_ms: int, accepted: str = "") -> Verdict:
@@ -191,7 +210,7 @@ def _validate(gated: _Gated, day: date, now_ms: int, accepted: str) -> Verdict:
         judged_ms=now_ms,
         docs=judged.docs,
     )
-    _keep(gated.warehouse, verdict, now_ms)
+    _keep(gated.warehouse, gated.name, [verdict])
     return verdict
 
 
@@ -208,42 +227,28 @@ def newest_day(settings: Settings, gate: Gate) -> date:
     return max(days)
 
 
-def require_passing(settings: Settings, gate: Gate, days: Collection[date], now_ms: int) -> None:
-    """Have days pass their gate before something is published from them.
+def require_passing(
+    settings: Settings, gate: Gate, came: AbstractSet[date], last: date, now_ms: int
+) -> None:
+    """Have days pass their gate before something is published from them, up to a last one.
 
-    A day of which nothing is known, or which has other rows than when it was judged, is judged now.
-    Days without rows come first: others may fail for want of them.
+    Those are days that have come, and those that are open. A day of which nothing is known, or
+    which has other rows than when it was judged, is judged now. Days without rows come first:
+    others may fail for want of them. Of features only days are held to theirs that were computed.
 
     Raises:
         GateError: one doesn't pass.
         ConfigurationError: there is no table or no baseline, or it can't be read.
     """
-    if not days:
-        return
     gated = _Gated(settings, gate)
+    days = came | gated.open_days(last)
+    if not isinstance(gate.of, EventSource):
+        days &= gated.days.rows.keys()
     for day in sorted(days, key=lambda one: (gated.days.rows.get(one, 0) > 0, one)):
         verdict = gated.said(gated.days.day(day)) or _validated(gated, day, now_ms)
         failure = verdict.failure()
         if failure is not None:
             raise failure
-
-
-def open_days(warehouse: Warehouse, gate: Gate, last: date) -> set[date]:
-    """The days up to one that are to be judged, or have failed, whatever has been made of them.
-
-    Those are days whose rows are others than when they were judged, and days that nobody has
-    judged; but of these none before the first that somebody has: where gates are new, they hold
-    from then on.
-    """
-    kept = {one.day: one for one in kept_verdicts(warehouse, gated_table(gate))}
-    failed = {day for day, one in kept.items() if not one.passes and day <= last}
-    table = warehouse.find(gated_table(gate))
-    if table is None or not kept:
-        return failed
-    days = TableDays.of(table)
-    asked = (day for day in days.rows if min(kept) <= day <= last)
-    unlike = {day for day in asked if day not in kept or kept[day].content != days.content(day)}
-    return failed | unlike
 
 
 def carry_over(
@@ -258,11 +263,13 @@ def carry_over(
         changed: those of which rows have come or gone since.
     """
     now = TableDays.of(warehouse.open(table))
-    for one in kept_verdicts(warehouse, table):
-        if one.content == before.content(one.day) and one.day not in changed:
-            moved = replace(one, content=now.content(one.day))
-            if moved != one:
-                _keep(warehouse, moved, one.judged_ms)
+    moved = [
+        replace(one, content=now.content(one.day))
+        for one in kept_verdicts(warehouse, table)
+        if one.day not in changed and before.content(one.day) == one.content != now.content(one.day)
+    ]
+    if moved:
+        _keep(warehouse, table, moved)
 
 
 def _declared(warehouse: Warehouse, gate: Gate) -> str:
@@ -276,20 +283,25 @@ def _declared(warehouse: Warehouse, gate: Gate) -> str:
     return hashlib.sha256(repr((gate.rules, compared)).encode()).hexdigest()
 
 
-def _keep(warehouse: Warehouse, verdict: Verdict, now_ms: int) -> None:
-    row = {
-        "target": verdict.of,
-        "table": verdict.table,
-        "day": verdict.day,
-        "rows": verdict.rows,
-        "content": verdict.content,
-        "declared": verdict.declared,
-        "rules": verdict.rules,
-        "accepted": verdict.accepted,
-        "judged_at": now_ms,
-    }
-    where = f"\"table\" = '{verdict.table}' AND day = DATE '{verdict.day}'"
-    replace_rows(warehouse, VERDICTS, pa.Table.from_pylist([row], schema=_SCHEMA), where)
+def _keep(warehouse: Warehouse, table: str, verdicts: Sequence[Verdict]) -> None:
+    """Keep what was said of days of a table, in place of what was said of them before."""
+    rows = [
+        {
+            "target": one.of,
+            "table": one.table,
+            "day": one.day,
+            "rows": one.rows,
+            "content": one.content,
+            "declared": one.declared,
+            "rules": one.rules,
+            "accepted": one.accepted,
+            "judged_at": one.judged_ms,
+        }
+        for one in verdicts
+    ]
+    days = ", ".join(f"DATE '{one.day}'" for one in verdicts)
+    where = f"\"table\" = '{table}' AND day IN ({days})"
+    replace_rows(warehouse, VERDICTS, pa.Table.from_pylist(rows, schema=_SCHEMA), where)
 
 
 def kept_verdicts(warehouse: Warehouse, table: str) -> list[Verdict]:

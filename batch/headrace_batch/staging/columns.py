@@ -14,6 +14,7 @@ from headrace_shards.layout import Layout, Part
 
 #: The number of a row in its spine, from 0: what names it in every order.
 ROW = "row"
+_CODES = "codes"
 
 
 class Precision(StrEnum):
@@ -30,32 +31,15 @@ class Roles:
     Attributes:
         inputs: what a model takes in: features, and what requests bring for those.
         labels: what it is to foretell.
-        payloads: bytes that come along with a row, in formats that have such.
         left_out: those that are not wanted.
     """
 
     inputs: Collection[str]
     labels: Sequence[str] = ()
-    payloads: Collection[str] = ()
     left_out: Collection[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """The columns of a training set by what becomes of them.
-
-    Attributes:
-        layout: of a row of a shard.
-        texts: the columns of texts, of which shards have codes.
-        payloads: see `Roles`.
-    """
-
-    layout: Layout
-    texts: tuple[str, ...]
-    payloads: tuple[str, ...]
-
-
-def columns_of(schema: pa.Schema, roles: Roles, precision: Precision) -> Columns:
+def layout_of(schema: pa.Schema, roles: Roles, precision: Precision) -> Layout:
     """Sort the columns of a training set into parts.
 
     ``ids`` has whole numbers and times that are no inputs, the row's number first; ``x`` the
@@ -70,12 +54,12 @@ def columns_of(schema: pa.Schema, roles: Roles, precision: Precision) -> Columns
     Raises:
         ConfigurationError: a column is missing, or of a type that shards don't have.
     """
-    for name in [*roles.labels, *roles.payloads, *roles.left_out]:
+    for name in [*roles.labels, *roles.left_out]:
         if name not in schema.names:
             raise ConfigurationError.unknown("column of the training set", name, schema.names)
-    found: dict[str, list[str]] = {"ids": [ROW], "x": [], "codes": []}
+    found: dict[str, list[str]] = {"ids": [ROW], "x": [], _CODES: []}
     for field in schema:
-        if field.name not in {ROW, *roles.labels, *roles.payloads, *roles.left_out}:
+        if field.name not in {ROW, *roles.labels, *roles.left_out}:
             found[_part(field, roles)].append(field.name)
     for name in roles.labels:
         _require_number(schema.field(name))
@@ -86,18 +70,23 @@ def columns_of(schema: pa.Schema, roles: Roles, precision: Precision) -> Columns
         Part("y", precision.value, tuple(roles.labels), len(roles.labels) == 1)
         if roles.labels
         else None,
-        Part("codes", "int32", tuple(found["codes"])) if found["codes"] else None,
+        Part(_CODES, "int32", tuple(found[_CODES])) if found[_CODES] else None,
     ]
     kept = tuple(part for part in parts if part is not None)
     nullable = tuple(column for part in kept for column in part.columns if column != ROW)
-    return Columns(Layout(kept, nullable), tuple(found["codes"]), tuple(roles.payloads))
+    return Layout(kept, nullable)
+
+
+def texts_of(layout: Layout) -> tuple[str, ...]:
+    """The columns of texts, of which shards have codes."""
+    return tuple(name for part in layout.parts if part.name == _CODES for name in part.columns)
 
 
 def _part(field: pa.Field, roles: Roles) -> str:
     """The part that a column comes into."""
     kind = _value_type(field.type)
     if pt.is_string(kind) or pt.is_large_string(kind):
-        return "codes"
+        return _CODES
     if field.name in roles.inputs or pt.is_floating(kind):
         _require_number(field)
         return "x"

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
+from headrace_batch.staging.times import in_ms
 from headrace_schemas.errors import BadRecordError
 from headrace_schemas.reasons import Reason
 from headrace_shards.layout import MASK
@@ -102,7 +103,7 @@ def _array(column: pa.ChunkedArray) -> pa.Array:
     if pt.is_large_string(column.type):
         column = column.cast(pa.string())
     elif pt.is_timestamp(column.type):
-        column = pc.cast(column, pa.timestamp("ms", column.type.tz), safe=False).cast(pa.int64())
+        column = in_ms(column)
     elif pt.is_boolean(column.type):
         column = column.cast(pa.uint8())
     found = column.combine_chunks()

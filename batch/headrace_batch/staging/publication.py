@@ -74,7 +74,7 @@ def statistics_of(
     }
 
 
-def publish(target: Target, manifest: Manifest, still_ours: Callable[[], None]) -> None:
+def publish(target: Target, manifest: Manifest, still_ours: Callable[[], object]) -> None:
     """Have readers get a set, and delete the files of sets before the last one.
 
     Who reads the former set has its files until another one takes the place of this one. Killed

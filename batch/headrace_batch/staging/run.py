@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from headrace_batch.history_files import BATCH_ROWS
 from headrace_batch.history_scratch import Scratch, scratch
 from headrace_batch.local_spill import workspace_of
-from headrace_batch.staging.columns import Columns, Roles, columns_of
+from headrace_batch.staging.columns import Roles, layout_of, texts_of
 from headrace_batch.staging.origin import software, tables_of, verdicts_of
 from headrace_batch.staging.packing import Packing
 from headrace_batch.staging.publication import (
@@ -41,13 +41,14 @@ if TYPE_CHECKING:
 
     from headrace_batch.staging.request import StageRequest
     from headrace_batch.staging.splits import SplitRule
-    from headrace_batch.table_lease import TableLease
     from headrace_features.project import Project
     from headrace_schemas.settings import Settings
+    from headrace_shards.layout import Layout
 
 #: Files that are no longer needed once the set is published.
 SPINE, SET = "spine.parquet", "set.parquet"
-_REGISTRY = pa.schema([("set_id", pa.string()), ("out", pa.string()), ("digest", pa.string())])
+#: Of a table that has no rows: its log has the lease of who publishes.
+_LEASED = pa.schema([("set_id", pa.string())])
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ def stage(
     former = published(target)
     if former is not None and former.set_id == set_id:
         return _report(former, request.out, perf_counter() - began, was_there=True)
-    warehouse.create(training_table(request.name), _REGISTRY)
+    warehouse.create(training_table(request.name), _LEASED)
     with held(warehouse, training_table(request.name)) as lease, scratch(warehouse) as folder:
         tell("features as of each row")
         with folder.filesystem.open_output_stream(folder.path(SPINE)) as out:
@@ -116,17 +117,17 @@ def stage(
             request.selections, folder.uri(SPINE), folder.uri(SET), versions
         )
         tell("shards")
-        shape = _shape(request, folder)
-        found = survey(_tables(folder), request.split, shape.texts)
+        layout = _layout(request, folder)
+        found = survey(_tables(folder), request.split, texts_of(layout))
         task = ShardTask(
-            target, Packing(shape.layout, found.dictionaries), request.split.seed, request.zstd
+            target, Packing(layout, found.dictionaries), request.split.seed, request.zstd
         )
         shards = {split: shards_for(task, rows) for split, rows in found.rows.items()}
         write = _on_spark if engine == "spark" else _here
         written = shards_by_split(write(settings, folder, task, request.split, shards), found.rows)
         manifest = Manifest(
             set_id,
-            shape.layout,
+            layout,
             {name: tuple(one.shard for one in shards) for name, shards in written.items()},
             found.dictionaries,
             statistics_of(written),
@@ -144,12 +145,12 @@ def stage(
             },
         )
         tell("publish")
-        publish(target, manifest, lambda: _still_ours(lease))
+        publish(target, manifest, lease.opened)
     return _report(manifest, request.out, perf_counter() - began, was_there=False)
 
 
-def _shape(request: StageRequest, folder: Scratch) -> Columns:
-    """Which columns the set has, and what they are for."""
+def _layout(request: StageRequest, folder: Scratch) -> Layout:
+    """Of a row, by the columns that the set has, and what they are for."""
     with pq.ParquetFile(folder.path(SET), filesystem=folder.filesystem) as file:
         schema = file.schema_arrow
     features = {
@@ -162,7 +163,7 @@ def _shape(request: StageRequest, folder: Scratch) -> Columns:
         for name in one.view.request_types
     }
     roles = Roles(features | brought, request.label.columns, left_out=request.left_out)
-    return columns_of(schema, roles, request.precision)
+    return layout_of(schema, roles, request.precision)
 
 
 def _tables(folder: Scratch) -> Iterator[pa.Table]:
@@ -198,10 +199,6 @@ def _here(
     aside = workspace_of(settings.home).folder
     aside.mkdir(parents=True, exist_ok=True)
     return local_writing.write_shards(task, tables, shards, uuid.uuid4().hex[:8], aside)
-
-
-def _still_ours(lease: TableLease) -> None:
-    lease.opened()
 
 
 def _report(manifest: Manifest, out: str, seconds: float, *, was_there: bool) -> StageReport:

@@ -11,18 +11,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import pyarrow.types as pt
 
 from headrace_batch.history_files import BATCH_ROWS, spine_file
-from headrace_batch.history_spine import SpineRows
+from headrace_batch.history_spine import EVENT_TIME, SpineRows
 from headrace_batch.locations import located
 from headrace_batch.staging.columns import ROW
-from headrace_batch.staging.splits import TIME
+from headrace_batch.staging.times import in_ms
 from headrace_batch.warehouse import Warehouse, dataset_of
 from headrace_schemas.errors import ConfigurationError, GateError
 from headrace_schemas.tables import EVENT_DATE, KAFKA_OFFSET, KAFKA_PARTITION, KAFKA_TOPIC
 
-_PIECE = 1 << 20
 _PLACES = {EVENT_DATE, KAFKA_TOPIC, KAFKA_PARTITION, KAFKA_OFFSET}
 
 
@@ -74,7 +72,7 @@ def numbered(spine: Spine, label: Label, out: IO[bytes]) -> None:
         ConfigurationError: a column is missing.
     """
     schema = spine.rows.schema
-    for name in (TIME, *label.columns, *([label.known_at] if label.known_at else [])):
+    for name in (EVENT_TIME, *label.columns, *([label.known_at] if label.known_at else [])):
         if name not in schema.names:
             raise ConfigurationError.unknown("column of the spine", name, schema.names)
     if ROW in schema.names:
@@ -89,7 +87,7 @@ def numbered(spine: Spine, label: Label, out: IO[bytes]) -> None:
         for table in spine.rows.read(schema.names):
             if label.known_at is not None:
                 late = np.flatnonzero(
-                    milliseconds(table[TIME]) > milliseconds(table[label.known_at])
+                    _known_ms(table[EVENT_TIME]) > _known_ms(table[label.known_at])
                 )
                 example = example if leaks or not len(late) else first + int(late[0])
                 leaks += len(late)
@@ -99,17 +97,14 @@ def numbered(spine: Spine, label: Label, out: IO[bytes]) -> None:
     if leaks:
         raise GateError(
             f"{leaks:,} of {first:,} rows of the spine have features of a later time than their"
-            f" label, such as row {example}: {TIME} is after {label.known_at}",
+            f" label, such as row {example}: {EVENT_TIME} is after {label.known_at}",
             hint=f"ask for features as of a time when {', '.join(label.columns)} was not known yet",
         )
 
 
-def milliseconds(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
+def _known_ms(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
     """Times as ms UTC; a null is later than any."""
-    if pt.is_timestamp(column.type):
-        column = pc.cast(column, pa.timestamp("ms", column.type.tz), safe=False)
-    latest = np.iinfo(np.int64).max
-    found: np.ndarray[Any, Any] = pc.fill_null(column.cast(pa.int64()), latest).to_numpy()
+    found: np.ndarray[Any, Any] = pc.fill_null(in_ms(column), np.iinfo(np.int64).max).to_numpy()
     return found
 
 
@@ -131,8 +126,5 @@ def _of_table(warehouse: Warehouse, name: str) -> tuple[SpineRows, Mapping[str, 
 
 def _hash_of(place: str, options: Mapping[str, str]) -> str:
     filesystem, name = located(place, options)
-    digest = hashlib.sha256()
     with filesystem.open_input_stream(name) as file:
-        while piece := file.read(_PIECE):
-            digest.update(piece)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.types as pt
 
+from headrace_batch.history_spine import EVENT_TIME
+from headrace_batch.staging.times import in_ms
 from headrace_schemas.errors import ConfigurationError
 
 TRAIN, VALID, TEST, HOLDOUT = "train", "valid", "test", "holdout"
-#: The column of a spine that says when a row is.
-TIME = "event_time"
 #: Splits in the order of their numbers.
 SPLITS = (TRAIN, VALID, TEST, HOLDOUT)
 _U64 = 2**64
@@ -60,9 +59,7 @@ class SplitRule:
 
     def of(self, table: pa.Table) -> Array:
         """The split of each row of a set, as its place in `SPLITS`."""
-        times = table.column(TIME)
-        if pt.is_timestamp(times.type):
-            times = times.cast(pa.timestamp("ms", times.type.tz), safe=False).cast(pa.int64())
+        times = in_ms(table.column(EVENT_TIME))
         entities = None if self.entity is None else table.column(self.entity).combine_chunks()
         return self.numbers(times.to_numpy(), entities)
 

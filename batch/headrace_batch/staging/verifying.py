@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from headrace_batch.warehouse import Warehouse
 from headrace_features.definitions.fingerprint import fingerprint
 from headrace_features.engines import load_engine
 from headrace_schemas.errors import ConfigurationError, HeadraceError
-from headrace_shards.compression import decompressed
+from headrace_shards.cache import raw_content
 from headrace_shards.errors import DamagedShardError
 from headrace_shards.manifest import INDEX, Manifest, Shard, index_of
 from headrace_shards.mds import rows_in
@@ -114,17 +113,7 @@ def _rows(target: Target, manifest: Manifest, split: str, shard: Shard) -> Rows:
     content = target.read(f"{split}/{shard.stored.name}")
     if content is None:
         raise DamagedShardError(shard.stored.name, "there is no such file")
-    _require_hash(shard.stored.name, content, shard.stored.sha256)
-    if shard.compressed is not None:
-        content = decompressed(shard.compressed.name, content, shard.raw.size)
-        _require_hash(shard.raw.name, content, shard.raw.sha256)
-    return rows_in(content, shard.raw.name, manifest.layout, shard.rows)
-
-
-def _require_hash(name: str, content: bytes, expected: str) -> None:
-    found = hashlib.sha256(content).hexdigest()
-    if found != expected:
-        raise DamagedShardError(name, f"its SHA-256 is {found[:12]}…, expected {expected[:12]}…")
+    return rows_in(raw_content(shard, content), shard.raw.name, manifest.layout, shard.rows)
 
 
 def _of_numbers(seen: Sequence[Array], total: int) -> Iterator[str]:

@@ -56,6 +56,7 @@ def daily(date: Date = None, as_json: JsonOption = False) -> None:
 
     settings, project = current_project()
     now = datetime.now(UTC)
+    asked = None if date is None else parse_ended_day(date, "--date", now)
     if not as_json:
         note_built_in(settings)
     (graph,) = (one for one in runs_of(settings, project) if one.name == DAILY)
@@ -63,13 +64,10 @@ def daily(date: Date = None, as_json: JsonOption = False) -> None:
         f"another headrace run daily is at work in {settings.home}", hint="run it again later"
     )
     with exclusive(settings.home / f"{DAILY}.lock", taken):
-        if date is None:
-            days = days_due(settings, project, newest_ended_day(now))
-        else:
-            days = [parse_ended_day(date, "--date", now)]
+        days = [asked] if asked else days_due(settings, project, newest_ended_day(now))
         done = []
         for day in days:
-            if date is None and not as_json:
+            if asked is None and not as_json:
                 say(f"headrace run daily --date {day}")
             done.append(_of_day(graph, day, settings.home / "logs", as_json=as_json))
             if done[-1].failed is not None:

@@ -35,5 +35,5 @@ def days_due(settings: Settings, project: Project, newest: date) -> list[date]:
     ]
     held = [one.batch for one in layers_of(open_store(settings), keys).values()]
     firsts = [day_of(one.boundary_ms) for one in held if one is not None]
-    first = min([*firsts, newest]) if firsts else newest
+    first = min([*firsts, newest])
     return [first + timedelta(number) for number in range((newest - first).days + 1)]

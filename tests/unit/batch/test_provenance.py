@@ -9,19 +9,22 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from deltalake import CommitProperties, write_deltalake
 
 from headrace_batch.layer_writer import Filled, Layer
 from headrace_batch.local_spill import workspace_of
 from headrace_batch.materialize import materialize_view
 from headrace_batch.materialize_local import InProcess
-from headrace_batch.provenance import LayerMade, layer_made
+from headrace_batch.provenance import LayerMade, events_made, layer_made
 from headrace_batch.tile_table import TileTable
 from headrace_batch.warehouse import Warehouse
 from headrace_features.fraud.definitions import card_activity
+from headrace_features.fraud.definitions import transactions as source
 from headrace_features.online.served import view_key
 from headrace_features.online.store import layers_of
 from headrace_features.online.stores import open_store
 from headrace_schemas.settings import Settings
+from headrace_schemas.tables import relative_path
 from ingestion import transactions
 from lakes import settings_in, unwatched, write_events
 
@@ -101,3 +104,26 @@ def test_where_another_table_is_in_its_place_nobody_knows_the_events_any_more(
 def test_without_its_tiles_the_lake_tells_nothing_of_a_layer(settings: Settings) -> None:
     shutil.rmtree(Warehouse.of(settings).uri("tiles.card_activity_v1"))
     assert made(settings) is None
+
+
+def test_a_version_has_the_files_that_had_come_by_then(tmp_path: Path) -> None:
+    warehouse = Warehouse(str(tmp_path))
+    for number in range(4):
+        write_deltalake(
+            f"{tmp_path}/{relative_path(source.table)}",
+            pa.table({"number": [number]}),
+            mode="append",
+            commit_properties=CommitProperties(
+                custom_metadata={
+                    "headrace.file": f"{number}.parquet",
+                    "headrace.ingest_id": f"id-{number}",
+                }
+            ),
+        )
+    for version, files in ((None, 4), (3, 4), (1, 2), (0, 1)):
+        made = events_made(warehouse, source, version)
+        assert made is not None
+        assert made.version == (3 if version is None else version)
+        assert [(one.file, one.version) for one in made.files] == [
+            (f"{number}.parquet", number) for number in reversed(range(files))
+        ]

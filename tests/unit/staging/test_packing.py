@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace_batch.staging.columns import Precision, Roles, columns_of
+from headrace_batch.staging.columns import Precision, Roles, layout_of
 from headrace_batch.staging.packing import Packing
 from headrace_batch.staging.statistics import joined, moments_of
 from headrace_schemas.errors import BadRecordError, ConfigurationError
@@ -52,8 +52,8 @@ def table(**columns: Sequence[object]) -> pa.Table:
 
 
 def packing(precision: Precision = Precision.FLOAT32) -> Packing:
-    columns = columns_of(SCHEMA, ROLES, precision)
-    return Packing(columns.layout, {"user_id": ("u", "v"), "view__last_country": ("AT", "DE")})
+    layout = layout_of(SCHEMA, ROLES, precision)
+    return Packing(layout, {"user_id": ("u", "v"), "view__last_country": ("AT", "DE")})
 
 
 def test_each_column_is_in_the_part_of_its_type() -> None:
@@ -115,13 +115,13 @@ def test_what_its_part_cannot_hold_is_refused() -> None:
 def test_columns_that_shards_do_not_have_are_refused() -> None:
     odd = SCHEMA.append(pa.field("payload", pa.binary()))
     with pytest.raises(ConfigurationError, match="'payload' is binary, which shards don't have"):
-        columns_of(odd, ROLES, Precision.FLOAT32)
-    without = columns_of(odd, Roles(ROLES.inputs, left_out=["payload"]), Precision.FLOAT32)
-    assert "payload" not in without.layout.places
+        layout_of(odd, ROLES, Precision.FLOAT32)
+    without = layout_of(odd, Roles(ROLES.inputs, left_out=["payload"]), Precision.FLOAT32)
+    assert "payload" not in without.places
     with pytest.raises(ConfigurationError, match="unknown column of the training set 'label'"):
-        columns_of(SCHEMA, Roles(ROLES.inputs, ("label",)), Precision.FLOAT32)
+        layout_of(SCHEMA, Roles(ROLES.inputs, ("label",)), Precision.FLOAT32)
     with pytest.raises(ConfigurationError, match="'user_id' is string, expected numbers"):
-        columns_of(SCHEMA, Roles(ROLES.inputs, ("user_id",)), Precision.FLOAT32)
+        layout_of(SCHEMA, Roles(ROLES.inputs, ("user_id",)), Precision.FLOAT32)
 
 
 @given(

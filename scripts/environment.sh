@@ -1,22 +1,25 @@
 #!/usr/bin/env bash
-# PyTorch and the official readers of shards in an environment of its own, .trainer-venv.
+# An environment of its own with exactly what a lock has; a repeat with nothing to do is instant.
 #
-#   scripts/trainer.sh   makes it; a repeat with nothing to do is instant
+#   scripts/environment.sh .trainer-venv requirements/trainer.txt
 #
 # Needs what scripts/setup.sh makes. Written for bash 3.2, which macOS has.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-readonly VENV=.trainer-venv
+readonly VENV=$1 LOCK=$2
 readonly STAMP=$VENV/.ready
 
-wanted=$({ pwd; cat requirements/trainer.txt scripts/trainer.sh; } | cksum)
+say() { printf '%s\n' "$VENV: $*" >&2; }
+
+[ -x .venv/bin/python ] || { say "there is no .venv: run 'make setup' first"; exit 1; }
+wanted=$({ pwd; cat "$LOCK" scripts/environment.sh; } | cksum)
 [ -f "$STAMP" ] && [ "$(cat "$STAMP")" = "$wanted" ] && exit
 uv=$(command -v uv || echo .tools/bin/uv)
-printf '%s\n' "trainer: environment $VENV (6 GB)" >&2
+say "an environment of $LOCK"
 # An environment doesn't survive a move, nor a set-up that was broken off.
 rm -rf "$VENV"
 "$uv" venv -q --python .venv/bin/python "$VENV"
-"$uv" pip sync -q --python "$VENV/bin/python" --require-hashes requirements/trainer.txt
+"$uv" pip sync -q --python "$VENV/bin/python" --require-hashes "$LOCK"
 printf '%s\n' "$wanted" >"$STAMP.new"
 mv "$STAMP.new" "$STAMP"
