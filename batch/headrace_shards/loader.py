@@ -16,6 +16,7 @@ from headrace_shards.batches import Batches, Last, Share
 from headrace_shards.buffers import Pool
 from headrace_shards.cache import ShardFiles
 from headrace_shards.layout import Layout
+from headrace_shards.manifest import Kind
 from headrace_shards.mds import Rows
 from headrace_shards.order import BLOCK_ROWS
 from headrace_shards.reading import ReadableSplit, Reader
@@ -112,7 +113,7 @@ class Loader:
         named = [one if isinstance(one, Source) else Source(one) for one in sources]
         if not named:
             raise ConfigurationError("a loader needs a training set")
-        sets = [TrainingSet.open(str(one.place), one.options) for one in named]
+        sets = [_mapped(one) for one in named]
         self._layout = _only_layout(sets)
         self._selection = Selection.of(self._layout, columns)
         splits = [
@@ -243,6 +244,18 @@ class Loader:
         batch = {name: array[: span.rows] for name, array in arrays.items()}
         self._selection.fill(batch, raw)
         return batch
+
+
+def _mapped(source: Source) -> TrainingSet:
+    """A set whose shards can be mapped."""
+    found = TrainingSet.open(str(source.place), source.options)
+    if found.manifest.kind is not Kind.MDS:
+        raise ConfigurationError(
+            f"the set {source.place} is of the format {found.manifest.kind}, and loaders read"
+            f" {Kind.MDS}",
+            hint="stage it as that; other formats have readers of their own",
+        )
+    return found
 
 
 def _only_layout(sets: Sequence[TrainingSet]) -> Layout:

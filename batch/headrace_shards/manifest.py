@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +20,14 @@ FILE = "manifest.json"
 INDEX = "index.json"
 #: How a compressed shard is named after the one that it holds.
 COMPRESSED = ".zstd"
+
+
+class Kind(StrEnum):
+    """What the shards of a set are."""
+
+    MDS = "mds"
+    WEBDATASET = "webdataset"
+    PARQUET = "parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +100,7 @@ class Manifest:
         statistics: by split and column: how many values, nulls, mean, standard deviation, least
             and greatest.
         made_of: where all comes from.
+        kind: what the shards are; of tars and Parquet the layout tells which columns are for what.
     """
 
     set_id: str
@@ -101,6 +111,7 @@ class Manifest:
         default_factory=dict
     )
     made_of: Mapping[str, Any] = field(default_factory=dict)
+    kind: Kind = Kind.MDS
 
     @cached_property
     def digest(self) -> str:
@@ -136,6 +147,7 @@ class Manifest:
         told = {
             "format": FORMAT,
             "set_id": self.set_id,
+            "kind": self.kind.value,
             "digest": self.digest,
             "layout": self.layout.described(),
             "splits": {
@@ -179,6 +191,7 @@ class Manifest:
                 dictionaries={name: tuple(texts) for name, texts in told["dictionaries"].items()},
                 statistics=told["statistics"],
                 made_of=told["made_of"],
+                kind=Kind(told["kind"]),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigurationError(

@@ -44,3 +44,16 @@ class TrainingSet:
                 hint="headrace stage makes one; what was not published is none",
             ) from error
         return cls(store, Manifest.decoded(content, f"{place}/{FILE}"))
+
+    def files(self, split: str) -> list[str]:
+        """The shards of a split by path or URL, in their order, for readers of its format.
+
+        A folder may have others too: those of the set before, which somebody may still read.
+
+        Raises:
+            ConfigurationError: there is none of that name.
+        """
+        return [
+            f"{self.store.place.rstrip('/')}/{split}/{shard.stored.name}"
+            for shard in self.manifest.split(split)
+        ]

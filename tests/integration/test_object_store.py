@@ -17,6 +17,7 @@ import pytest
 from botocore.config import Config
 
 from headrace_batch.simulator import simulate
+from headrace_shards import Loader
 from lakes import FEW
 
 BIN = Path(sys.executable).parent
@@ -150,6 +151,27 @@ def test_a_history_goes_from_url_to_url(run: Run, client: Any, tmp_path: Path) -
     assert here == there
     listed = client.list_objects_v2(Bucket="lake", Prefix="out")["Contents"]
     assert [one["Key"] for one in listed] == ["out/features.parquet"]
+
+
+@pytest.mark.usefixtures("filled")
+def test_a_training_set_is_staged_and_verified_in_the_store(
+    run: Run, client: Any, tmp_path: Path
+) -> None:
+    stage = "stage --json --service fraud --spine s3://lake/in/spine.parquet"
+    there = reported(run(f"{stage} --out s3://lake/sets/fraud"))
+    assert reported(run(f"{stage} --out s3://lake/sets/fraud"))["was_there"]
+    verified = reported(run("shards verify --json s3://lake/sets/fraud --sample 50"))
+    assert (verified["problems"], verified["compared"]) == ([], 50)
+    for one in client.list_objects_v2(Bucket="lake", Prefix="sets/fraud/")["Contents"]:
+        place = tmp_path / "copy" / one["Key"].removeprefix("sets/fraud/")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        client.download_file("lake", one["Key"], str(place))
+    loader = Loader(tmp_path / "copy", batch_size=100, last="short")
+    assert sum(len(batch["x"]) for batch in loader) == there["rows"]["train"]
+    # A set that takes its place leaves the one shard of this one, and beside it its own.
+    reported(run(f"{stage} --seed 1 --out s3://lake/sets/fraud"))
+    listed = client.list_objects_v2(Bucket="lake", Prefix="sets/fraud/train/")["Contents"]
+    assert len(listed) == 3
 
 
 @pytest.mark.usefixtures("client")

@@ -31,11 +31,13 @@ class Roles:
     Attributes:
         inputs: what a model takes in: features, and what requests bring for those.
         labels: what it is to foretell.
+        payloads: bytes or texts that come along with a row, in files of their own.
         left_out: those that are not wanted.
     """
 
     inputs: Collection[str]
     labels: Sequence[str] = ()
+    payloads: Collection[str] = ()
     left_out: Collection[str] = ()
 
 
@@ -54,15 +56,17 @@ def layout_of(schema: pa.Schema, roles: Roles, precision: Precision) -> Layout:
     Raises:
         ConfigurationError: a column is missing, or of a type that shards don't have.
     """
-    for name in [*roles.labels, *roles.left_out]:
+    for name in [*roles.labels, *roles.payloads, *roles.left_out]:
         if name not in schema.names:
             raise ConfigurationError.unknown("column of the training set", name, schema.names)
     found: dict[str, list[str]] = {"ids": [ROW], "x": [], _CODES: []}
     for field in schema:
-        if field.name not in {ROW, *roles.labels, *roles.left_out}:
+        if field.name not in {ROW, *roles.labels, *roles.payloads, *roles.left_out}:
             found[_part(field, roles)].append(field.name)
     for name in roles.labels:
         _require_number(schema.field(name))
+    for name in roles.payloads:
+        _require_bytes(schema.field(name))
     # The widest types come first.
     parts = [
         Part("ids", "int64", tuple(found["ids"])),
@@ -94,7 +98,8 @@ def _part(field: pa.Field, roles: Roles) -> str:
         return "ids"
     raise ConfigurationError(
         f"the column {field.name!r} is {field.type}, which shards don't have",
-        hint=f"convert it, or leave it out: --leave-out {field.name}",
+        hint=f"convert it, leave it out with --leave-out {field.name}, or have it in files of its"
+        f" own with --format webdataset --payload {field.name}",
     )
 
 
@@ -108,4 +113,16 @@ def _require_number(field: pa.Field) -> None:
         raise ConfigurationError(
             f"the column {field.name!r} is {kind}, expected numbers for what a model takes in",
             hint=f"convert it, or leave it out: --leave-out {field.name}",
+        )
+
+
+def _require_bytes(field: pa.Field) -> None:
+    kind = _value_type(field.type)
+    if not any(
+        holds(kind)
+        for holds in (pt.is_binary, pt.is_large_binary, pt.is_string, pt.is_large_string)
+    ):
+        raise ConfigurationError(
+            f"the column {field.name!r} is {kind}, expected bytes or texts of a payload",
+            hint="numbers are columns of each sample as they are",
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,6 @@ from headrace_batch.staging.splits import places, shard_of
 
 if TYPE_CHECKING:
     from headrace_batch.staging.splits import Array
-    from headrace_shards.mds import Rows
 
 
 def write_shards(
@@ -37,49 +37,53 @@ def write_shards(
     """
     firsts = dict(zip(shards, np.cumsum([0, *shards.values()]).tolist(), strict=False))
     with tempfile.TemporaryDirectory(dir=scratch, prefix="shards-") as folder:
-        aside = _Aside(Path(folder), task.packing.layout.dtype)
+        aside = _Aside(Path(folder))
         for table, splits in tables:
-            rows = task.packing.rows(table)
             place = places(table.column(ROW).to_numpy(), task.seed)
+            found = np.zeros(len(table), np.int64)
             for split, count in shards.items():
-                mine = np.flatnonzero(splits == split)
-                aside.put(firsts[split] + shard_of(place[mine], count), place[mine], rows[mine])
+                mine = splits == split
+                found[mine] = firsts[split] + shard_of(place[mine], count)
+            aside.put(found, table.select(task.columns))
         for split, count in shards.items():
             for number in range(count):
-                found = aside.sorted(firsts[split] + number)
+                rows = aside.take(firsts[split] + number)
                 # Of few large rows chance may give a shard none.
-                if len(found):
-                    yield write(task, split, number, attempt, found)
+                if rows is not None:
+                    yield write(task, split, number, attempt, rows)
 
 
+@dataclass(frozen=True, slots=True)
 class _Aside:
     """Rows in a file for each shard, in the order in which they came."""
 
-    def __init__(self, folder: Path, dtype: np.dtype[np.void]) -> None:
-        self._folder = folder
-        self._dtype = np.dtype([("place", "<u8"), ("row", dtype)])
+    folder: Path
 
-    def put(self, shards: Array, place: Array, rows: Rows) -> None:
+    def put(self, shards: Array, table: pa.Table) -> None:
         """Put rows aside, each for its shard."""
         order = np.argsort(shards, kind="stable")
         found, begins = np.unique(shards[order], return_index=True)
         ends = [*begins[1:].tolist(), len(order)]
+        # In one piece each, else its parts would be taken once for every piece.
+        ordered = table.combine_chunks().take(pa.array(order)).combine_chunks()
         for shard, begin, end in zip(found.tolist(), begins.tolist(), ends, strict=True):
-            mine = order[begin:end]
-            kept = np.empty(len(mine), self._dtype)
-            kept["place"], kept["row"] = place[mine], rows[mine]
-            with self._path(shard).open("ab") as file:
-                file.write(kept.view(np.uint8).data)
+            with (
+                self._path(shard).open("ab") as file,
+                pa.ipc.new_stream(file, table.schema) as stream,
+            ):
+                stream.write_table(ordered.slice(begin, end - begin))
 
-    def sorted(self, shard: int) -> Rows:
-        """The rows of a shard in their order, which are no longer put aside."""
+    def take(self, shard: int) -> pa.Table | None:
+        """The rows of a shard, which are no longer put aside; None where there are none."""
         path = self._path(shard)
         if not path.exists():
-            return np.empty(0, self._dtype)["row"]
-        kept = np.fromfile(path, self._dtype)
+            return None
+        found: list[pa.RecordBatch] = []
+        with pa.OSFile(str(path)) as file:
+            while file.tell() < file.size():
+                found += pa.ipc.open_stream(file)
         path.unlink()
-        found: Rows = kept["row"][np.argsort(kept["place"], kind="stable")]
-        return found
+        return pa.Table.from_batches(found)
 
     def _path(self, shard: int) -> Path:
-        return self._folder / str(shard)
+        return self.folder / str(shard)

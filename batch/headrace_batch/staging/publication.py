@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from headrace_batch.staging.shard_formats import index_for
 from headrace_batch.staging.splits import SPLITS
 from headrace_batch.staging.statistics import joined
 from headrace_schemas.errors import ConfigurationError, HeadraceError
-from headrace_shards.manifest import FILE, INDEX, Manifest, index_of
+from headrace_shards.manifest import FILE, INDEX, Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,7 +88,9 @@ def publish(target: Target, manifest: Manifest, still_ours: Callable[[], object]
     """
     former = published(target)
     for split, shards in manifest.splits.items():
-        target.write(f"{split}/{INDEX}", index_of(manifest.layout, shards))
+        index = index_for(manifest.kind, manifest.layout, shards)
+        if index is not None:
+            target.write(f"{split}/{INDEX}", index)
     still_ours()
     target.write(FILE, manifest.encoded())
     if former is not None:

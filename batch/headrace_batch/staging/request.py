@@ -9,10 +9,13 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from headrace_batch.staging.columns import Precision
+from headrace_batch.staging.shard_formats import Format
 from headrace_batch.staging.spine import Label
 from headrace_batch.staging.splits import SplitRule
 from headrace_features.definitions.fingerprint import fingerprint
 from headrace_features.definitions.on_demand import OnDemandSelection, read_for
+from headrace_schemas.errors import ConfigurationError
+from headrace_shards.manifest import Kind
 
 if TYPE_CHECKING:
     from headrace_features.definitions.on_demand import AnySelection
@@ -35,6 +38,7 @@ class StageRequest:
         left_out: columns of the spine that are not wanted.
         precision: of what a model takes in.
         zstd: whether shards are compressed.
+        format: of shards.
     """
 
     name: str
@@ -46,6 +50,19 @@ class StageRequest:
     left_out: tuple[str, ...] = ()
     precision: Precision = Precision.FLOAT32
     zstd: bool = False
+    format: Format = field(default_factory=Format)
+
+    def __post_init__(self) -> None:
+        """Check what goes with which format."""
+        kind = self.format.kind
+        if self.zstd and kind is not Kind.MDS:
+            raise ConfigurationError(
+                f"shards of {kind} are not compressed as a whole", hint="leave --zstd out"
+            )
+        if self.format.payloads and kind is not Kind.WEBDATASET:
+            raise ConfigurationError(
+                f"shards of {kind} have no payloads", hint="give --format webdataset"
+            )
 
     def described(self) -> dict[str, Any]:
         """Everything but what the spine and the tables hold, as the manifest has it."""
@@ -62,6 +79,7 @@ class StageRequest:
             "left_out": list(self.left_out),
             "precision": self.precision.value,
             "zstd": self.zstd,
+            "format": asdict(self.format),
         }
 
     def set_id(self, spine: Mapping[str, Any], tables: Mapping[str, int]) -> str:

@@ -118,11 +118,19 @@ def stage(
         )
         tell("shards")
         layout = _layout(request, folder)
-        found = survey(_tables(folder), request.split, texts_of(layout))
+        payloads = request.format.payloads
+        found = survey(_tables(folder), request.split, texts_of(layout), payloads)
         task = ShardTask(
-            target, Packing(layout, found.dictionaries), request.split.seed, request.zstd
+            target,
+            Packing(layout, found.dictionaries),
+            request.split.seed,
+            request.zstd,
+            request.format,
         )
-        shards = {split: shards_for(task, rows) for split, rows in found.rows.items()}
+        shards = {
+            split: shards_for(task, rows, found.payloads.get(split, 0))
+            for split, rows in found.rows.items()
+        }
         write = _on_spark if engine == "spark" else _here
         written = shards_by_split(write(settings, folder, task, request.split, shards), found.rows)
         manifest = Manifest(
@@ -143,6 +151,7 @@ def stage(
                 "engine": engine,
                 "software": software(),
             },
+            request.format.kind,
         )
         tell("publish")
         publish(target, manifest, lease.opened)
@@ -162,7 +171,9 @@ def _layout(request: StageRequest, folder: Scratch) -> Layout:
         if isinstance(one, OnDemandSelection)
         for name in one.view.request_types
     }
-    roles = Roles(features | brought, request.label.columns, left_out=request.left_out)
+    roles = Roles(
+        features | brought, request.label.columns, request.format.payloads, request.left_out
+    )
     return layout_of(schema, roles, request.precision)
 
 

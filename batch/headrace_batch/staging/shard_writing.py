@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import io
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,21 +10,24 @@ import numpy as np
 import pyarrow as pa
 
 from headrace_batch.staging.columns import ROW
+from headrace_batch.staging.shard_formats import TAR_MEMBER, Format
 from headrace_batch.staging.splits import SPLITS, places
 from headrace_batch.staging.statistics import Moments, moments_of
 from headrace_shards.compression import compressed
-from headrace_shards.manifest import COMPRESSED, File, Shard
-from headrace_shards.mds import shard_size, write_shard
+from headrace_shards.manifest import COMPRESSED, File, Kind, Shard
+from headrace_shards.mds import shard_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from headrace_batch.staging.packing import Packing
     from headrace_batch.staging.target import Target
-    from headrace_shards.mds import Rows
 
 #: What a shard should have, before it is compressed.
 SHARD_BYTES = 1 << 26
+_SUFFIXES = {Kind.MDS: "mds", Kind.WEBDATASET: "tar", Kind.PARQUET: "parquet"}
+#: About what a number takes in JSON, with what stands around it.
+_TEXT_BYTES = 16
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,19 @@ class ShardTask:
         packing: of their rows.
         seed: of the order of rows.
         zstd: whether they are compressed.
+        format: of shards.
     """
 
     target: Target
     packing: Packing
     seed: int
-    zstd: bool
+    zstd: bool = False
+    format: Format = field(default_factory=Format)
+
+    @property
+    def columns(self) -> list[str]:
+        """Those of a set that shards need."""
+        return [*self.packing.layout.places, *self.format.payloads]
 
 
 @dataclass(frozen=True)
@@ -74,13 +83,7 @@ class WrittenShard:
         return cls(split, number, Shard.of(shard), told)
 
 
-def rows_of_shard(task: ShardTask, table: pa.Table) -> Rows:
-    """The rows of a shard, in the order that their numbers decide."""
-    order = np.argsort(places(table.column(ROW).to_numpy(), task.seed), kind="stable")
-    return task.packing.rows(table)[order]
-
-
-def write(task: ShardTask, split: int, number: int, attempt: str, rows: Rows) -> WrittenShard:
+def write(task: ShardTask, split: int, number: int, attempt: str, table: pa.Table) -> WrittenShard:
     """Write a shard.
 
     Args:
@@ -88,16 +91,17 @@ def write(task: ShardTask, split: int, number: int, attempt: str, rows: Rows) ->
         split: its place in `SPLITS`.
         number: in the split.
         attempt: tells the files of this one from those of any other.
-        rows: in their order.
+        table: its rows in any order, as their numbers decide in which they are written, with the
+            columns of the task and perhaps others.
 
     Raises:
         RetryableError: the store can't be reached, or the disk is full.
     """
-    out = io.BytesIO()
-    write_shard(out, task.packing.layout, rows)
-    content = out.getvalue()
+    order = np.argsort(places(table.column(ROW).to_numpy(), task.seed), kind="stable")
+    rows = task.packing.rows(table)[order]
+    content = task.format.encoded(task.packing, table.select(task.columns), order, rows)
     folder = SPLITS[split]
-    raw = File.holding(f"shard.{number:05}-{attempt}.mds", content)
+    raw = File.holding(f"shard.{number:05}-{attempt}.{_SUFFIXES[task.format.kind]}", content)
     zipped = None
     if task.zstd:
         content = compressed(content)
@@ -107,8 +111,13 @@ def write(task: ShardTask, split: int, number: int, attempt: str, rows: Rows) ->
     return WrittenShard(split, number, shard, moments_of(task.packing.layout, rows))
 
 
-def shards_for(task: ShardTask, rows: int) -> int:
-    """Into how many shards some rows are divided."""
+def shards_for(task: ShardTask, rows: int, payload_bytes: int) -> int:
+    """Into how many shards some rows are divided, with payloads of so many bytes in all."""
     layout = task.packing.layout
+    if task.format.kind is Kind.WEBDATASET:
+        members = TAR_MEMBER * (1 + len(task.format.payloads))
+        # Numbers are texts there, each with the name of its column.
+        columns = sum(len(name) + _TEXT_BYTES for name in layout.places)
+        return -(-(rows * (members + columns) + payload_bytes) // SHARD_BYTES)
     per_shard = max((SHARD_BYTES - shard_size(layout, 0)) // (layout.dtype.itemsize + 4), 1)
     return -(-rows // per_shard)

@@ -13,7 +13,7 @@ from pyspark.sql import types
 from headrace_batch.spark_errors import spark_errors
 from headrace_batch.spark_kernel import spark_schema
 from headrace_batch.staging.columns import ROW
-from headrace_batch.staging.shard_writing import ShardTask, WrittenShard, rows_of_shard, write
+from headrace_batch.staging.shard_writing import ShardTask, WrittenShard, write
 from headrace_batch.staging.splits import places, shard_of
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def write_shards(
         assert context is not None  # noqa: S101 - a worker has one
         attempt = f"{run}-{context.taskAttemptId()}"
         split, number = owners[table.column(_SHARD)[0].as_py()]
-        told = write(task, split, number, attempt, rows_of_shard(task, table))
+        told = write(task, split, number, attempt, table)
         yield pa.record_batch([pa.array([told.encoded()], pa.binary())], _TOLD)
 
     schema = types.StructType([*frame.schema, types.StructField(_SHARD, types.IntegerType())])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,13 +28,17 @@ class SetSurvey:
     Attributes:
         rows: by split, as its place in `SPLITS`, how many; those that have some.
         dictionaries: by column of texts all that there are, sorted.
+        payloads: by split the bytes of these.
     """
 
     rows: dict[int, int]
     dictionaries: dict[str, tuple[str, ...]]
+    payloads: dict[int, int]
 
 
-def survey(tables: Iterable[pa.Table], rule: SplitRule, texts: Sequence[str]) -> SetSurvey:
+def survey(
+    tables: Iterable[pa.Table], rule: SplitRule, texts: Sequence[str], payloads: Collection[str]
+) -> SetSurvey:
     """Count the rows of each split, and collect the texts of each column that has such.
 
     Raises:
@@ -42,9 +46,15 @@ def survey(tables: Iterable[pa.Table], rule: SplitRule, texts: Sequence[str]) ->
     """
     counts: Counter[int] = Counter()
     found: dict[str, set[str]] = {name: set() for name in texts}
+    sizes: Counter[int] = Counter()
     for table in tables:
-        numbers, rows = np.unique(rule.of(table), return_counts=True)
+        splits = rule.of(table)
+        numbers, rows = np.unique(splits, return_counts=True)
         counts.update(dict(zip(numbers.tolist(), rows.tolist(), strict=True)))
+        for name in payloads:
+            length = pc.fill_null(pc.binary_length(table.column(name)), 0).to_numpy()
+            for number in numbers.tolist():
+                sizes[number] += int(length[splits == number].sum())
         for name in texts:
             found[name].update(pc.unique(table.column(name)).drop_null().to_pylist())
             if len(found[name]) > MOST_TEXTS:
@@ -55,5 +65,7 @@ def survey(tables: Iterable[pa.Table], rule: SplitRule, texts: Sequence[str]) ->
     if not counts:
         raise ConfigurationError("the spine has no rows", hint="name one that has some")
     return SetSurvey(
-        dict(sorted(counts.items())), {name: tuple(sorted(all_)) for name, all_ in found.items()}
+        dict(sorted(counts.items())),
+        {name: tuple(sorted(all_)) for name, all_ in found.items()},
+        dict(sizes),
     )

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from headrace_batch.staging.columns import ROW
 from headrace_batch.staging.packing import Packing
+from headrace_batch.staging.shard_formats import Format, index_for
 from headrace_batch.staging.spine import Spine
 from headrace_batch.warehouse import Warehouse
 from headrace_features.definitions.fingerprint import fingerprint
@@ -19,8 +20,7 @@ from headrace_features.engines import load_engine
 from headrace_schemas.errors import ConfigurationError, HeadraceError
 from headrace_shards.cache import raw_content
 from headrace_shards.errors import DamagedShardError
-from headrace_shards.manifest import INDEX, Manifest, Shard, index_of
-from headrace_shards.mds import rows_in
+from headrace_shards.manifest import INDEX, Manifest, Shard
 
 if TYPE_CHECKING:
     from headrace_batch.staging.target import Target
@@ -97,6 +97,9 @@ def _chosen(manifest: Manifest, sample: int) -> Array:
 
 
 def _of_index(target: Target, manifest: Manifest, split: str) -> Iterator[str]:
+    expected = index_for(manifest.kind, manifest.layout, manifest.splits[split])
+    if expected is None:
+        return
     found = target.read(f"{split}/{INDEX}")
     if found is None:
         yield f"there is no {split}/{INDEX}"
@@ -105,7 +108,7 @@ def _of_index(target: Target, manifest: Manifest, split: str) -> Iterator[str]:
         told = json.loads(found)
     except ValueError:
         told = None
-    if told != json.loads(index_of(manifest.layout, manifest.splits[split])):
+    if told != json.loads(expected):
         yield f"{split}/{INDEX} is not that of the manifest"
 
 
@@ -113,7 +116,8 @@ def _rows(target: Target, manifest: Manifest, split: str, shard: Shard) -> Rows:
     content = target.read(f"{split}/{shard.stored.name}")
     if content is None:
         raise DamagedShardError(shard.stored.name, "there is no such file")
-    return rows_in(raw_content(shard, content), shard.raw.name, manifest.layout, shard.rows)
+    packing = Packing(manifest.layout, manifest.dictionaries)
+    return Format(manifest.kind).decoded(raw_content(shard, content), shard, packing)
 
 
 def _of_numbers(seen: Sequence[Array], total: int) -> Iterator[str]:

@@ -12,8 +12,11 @@ from headrace_orchestration.session import current_project
 from headrace_schemas.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from headrace_batch.staging.request import StageRequest
     from headrace_batch.staging.run import StageReport
+    from headrace_batch.staging.shard_formats import Format
     from headrace_features.project import Project
 
 Spine = Annotated[
@@ -60,6 +63,22 @@ PrecisionOption = Annotated[
     str, typer.Option("--precision", help="float32 or float64: of what a model takes in.")
 ]
 Zstd = Annotated[bool, typer.Option("--zstd", help="Compress the shards.")]
+FormatOption = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        help="mds: what the loader maps; webdataset: tars of samples; parquet: for other readers.",
+    ),
+]
+Payload = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--payload",
+        metavar="COLUMN[:EXT]",
+        help="Bytes or texts of the spine that are a file of each sample in tars, named by the"
+        " extension, or by the column; again for more.",
+    ),
+]
 
 
 def stage(  # noqa: PLR0913, PLR0917 - one for each option
@@ -77,6 +96,8 @@ def stage(  # noqa: PLR0913, PLR0917 - one for each option
     leave_out: LeaveOut = None,
     precision: PrecisionOption = "float32",
     zstd: Zstd = False,
+    shard_format: FormatOption = "mds",
+    payload: Payload = None,
     engine: EngineName = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -110,6 +131,7 @@ def stage(  # noqa: PLR0913, PLR0917 - one for each option
         left_out=tuple(leave_out or ()),
         precision=Precision(precision),
         zstd=zstd,
+        format=_format(shard_format, payload or ()),
     )
     with status(f"stage {request.name}") as tell:
         report = staged(settings, project, request, engine or settings.engine.default, tell)
@@ -144,6 +166,16 @@ def _time_ms(text: str | None, option: str) -> int | None:
     from headrace_schemas.days import parse_day
 
     return None if text is None else begins_ms(parse_day(text, option))
+
+
+def _format(kind: str, payloads: Sequence[str]) -> Format:
+    from headrace_batch.staging.shard_formats import Format
+    from headrace_shards.manifest import Kind
+
+    if kind not in set(Kind):
+        raise ConfigurationError.unknown("format", kind, Kind)
+    named = (one.partition(":") for one in payloads)
+    return Format(Kind(kind), {column: extension or column for column, _, extension in named})
 
 
 def _entity(project: Project, service: str, named: str | None) -> str:
