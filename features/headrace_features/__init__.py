@@ -29,6 +29,7 @@ from headrace_features.definitions.row_rules import (
 )
 from headrace_features.definitions.services import FeatureService, Terms
 from headrace_features.definitions.sources import Entity, EventSource
+from headrace_features.definitions.training_sets import TrainingSet
 from headrace_features.definitions.views import FeatureView
 from headrace_features.definitions.windows import Session, Sliding, Tumbling, Unbounded
 
@@ -67,6 +68,7 @@ __all__ = [
     "Sum",
     "Terms",
     "TimelyRule",
+    "TrainingSet",
     "Tumbling",
     "Unbounded",
     "Unique",

@@ -18,6 +18,7 @@ from headrace_features.definitions.on_demand import AnySelection, OnDemandSelect
 from headrace_features.definitions.row_rules import require_references
 from headrace_features.definitions.services import FeatureService
 from headrace_features.definitions.sources import Entity, EventSource
+from headrace_features.definitions.training_sets import TrainingSet
 from headrace_features.definitions.views import FeatureView, Selection
 from headrace_schemas.errors import ConfigurationError
 
@@ -27,9 +28,18 @@ if TYPE_CHECKING:
     from headrace_schemas.columns import ColumnType
     from headrace_schemas.settings import Settings
 
-_Named = TypeVar("_Named", Entity, EventSource, FeatureView, FeatureService, Decisions)
+_Named = TypeVar("_Named", Entity, EventSource, FeatureView, FeatureService, Decisions, TrainingSet)
 
-_KINDS = (Entity, EventSource, FeatureView, FeatureService, Decisions, OnDemandView, Gate)
+_KINDS = (
+    Entity,
+    EventSource,
+    FeatureView,
+    FeatureService,
+    Decisions,
+    OnDemandView,
+    Gate,
+    TrainingSet,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +60,7 @@ class Project:
     decisions: Mapping[str, Decisions]
     on_demand: Mapping[str, OnDemandView] = field(default_factory=dict)
     gates: Mapping[str, Gate] = field(default_factory=dict)
+    training_sets: Mapping[str, TrainingSet] = field(default_factory=dict)
     namespace: str = ""
     is_declared: bool = True
 
@@ -79,8 +90,12 @@ class Project:
         """The declared decisions of that name."""
         return _named("decisions", self.decisions, name)
 
+    def training_set(self, name: str) -> TrainingSet:
+        """The training set of that name."""
+        return _named("training set", self.training_sets, name)
+
     def gate(self, name: str) -> Gate:
-        """The gate of the source or view of that name."""
+        """The gate of the source, view or training set of that name."""
         found = self.find_gate(name)
         if found is None:
             gated = ", ".join(self.gates) or "nothing"
@@ -88,14 +103,14 @@ class Project:
         return found
 
     def find_gate(self, name: str) -> Gate | None:
-        """The gate of the source or view of that name; None where it has none.
+        """The gate of the source, view or training set of that name; None where it has none.
 
         Raises:
-            ConfigurationError: there is no source or view of that name.
+            ConfigurationError: there is none of these of that name.
         """
-        if name not in self.sources and name not in self.views:
-            known = [*self.sources, *self.views]
-            raise ConfigurationError.unknown("source or view", name, known)
+        known = [*self.sources, *self.views, *self.training_sets]
+        if name not in known:
+            raise ConfigurationError.unknown("source, view or training set", name, known)
         return self.gates.get(name)
 
     def select(
@@ -196,7 +211,16 @@ def _imported(name: str) -> ModuleType:
         ) from error
 
 
-_Definition = Entity | EventSource | FeatureView | FeatureService | Decisions | OnDemandView | Gate
+_Definition = (
+    Entity
+    | EventSource
+    | FeatureView
+    | FeatureService
+    | Decisions
+    | OnDemandView
+    | Gate
+    | TrainingSet
+)
 
 
 def _named_by(value: _Definition) -> Iterator[_Definition]:
@@ -212,6 +236,11 @@ def _named_by(value: _Definition) -> Iterator[_Definition]:
             yield from (value.source, value.service)
         case Gate():
             yield value.of
+        case TrainingSet():
+            yield value.service
+            yield from value.sources.values()
+            if value.entity is not None:
+                yield value.entity
 
 
 def collect(name: str, modules: Iterable[ModuleType]) -> Project:
@@ -245,6 +274,10 @@ def collect(name: str, modules: Iterable[ModuleType]) -> Project:
         ),
     )
     _check_on_demand(project)
+    for one in project.training_sets:
+        if one in project.sources or one in project.views:
+            message = f"a training set and a source or a view are both named {one}"
+            raise ConfigurationError(message, hint="rename one of them")
     require_references(project.sources)
     return project
 

@@ -34,6 +34,7 @@ from headrace_orchestration.commands import (
     simulate,
     stage,
     stream,
+    training,
     validate,
     versions,
     writer,
@@ -87,6 +88,7 @@ app.command("materialize")(materialize.materialize)
 app.add_typer(run_commands.app, name="run")
 app.add_typer(features.app, name="features")
 app.command("stage")(stage.stage)
+app.add_typer(training.app, name="training")
 app.add_typer(shards.app, name="shards")
 app.command("serve")(serve.serve)
 app.command("up")(services.up)

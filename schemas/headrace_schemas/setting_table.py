@@ -355,6 +355,14 @@ SETTINGS = (
         meaning="on: Spark itself tells of its jobs as well, which brings a jar of 43 MB",
     ),
     Setting(
+        section="training",
+        key="path",
+        kind=SettingKind.LOCATION,
+        default="{home}/training",
+        meaning="where declared training sets are published, each below its name: a folder, or a"
+        " URL such as s3://bucket/training",
+    ),
+    Setting(
         section="feast",
         key="registry",
         kind=SettingKind.PATH,

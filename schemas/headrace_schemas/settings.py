@@ -148,6 +148,13 @@ class LineageSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TrainingSettings:
+    """Where declared training sets are published, each in a folder of its name: a path or a URL."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class FeastSettings:
     """Where Feast keeps its registry."""
 
@@ -176,6 +183,7 @@ class Settings:
     stream: StreamSettings
     serving: ServingSettings
     lineage: LineageSettings
+    training: TrainingSettings
     feast: FeastSettings
     _sources: Mapping[str, str] = field(repr=False)
 
@@ -260,6 +268,7 @@ def load(start: Path, environ: Mapping[str, str]) -> Settings:
             options=Options(values["lineage.options"]),
             spark_listener=values["lineage.spark_listener"],
         ),
+        training=TrainingSettings(values["training.path"]),
         feast=FeastSettings(values["feast.registry"]),
         _sources={name: one.source for name, one in found.items()},
     )

@@ -23,7 +23,17 @@ FEATURES = "features"
 TILES = "tiles"
 
 #: All names before the dot, but of tables that sources name themselves.
-SCHEMAS = ("bronze", FEATURES, "healed", "quality", "quarantine", TILES, "training")
+SCHEMAS = (
+    "bronze",
+    FEATURES,
+    "healed",
+    "quality",
+    "quarantine",
+    "spines",
+    "staged",
+    TILES,
+    "training",
+)
 
 # Shorter than what any catalogue or file system allows; no dot, slash or `..` can get through.
 _PART = re.compile("[a-z][a-z0-9_]{0,126}")
@@ -55,8 +65,18 @@ def tiles_table(view: str, version: int) -> str:
 
 
 def training_table(name: str) -> str:
-    """Whose lease whoever publishes a training set of a name holds; it has no rows."""
+    """Where the rows of a declared training set are kept, with their features."""
     return _joined("training", name)
+
+
+def spine_table(name: str) -> str:
+    """Where the rows of a declared training set are kept before they have features."""
+    return _joined("spines", name)
+
+
+def staged_table(name: str) -> str:
+    """Whose lease whoever publishes shards of a training set holds; it has no rows."""
+    return _joined("staged", name)
 
 
 def healed_table(view: str, version: int) -> str:

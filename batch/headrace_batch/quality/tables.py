@@ -8,8 +8,9 @@ from deltalake import CommitProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError
 
 from headrace_features.definitions.sources import EventSource
+from headrace_features.definitions.training_sets import TrainingSet
 from headrace_schemas.errors import RetryableError
-from headrace_schemas.tables import features_table
+from headrace_schemas.tables import features_table, training_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,9 +22,11 @@ _ATTEMPTS = 20
 
 
 def gated_table(gate: Gate) -> str:
-    """The table of a source's events, or of the features of a view's version."""
+    """The table of a source's events, of the features of a view's version, or of a set's rows."""
     if isinstance(gate.of, EventSource):
         return gate.of.table
+    if isinstance(gate.of, TrainingSet):
+        return training_table(gate.of.name)
     return features_table(gate.of.name, gate.of.version)
 
 

@@ -251,6 +251,14 @@ def require_passing(
             raise failure
 
 
+def require_day(settings: Settings, gate: Gate, day: date, now_ms: int) -> None:
+    """Have one day pass its gate, as `require_passing` does."""
+    gated = _Gated(settings, gate)
+    failure = (gated.said(gated.days.day(day)) or _validated(gated, day, now_ms)).failure()
+    if failure is not None:
+        raise failure
+
+
 def carry_over(
     warehouse: Warehouse, table: str, before: TableDays, changed: AbstractSet[date]
 ) -> None:

@@ -2,48 +2,31 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from headrace_batch.history_files import BATCH_ROWS
 from headrace_batch.history_scratch import Scratch, scratch
-from headrace_batch.local_spill import workspace_of
-from headrace_batch.staging.columns import Roles, layout_of, texts_of
-from headrace_batch.staging.origin import software, tables_of, verdicts_of
-from headrace_batch.staging.packing import Packing
-from headrace_batch.staging.publication import (
-    publish,
-    published,
-    require_free,
-    shards_by_split,
-    statistics_of,
-)
-from headrace_batch.staging.shard_writing import ShardTask, WrittenShard, shards_for
-from headrace_batch.staging.spine import Spine, numbered
-from headrace_batch.staging.survey import survey
+from headrace_batch.staging.publication import published, require_free
+from headrace_batch.staging.set_rows import rows_of_file
+from headrace_batch.staging.sharding import MadeOf, publish_shards
+from headrace_batch.staging.spine import Label, Spine, numbered
 from headrace_batch.staging.target import Target
 from headrace_batch.table_lease import held
 from headrace_batch.warehouse import Warehouse
-from headrace_features.definitions.on_demand import OnDemandSelection, read_for
-from headrace_features.definitions.views import SEPARATOR
+from headrace_features.definitions.on_demand import AnySelection, read_for
 from headrace_features.engines import load_engine
-from headrace_schemas.tables import training_table
-from headrace_shards.manifest import Manifest
+from headrace_schemas.tables import staged_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from headrace_batch.staging.request import StageRequest
-    from headrace_batch.staging.splits import SplitRule
     from headrace_features.project import Project
     from headrace_schemas.settings import Settings
-    from headrace_shards.layout import Layout
+    from headrace_shards.manifest import Manifest
 
 #: Files that are no longer needed once the set is published.
 SPINE, SET = "spine.parquet", "set.parquet"
@@ -104,115 +87,57 @@ def stage(
     spine = Spine.open(warehouse, request.spine, settings.warehouse.storage_options)
     sources = {one.view.source.name: one.view.source for one in read_for(request.selections)}
     versions = {one.table: warehouse.open(one.table).version() for one in sources.values()}
-    set_id = request.set_id(spine.identity, versions)
     former = published(target)
-    if former is not None and former.set_id == set_id:
-        return _report(former, request.out, perf_counter() - began, was_there=True)
-    warehouse.create(training_table(request.name), _LEASED)
-    with held(warehouse, training_table(request.name)) as lease, scratch(warehouse) as folder:
+    if former is not None and former.set_id == request.set_id(spine.identity, versions):
+        return report_of(former, request.out, perf_counter() - began, was_there=True)
+    with publishing(warehouse, request.name) as still_ours, scratch(warehouse) as folder:
         tell("features as of each row")
-        with folder.filesystem.open_output_stream(folder.path(SPINE)) as out:
-            numbered(spine, request.label, out)
-        load_engine(engine, settings).history_file(
-            request.selections, folder.uri(SPINE), folder.uri(SET), versions
-        )
+        features_of(settings, request.selections, spine, request.label, versions, engine, folder)
         tell("shards")
-        layout = _layout(request, folder)
-        payloads = request.format.payloads
-        found = survey(_tables(folder), request.split, texts_of(layout), payloads)
-        task = ShardTask(
-            target,
-            Packing(layout, found.dictionaries),
-            request.split.seed,
-            request.zstd,
-            request.format,
+        manifest = publish_shards(
+            settings,
+            project,
+            request,
+            rows_of_file(folder, SET),
+            MadeOf(spine.identity, versions),
+            engine,
+            still_ours,
         )
-        shards = {
-            split: shards_for(task, rows, found.payloads.get(split, 0))
-            for split, rows in found.rows.items()
-        }
-        write = _on_spark if engine == "spark" else _here
-        written = shards_by_split(write(settings, folder, task, request.split, shards), found.rows)
-        manifest = Manifest(
-            set_id,
-            layout,
-            {name: tuple(one.shard for one in shards) for name, shards in written.items()},
-            found.dictionaries,
-            statistics_of(written),
-            {
-                **request.described(),
-                "spine": {"place": request.spine, **spine.identity},
-                "tables": tables_of(warehouse, sources.values(), versions),
-                "gates": verdicts_of(
-                    warehouse,
-                    project,
-                    [*sources, *(one.view.name for one in read_for(request.selections))],
-                ),
-                "engine": engine,
-                "software": software(),
-            },
-            request.format.kind,
-        )
-        tell("publish")
-        publish(target, manifest, lease.opened)
-    return _report(manifest, request.out, perf_counter() - began, was_there=False)
+    return report_of(manifest, request.out, perf_counter() - began, was_there=False)
 
 
-def _layout(request: StageRequest, folder: Scratch) -> Layout:
-    """Of a row, by the columns that the set has, and what they are for."""
-    with pq.ParquetFile(folder.path(SET), filesystem=folder.filesystem) as file:
-        schema = file.schema_arrow
-    features = {
-        f"{one.view.name}{SEPARATOR}{name}" for one in request.selections for name in one.names
-    }
-    brought = {
-        name
-        for one in request.selections
-        if isinstance(one, OnDemandSelection)
-        for name in one.view.request_types
-    }
-    roles = Roles(
-        features | brought, request.label.columns, request.format.payloads, request.left_out
+def features_of(  # noqa: PLR0913, PLR0917 - each of another kind
+    settings: Settings,
+    selections: Sequence[AnySelection],
+    spine: Spine,
+    label: Label,
+    versions: Mapping[str, int],
+    engine: str,
+    folder: Scratch,
+) -> None:
+    """Write the file `SET`: the rows of a spine with their numbers and features.
+
+    Raises:
+        GateError: the spine has a leak.
+        ConfigurationError: a column is missing or wrong.
+    """
+    with folder.filesystem.open_output_stream(folder.path(SPINE)) as out:
+        numbered(spine, label, out)
+    load_engine(engine, settings).history_file(
+        selections, folder.uri(SPINE), folder.uri(SET), versions
     )
-    return layout_of(schema, roles, request.precision)
 
 
-def _tables(folder: Scratch) -> Iterator[pa.Table]:
-    with pq.ParquetFile(folder.path(SET), filesystem=folder.filesystem) as file:
-        for batch in file.iter_batches(BATCH_ROWS):
-            yield pa.Table.from_batches([batch])
+@contextmanager
+def publishing(warehouse: Warehouse, name: str) -> Iterator[Callable[[], object]]:
+    """Be the only one who publishes shards of a set; gives what raises an error once one isn't."""
+    warehouse.create(staged_table(name), _LEASED)
+    with held(warehouse, staged_table(name)) as lease:
+        yield lease.opened
 
 
-def _on_spark(
-    settings: Settings,
-    folder: Scratch,
-    task: ShardTask,
-    rule: SplitRule,
-    shards: Mapping[int, int],
-) -> Iterable[WrittenShard]:
-    from headrace_batch.spark_session import spark_session
-    from headrace_batch.staging import spark_writing
-
-    frame = spark_session(settings).read.parquet(folder.uri(SET))
-    return spark_writing.write_shards(frame, task, rule, shards)
-
-
-def _here(
-    settings: Settings,
-    folder: Scratch,
-    task: ShardTask,
-    rule: SplitRule,
-    shards: Mapping[int, int],
-) -> Iterable[WrittenShard]:
-    from headrace_batch.staging import local_writing
-
-    tables = ((table, rule.of(table)) for table in _tables(folder))
-    aside = workspace_of(settings.home).folder
-    aside.mkdir(parents=True, exist_ok=True)
-    return local_writing.write_shards(task, tables, shards, uuid.uuid4().hex[:8], aside)
-
-
-def _report(manifest: Manifest, out: str, seconds: float, *, was_there: bool) -> StageReport:
+def report_of(manifest: Manifest, out: str, seconds: float, *, was_there: bool) -> StageReport:
+    """What there is to say of a set that is published."""
     shards = [shard for found in manifest.splits.values() for shard in found]
     return StageReport(
         set_id=manifest.set_id,

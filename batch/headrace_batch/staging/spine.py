@@ -10,6 +10,7 @@ from typing import IO, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as pa_ds
 import pyarrow.parquet as pq
 
 from headrace_batch.history_files import BATCH_ROWS, spine_file
@@ -110,11 +111,13 @@ def _known_ms(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
 
 def _of_table(warehouse: Warehouse, name: str) -> tuple[SpineRows, Mapping[str, Any]]:
     table = warehouse.open(name)
-    dataset = dataset_of(table)
+    found = dataset_of(table)
+    # By day and by when each was written, so that a table written again has rows in the same order.
+    files = sorted(found.get_fragments(), key=lambda one: one.path)
+    dataset = pa_ds.FileSystemDataset(files, found.schema, found.format, found.filesystem)
 
     def read(columns: Sequence[str]) -> Iterator[pa.Table]:
         with warehouse.explaining(name):
-            # Files in the order of the table's log, which a version keeps.
             for batch in dataset.to_batches(columns=list(columns), batch_size=BATCH_ROWS):
                 yield pa.Table.from_batches([batch])
 

@@ -13,6 +13,8 @@ from headrace_schemas.errors import ConfigurationError, RetryableError
 #: Stores that the settings of the warehouse reach.
 _OF_WAREHOUSE = frozenset({"s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl"})
 
+_BUFFER = 1 << 20
+
 
 @dataclass(frozen=True)
 class Target:
@@ -36,6 +38,11 @@ class Target:
         path = f"{root}/{name}"
         try:
             system.makedirs(path.rpartition("/")[0], exist_ok=True)
+            if self._is_of_warehouse:
+                # Buffered, as what deltalake opens takes bytes, and no buffers of Arrow.
+                with system.fs.open_output_stream(path, buffer_size=_BUFFER) as out:
+                    out.write(content)
+                return
             if not self.is_local:
                 system.pipe_file(path, content)
                 return
@@ -83,6 +90,10 @@ class Target:
         """Whether that is on this machine."""
         return urlsplit(self.place).scheme in {"", "file"}
 
+    @property
+    def _is_of_warehouse(self) -> bool:
+        return urlsplit(self.place).scheme in _OF_WAREHOUSE
+
     def _system(self) -> tuple[Any, str]:
         try:
             import fsspec
@@ -93,7 +104,7 @@ class Target:
                 hint="pip install 'headrace[training]'",
             ) from error
         try:
-            if urlsplit(self.place).scheme in _OF_WAREHOUSE:
+            if self._is_of_warehouse:
                 from headrace_batch.locations import located
 
                 system, root = located(self.place, self.storage_options)

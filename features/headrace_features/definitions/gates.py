@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from headrace_features.definitions.durations import parse_duration
 from headrace_features.definitions.sources import EventSource, checked_name
+from headrace_features.definitions.training_sets import TrainingSet
 from headrace_features.definitions.views import FeatureView
 from headrace_schemas.columns import ColumnType
 from headrace_schemas.errors import ConfigurationError
@@ -116,19 +117,19 @@ TableRule = Volume | Unique | Fresh | Nulls | Drift
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Rules for each day of a table: that of a source's events, or of a view's features.
+    """Rules for each day of a table: of a source's events, a view's features, or a training set.
 
     Of a day without rows volume and freshness are measured; others have nothing to look at, and
     pass.
 
     `headrace validate` holds a day to them. A day of events that fails doesn't come into a batch
-    layer of the online store.
+    layer of the online store; of a training set whose newest day fails no shards are published.
 
     Raises:
         ConfigurationError: no rule or two of one name, an unknown column, a share that is none.
     """
 
-    of: EventSource | FeatureView
+    of: EventSource | FeatureView | TrainingSet
     rules: Sequence[TableRule]
 
     def __post_init__(self) -> None:
@@ -145,19 +146,27 @@ class Gate:
 
     @property
     def name(self) -> str:
-        """The name of the source or the view."""
+        """The name of the source, the view or the training set."""
         return self.of.name
 
     @property
     def event_time(self) -> str:
         """The column that says when an event happened."""
-        return self.of.event_time if isinstance(self.of, EventSource) else self.of.source.event_time
+        match self.of:
+            case EventSource():
+                return self.of.event_time
+            case FeatureView():
+                return self.of.source.event_time
+            case TrainingSet():
+                return "event_time"
 
     @property
     def columns(self) -> Mapping[str, ColumnType]:
         """The columns that rules may be about."""
         if isinstance(self.of, EventSource):
             return {column.name: column.type for column in self.of.columns}
+        if isinstance(self.of, TrainingSet):
+            return self.of.column_types
         source = self.of.source
         keys = (self.of.entity.join_key, source.event_time, source.dedup_key)
         features = {feature.name: feature.type for feature in self.of.features}

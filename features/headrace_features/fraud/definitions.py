@@ -14,6 +14,7 @@ from headrace_features import (
     Rule,
     Sliding,
     StdDev,
+    TrainingSet,
     struct,
 )
 from headrace_schemas.events import Transaction, TransactionLabel
@@ -104,6 +105,19 @@ fraud_scoring = FeatureService(
     name="fraud_scoring",
     features=[card_activity, terminal_risk, transaction_context],
     description="The same and what depends on the transaction itself, which the request brings.",
+    owner="fraud",
+)
+
+fraud_training = TrainingSet(
+    name="fraud_training",
+    service=fraud_scoring,
+    events=transactions,
+    label=["is_fraud"],
+    label_source=labels,
+    label_delay="7d",
+    hold_out=0.1,
+    entity=card,
+    description="Transactions of the last 90 days of which it is known whether they were fraud.",
     owner="fraud",
 )
 

@@ -21,10 +21,12 @@ from headrace_orchestration.output import (
 from headrace_orchestration.session import current_project, note_built_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
+    from headrace_features.project import Project
     from headrace_orchestration.runs.graph import Graph
     from headrace_orchestration.runs.running import Done
+    from headrace_schemas.settings import Settings
 
 app = typer.Typer(
     no_args_is_help=True, help="Do what is due every day, or see what that is; for cron."
@@ -47,33 +49,63 @@ def daily(date: Date = None, as_json: JsonOption = False) -> None:
     The same steps as Airflow's, one after the other. Ends at the first that fails, with its line
     and its status: 75 may work later. It may be run again at any time, and goes on.
     """
-    from headrace_features.exclusive import exclusive
     from headrace_orchestration.runs.daily import DAILY
-    from headrace_orchestration.runs.declared import runs_of
     from headrace_orchestration.runs.due import days_due
+
+    _run("daily", DAILY, date, days_due, as_json=as_json)
+
+
+@app.command()
+def training(date: Date = None, as_json: JsonOption = False) -> None:
+    """Make the declared training sets as of the end of a day, and publish their shards.
+
+    The same steps as Airflow's, one after the other. Without a date that is the newest day that is
+    over. Ends at the first step that fails, with its line and its status: 75 may work later. It may
+    be run again at any time.
+    """
+    from headrace_orchestration.runs.training import TRAINING
+
+    _run("training", TRAINING, date, lambda _, __, newest: [newest], as_json=as_json)
+
+
+def _run(
+    command: str,
+    name: str,
+    date: str | None,
+    due: Callable[[Settings, Project, dt.date], list[dt.date]],
+    *,
+    as_json: bool,
+) -> None:
+    """Do what a run does for one day, or for those that are due."""
+    from headrace_features.exclusive import exclusive
+    from headrace_orchestration.runs.declared import runs_of
     from headrace_schemas.days import newest_ended_day, parse_ended_day
-    from headrace_schemas.errors import RetryableError
+    from headrace_schemas.errors import ConfigurationError, RetryableError
 
     settings, project = current_project()
     now = datetime.now(UTC)
     asked = None if date is None else parse_ended_day(date, "--date", now)
     if not as_json:
         note_built_in(settings)
-    (graph,) = (one for one in runs_of(settings, project) if one.name == DAILY)
+    graph = next((one for one in runs_of(settings, project) if one.name == name), None)
+    if graph is None:
+        raise ConfigurationError(
+            "no training set is declared", hint="see TrainingSet in the README"
+        )
     taken = RetryableError(
-        f"another headrace run daily is at work in {settings.home}", hint="run it again later"
+        f"another headrace run {command} is at work in {settings.home}", hint="run it again later"
     )
-    with exclusive(settings.home / f"{DAILY}.lock", taken):
-        days = [asked] if asked else days_due(settings, project, newest_ended_day(now))
+    with exclusive(settings.home / f"{name}.lock", taken):
+        days = [asked] if asked else due(settings, project, newest_ended_day(now))
         done = []
         for day in days:
             if asked is None and not as_json:
-                say(f"headrace run daily --date {day}")
-            done.append(_of_day(graph, day, settings.home / "logs", as_json=as_json))
+                say(f"headrace run {command} --date {day}")
+            done.append(_of_day(command, graph, day, settings.home / "logs", as_json=as_json))
             if done[-1].failed is not None:
                 break
     if as_json:
-        print_json({"run": DAILY, "days": done})
+        print_json({"run": name, "days": done})
     failed = done[-1].failed
     if failed is not None:
         told = failed.told.removeprefix("headrace: ")
@@ -95,12 +127,12 @@ class _DayDone:
         return self.tasks[-1] if self.tasks[-1].status else None
 
 
-def _of_day(graph: Graph, day: dt.date, logs: Path, *, as_json: bool) -> _DayDone:
+def _of_day(command: str, graph: Graph, day: dt.date, logs: Path, *, as_json: bool) -> _DayDone:
     from headrace_orchestration.runs.running import done_one_by_one
 
     log = logs / f"{graph.name}-{day}.log"
     done: list[Done] = []
-    with status(f"headrace run daily {day}") as told:
+    with status(f"headrace run {command} {day}") as told:
         for one in done_one_by_one(graph, day, log, lambda task: told(task.name)):
             done.append(one)
             if not as_json and not one.status:

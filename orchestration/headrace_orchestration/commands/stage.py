@@ -14,7 +14,6 @@ from headrace_schemas.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from headrace_batch.staging.request import StageRequest
     from headrace_batch.staging.run import StageReport
     from headrace_batch.staging.shard_formats import Format
     from headrace_features.project import Project
@@ -138,10 +137,13 @@ def stage(  # noqa: PLR0913, PLR0917 - one for each option
     if as_json:
         print_json(report)
         return
-    _show(request, report)
+    show_staged(report)
+    if not request.label.columns:
+        console().print("it has no label: --label names the columns of the spine to be foretold")
 
 
-def _show(request: StageRequest, report: StageReport) -> None:
+def show_staged(report: StageReport) -> None:
+    """Show a set that is published."""
     told = console()
     print_table(
         None, ("split", "rows"), [(name, f"{rows:,}") for name, rows in report.rows.items()]
@@ -157,8 +159,6 @@ def _show(request: StageRequest, report: StageReport) -> None:
         f" → {report.out}",
         soft_wrap=True,
     )
-    if not request.label.columns:
-        told.print("it has no label: --label names the columns of the spine to be foretold")
 
 
 def _time_ms(text: str | None, option: str) -> int | None:

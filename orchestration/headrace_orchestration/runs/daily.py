@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 DAILY = "daily_features"
 #: A day is whole at midnight, UTC.
-_CRON = "0 0 * * *"
+DAILY_CRON = "0 0 * * *"
 _DUE_S = 6 * 3_600
 _LONG_S = 4 * 3_600
 #: What computes uses all processors that two slots stand for.
-_BUSY = 2
+BUSY = 2
 
 
 def daily_features(settings: Settings, project: Project, gated: Collection[str]) -> Graph:
@@ -65,7 +65,7 @@ def daily_features(settings: Settings, project: Project, gated: Collection[str])
     return Graph(
         name=DAILY,
         tells="Take in the events of a day and bring history and online values up to its end.",
-        cron=_CRON,
+        cron=DAILY_CRON,
         is_daily=True,
         due_s=_DUE_S,
         tasks=tuple(tasks),
@@ -104,7 +104,7 @@ def _taken_in(settings: Settings, source: EventSource, after: Sequence[str]) -> 
         " Tried again until they have come.",
         after=tuple(dict.fromkeys(after)),
         writes=(table_of(settings, source),),
-        on_spark=_is_submitted(settings),
+        on_spark=is_submitted(settings),
     )
 
 
@@ -133,11 +133,11 @@ def _made(
             tells=f"Bring the history of {name} up to the end of the day: the day itself, and"
             " earlier ones that events which came late have changed.",
             after=ready,
-            slots=_BUSY,
+            slots=BUSY,
             timeout_s=_LONG_S,
             reads=(events,),
             writes=(history,),
-            on_spark=_is_submitted(settings),
+            on_spark=is_submitted(settings),
         )
     ]
     if is_gated:
@@ -151,11 +151,11 @@ def _made(
         tells=f"Move the boundary of {name} online to the end of the day. Readers have the former"
         " values until all new ones are there.",
         after=(steps[-1].name,),
-        slots=_BUSY,
+        slots=BUSY,
         timeout_s=_LONG_S,
         reads=(events,),
         writes=(online,),
-        on_spark=_is_submitted(settings),
+        on_spark=is_submitted(settings),
     )
     probe = Task(
         name=f"probe_{name}",
@@ -177,6 +177,6 @@ def _gate(name: str, gated: str, after: Task | None, table: Asset) -> Task:
     )
 
 
-def _is_submitted(settings: Settings) -> bool:
+def is_submitted(settings: Settings) -> bool:
     """Whether what computes does so on a cluster of Spark."""
     return settings.engine.default == "spark" and not settings.spark.master.startswith("local")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from headrace_orchestration.runs.daily import daily_features
 from headrace_orchestration.runs.kappa import kappa_replay
 from headrace_orchestration.runs.maintenance import maintenance
+from headrace_orchestration.runs.training import training_set
 
 if TYPE_CHECKING:
     from headrace_features.project import Project
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
 
 def runs_of(settings: Settings, project: Project) -> tuple[Graph, ...]:
     """What can be scheduled of a project."""
+    training = (training_set(settings, project),) if project.training_sets else ()
     return (
         daily_features(settings, project, project.gates),
+        *training,
         kappa_replay(settings, project),
         maintenance(),
     )

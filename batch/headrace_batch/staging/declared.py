@@ -1,0 +1,177 @@
+"""A declared training set as of a day: its spine, then features in a table, then shards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from time import perf_counter, time_ns
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+from deltalake import Transaction
+
+from headrace_batch.days import begins_ms
+from headrace_batch.history_scratch import scratch
+from headrace_batch.history_spine import EVENT_TIME
+from headrace_batch.quality.verdicts import newest_day, require_day
+from headrace_batch.staging.places import place_of
+from headrace_batch.staging.publication import published, require_free
+from headrace_batch.staging.request import StageRequest
+from headrace_batch.staging.run import SET, StageReport, features_of, publishing, report_of
+from headrace_batch.staging.set_rows import SetRows, rows_of_file, rows_of_table
+from headrace_batch.staging.sharding import MadeOf, publish_shards
+from headrace_batch.staging.spine import Label, Spine
+from headrace_batch.staging.splits import SplitRule
+from headrace_batch.staging.target import Target
+from headrace_batch.staging.whole_tables import replace_table, require_of_day
+from headrace_batch.warehouse import Warehouse
+from headrace_features.definitions.durations import DAY_MS
+from headrace_features.definitions.on_demand import read_for
+from headrace_features.definitions.training_sets import LABEL_KNOWN_AT
+from headrace_schemas.errors import ConfigurationError
+from headrace_schemas.tables import EVENT_DATE, spine_table, training_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import date
+
+    from deltalake import DeltaTable
+
+    from headrace_features.definitions.training_sets import TrainingSet
+    from headrace_features.project import Project
+    from headrace_schemas.settings import Settings
+
+#: Of the table of a set: the versions of the tables that it was made of.
+_MADE_OF = "headrace.training:of:"
+
+
+@dataclass(frozen=True, slots=True)
+class SetReport:
+    """The rows of a set that have their features.
+
+    Attributes:
+        table: its name.
+        rows: how many.
+        seconds: that it took.
+    """
+
+    table: str
+    rows: int
+    seconds: float
+
+
+def write_set(settings: Settings, declared: TrainingSet, day: date, engine: str) -> SetReport:
+    """Give the rows of the spine of a day their features, in place of the set of another day.
+
+    Raises:
+        ConfigurationError: the spine is of another day, or a table is missing.
+        GateError: features of a row are of a later time than its label.
+        RetryableError: another process writes the set, or a store is away.
+    """
+    began = perf_counter()
+    warehouse = Warehouse.of(settings)
+    spine_name, name = spine_table(declared.name), training_table(declared.name)
+    found = warehouse.open(spine_name)
+    require_of_day(found, spine_name, day, f"headrace training spine {declared.name}")
+    tables = {one.view.source.table for one in read_for(declared.service.asked)}
+    versions = {table: warehouse.open(table).version() for table in sorted(tables)}
+    pinned = replace(warehouse, versions={spine_name: found.version()})
+    spine = Spine.open(pinned, spine_name, settings.warehouse.storage_options)
+    with scratch(warehouse) as folder:
+        label = Label(tuple(declared.label), LABEL_KNOWN_AT)
+        features_of(settings, declared.service.asked, spine, label, versions, engine, folder)
+        rows = rows_of_file(folder, SET)
+        schema = rows.schema.append(pa.field(EVENT_DATE, pa.date32())).remove_metadata()
+        told = {**versions, spine_name: found.version()}
+        made = [Transaction(f"{_MADE_OF}{table}", number) for table, number in told.items()]
+        count = replace_table(settings, name, day, schema, _with_days(rows), made)
+    return SetReport(name, count, perf_counter() - began)
+
+
+def stage_set(  # noqa: PLR0913, PLR0917 - each of another kind
+    settings: Settings,
+    project: Project,
+    declared: TrainingSet,
+    day: date,
+    engine: str,
+    tell: Callable[[str], None],
+) -> StageReport:
+    """Publish the shards of a set that has its features, unless its newest day fails its gate.
+
+    Raises:
+        GateError: it does.
+        ConfigurationError: the set is of another day, or is missing.
+        RetryableError: another process publishes it, or a store is away.
+    """
+    began = perf_counter()
+    warehouse = Warehouse.of(settings)
+    name = training_table(declared.name)
+    table = warehouse.open(name)
+    require_of_day(table, name, day, f"headrace training features {declared.name}")
+    request = request_for(settings, declared, day)
+    require_free(Target(request.out, settings.warehouse.storage_options))
+    gate = project.gates.get(declared.name)
+    if gate is not None:
+        tell("gate")
+        require_day(settings, gate, newest_day(settings, gate), time_ns() // 1_000_000)
+    made = _made_of(warehouse, declared, table, settings)
+    former = published(Target(request.out, settings.warehouse.storage_options))
+    if former is not None and former.set_id == request.set_id(made.spine, made.versions):
+        return report_of(former, request.out, perf_counter() - began, was_there=True)
+    tell("shards")
+    with publishing(warehouse, declared.name) as still_ours:
+        rows = rows_of_table(warehouse, name, table)
+        manifest = publish_shards(settings, project, request, rows, made, engine, still_ours)
+    return report_of(manifest, request.out, perf_counter() - began, was_there=False)
+
+
+def request_for(settings: Settings, declared: TrainingSet, day: date) -> StageRequest:
+    """What the shards of a declared set are to be like, as of a day."""
+    after_ms = begins_ms(declared.days_at(day)[1]) + DAY_MS
+    test_from = after_ms - declared.test_days * DAY_MS
+    valid_from = test_from - declared.valid_days * DAY_MS
+    entity = None if declared.entity is None else declared.entity.join_key
+    key = declared.events.dedup_key
+    return StageRequest(
+        name=declared.name,
+        selections=declared.service.asked,
+        spine=spine_table(declared.name),
+        out=place_of(settings, declared.name),
+        label=Label(tuple(declared.label), LABEL_KNOWN_AT),
+        split=SplitRule(
+            valid_from if declared.valid_days else None,
+            test_from if declared.test_days else None,
+            declared.hold_out,
+            entity,
+            declared.seed,
+        ),
+        left_out=(LABEL_KNOWN_AT, *(() if key in declared.columns else (key,))),
+    )
+
+
+def _made_of(
+    warehouse: Warehouse, declared: TrainingSet, table: DeltaTable, settings: Settings
+) -> MadeOf:
+    """What the table of a set says that it was made of."""
+    spine_name = spine_table(declared.name)
+    tables = {one.view.source.table for one in read_for(declared.service.asked)}
+    told: Mapping[str, int | None] = {
+        one: table.transaction_version(f"{_MADE_OF}{one}") for one in sorted({*tables, spine_name})
+    }
+    found = {one: number for one, number in told.items() if number is not None}
+    if len(found) < len(told):
+        raise ConfigurationError(
+            f"{training_table(declared.name)} was made for other features than are declared",
+            hint=f"make it anew: headrace training features {declared.name}",
+        )
+    pinned = replace(warehouse, versions={spine_name: found.pop(spine_name)})
+    spine = Spine.open(pinned, spine_name, settings.warehouse.storage_options)
+    return MadeOf(spine.identity, found, [declared.name])
+
+
+def _with_days(rows: SetRows) -> Iterator[pa.RecordBatch]:
+    """The rows with the day of each, by which their table is divided."""
+    for table in rows.read():
+        days = np.floor_divide(table[EVENT_TIME].to_numpy(), DAY_MS).astype("datetime64[D]")
+        yield from table.append_column(EVENT_DATE, pa.array(days, pa.date32())).to_batches()

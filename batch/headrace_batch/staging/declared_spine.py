@@ -1,0 +1,162 @@
+"""The spine of a declared training set: the labelled events of its days, as of a day."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from time import time_ns
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headrace_batch.days import begins_ms, ends_of
+from headrace_batch.history_spine import EVENT_TIME
+from headrace_batch.quality.verdicts import require_passing
+from headrace_batch.staging.whole_tables import replace_table
+from headrace_batch.warehouse import Warehouse
+from headrace_features.definitions.durations import DAY_MS
+from headrace_features.definitions.training_sets import LABEL_KNOWN_AT
+from headrace_features.kernel.prepare import ARROW_TYPES
+from headrace_schemas.errors import ConfigurationError, RetryableError
+from headrace_schemas.tables import EVENT_DATE, spine_table
+
+if TYPE_CHECKING:
+    from headrace_features.definitions.sources import EventSource
+    from headrace_features.definitions.training_sets import TrainingSet
+    from headrace_features.project import Project
+    from headrace_schemas.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class SpineReport:
+    """A spine that was written.
+
+    Attributes:
+        table: its name.
+        first, last: the days of its events.
+        rows: events that are labelled.
+        unlabelled: events that are not, which are left out.
+    """
+
+    table: str
+    first: date
+    last: date
+    rows: int
+    unlabelled: int
+
+
+def write_spine(
+    settings: Settings, project: Project, declared: TrainingSet, day: date
+) -> SpineReport:
+    """Write the rows of a training set as of the end of a day, in place of those of another.
+
+    Labels are those that are known by then; those of all days are held in memory, the events are
+    read day by day.
+
+    Raises:
+        RetryableError: the events or labels of the last day haven't come, or another process writes
+            the spine.
+        GateError: a day of what the set is made of doesn't pass.
+        ConfigurationError: there is no table of events, or nothing is labelled.
+    """
+    warehouse = Warehouse.of(settings)
+    first, last = declared.days_at(day)
+    for source in dict.fromkeys((declared.events, declared.labelling)):
+        _require_come(warehouse, source, last)
+    for name, gate in project.gates.items():
+        if name in declared.sources:
+            require_passing(settings, gate, frozenset(), day, time_ns() // 1_000_000)
+    rows = _Rows(warehouse, declared, first, last, begins_ms(day) + DAY_MS)
+    table = spine_table(declared.name)
+    replace_table(settings, table, day, rows.schema, rows.batches())
+    if not rows.labelled:
+        raise ConfigurationError(
+            f"none of {rows.unlabelled:,} events of {declared.events.name} from {first} to {last}"
+            f" has a label that was known by the end of {day}",
+            hint=f"take in those of {declared.labelling.name}: headrace ingest",
+        )
+    return SpineReport(table, first, last, rows.labelled, rows.unlabelled)
+
+
+def _require_come(warehouse: Warehouse, source: EventSource, last: date) -> None:
+    ends = ends_of(warehouse.open(source.table))
+    if ends is None or ends[1] < last:
+        has = "none" if ends is None else f"those up to {ends[1]}"
+        raise RetryableError(
+            f"the events of {source.name} of {last} have not come: its table has {has}",
+            hint=f"headrace ingest --date {last} --source {source.name}",
+        )
+
+
+class _Rows:
+    """The labelled events of some days, read once; afterwards how many there were."""
+
+    def __init__(
+        self, warehouse: Warehouse, declared: TrainingSet, first: date, last: date, known_ms: int
+    ) -> None:
+        self.labelled = self.unlabelled = 0
+        self._declared, self._days, self._known_ms = declared, (first, last), known_ms
+        sources = (declared.events, declared.labelling)
+        # What comes meanwhile is in neither or in both.
+        self._warehouse = replace(
+            warehouse,
+            versions={one.table: warehouse.open(one.table).version() for one in sources},
+        )
+        kept = {name: ARROW_TYPES[kind] for name, kind in declared.kept.items()}
+        labels = {
+            name: ARROW_TYPES[declared.labelling.column(name).type] for name in declared.label
+        }
+        self.schema = pa.schema(
+            {EVENT_TIME: pa.int64(), **kept, **labels, LABEL_KNOWN_AT: pa.int64()}
+            | {EVENT_DATE: pa.date32()}
+        )
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The rows day by day, in the order of their time."""
+        labels = self._labels()
+        source = self._declared.events
+        first, last = self._days
+        for number in range(first.toordinal(), last.toordinal() + 1):
+            day = date.fromordinal(number)
+            names = dict.fromkeys([source.event_time, *self._declared.kept])
+            events = self._warehouse.read(
+                source.table, list(names), pc.field(EVENT_DATE) == pa.scalar(day)
+            )
+            places = pc.index_in(events[source.dedup_key], labels[self._label_key])
+            has_label = places.is_valid()
+            mine = events.filter(has_label)
+            found = labels.take(places.filter(has_label))
+            self.labelled += len(mine)
+            self.unlabelled += len(events) - len(mine)
+            columns: Mapping[str, pa.ChunkedArray | pa.Array] = {
+                EVENT_TIME: mine[source.event_time],
+                **{name: mine[name] for name in self._declared.kept},
+                **{name: found[name] for name in self._declared.label},
+                LABEL_KNOWN_AT: found[LABEL_KNOWN_AT],
+                EVENT_DATE: pa.array(np.full(len(mine), np.datetime64(day)), pa.date32()),
+            }
+            # A row's number follows from its place: it has to be the same whenever it is read.
+            keys = [mine[source.dedup_key].to_numpy(), mine[source.event_time].to_numpy()]
+            order = pa.array(np.lexsort(keys))
+            yield from pa.table(columns, self.schema).take(order).to_batches()
+
+    @property
+    def _label_key(self) -> str:
+        return self._declared.labelling.dedup_key
+
+    def _labels(self) -> pa.Table:
+        """The labels that are known, by the key of what they are of."""
+        source = self._declared.labelling
+        known = source.available_at or source.event_time
+        names = dict.fromkeys([self._label_key, *self._declared.label, known])
+        table = self._warehouse.read(
+            source.table,
+            list(names),
+            # No label is of an earlier day than its event.
+            (pc.field(EVENT_DATE) >= pa.scalar(self._days[0]))
+            & (pc.field(known) < pa.scalar(self._known_ms)),
+        )
+        return table.append_column(LABEL_KNOWN_AT, table[known]).combine_chunks()

@@ -1,0 +1,202 @@
+"""A declared training set, step by step and in one run: exact, idempotent, held to gates."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from headrace_batch.local_engine import LocalEngine
+from headrace_batch.staging.declared import request_for, stage_set, write_set
+from headrace_batch.staging.declared_spine import write_spine
+from headrace_batch.staging.places import place_of
+from headrace_batch.staging.publication import published
+from headrace_batch.staging.target import Target
+from headrace_batch.staging.verifying import verify
+from headrace_batch.warehouse import Warehouse
+from headrace_features.definitions.durations import DAY_MS
+from headrace_features.fraud.definitions import fraud_scoring, fraud_training
+from headrace_features.project import load_project
+from headrace_schemas.errors import ConfigurationError, RetryableError
+from headrace_schemas.settings import Settings
+from lakes import settings_in, write_simulated
+
+DAY = date(2018, 4, 26)
+LAST = date(2018, 4, 19)
+END_MS = int(np.datetime64(DAY + timedelta(1), "ms").astype(np.int64))
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    settings = settings_in(tmp_path_factory.mktemp("lake"))
+    write_simulated(settings)
+    return settings
+
+
+def made(settings: Settings, day: date, engine: str = "local") -> Any:
+    project = load_project(settings)
+    write_spine(settings, project, fraud_training, day)
+    write_set(settings, fraud_training, day, engine)
+    return stage_set(settings, project, fraud_training, day, engine, lambda _: None)
+
+
+def expected_spine(settings: Settings) -> pa.Table:
+    """The labelled transactions, put together without what is tested."""
+    warehouse = Warehouse.of(settings)
+    events = warehouse.read("bronze.transactions")
+    labels = warehouse.read(
+        "bronze.transaction_labels", ["transaction_id", "is_fraud", "reported_at"]
+    )
+    known = labels.filter(pc.less(labels["reported_at"], END_MS))
+    mine = events.filter(pc.less_equal(events["event_date"], pa.scalar(LAST)))
+    return mine.join(known, "transaction_id", join_type="inner")
+
+
+def test_a_row_is_a_labelled_event_with_the_features_of_its_time(lake: Settings) -> None:
+    made(lake, DAY)
+    table = Warehouse.of(lake).read("training.fraud_training")
+    kept = fraud_training.column_types
+    spine = expected_spine(lake).select([name for name in kept if "__" not in name])
+    expected = LocalEngine(lake).history(fraud_scoring.asked, spine)
+    found = table.sort_by("transaction_id").select(expected.column_names)
+    assert found.to_pylist() == expected.sort_by("transaction_id").to_pylist()
+    assert len(found) > 500
+    assert pc.max(table["event_date"]).as_py() == LAST
+    assert sorted(table["row"].to_pylist()) == list(range(len(table)))
+
+
+def test_shards_are_those_of_the_table_and_bear_to_be_verified(lake: Settings) -> None:
+    report = made(lake, DAY)
+    assert sum(report.rows.values()) == len(Warehouse.of(lake).read("training.fraud_training"))
+    assert set(report.rows) == {"train", "valid", "test", "holdout"}
+    target = Target(place_of(lake, "fraud_training"))
+    manifest = published(target)
+    assert manifest is not None
+    told = verify(lake, load_project(lake), target, manifest, 300)
+    assert (told.problems, told.compared) == ((), 300)
+    rule = request_for(lake, fraud_training, DAY).split
+    assert rule.test_from == END_MS - 7 * DAY_MS - 7 * DAY_MS
+    assert manifest.made_of["spine"]["table"] == "spines.fraud_training"
+    assert {one["table"] for one in manifest.made_of["tables"]} == {
+        "bronze.transactions",
+        "bronze.transaction_labels",
+    }
+    columns = {column for part in manifest.layout.parts for column in part.columns}
+    assert not {"label_known_at", "transaction_id"} & columns
+
+
+def test_the_same_day_again_is_the_same_set_and_another_day_takes_its_place(
+    lake: Settings,
+) -> None:
+    first = made(lake, DAY)
+    again = stage_set(lake, load_project(lake), fraud_training, DAY, "local", lambda _: None)
+    assert (again.was_there, again.set_id) == (True, first.set_id)
+    target = Target(place_of(lake, "fraud_training"))
+    digest = published(target)
+    made(lake, DAY)
+    anew = published(target)
+    assert digest is not None
+    assert anew is not None
+    assert anew.digest == digest.digest
+    later = made(lake, DAY + timedelta(1))
+    assert sum(later.rows.values()) > sum(first.rows.values())
+
+
+def test_spark_makes_the_same_rows_and_shards(lake: Settings, spark: object) -> None:
+    del spark
+    made(lake, DAY)
+    target = Target(place_of(lake, "fraud_training"))
+    here = published(target)
+    made(lake, DAY, "spark")
+    there = published(target)
+    assert here is not None
+    assert there is not None
+    assert there.digest == here.digest
+    assert there.made_of["engine"] == "spark"
+
+
+def test_steps_of_different_days_do_not_go_together(lake: Settings) -> None:
+    project = load_project(lake)
+    made(lake, DAY)
+    other = DAY + timedelta(1)
+    with pytest.raises(ConfigurationError, match=r"spines.fraud_training is of 2018-04-26"):
+        write_set(lake, fraud_training, other, "local")
+    with pytest.raises(ConfigurationError, match=r"training.fraud_training is of 2018-04-26"):
+        stage_set(lake, project, fraud_training, other, "local", lambda _: None)
+
+
+def test_what_has_not_come_may_come_later_and_nothing_labelled_is_said(lake: Settings) -> None:
+    project = load_project(lake)
+    with pytest.raises(RetryableError, match=r"the events of transactions of 2019-01-01 have not"):
+        write_spine(lake, project, fraud_training, date(2019, 1, 8))
+    with pytest.raises(ConfigurationError, match="has a label that was known by the end of"):
+        write_spine(lake, project, fraud_training, date(2018, 4, 1))
+
+
+DEFINITIONS = """
+from headrace_features import Gate, Nulls, Volume
+from headrace_features.fraud.definitions import *
+
+rows_gate = Gate(fraud_training, [Volume(at_least=0.5)])
+"""
+
+
+def test_no_shards_are_published_of_a_set_whose_newest_day_fails(tmp_path: Path) -> None:
+    (tmp_path / "definitions.py").write_text(DEFINITIONS)
+    (tmp_path / "headrace.toml").write_text(
+        '[project]\nname = "fraud"\ndefinitions = ["definitions"]\n'
+    )
+
+    def headrace(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(Path(sys.executable).with_name("headrace")), *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "HEADRACE_HOME": str(tmp_path / "home")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def run(day: date) -> dict[str, Any]:
+        done = headrace("run", "training", "--date", str(day), "--json")
+        (told,) = json.loads(done.stdout)["days"]
+        return {one["task"]: one["status"] for one in told["tasks"]}
+
+    settings = settings_in(tmp_path / "home")
+    write_simulated(settings)
+    steps = ["spine", "features", "validate", "shards", "verify"]
+    assert run(DAY) == {f"{one}_fraud_training": 0 for one in steps}
+    target = Target(place_of(settings, "fraud_training"))
+    before = published(target)
+    assert before is not None
+    assert [one["passes"] for one in before.made_of["gates"]] == [True]
+    # Most labels of the next day are lost.
+    warehouse = Warehouse.of(settings)
+    following = LAST + timedelta(1)
+    labels = warehouse.open("bronze.transaction_labels")
+    kept = warehouse.read("bronze.transaction_labels")
+    few = kept.filter(pc.equal(kept["event_date"], pa.scalar(following)))["transaction_id"][0]
+    labels.delete(f"event_date = '{following}' AND transaction_id <> '{few.as_py()}'")
+    found = run(DAY + timedelta(1))
+    assert found == {
+        "spine_fraud_training": 0,
+        "features_fraud_training": 0,
+        "validate_fraud_training": 65,
+    }
+    refused = headrace("training", "shards", "fraud_training", "--date", str(DAY + timedelta(1)))
+    assert refused.returncode == 65
+    assert "volume" in refused.stderr
+    now = published(target)
+    assert now is not None
+    assert now.set_id == before.set_id
+    listed = json.loads(headrace("training", "list", "--json").stdout)
+    assert [one["out"] for one in listed] == [target.place]
