@@ -31,7 +31,7 @@ CHILD = (
     + """
 import sys
 from pathlib import Path
-from headrace_batch.staging import local_writing, publication, run, shard_writing
+from headrace_batch.staging import run, shard_writing, sharding
 from headrace_batch.staging.request import StageRequest
 from headrace_batch.staging.target import Target
 from headrace_features.fraud.definitions import fraud
@@ -54,14 +54,14 @@ class Failing(Target):
             raise RuntimeError("on purpose")
 
 if what == ["fail"]:
-    run.Target = Failing
+    sharding.Target = Failing
 elif what:
     moment, name, calls = what
     owner, attribute = {
         "write": (Target, "write"),
         "history": (run, "load_engine"),
-        "survey": (run, "survey"),
-        "publish": (run, "publish"),
+        "survey": (sharding, "survey"),
+        "publish": (sharding, "publish"),
         "delete": (Target, "delete"),
     }[name]
     die_in(owner, attribute, moment, int(calls))

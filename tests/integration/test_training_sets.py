@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,12 @@ from headrace_batch.staging.verifying import verify
 from headrace_batch.warehouse import Warehouse
 from headrace_features.definitions.durations import DAY_MS
 from headrace_features.fraud.definitions import fraud_scoring, fraud_training
+from headrace_features.lineage.places import file_place
 from headrace_features.project import load_project
+from headrace_orchestration.lineage.downstream import feature_below
+from headrace_orchestration.lineage.graph import graph_of
+from headrace_orchestration.lineage.nodes import Node, recorded_above
+from headrace_orchestration.lineage.runs import read_events, runs_of
 from headrace_schemas.errors import ConfigurationError, RetryableError
 from headrace_schemas.settings import Settings
 from lakes import settings_in, write_simulated
@@ -140,6 +146,29 @@ def test_what_has_not_come_may_come_later_and_nothing_labelled_is_said(lake: Set
         write_spine(lake, project, fraud_training, date(2019, 1, 8))
     with pytest.raises(ConfigurationError, match="has a label that was known by the end of"):
         write_spine(lake, project, fraud_training, date(2018, 4, 1))
+
+
+def test_the_lineage_of_a_feature_leads_to_the_set_and_that_of_the_set_to_the_events(
+    tmp_path: Path,
+) -> None:
+    settings = settings_in(tmp_path)
+    write_simulated(settings)
+    report = made(settings, DAY)
+    graph = graph_of(runs_of(read_events(settings.lineage.path)))
+    view = fraud_training.service.selections[0].view
+    below = feature_below(settings, graph, load_project(settings), view, "count_1d")
+    (found,) = [one for one in below if one.kind == "training set"]
+    assert (found.name, found.facts["set_id"]) == ("fraud_training", report.set_id)
+    above = recorded_above(graph, file_place(place_of(settings, "fraud_training")))
+    warehouse = Warehouse.of(settings)
+
+    def names(nodes: Iterable[Node]) -> set[str]:
+        return {one.name for one in nodes} | {
+            name for one in nodes for name in names(one.following)
+        }
+
+    tables = ("training.fraud_training", "spines.fraud_training", "bronze.transactions")
+    assert {file_place(warehouse.uri(one)).name for one in tables} <= names(above)
 
 
 DEFINITIONS = """

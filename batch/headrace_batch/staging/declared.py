@@ -24,11 +24,18 @@ from headrace_batch.staging.sharding import MadeOf, publish_shards
 from headrace_batch.staging.spine import Label, Spine
 from headrace_batch.staging.splits import SplitRule
 from headrace_batch.staging.target import Target
+from headrace_batch.staging.told import (
+    declared_shards_work,
+    rows_outcome,
+    set_work,
+    shards_outcome,
+)
 from headrace_batch.staging.whole_tables import replace_table, require_of_day
 from headrace_batch.warehouse import Warehouse
 from headrace_features.definitions.durations import DAY_MS
 from headrace_features.definitions.on_demand import read_for
 from headrace_features.definitions.training_sets import LABEL_KNOWN_AT
+from headrace_features.lineage.recording import recorded
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.tables import EVENT_DATE, spine_table, training_table
 
@@ -78,7 +85,8 @@ def write_set(settings: Settings, declared: TrainingSet, day: date, engine: str)
     versions = {table: warehouse.open(table).version() for table in sorted(tables)}
     pinned = replace(warehouse, versions={spine_name: found.version()})
     spine = Spine.open(pinned, spine_name, settings.warehouse.storage_options)
-    with scratch(warehouse) as folder:
+    work = set_work(settings, declared)
+    with recorded(settings, [work]) as runs, scratch(warehouse) as folder:
         label = Label(tuple(declared.label), LABEL_KNOWN_AT)
         features_of(settings, declared.service.asked, spine, label, versions, engine, folder)
         rows = rows_of_file(folder, SET)
@@ -86,6 +94,8 @@ def write_set(settings: Settings, declared: TrainingSet, day: date, engine: str)
         told = {**versions, spine_name: found.version()}
         made = [Transaction(f"{_MADE_OF}{table}", number) for table, number in told.items()]
         count = replace_table(settings, name, day, schema, _with_days(rows), made)
+        known = {warehouse.uri(table): number for table, number in told.items()}
+        runs.end(work.job, lambda: rows_outcome(work, count, known))
     return SetReport(name, count, perf_counter() - began)
 
 
@@ -120,9 +130,11 @@ def stage_set(  # noqa: PLR0913, PLR0917 - each of another kind
     if former is not None and former.set_id == request.set_id(made.spine, made.versions):
         return report_of(former, request.out, perf_counter() - began, was_there=True)
     tell("shards")
-    with publishing(warehouse, declared.name) as still_ours:
+    work = declared_shards_work(settings, declared, request.out)
+    with recorded(settings, [work]) as runs, publishing(warehouse, declared.name) as still_ours:
         rows = rows_of_table(warehouse, name, table)
         manifest = publish_shards(settings, project, request, rows, made, engine, still_ours)
+        runs.end(work.job, lambda: shards_outcome(work, manifest))
     return report_of(manifest, request.out, perf_counter() - began, was_there=False)
 
 

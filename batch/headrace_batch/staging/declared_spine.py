@@ -15,11 +15,13 @@ import pyarrow.compute as pc
 from headrace_batch.days import begins_ms, ends_of
 from headrace_batch.history_spine import EVENT_TIME
 from headrace_batch.quality.verdicts import require_passing
+from headrace_batch.staging.told import rows_outcome, spine_work
 from headrace_batch.staging.whole_tables import replace_table
 from headrace_batch.warehouse import Warehouse
 from headrace_features.definitions.durations import DAY_MS
 from headrace_features.definitions.training_sets import LABEL_KNOWN_AT
 from headrace_features.kernel.prepare import ARROW_TYPES
+from headrace_features.lineage.recording import recorded
 from headrace_schemas.errors import ConfigurationError, RetryableError
 from headrace_schemas.tables import EVENT_DATE, spine_table
 
@@ -70,8 +72,11 @@ def write_spine(
         if name in declared.sources:
             require_passing(settings, gate, frozenset(), day, time_ns() // 1_000_000)
     rows = _Rows(warehouse, declared, first, last, begins_ms(day) + DAY_MS)
-    table = spine_table(declared.name)
-    replace_table(settings, table, day, rows.schema, rows.batches())
+    table, work = spine_table(declared.name), spine_work(settings, declared)
+    with recorded(settings, [work]) as runs:
+        count = replace_table(settings, table, day, rows.schema, rows.batches())
+        versions = {warehouse.uri(name): number for name, number in rows.versions.items()}
+        runs.end(work.job, lambda: rows_outcome(work, count, versions))
     if not rows.labelled:
         raise ConfigurationError(
             f"none of {rows.unlabelled:,} events of {declared.events.name} from {first} to {last}"
@@ -101,10 +106,8 @@ class _Rows:
         self._declared, self._days, self._known_ms = declared, (first, last), known_ms
         sources = (declared.events, declared.labelling)
         # What comes meanwhile is in neither or in both.
-        self._warehouse = replace(
-            warehouse,
-            versions={one.table: warehouse.open(one.table).version() for one in sources},
-        )
+        self.versions = {one.table: warehouse.open(one.table).version() for one in sources}
+        self._warehouse = replace(warehouse, versions=self.versions)
         kept = {name: ARROW_TYPES[kind] for name, kind in declared.kept.items()}
         labels = {
             name: ARROW_TYPES[declared.labelling.column(name).type] for name in declared.label

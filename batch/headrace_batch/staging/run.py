@@ -16,10 +16,12 @@ from headrace_batch.staging.set_rows import rows_of_file
 from headrace_batch.staging.sharding import MadeOf, publish_shards
 from headrace_batch.staging.spine import Label, Spine, numbered
 from headrace_batch.staging.target import Target
+from headrace_batch.staging.told import shards_outcome, shards_work, spine_told
 from headrace_batch.table_lease import held
 from headrace_batch.warehouse import Warehouse
 from headrace_features.definitions.on_demand import AnySelection, read_for
 from headrace_features.engines import load_engine
+from headrace_features.lineage.recording import recorded
 from headrace_schemas.tables import staged_table
 
 if TYPE_CHECKING:
@@ -90,7 +92,13 @@ def stage(
     former = published(target)
     if former is not None and former.set_id == request.set_id(spine.identity, versions):
         return report_of(former, request.out, perf_counter() - began, was_there=True)
-    with publishing(warehouse, request.name) as still_ours, scratch(warehouse) as folder:
+    told = spine_told(settings, request.spine, spine.identity)
+    work = shards_work(settings, request.name, told, sources.values(), request.out)
+    with (
+        recorded(settings, [work]) as runs,
+        publishing(warehouse, request.name) as still_ours,
+        scratch(warehouse) as folder,
+    ):
         tell("features as of each row")
         features_of(settings, request.selections, spine, request.label, versions, engine, folder)
         tell("shards")
@@ -103,6 +111,7 @@ def stage(
             engine,
             still_ours,
         )
+        runs.end(work.job, lambda: shards_outcome(work, manifest))
     return report_of(manifest, request.out, perf_counter() - began, was_there=False)
 
 

@@ -1,17 +1,15 @@
-"""What is made of a feature: tables, state online, features on demand, services and decisions.
-
-Training sets are made of the tables of features: a step that writes some is found among the
-recorded runs as soon as it tells of itself.
-"""
+"""What is made of a feature: tables, state online, services, decisions, training sets."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from headrace_batch.staging.told import STAGE
 from headrace_batch.warehouse import Warehouse
 from headrace_features.definitions.views import SEPARATOR
 from headrace_features.feast_plugin.registry_file import registered_services, registered_views
 from headrace_features.lineage.places import file_place, store_place
+from headrace_features.lineage.told import FACTS_FACET
 from headrace_features.online.served import view_key
 from headrace_orchestration.lineage.nodes import Node, recorded_below, writers
 from headrace_schemas.tables import features_table
@@ -46,6 +44,7 @@ def feature_below(
         *_on_demand(settings, project, view, name),
         *services_with(settings, project, view.name, name),
         *_decisions(project, view, name),
+        *_training_sets(graph, f"{view.name}{SEPARATOR}{name}"),
     )
 
 
@@ -123,4 +122,20 @@ def _decisions(project: Project, view: FeatureView, name: str) -> tuple[Node, ..
         if one.owner:
             facts["owner"] = one.owner
         nodes.append(Node("decisions", one.name, facts, following=topics))
+    return tuple(nodes)
+
+
+def _training_sets(graph: Graph, column: str) -> tuple[Node, ...]:
+    """The published sets that have a column, by what their last publication told."""
+    nodes = []
+    for place, runs in graph.writers.items():
+        for job, run in runs.items():
+            facets = run.writes.get(place, {})
+            fields = (facets.get("schema") or {}).get("fields") or ()
+            # After the name of the project.
+            step = job.name.partition(".")[2]
+            if step.startswith(STAGE) and any(one.get("name") == column for one in fields):
+                told = (facets.get(FACTS_FACET) or {}).get("facts") or {}
+                facts = {"uri": place.name, "set_id": told.get("set_id")}
+                nodes.append(Node("training set", step.removeprefix(STAGE), facts, (run,)))
     return tuple(nodes)
