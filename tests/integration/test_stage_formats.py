@@ -136,17 +136,6 @@ def test_both_engines_write_the_same_tars_in_the_order_of_the_loader_s_shards(
     assert order == list(samples_of(tmp_path / "here", "train"))
 
 
-def test_an_index_names_the_tars_and_how_many_samples_each_has(
-    lake: Settings, spine: Path, tmp_path: Path
-) -> None:
-    manifest = staged(lake, spine, tmp_path / "set", TARS)
-    told = json.loads((tmp_path / "set/train/index.json").read_bytes())
-    assert told["wids_version"] == 1
-    assert [(one["url"], one["nsamples"]) for one in told["shardlist"]] == [
-        (shard.raw.name, shard.rows) for shard in manifest.split("train")
-    ]
-
-
 @pytest.mark.parametrize("engine", ["local", "spark"])
 def test_parquet_has_the_columns_as_they_are(
     engine: str, lake: Settings, spine: Path, tmp_path: Path, spark: object

@@ -95,23 +95,8 @@ class Format:
 
 
 def index_for(kind: Kind, layout: Layout, shards: Sequence[Shard]) -> bytes | None:
-    """The index of a split, as the readers of its format know it; None where these need none.
-
-    Of MDS that is mosaicml-streaming's, of tars that of wids, which comes with webdataset.
-    """
-    if kind is Kind.MDS:
-        return index_of(layout, tuple(shards))
-    if kind is Kind.PARQUET:
-        return None
-    told = {
-        "__kind__": "wids-shard-index-v1",
-        "wids_version": 1,
-        "shardlist": [
-            {"url": one.stored.name, "nsamples": one.rows, "filesize": one.stored.size}
-            for one in shards
-        ],
-    }
-    return json.dumps(told, sort_keys=True).encode()
+    """The index of a split as mosaicml-streaming reads it; None where readers go by names alone."""
+    return index_of(layout, tuple(shards)) if kind is Kind.MDS else None
 
 
 def _plain(table: pa.Table) -> pa.Table:
