@@ -19,7 +19,7 @@ from headrace_batch.ingest.run import ingest
 from headrace_batch.ingest.topic_rows import Judge
 from headrace_batch.ingest.topic_tables import TopicTables
 from headrace_batch.lake_history import has_other_events
-from headrace_batch.quarantine.kept_rows import RowState, kept_rows
+from headrace_batch.quarantine.kept_rows import KeptRow, RowState, kept_rows
 from headrace_batch.quarantine.setting_aside import set_aside
 from headrace_batch.warehouse import Warehouse
 from headrace_features.online.query_times import AS_OF
@@ -134,6 +134,33 @@ def test_rows_are_listed_with_all_reasons_and_their_meaning(shop: Shop) -> None:
     assert "4 more: --limit 5, or --json" in told
     assert "2 positive: an amount is nothing or less" in told
     assert "null_key: an identifier is null or empty" in told
+
+
+def test_a_bad_row_of_a_file_waits_once_however_often_the_file_is_edited(shop: Shop) -> None:
+    project, warehouse = load_project(shop.settings), Warehouse.of(shop.settings)
+    source, bad = project.source("transactions"), spoilt(clean(4))[3]
+
+    def edited(rows: list[Row]) -> list[KeptRow]:
+        file = write_json_lines(shop.folder / "rows.jsonl", rows)
+        ingest(shop.settings, project, str(file), source="transactions")
+        return kept_rows(warehouse, source)
+
+    # Rows that are alike in one content are two.
+    first, other = edited([bad, bad, *clean(1)])
+    assert len(edited([*clean(3), bad, bad])) == 2
+    # What is done to one holds whenever it comes, and it can be called as it was then.
+    good = {**spoilt(clean(4))[3], "transaction_id": "mended", "card_id": "card-1"}
+    rows = releasing.Rows(source, kept_rows(warehouse, source, names=[first.id]))
+    assert releasing.repair(shop.settings, project, rows, NOW_MS, lambda _: good).repaired == 1
+    states = {row.id: row.state for row in edited([bad, *clean(2), bad])}
+    assert states[first.id] is RowState.REPAIRED
+    assert sorted(states.values()) == [RowState.REPAIRED, RowState.WAITING]
+    rows = releasing.Rows(source, kept_rows(warehouse, source, names=[first.id]))
+    assert releasing.release(shop.settings, project, rows, NOW_MS).taken_in == 1
+    states = {row.id: row.state for row in edited([bad, bad])}
+    assert states.pop(first.id) is RowState.RELEASED
+    assert list(states.values()) == [RowState.WAITING]
+    assert kept_rows(warehouse, source, names=[other.id])[0].state is RowState.WAITING
 
 
 def test_after_repair_and_release_all_is_as_if_the_rows_had_been_good(
