@@ -95,7 +95,8 @@ def show(report: IngestReport, project: Project) -> None:
             out.print(f"{rows:,} already rejected as {reason}: {meaning_of(declared, reason)}")
         if source.rejected or source.already_rejected:
             out.print(
-                f"  kept, with their columns and reasons, in {source.quarantine_table_uri}",
+                "  by first reason; kept, with their columns and all reasons, in"
+                f" {source.quarantine_table_uri}",
                 soft_wrap=True,
             )
     out.print(f"{report.rows:,} rows in {report.seconds:.1f} s")

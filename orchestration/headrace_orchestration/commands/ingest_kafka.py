@@ -61,7 +61,8 @@ def show_topics(report: KafkaReport, project: Project) -> None:
             out.print(f"{rows:,} rejected as {reason}: {meaning}")
         if source.rejected:
             out.print(
-                f"  kept, with their reasons, in {source.quarantine_table_uri}", soft_wrap=True
+                f"  by first reason; kept, with all reasons, in {source.quarantine_table_uri}",
+                soft_wrap=True,
             )
         covered = ", ".join(f"{number}: {offset}" for number, offset in source.covered.items())
         out.print(f"  has topic {source.topic} before the offsets {covered}", soft_wrap=True)
