@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from traceback import extract_tb
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
@@ -202,11 +203,13 @@ def _imported(name: str) -> ModuleType:
         raise
     except Exception as error:
         # Whatever a user's module raises is a mistake in the definitions, told in one line.
-        message = (
-            f"the definitions module {name!r} can't be imported: {type(error).__name__}: {error}"
-        )
+        told = f"{type(error).__name__}: {error}"
+        lines = [one for one in extract_tb(error.__traceback__) if one.name == "<module>"]
+        if lines:
+            # The last one is the user's statement; what it calls is ours, or a library's.
+            told = f"line {lines[-1].lineno} of {lines[-1].filename}: {told}"
         raise ConfigurationError(
-            message,
+            f"the definitions module {name!r} can't be imported: {told}",
             hint="see [project] definitions in headrace.toml, or HEADRACE_PROJECT_DEFINITIONS",
         ) from error
 

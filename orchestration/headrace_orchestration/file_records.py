@@ -84,6 +84,4 @@ def _require_some(feed: Feed, rows: int, refused: Counter[Reason]) -> None:
         (reason, _), *_ = refused.most_common(1)
         told = ", ".join(f"{one} {count}" for one, count in refused.most_common())
         name = feed.contract.source.name
-        raise BadRecordError(
-            reason, f"all {refused.total()} rows break the contract ({told}): is this of {name}?"
-        )
+        raise BadRecordError(reason, f"all rows break the contract ({told}): is this of {name}?")

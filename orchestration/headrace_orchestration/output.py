@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+_LONGEST_NAME = 40
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 
 
@@ -57,7 +59,13 @@ def print_table(
     table = Table(title=title, title_justify="left", header_style="bold")
     for index, column in enumerate(columns):
         number = all(isinstance(row[index], int | float | None) for row in shown)
-        table.add_column(column, justify="right" if shown and number else "left", overflow="fold")
+        table.add_column(
+            column,
+            justify="right" if shown and number else "left",
+            overflow="fold",
+            # What rows are called stays in one piece; a path goes on in the next line.
+            no_wrap=index == 0 and all(len(spelled(row[0])) <= _LONGEST_NAME for row in shown),
+        )
     for row in shown:
         table.add_row(*(spelled(value) for value in row))
     console().print(table)

@@ -156,18 +156,34 @@ def repair(
         except BadRecordError as error:
             bad.append(Judged(row, None, b"", {str(error.reason): error.message}))
     judged = RowJudge(warehouse, source, project.sources).judge(changed, now_ms, timely)
-    bad += [one for one in judged if one.problems]
+    before = {row.id: row for row in rows.kept}
+    bad += [_by_its_reasons(one, before[one.row.id], source) for one in judged if one.problems]
     good = [one.row for one in judged if not one.problems]
     done = (Disposition(row.id, RowState.REPAIRED, row.event or {}) for row in good)
     note(warehouse, source, done, now_ms)
     return Repaired(source.name, len(good), _left(bad))
 
 
+def _by_its_reasons(judged: Judged, before: KeptRow, source: EventSource) -> Judged:
+    """A row that is no event, by the reasons that it is kept with if nothing is changed about it.
+
+    What could not be read of it is null by now, of which its contract would tell another reason.
+    """
+    was, now = before.event or {}, judged.row.event or {}
+    changed = any(was.get(one.name) != now.get(one.name) for one in source.columns)
+    if changed or judged.problems.keys() & set(before.reasons):
+        return judged
+    return replace(
+        judged, problems=dict.fromkeys(before.reasons, "nothing is changed about what it came with")
+    )
+
+
 def _left(bad: Iterable[Judged]) -> dict[str, Left]:
     found: dict[str, Left] = {}
     for one in bad:
         code = next(iter(one.problems))
-        before = found.get(code, Left(0, one.row.id, "; ".join(one.problems.values())))
+        told = "; ".join(dict.fromkeys(one.problems.values()))
+        before = found.get(code, Left(0, one.row.id, told))
         found[code] = replace(before, rows=before.rows + 1)
     return found
 

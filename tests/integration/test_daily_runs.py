@@ -196,7 +196,7 @@ def test_rows_that_a_day_rejects_are_told_with_its_ingest_and_at_the_end(
     rows[2]["amount_minor"] = None
     pq.write_table(pa.Table.from_pylist(rows), day / "transactions.parquet")
     where = landing[1].replace(str(landing[0]), str(late))
-    told = "3 rows rejected into quarantine (null_key 2, "
+    told = "3 rows rejected into quarantine (by first reason: null_key 2, "
     # Again it says the same, though nothing is new then.
     for _ in range(2):
         status, _, error = headrace(home, where, "run", "daily", "--date", DAYS[-1])

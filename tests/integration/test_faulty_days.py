@@ -267,7 +267,7 @@ def test_a_wrong_unit_of_time_is_stopped_repaired_and_released(
     shop: Shop, clean: dict[str, Any]
 ) -> None:
     shop.land(3, [row | {"event_time": row["event_time"] // 1000} for row in rows_of(3)])
-    assert "all 60 rows were rejected (event_time_wrong_unit 60)" in stopped(shop)
+    assert "all rows were rejected (event_time_wrong_unit 60)" in stopped(shop)
     times = ("--reason", "event_time_wrong_unit", "--set", "event_time=event_time * 1000")
     shop.headrace("quarantine", "repair", "transactions", *times)
     shop.headrace("quarantine", "release", "transactions")
@@ -452,7 +452,7 @@ def test_a_day_that_is_measured_as_before_is_in_the_data_docs_already(shop: Shop
     assert written() == before
     shop.headrace("validate", "transactions", "--date", DAYS[2], "--accept", "looked at")
     accepted = written()
-    assert accepted != before
+    assert accepted > before
     shutil.rmtree(quality)
     shop.headrace("validate", "transactions", "--date", DAYS[2])
     assert len(written()) == 1

@@ -49,12 +49,22 @@ from ingestion import (
     transactions,
 )
 from lakes import write_events
-from streams import broker_in, received, send, send_events
+from streams import broker_in, headrace, received, send, send_events
 
 pytestmark = pytest.mark.usefixtures("spark")
 
 BRONZE = "bronze.transactions"
 REJECTED = "quarantine.transactions"
+WAITING = """
+from dataclasses import replace
+
+from headrace_features import Count, FeatureView, RowRule, Sliding
+from headrace_features.fraud.definitions import card, transactions
+
+positive = RowRule("positive", "amount_minor > 0")
+transactions = replace(transactions, topic="{topic}", rules=[positive])
+spent = FeatureView("spent", 1, card, transactions, [Count([Sliding("7d")])])
+"""
 Config = Mapping[str, str]
 
 
@@ -409,6 +419,30 @@ def test_a_day_is_whole_once_the_slowest_partition_has_passed_it(lake: Lake) -> 
     lake.send(behind[3:])
     lake.take()
     assert last_day() == 6
+
+
+def test_what_was_rejected_of_a_topic_is_told_by_the_attempt_that_read_it(
+    lake: Lake, tmp_path: Path
+) -> None:
+    folder = tmp_path / "waiting"
+    folder.mkdir()
+    (folder / "headrace.toml").write_text(
+        '[project]\nname = "waiting"\ndefinitions = ["waiting_definitions"]\n'
+        '[ingest]\ntransactions = "kafka"\n'
+        f'[kafka]\nbootstrap_servers = "{lake.kafka["bootstrap.servers"]}"\n'
+    )
+    (folder / "waiting_definitions.py").write_text(WAITING.format(topic=lake.topic))
+    lake.send([transaction(0), transaction(1, amount_minor=-1)])
+    daily = ("run", "daily", "--date", "2018-04-01")
+    done = headrace(folder / ".headrace", *daily, folder=folder, check=False)
+    assert done.returncode == 75
+    told, error = done.stderr.splitlines()
+    assert told == (
+        "transactions: 1 row rejected into quarantine (by first reason: positive 1; of all that"
+        f" topic {lake.topic} has brought since the ingest before); see headrace quarantine list"
+        " transactions"
+    )
+    assert "of 2018-04-01 have not all come" in error
 
 
 def test_a_partition_to_which_nothing_comes_holds_nothing_back(

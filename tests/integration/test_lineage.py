@@ -123,14 +123,14 @@ def told_story(settings: Settings, environ: Mapping[str, str], kafka: Mapping[st
     return Story(settings, environ, (first, second), places, file)  # type: ignore[arg-type]
 
 
-def test_a_topic_that_nothing_has_come_from_is_told_as_declared_only(tmp_path: Path) -> None:
+def test_of_a_topic_that_the_lake_has_nothing_of_just_that_is_told(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     settings.home.mkdir()
     file = write_json_lines(tmp_path / "old.jsonl", transactions(0, 5))
     ingest(settings, fraud_project(settings), str(file), source="transactions")
     shown = headrace(settings.home, "lineage", "card_activity:count_30d").stdout
     (topic,) = [line for line in shown.splitlines() if "topic transactions" in line]
-    assert topic.endswith("; declared, nothing has come from it)")
+    assert topic.endswith("; declared, nothing of it is in the lake)")
 
 
 @pytest.mark.usefixtures("spark")

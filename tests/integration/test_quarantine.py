@@ -19,7 +19,7 @@ from headrace_batch.ingest.run import ingest
 from headrace_batch.ingest.topic_rows import Judge
 from headrace_batch.ingest.topic_tables import TopicTables
 from headrace_batch.lake_history import has_other_events
-from headrace_batch.quarantine.kept_rows import RowState, kept_rows
+from headrace_batch.quarantine.kept_rows import KeptRow, RowState, kept_rows
 from headrace_batch.quarantine.setting_aside import set_aside
 from headrace_batch.warehouse import Warehouse
 from headrace_features.online.query_times import AS_OF
@@ -136,6 +136,33 @@ def test_rows_are_listed_with_all_reasons_and_their_meaning(shop: Shop) -> None:
     assert "null_key: an identifier is null or empty" in told
 
 
+def test_a_bad_row_of_a_file_waits_once_however_often_the_file_is_edited(shop: Shop) -> None:
+    project, warehouse = load_project(shop.settings), Warehouse.of(shop.settings)
+    source, bad = project.source("transactions"), spoilt(clean(4))[3]
+
+    def edited(rows: list[Row]) -> list[KeptRow]:
+        file = write_json_lines(shop.folder / "rows.jsonl", rows)
+        ingest(shop.settings, project, str(file), source="transactions")
+        return kept_rows(warehouse, source)
+
+    # Rows that are alike in one content are two.
+    first, other = edited([bad, bad, *clean(1)])
+    assert len(edited([*clean(3), bad, bad])) == 2
+    # What is done to one holds whenever it comes, and it can be called as it was then.
+    good = {**spoilt(clean(4))[3], "transaction_id": "mended", "card_id": "card-1"}
+    rows = releasing.Rows(source, kept_rows(warehouse, source, names=[first.id]))
+    assert releasing.repair(shop.settings, project, rows, NOW_MS, lambda _: good).repaired == 1
+    states = {row.id: row.state for row in edited([bad, *clean(2), bad])}
+    assert states[first.id] is RowState.REPAIRED
+    assert sorted(states.values()) == [RowState.REPAIRED, RowState.WAITING]
+    rows = releasing.Rows(source, kept_rows(warehouse, source, names=[first.id]))
+    assert releasing.release(shop.settings, project, rows, NOW_MS).taken_in == 1
+    states = {row.id: row.state for row in edited([bad, bad])}
+    assert states.pop(first.id) is RowState.RELEASED
+    assert list(states.values()) == [RowState.WAITING]
+    assert kept_rows(warehouse, source, names=[other.id])[0].state is RowState.WAITING
+
+
 def test_after_repair_and_release_all_is_as_if_the_rows_had_been_good(
     shop: Shop, tmp_path: Path
 ) -> None:
@@ -151,7 +178,7 @@ def test_after_repair_and_release_all_is_as_if_the_rows_had_been_good(
     shop.run("quarantine", "repair", "transactions", *times)
     told, _ = shop.run("quarantine", "release", "transactions")
     assert "20 rows taken in" in told
-    assert "5 rows stay: null_key" in told
+    assert "5 rows left in quarantine: null_key" in told
 
     (shop.folder / "edited.json").write_text(
         json.dumps(
@@ -184,9 +211,7 @@ def test_a_row_that_breaks_a_rule_is_released_in_spite_of_it_by_name(shop: Shop)
     shop.take(spoilt(clean(2)))
     shown, told = shop.run("quarantine", "release", "transactions", status=65)
     assert shown == ""
-    assert told.startswith(
-        "headrace: none of 1 rows of transactions is an event yet (positive 1) ("
-    )
+    assert told.startswith("headrace: none of 1 row of transactions is an event yet (positive 1) (")
     both = ("--ignore", "positive", "--ignore", "known_country")
     shop.run("quarantine", "release", "transactions", *both)
     assert len(shop.events()) == 2
@@ -214,7 +239,7 @@ def test_rows_that_still_break_another_rule_stay_as_they_were_and_are_told(shop:
         5: "waiting",
     }
     assert told == (
-        "1 rows repaired; to take them in: headrace quarantine release transactions\n"
+        "1 row repaired; to take in: headrace quarantine release transactions\n"
         "rows that stay as they were: 1 wrong_type, such as"
         f" {short(kept[5])}: amount_minor can't be set to 'ABS(amount_minor)':"
         " bad operand type for abs(): 'str'\n"
@@ -243,6 +268,29 @@ def test_rows_that_still_break_another_rule_stay_as_they_were_and_are_told(shop:
     assert told == ("no row of transactions with the reason null_key waits in quarantine\n")
     _, told = shop.run("quarantine", "repair", *edited[:3], "--row", kept[2]["row"], status=78)
     assert f"changed.json has no row {kept[2]['row']}" in told
+
+
+def test_a_row_about_which_nothing_is_changed_is_told_by_the_reasons_that_it_is_kept_with(
+    shop: Shop,
+) -> None:
+    header, row = ",".join(clean(1)[0]), ["" if v is None else str(v) for v in clean(1)[0].values()]
+    row[header.split(",").index("amount_minor")] = str(2**70)
+    file = shop.folder / "rows.csv"
+    file.write_text(f"{header}\n{','.join(row)}\n")
+    project, warehouse = load_project(shop.settings), Warehouse.of(shop.settings)
+    source = project.source("transactions")
+    ingest(shop.settings, project, str(file), source="transactions")
+    rows = releasing.Rows(source, kept_rows(warehouse, source))
+    assert [one.reasons for one in rows.kept] == [("integer_overflow",)]
+
+    def repaired(**changes: Any) -> dict[str, str]:
+        done = releasing.repair(
+            shop.settings, project, rows, NOW_MS, lambda one: {**(one.event or {}), **changes}
+        )
+        return {code: left.told for code, left in done.left.items()}
+
+    assert repaired() == {"integer_overflow": "nothing is changed about what it came with"}
+    assert list(repaired(country="FR")) == ["null_value"]
 
 
 def test_a_row_is_called_by_the_beginning_of_its_ingest(shop: Shop) -> None:
@@ -361,7 +409,12 @@ def test_a_day_is_set_aside_once_wherever_that_is_killed(
     assert shop.events() == before
     assert {row["state"] for row in shop.rows("--all")} == {"arrived"}
     told, _ = shop.run("quarantine", "day", "transactions", "--date", "2018-04-02")
-    assert "16 rows of 2018-04-02 are in quarantine" in told
+    assert told == (
+        "16 rows of 2018-04-02 moved into quarantine, out of bronze.transactions; to bring the day"
+        " back: headrace ingest with mended files, or headrace quarantine repair transactions and"
+        " headrace quarantine release transactions, each with --reason set_aside; it is judged"
+        " again by headrace run daily --date 2018-04-02\n"
+    )
     assert len(shop.rows("--all")) == 16
     assert [row[0] for row in shop.events()] == [row[0] for row in before if row[-1] != day]
     assert set_aside(warehouse, source, day) == 0
@@ -403,7 +456,7 @@ def test_a_release_that_was_never_noted_is_done_again_where_its_rows_were_taken_
     assert shop.events() == []
     # Two rows are there twice: as they were kept first, and as they were taken out.
     told, _ = shop.run("quarantine", "release", "transactions")
-    assert "4 rows stay: same_key" in told
+    assert "4 rows left in quarantine: same_key" in told
     shop.run("quarantine", "release", "transactions", "--reason", "set_aside")
     assert shop.events() == before
 
@@ -452,7 +505,7 @@ def test_what_is_asked_wrongly_is_said_in_one_line(shop: Shop) -> None:
     )
     still = told("repair", "transactions", "--set", "amount_minor=0 - 5", status=65)
     assert (
-        f"none of 1 rows of transactions would be an event: 1 positive, such as {short(row)}:"
+        f"none of 1 row of transactions would be an event: 1 positive, such as {short(row)}:"
         " breaks the rule positive; breaks the rule known_country (none of them was changed)"
     ) in still
     assert "--date: 2999-01-01 has not begun" in told("day", "transactions", "--date", "2999-01-01")

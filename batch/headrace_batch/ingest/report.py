@@ -85,8 +85,7 @@ class IngestReport:
                 code = counts.most_common(1)[0][0]
                 return BadRecordError(
                     Reason(code) if code in set(Reason) else Reason.RULE_BROKEN,
-                    f"all {source.rows} rows were rejected ({told}): is this a file of"
-                    f" {source.source}?",
+                    f"all rows were rejected ({told}): is this a file of {source.source}?",
                     hint=f"the rows and their reasons are in {source.quarantine_table_uri}",
                 )
         return None

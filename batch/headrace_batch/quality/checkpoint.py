@@ -6,6 +6,7 @@ import hashlib
 import os
 import warnings
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,17 +42,18 @@ def shown(
     return folder / _DOCS if is_so else None
 
 
-def judge(
-    folder: Path, name: str, day: date, measures: Sequence[Measure], accepted: str
+def judge(  # noqa: PLR0913, PLR0917 - a day, what is said of it, and when
+    folder: Path, name: str, day: date, measures: Sequence[Measure], accepted: str, now_ms: int
 ) -> Judgement:
     """Run the checkpoint of a table for a day, and build the Data Docs.
 
     Args:
         folder: where Great Expectations keeps its project; made where it is missing.
         name: of the table.
-        day: whose measures these are; what was said of it before is replaced in the docs.
+        day: whose measures these are; what was said of it before stays in the docs.
         measures: of one rule each.
         accepted: why the day is let pass whatever comes of it; "" where it isn't.
+        now_ms: when that is, ms UTC.
     """
     gx = _great_expectations()
     import pandas as pd
@@ -77,7 +79,9 @@ def judge(
         row = {one.rule: [one.value] for one in measures}
         result = context.checkpoints.add_or_update(checkpoint).run(
             batch_parameters={"dataframe": pd.DataFrame(row, dtype="float64")},
-            run_id=gx.RunIdentifier(run_name=day.isoformat()),
+            run_id=gx.RunIdentifier(
+                run_name=day.isoformat(), run_time=datetime.fromtimestamp(now_ms / 1000, UTC)
+            ),
         )
         told = _told(folder, name, day)
         told.parent.mkdir(parents=True, exist_ok=True)

@@ -19,6 +19,7 @@ from headrace_batch.quality.tables import gated_table
 from headrace_batch.warehouse import Warehouse, dataset_of
 from headrace_features.definitions.durations import DAY_MS, HOUR_MS
 from headrace_features.definitions.gates import Drift, Fresh, Nulls, TableRule, Unique, Volume
+from headrace_schemas.counted import counted
 from headrace_schemas.tables import EVENT_DATE
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def _measured(rule: TableRule, rows: _Rows, compared: Mapping[str, Baseline]) ->
 
 def _volume(rule: Volume, day: Day) -> Measure:
     before = sorted(one for one in day.of_days if one < day.day)[-rule.of_last :]
-    told = f"{day.rows:,} rows" if day.rows else _NO_ROWS
+    told = counted(day.rows, "row") if day.rows else _NO_ROWS
     value = None
     if before:
         mean = sum(day.of_days[one] for one in before) / len(before)
@@ -190,7 +191,7 @@ def _unique(rule: Unique, rows: _Rows) -> Measure:
     table = pa.concat_tables(rows.columns(*rule.columns)) if rows.count else None
     distinct = 0 if table is None else table.group_by(list(rule.columns)).aggregate([]).num_rows
     repeated = rows.count - distinct
-    told = f"{repeated:,} of {rows.count:,} rows repeat another one"
+    told = f"{counted(repeated, 'repetition')} in {counted(rows.count, 'row')}"
     return _share(rule.name, repeated, rows.count, rule.at_most, told)
 
 
@@ -213,7 +214,7 @@ def _fresh(rule: Fresh, rows: _Rows) -> Measure:
 
 def _nulls(rule: Nulls, rows: _Rows) -> Measure:
     nulls = sum(one.column(0).null_count for one in rows.columns(rule.column))
-    told = f"{nulls:,} of {rows.count:,} rows are null"
+    told = f"{counted(nulls, 'null')} in {counted(rows.count, 'row')}"
     return _share(rule.name, nulls, rows.count, rule.at_most, told)
 
 
@@ -225,7 +226,7 @@ def _drift(rule: Drift, rows: _Rows, baseline: Baseline) -> Measure:
         start=np.zeros(baseline.bins.count, np.int64),
     )
     told = (
-        f"{rows.count:,} rows, {baseline.rows:,} in the baseline of {baseline.first} to"
+        f"{counted(rows.count, 'row')}, {baseline.rows:,} in the baseline of {baseline.first} to"
         f" {baseline.last}"
     )
     value = stability_index(counts, baseline.shares)

@@ -196,7 +196,7 @@ def _validate(gated: _Gated, day: date, now_ms: int, accepted: str) -> Verdict:
     if docs and before and (before.measures, before.accepted) == (measures, accepted):
         # Of the same measures the same is said: what says it takes seconds to import.
         return replace(before, docs=docs)
-    judged = judge(folder, gated.name, day, measures, accepted)
+    judged = judge(folder, gated.name, day, measures, accepted, now_ms)
     verdict = Verdict(
         of=gated.gate.name,
         table=gated.name,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
@@ -33,6 +34,8 @@ DISPOSITION_SCHEMA = pa.schema(
         ("at", pa.int64()),
     ]
 )
+
+_OF_TOPIC = "kafka://"
 
 
 class RowState(StrEnum):
@@ -77,7 +80,7 @@ class KeptRow:
     @property
     def is_of_topic(self) -> bool:
         """Whether it is a record of a topic."""
-        return self.file.startswith("kafka://")
+        return self.file.startswith(_OF_TOPIC)
 
 
 def kept_rows(
@@ -89,10 +92,13 @@ def kept_rows(
 ) -> list[KeptRow]:
     """The rows that a source's quarantine holds, in the order of their files.
 
+    A row that was rejected for the same reasons each time its file came, changed elsewhere, is one.
+
     Args:
         warehouse: where the tables are.
         source: whose rows.
-        names: only those that one of these may mean, see `rows_named`; none is all.
+        names: only those that one of these may mean, see `rows_named`; none is all. A row that came
+            again has a name of each time.
         reasons: only those of which one of these is a reason; none is all.
 
     Raises:
@@ -105,30 +111,55 @@ def kept_rows(
     there = {row_id(row): row for row in warehouse.read(table).to_pylist()}
     meant = {name for found in rows_named(there, names).values() for name in found}
     rows = []
-    for name, row in there.items():
-        if (names and name not in meant) or (reasons and not set(reasons) & set(row["reasons"])):
-            continue
+    for same in _same_rows(there):
+        # What has become of a row holds for it in every content of its file.
+        done = _first_in(released, same) or _first_in(repaired, same)
         state = (
-            RowState.RELEASED
-            if name in released
+            RowState.WAITING
+            if done is None
+            else RowState.RELEASED
+            if done in released
             else RowState.REPAIRED
-            if name in repaired
-            else RowState.WAITING
         )
-        rows.append(
-            KeptRow(
-                id=name,
-                file=row["file"],
-                row_number=row["row_number"],
-                reasons=tuple(row["reasons"]),
-                columns=tuple(row["columns"]),
-                raw=row["raw"],
-                event=_object(repaired.get(name) or row.get("event") or row["raw"]),
-                state=state,
+        for name in [one for one in same if one in meant] if names else [done or same[0]]:
+            row = there[name]
+            if reasons and not set(reasons) & set(row["reasons"]):
+                continue
+            rows.append(
+                KeptRow(
+                    id=name,
+                    file=row["file"],
+                    row_number=row["row_number"],
+                    reasons=tuple(row["reasons"]),
+                    columns=tuple(row["columns"]),
+                    raw=row["raw"],
+                    event=_object(repaired.get(done or "") or row.get("event") or row["raw"]),
+                    state=state,
+                )
             )
-        )
     rows.sort(key=lambda row: (row.file, row.row_number, row.id))
     return _with_arrived(warehouse, source, rows)
+
+
+def _same_rows(rows: Mapping[str, Mapping[str, Any]]) -> Iterable[Sequence[str]]:
+    """The names of rows, together those of a row that came again in another content of its file.
+
+    Rows that are alike in one content are several. So are records of a topic, and what was set
+    aside: if it is there again, it was in the table meanwhile.
+    """
+    found: dict[Hashable, list[str]] = {}
+    alike: Counter[Hashable] = Counter()
+    for name, row in sorted(rows.items()):
+        told: Hashable = name
+        if not row["file"].startswith(_OF_TOPIC) and Reason.SET_ASIDE not in row["reasons"]:
+            told = (row["file"], row["raw"], *row["reasons"])
+        alike[row["ingest_id"], told] += 1
+        found.setdefault((told, alike[row["ingest_id"], told]), []).append(name)
+    return found.values()
+
+
+def _first_in(names: Collection[str], same: Sequence[str]) -> str | None:
+    return next((name for name in same if name in names), None)
 
 
 def known_reasons(warehouse: Warehouse, source: EventSource) -> frozenset[str]:

@@ -22,6 +22,7 @@ from headrace_orchestration.commands.plan import (
     show_services,
 )
 from headrace_orchestration.output import JsonOption, console, print_json, progress
+from headrace_schemas.counted import counted
 
 if TYPE_CHECKING:
     from headrace_features.engines import MaterializeReport
@@ -98,7 +99,8 @@ def apply(yes: Yes = False, as_json: JsonOption = False) -> None:
         return
     for made in done:
         console().print(
-            f"done: {made.command} ({made.events:,} events, {made.seconds:.1f} s)", soft_wrap=True
+            f"done: {made.command} ({counted(made.events, 'event')}, {made.seconds:.1f} s)",
+            soft_wrap=True,
         )
     if following:
         console().print("nothing is registered until that is served; what comes next:")

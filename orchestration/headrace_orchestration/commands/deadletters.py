@@ -9,6 +9,7 @@ import typer
 
 from headrace_orchestration.output import JsonOption, console, print_json, print_table, status
 from headrace_orchestration.session import current_settings
+from headrace_schemas.counted import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -99,7 +100,7 @@ def replay(reason: Reason = None, as_json: JsonOption = False) -> None:
     if as_json:
         print_json(done)
     else:
-        console().print(f"{done.sent} records sent again")
+        console().print(f"{counted(done.sent, 'record')} sent again")
 
 
 def _tell(foreign: int) -> None:

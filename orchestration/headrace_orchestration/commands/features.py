@@ -11,6 +11,7 @@ from headrace_orchestration.commands.backfill import EngineName
 from headrace_orchestration.output import JsonOption, console, print_json, print_table, progress
 from headrace_orchestration.session import current_project
 from headrace_schemas.columns import ColumnType
+from headrace_schemas.counted import counted
 from headrace_schemas.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -111,7 +112,9 @@ def history(  # noqa: PLR0913, PLR0917 - one for each option
     if as_json:
         print_json({"rows": rows, "features": count, "seconds": seconds, "out": out})
         return
-    console().print(f"{rows:,} rows × {count} features in {seconds:.1f} s → {out}")
+    console().print(
+        f"{counted(rows, 'row')} × {counted(count, 'feature')} in {seconds:.1f} s → {out}"
+    )
     if not rows:
         console().print("the spine has no rows")
 

@@ -38,34 +38,37 @@ def ingest_day(text: str, source: str | None, *, engine: str | None, as_json: bo
     # What is set wrongly is told before the first one is taken in.
     places = {name: place_of_day(settings, project, name, day) for name in names}
     told: list[dict[str, Any]] = []
-    for name, place in places.items():
-        if place is None:
-            topics = take_topics(settings, project, name, skip_lost=False, quiet=as_json)
-            told += described_topics(topics)["sources"]
+    try:
+        for name, place in places.items():
+            if place is None:
+                topics = take_topics(settings, project, name, skip_lost=False, quiet=as_json)
+                told += described_topics(topics)["sources"]
+                if not as_json:
+                    show_topics(topics, project)
+                require_whole(settings, project.source(name), day)
+                continue
+            require_files(settings, name, day, place)
+            files = ingest_files(
+                settings,
+                project,
+                place,
+                file_format=None,
+                source=name,
+                engine=engine,
+                quiet=as_json,
+                # By rules on that, a file of a day was to be there when the day ended. Of one that
+                # is there on every day nothing tells.
+                arrived_ms=(
+                    begins_ms(day + timedelta(days=1)) if comes_by_days(settings, name) else None
+                ),
+            )
+            told += described(files)["sources"]
             if not as_json:
-                show_topics(topics, project)
-            require_whole(settings, project.source(name), day)
-            continue
-        require_files(settings, name, day, place)
-        files = ingest_files(
-            settings,
-            project,
-            place,
-            file_format=None,
-            source=name,
-            engine=engine,
-            quiet=as_json,
-            # By rules on that, a file of a day was to be there when the day ended. Of one that is
-            # there on every day nothing tells.
-            arrived_ms=(
-                begins_ms(day + timedelta(days=1)) if comes_by_days(settings, name) else None
-            ),
-        )
-        told += described(files)["sources"]
-        if not as_json:
-            show(files, project)
-        failure = files.failure()
-        if failure is not None:
-            raise failure
-    if as_json:
-        print_json({"date": day, "sources": told})
+                show(files, project)
+            failure = files.failure()
+            if failure is not None:
+                raise failure
+    finally:
+        # Also where the day isn't whole yet: what was taken in is read, and told, but once.
+        if as_json and told:
+            print_json({"date": day, "sources": told})

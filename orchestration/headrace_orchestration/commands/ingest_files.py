@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace_orchestration.beside_streams import note_beside_streams
 from headrace_orchestration.output import console, print_table, progress
+from headrace_schemas.counted import counted
 from headrace_schemas.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -95,10 +96,11 @@ def show(report: IngestReport, project: Project) -> None:
             out.print(f"{rows:,} already rejected as {reason}: {meaning_of(declared, reason)}")
         if source.rejected or source.already_rejected:
             out.print(
-                f"  kept, with their columns and reasons, in {source.quarantine_table_uri}",
+                "  by first reason; kept, with their columns and all reasons, in"
+                f" {source.quarantine_table_uri}",
                 soft_wrap=True,
             )
-    out.print(f"{report.rows:,} rows in {report.seconds:.1f} s")
+    out.print(f"{counted(report.rows, 'row')} in {report.seconds:.1f} s")
 
 
 def described(report: IngestReport) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace_orchestration.output import console, print_json, print_table, progress
 from headrace_orchestration.session import current_project
+from headrace_schemas.counted import counted
 
 if TYPE_CHECKING:
     from headrace_batch.ingest.topic_report import KafkaReport
@@ -61,13 +62,14 @@ def show_topics(report: KafkaReport, project: Project) -> None:
             out.print(f"{rows:,} rejected as {reason}: {meaning}")
         if source.rejected:
             out.print(
-                f"  kept, with their reasons, in {source.quarantine_table_uri}", soft_wrap=True
+                f"  by first reason; kept, with all reasons, in {source.quarantine_table_uri}",
+                soft_wrap=True,
             )
         covered = ", ".join(f"{number}: {offset}" for number, offset in source.covered.items())
         out.print(f"  has topic {source.topic} before the offsets {covered}", soft_wrap=True)
         for note in source.notes:
             out.print(f"  {note}", soft_wrap=True)
-    out.print(f"{report.rows:,} rows in {report.seconds:.1f} s")
+    out.print(f"{counted(report.rows, 'row')} in {report.seconds:.1f} s")
 
 
 def described_topics(report: KafkaReport) -> dict[str, Any]:

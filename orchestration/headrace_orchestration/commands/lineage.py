@@ -168,7 +168,7 @@ def _spelled_facts(facts: Mapping[str, Any]) -> str:
     told = []
     for name, value in facts.items():
         if name == "offsets" and all(before <= first for first, before in value.values()):
-            told.append("declared, nothing has come from it")
+            told.append("declared, nothing of it is in the lake")
         elif name == "columns" or value in (None, "", [], {}):
             continue
         elif name == "offsets":

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from headrace_orchestration.output import JsonOption, console, print_json
 from headrace_orchestration.session import current_project
+from headrace_schemas.counted import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -107,7 +108,7 @@ def show(
             )
         for one in work:
             if change.view == one.views[0]:
-                cost = f"{one.events:,} events, {about(one.seconds)} on two cores"
+                cost = f"{counted(one.events, 'event')}, {about(one.seconds)} on two cores"
                 out.print(f"    to do: {one.command} ({cost})", soft_wrap=True)
             elif change.view in one.views:
                 out.print(f"    to do: nothing but {one.command}, above or below", soft_wrap=True)

@@ -13,6 +13,7 @@ import typer
 
 from headrace_orchestration.output import JsonOption, console, print_json, print_table, progress
 from headrace_orchestration.session import current_project
+from headrace_schemas.counted import counted
 from headrace_schemas.errors import ConfigurationError, GateError
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def repair(  # noqa: PLR0913, PLR0917 - one for each option
         _tell_of_repair(rows, done)
     if done.left and not done.repaired:
         raise GateError(
-            f"none of {len(rows):,} rows of {source} would be an event:"
+            f"none of {counted(len(rows), 'row')} of {source} would be an event:"
             f" {'; '.join(_left_lines(rows, done))}",
             hint="none of them was changed",
         )
@@ -175,7 +176,7 @@ def release(
     if done.left and not is_any:
         told = ", ".join(f"{code} {count}" for code, count in done.left.items())
         raise GateError(
-            f"none of {len(rows):,} rows of {source} is an event yet ({told})",
+            f"none of {counted(len(rows), 'row')} of {source} is an event yet ({told})",
             hint="choose one of each key: --row"
             if set(done.left) == {SAME_KEY}
             else "repair them first: headrace quarantine repair; or --ignore a rule",
@@ -207,7 +208,13 @@ def day(source: Source, date: Day, as_json: JsonOption = False) -> None:
     if as_json:
         print_json({"source": source, "date": asked, "rows": count})
     else:
-        console().print(f"{count:,} rows of {asked} are in quarantine, and not in {declared.table}")
+        console().print(
+            f"{counted(count, 'row')} of {asked} moved into quarantine, out of {declared.table}; to"
+            " bring the day back: headrace ingest with mended files, or headrace quarantine repair"
+            f" {source} and headrace quarantine release {source}, each with --reason set_aside; it"
+            f" is judged again by headrace run daily --date {asked}",
+            soft_wrap=True,
+        )
 
 
 def _show(source: EventSource, rows: Sequence[KeptRow], limit: int) -> None:
@@ -254,7 +261,7 @@ def _tell_of_none(source: EventSource, reasons: Collection[str] | None) -> None:
 def _tell_of_repair(rows: Iterable[KeptRow], done: Repaired) -> None:
     out = console()
     out.print(
-        f"{done.repaired:,} rows repaired; to take them in:"
+        f"{counted(done.repaired, 'row')} repaired; to take in:"
         f" headrace quarantine release {done.source}"
     )
     for line in _left_lines(rows, done):
@@ -275,16 +282,17 @@ def _left_lines(rows: Iterable[KeptRow], done: Repaired) -> list[str]:
 def _tell_of_release(source: EventSource, done: Released) -> None:
     out = console()
     if done.taken_in:
-        out.print(f"{done.taken_in:,} rows taken in; online they are in after headrace materialize")
+        rows = counted(done.taken_in, "row")
+        out.print(f"{rows} taken in; what they change online is there after headrace materialize")
     if done.sent:
         out.print(
-            f"{done.sent:,} rows sent to topic {source.topic} again; headrace ingest --from-kafka"
-            " takes them in"
+            f"{counted(done.sent, 'row')} sent to topic {source.topic} again, to be taken in by"
+            " headrace ingest --from-kafka"
         )
     if done.duplicates:
-        out.print(f"{done.duplicates:,} rows had arrived otherwise")
+        out.print(f"{counted(done.duplicates, 'row')} had arrived otherwise")
     for code, count in done.left.items():
-        out.print(f"{count:,} rows stay: {code}")
+        out.print(f"{counted(count, 'row')} left in quarantine: {code}")
 
 
 def _events_in(file: Path, settings: Settings, source: EventSource) -> dict[str, dict[str, Any]]:

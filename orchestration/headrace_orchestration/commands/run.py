@@ -21,7 +21,7 @@ from headrace_orchestration.output import (
 from headrace_orchestration.session import current_project, note_built_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from headrace_features.project import Project
     from headrace_orchestration.runs.graph import Graph
@@ -136,7 +136,7 @@ def _of_day(command: str, graph: Graph, day: dt.date, logs: Path, *, as_json: bo
         for one in done_one_by_one(graph, day, log, lambda task: told(task.name)):
             done.append(one)
             if not as_json and not one.status:
-                aside = f": {_in_quarantine(one.set_aside)}" if one.set_aside else ""
+                aside = f": {_in_quarantine(one)}" if one.set_aside else ""
                 say(f"✓ {one.task} ({one.seconds:.1f} s){aside}")
     if not as_json:
         _tell_set_aside(done)
@@ -148,13 +148,18 @@ def _tell_set_aside(done: Iterable[Done]) -> None:
     for one in done:
         if one.set_aside:
             source = one.task.removeprefix("ingest_")
-            say(f"{source}: {_in_quarantine(one.set_aside)}; see headrace quarantine list {source}")
+            say(f"{source}: {_in_quarantine(one)}; see headrace quarantine list {source}")
 
 
-def _in_quarantine(rows: Mapping[str, int]) -> str:
+def _in_quarantine(done: Done) -> str:
     """How many rows of some events were not taken in, and why."""
-    told = ", ".join(f"{reason} {number:,}" for reason, number in rows.items())
-    return f"{sum(rows.values()):,} rows rejected into quarantine ({told})"
+    from headrace_schemas.counted import counted
+
+    reasons = ", ".join(f"{reason} {number:,}" for reason, number in done.set_aside.items())
+    rows = counted(sum(done.set_aside.values()), "row")
+    since = f"; of all that topic {done.topic} has brought since the ingest before"
+    told = f"by first reason: {reasons}{since if done.topic else ''}"
+    return f"{rows} rejected into quarantine ({told})"
 
 
 @app.command("list")

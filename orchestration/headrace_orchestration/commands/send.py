@@ -9,6 +9,7 @@ import typer
 from headrace_orchestration.commands.ingest import Format, Source
 from headrace_orchestration.output import JsonOption, console, print_json, progress
 from headrace_orchestration.session import current_project
+from headrace_schemas.counted import counted
 
 File = Annotated[str, typer.Option("--file", help="A file, a folder or a pattern in quotes.")]
 Rate = Annotated[
@@ -52,7 +53,10 @@ def send(
         return
     for name, counts in read.rejected.items():
         for reason, rows in counts.items():
-            console().print(f"{rows:,} rows of {name} left out as {reason}: {reason.meaning}")
+            console().print(
+                f"{counted(rows, 'row')} of {name} left out as {reason}: {reason.meaning}"
+            )
     console().print(
-        f"{report.records:,} records in {report.seconds:.1f} s, {report.rate:,.0f} a second"
+        f"{counted(report.records, 'record')} in {report.seconds:.1f} s,"
+        f" {report.rate:,.0f} a second"
     )

@@ -15,6 +15,7 @@ from headrace_orchestration.output import (
     say,
 )
 from headrace_orchestration.session import current_project
+from headrace_schemas.counted import counted
 from headrace_schemas.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -49,8 +50,9 @@ def verify(place: Place, sample: Sample = 1_000, as_json: JsonOption = False) ->
             say(f"headrace: {problem}")
         if not report.problems:
             console().print(
-                f"set {manifest.set_id}: {report.shards:,} shards and {report.rows:,} rows are as"
-                f" the manifest says; {report.compared:,} were computed anew and have the same bits"
+                f"set {manifest.set_id}: {counted(report.shards, 'shard')} with"
+                f" {counted(report.rows, 'row')} as the manifest says;"
+                f" {report.compared:,} were computed anew and have the same bits"
             )
     if report.problems:
         raise typer.Exit(1)
@@ -98,7 +100,7 @@ def show(place: Place, as_json: JsonOption = False) -> None:
             f"{f', of {told}' if told else ''}",
             soft_wrap=True,
         )
-    console().print(f"spine: {made['spine']['place']}, {made['spine']['rows']:,} rows")
+    console().print(f"spine: {made['spine']['place']}, {counted(made['spine']['rows'], 'row')}")
 
 
 _MOMENTS = ("mean", "std", "min", "max")

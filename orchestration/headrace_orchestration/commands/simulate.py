@@ -9,6 +9,7 @@ import typer
 
 from headrace_orchestration.output import JsonOption, console, print_json, progress
 from headrace_orchestration.session import current_project
+from headrace_schemas.counted import counted
 
 if TYPE_CHECKING:
     from headrace_batch.simulator import SimulationConfig
@@ -65,7 +66,7 @@ def simulate(  # noqa: PLR0913, PLR0917 - one for each option
         return
     share = report.frauds / report.rows if report.rows else 0.0
     console().print(
-        f"{report.rows:,} transactions, {report.frauds:,} of them fraud ({share:.2%})\n"
+        f"{counted(report.rows, 'transaction')}, {report.frauds:,} of them fraud ({share:.2%})\n"
         f"  {report.transactions}\n  {report.labels}"
     )
     if not report.frauds:
@@ -101,7 +102,8 @@ def _send(config: SimulationConfig, rate: float, disorder: Disorder, *, as_json:
         print_json({"records": report.records, "seconds": report.seconds, "rate": report.rate})
         return
     console().print(
-        f"{report.records:,} records in {report.seconds:.1f} s, {report.rate:,.0f} a second"
+        f"{counted(report.records, 'record')} in {report.seconds:.1f} s,"
+        f" {report.rate:,.0f} a second"
     )
 
 

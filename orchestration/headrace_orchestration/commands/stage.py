@@ -9,6 +9,7 @@ import typer
 from headrace_orchestration.commands.backfill import EngineName
 from headrace_orchestration.output import JsonOption, console, print_json, print_table, status
 from headrace_orchestration.session import current_project
+from headrace_schemas.counted import counted
 from headrace_schemas.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -155,8 +156,8 @@ def show_staged(report: StageReport) -> None:
     )
     done = "is there already" if report.was_there else f"in {report.seconds:.1f} s"
     told.print(
-        f"set {report.set_id}: {report.shards:,} shards, {report.size / 1e6:,.1f} MB, {done}"
-        f" → {report.out}",
+        f"set {report.set_id}: {counted(report.shards, 'shard')}, {report.size / 1e6:,.1f} MB,"
+        f" {done} → {report.out}",
         soft_wrap=True,
     )
 

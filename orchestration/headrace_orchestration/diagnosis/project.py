@@ -21,6 +21,7 @@ from headrace_features.project import load_project
 from headrace_orchestration.diagnosis.checks import Check, Status, failed
 from headrace_orchestration.diagnosis.packages import extra_check
 from headrace_orchestration.diagnosis.redis import redis_checks
+from headrace_schemas.counted import counted
 from headrace_schemas.errors import ConfigurationError, HeadraceError
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def project_checks(settings: Settings, environ: Mapping[str, str]) -> list[Check
 
 def _definitions(project: Project) -> Check:
     features = sum(len(view.features) for view in project.views.values())
-    found = f"{features} features in the views {', '.join(project.views)}"
+    found = f"{counted(features, 'feature')} in {', '.join(project.views)}"
     if project.services:
         found += f"; for {', '.join(project.services)}"
     return Check("definitions", Status.OK, found)

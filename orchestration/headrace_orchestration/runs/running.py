@@ -10,11 +10,11 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headrace_orchestration.runs.graph import filled
 
@@ -37,8 +37,10 @@ class Done:
         status: with which its command ended; 0 is well.
         seconds: how long it took.
         told: the line of its error; "" where there is none.
-        set_aside: how many rows that it was to take in were rejected into quarantine, by it or when
-            they came before, by their first reason.
+        set_aside: how many rows were rejected into quarantine, by their first reason: those of its
+            files, by it or when they came before; or those of its topic.
+        topic: the topic that these came from, "" of files. An ingest reads a record but once: they
+            are of what has come since the one before, of whatever day.
     """
 
     task: str
@@ -46,6 +48,7 @@ class Done:
     seconds: float
     told: str
     set_aside: Mapping[str, int]
+    topic: str
 
 
 def done_one_by_one(
@@ -76,12 +79,14 @@ def done_one_by_one(
         status, report, lines = _run([*arguments, "--json"] if takes_in else arguments, log)
         if status == _INTERRUPTED:
             raise KeyboardInterrupt
+        sources = json.loads(report)["sources"] if takes_in and report else []
         yield Done(
             task=task.name,
             status=status,
             seconds=clock() - began,
             told=_error(status, lines),
-            set_aside=_set_aside(report) if takes_in else {},
+            set_aside=_set_aside(sources),
+            topic=next((one["topic"] for one in sources if "topic" in one), ""),
         )
         if status:
             return
@@ -121,10 +126,10 @@ def _error(status: int, lines: Sequence[str]) -> str:
     return lines[-1] if lines else f"it ended with status {status}"
 
 
-def _set_aside(report: str) -> dict[str, int]:
-    """How many rows an ingest or one before it has rejected, by its report."""
+def _set_aside(sources: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """How many rows an ingest or one before it has rejected, by its reports on sources."""
     found: Counter[str] = Counter()
-    for source in json.loads(report)["sources"] if report else ():
+    for source in sources:
         found.update(source["rejected"])
         found.update(source.get("already_rejected", {}))
     return dict(found.most_common())

@@ -7,6 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from headrace_features.project import load_project
+from headrace_schemas.errors import ConfigurationError
+from headrace_schemas.settings import load
+
 DEFINITIONS = """
 from headrace_features import Count, Entity, EventSource, FeatureView, Sliding
 from headrace_schemas.events import Transaction
@@ -53,3 +59,29 @@ def test_a_change_within_the_second_after_a_run_is_seen(tmp_path: Path) -> None:
     module.write_text(DEFINITIONS.replace("version=1", "version=2"))
     os.utime(module, ns=(second, second))
     assert declared_version(tmp_path) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "statement", "told"),
+    [
+        (
+            "misspelt",
+            "Volume(atleast=0.5)",
+            "TypeError: Volume.__init__() got an unexpected keyword argument 'atleast'",
+        ),
+        ("unknown_name", "Gates", "NameError: name 'Gates' is not defined"),
+    ],
+)
+def test_a_mistake_in_definitions_is_told_with_its_file_and_line(
+    tmp_path: Path, name: str, statement: str, told: str
+) -> None:
+    (tmp_path / "headrace.toml").write_text(
+        f'[project]\nname = "cards"\ndefinitions = ["{name}_definitions"]\n'
+    )
+    module = tmp_path / f"{name}_definitions.py"
+    module.write_text(f"from headrace_features import Volume\n\nrules = [\n    {statement},\n]\n")
+    with pytest.raises(ConfigurationError) as refused:
+        load_project(load(tmp_path, {}))
+    assert str(refused.value).startswith(
+        f"the definitions module '{name}_definitions' can't be imported: line 4 of {module}: {told}"
+    )

@@ -36,7 +36,7 @@ def test_no_rows_are_no_failure() -> None:
 def test_a_file_of_which_every_row_is_rejected_is_a_failure() -> None:
     failure = report(3, {Reason.NULL_KEY: 1, Reason.WRONG_TYPE: 2}).failure()
     assert str(failure) == (
-        "all 3 rows were rejected (wrong_type 2, null_key 1): is this a file of transactions?"
+        "all rows were rejected (wrong_type 2, null_key 1): is this a file of transactions?"
         " (the rows and their reasons are in /w/quarantine/transactions)"
     )
 
