@@ -65,7 +65,6 @@ def test_it_keeps_all_in_the_home_of_the_project_and_ends_without_a_word(tmp_pat
         HEADRACE_FOLDER=str(folder),
         AIRFLOW__API__PORT=str(port),
         AIRFLOW__API__HOST="0.0.0.0",  # noqa: S104 - it is to be no look for others
-        AIRFLOW__CORE__PARALLELISM="2",
     )
     script = str(_ROOT / "scripts/airflow.sh")
     pid, terminal = pty.fork()
@@ -89,11 +88,6 @@ def test_it_keeps_all_in_the_home_of_the_project_and_ends_without_a_word(tmp_pat
     assert all(ipaddress.ip_address(ip).is_loopback for ips in places.values() for ip in ips), (
         places
     )
-    # What is set is kept; what isn't is made to fit one machine.
-    api_server, *_ = psutil.Process(pid).children()
-    kept = api_server.environ()
-    assert kept["AIRFLOW__CORE__PARALLELISM"] == "2"
-    assert kept["AIRFLOW__CORE__EXECUTOR"] == "LocalExecutor"
 
     os.write(terminal, _CTRL_C)
     said = read_until(terminal, b"").replace(b"^C", b"").strip()
@@ -121,3 +115,29 @@ def test_paths_are_those_of_where_it_was_called(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.endswith(f"airflow: the runs of {shop} can't be told\n")
     assert (shop / "told").read_text() == f"{shop} {tmp_path}/data {shop}\n"
+
+
+def test_what_is_set_is_kept_and_all_else_fits_one_machine(tmp_path: Path) -> None:
+    command = tmp_path / "bin" / "airflow"
+    command.parent.mkdir()
+    command.write_text("#!/bin/sh\nenv\nexit 1\n")
+    command.chmod(0o755)
+    environ = own(
+        AIRFLOW_HOME="airflow",
+        AIRFLOW__CORE__EXECUTOR="CeleryExecutor",
+        PATH=f"{command.parent}:{os.environ['PATH']}",
+    )
+    done = subprocess.run(
+        [str(_ROOT / "scripts/airflow.sh"), "serve"],
+        cwd=tmp_path,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    log = tmp_path / "airflow/logs/migrate.log"
+    assert done.stderr.endswith(f"airflow: see {log}\n")
+    found = dict(line.split("=", 1) for line in log.read_text().splitlines() if "=" in line)
+    assert found["AIRFLOW__CORE__EXECUTOR"] == "CeleryExecutor"
+    assert found["AIRFLOW__CORE__PARALLELISM"] == "4"
+    assert found["AIRFLOW__API__HOST"] == "127.0.0.1"
