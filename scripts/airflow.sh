@@ -7,6 +7,21 @@
 #
 # The first two need what scripts/setup.sh makes. Written for bash 3.2, which macOS has.
 set -euo pipefail
+
+# Paths are those of where this was called; what is started stands elsewhere.
+made_absolute() {
+    local name
+    for name in "$@"; do
+        case ${!name:-} in
+        "" | /*) ;;
+        [~]/*) export "$name=$HOME/${!name#*/}" ;;
+        *) export "$name=$PWD/${!name}" ;;
+        esac
+    done
+}
+made_absolute HEADRACE_FOLDER HEADRACE_HOME AIRFLOW_HOME
+# Without a slash it is one on the path.
+case ${HEADRACE_COMMAND:-} in */*) made_absolute HEADRACE_COMMAND ;; esac
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly VENV=.airflow-venv
@@ -25,11 +40,8 @@ here() {
     local folder=${HEADRACE_FOLDER:-$PWD} command=${HEADRACE_COMMAND:-$PWD/.venv/bin/headrace} runs
     runs=$(cd "$folder" && "$command" run list --json) || die "the runs of $folder can't be told"
     export AIRFLOW_HOME=${AIRFLOW_HOME:-$(told home "$runs")/airflow}
-    case $AIRFLOW_HOME in
-    /*) ;;
-    *) AIRFLOW_HOME=$PWD/$AIRFLOW_HOME ;;
-    esac
     export AIRFLOW__CORE__DAGS_FOLDER=${AIRFLOW__CORE__DAGS_FOLDER:-$PWD/orchestration/dags}
+    # Whatever is set: a look is for this machine alone.
     export AIRFLOW__API__HOST=127.0.0.1
     # Beside what the commands record, where `headrace lineage` finds it.
     local lineage
@@ -53,18 +65,19 @@ show_exports() {
         [ -z "${!name:-}" ] || printf 'export %s=%q\n' "$name" "${!name}" >&2
     done
     # shellcheck disable=SC2016 # of that shell
-    printf 'export AIRFLOW__CORE__LOAD_EXAMPLES=False PATH=%q:"$PATH"\n' "$PWD/$VENV/bin" >&2
+    printf 'export AIRFLOW__CORE__LOAD_EXAMPLES=%q PATH=%q:"$PATH"\n' \
+        "${AIRFLOW__CORE__LOAD_EXAMPLES:-False}" "$PWD/$VENV/bin" >&2
 }
 
 # Everything but what is set already.
 settings() {
-    export AIRFLOW__CORE__LOAD_EXAMPLES=False
-    export AIRFLOW__CORE__EXECUTOR=LocalExecutor
-    export AIRFLOW__CORE__PARALLELISM=4
+    export AIRFLOW__CORE__LOAD_EXAMPLES=${AIRFLOW__CORE__LOAD_EXAMPLES:-False}
+    export AIRFLOW__CORE__EXECUTOR=${AIRFLOW__CORE__EXECUTOR:-LocalExecutor}
+    export AIRFLOW__CORE__PARALLELISM=${AIRFLOW__CORE__PARALLELISM:-4}
     export AIRFLOW__API__HOST=${AIRFLOW__API__HOST:-127.0.0.1}
     export AIRFLOW__API__PORT=${AIRFLOW__API__PORT:-8080}
-    export AIRFLOW__API__WORKERS=1
-    export AIRFLOW__CORE__EXECUTION_API_SERVER_URL=http://127.0.0.1:$AIRFLOW__API__PORT/execution/
+    export AIRFLOW__API__WORKERS=${AIRFLOW__API__WORKERS:-1}
+    export AIRFLOW__CORE__EXECUTION_API_SERVER_URL=${AIRFLOW__CORE__EXECUTION_API_SERVER_URL:-http://127.0.0.1:$AIRFLOW__API__PORT/execution/}
 }
 
 show() {

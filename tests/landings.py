@@ -53,20 +53,22 @@ def land(folder: Path, events: Mapping[str, pa.Table], first: date = date(1970, 
     return json.dumps({source: f"{folder}/{{date}}/{source}.parquet" for source in events})
 
 
-def histories(settings: Settings) -> dict[str, pa.Table]:
+def histories(settings: Settings, views: Sequence[FeatureView] = MADE) -> dict[str, pa.Table]:
     """The history of each view, in the order of its events."""
     return {
         view.name: Warehouse.of(settings)
         .read(features_table(view.name, view.version))
         .sort_by([(view.source.dedup_key, "ascending")])
-        for view in MADE
+        for view in views
     }
 
 
-def online(settings: Settings, day: date) -> dict[str, dict[str | int, list[object]]]:
+def online(
+    settings: Settings, day: date, views: Sequence[FeatureView] = MADE
+) -> dict[str, dict[str | int, list[object]]]:
     """What readers get of each entity that has events, at the end of a day and some time later."""
     found = {}
-    for view in MADE:
+    for view in views:
         keys = keys_in(settings, view)
         for after_ms in (-1, 7 * DAY_MS):
             time_ms = begins_ms(day + timedelta(1)) + after_ms
@@ -94,15 +96,18 @@ def in_one_go(home: Path, landing: Path, days: Sequence[date]) -> Settings:
     return settings
 
 
-def require_the_same(settings: Settings, direct: Settings, day: date) -> None:
+def require_the_same(
+    settings: Settings, direct: Settings, day: date, views: Sequence[FeatureView] = MADE
+) -> None:
     """See that two homes have the same events, histories and values online at the end of a day."""
-    for view in MADE:
+    for view in views:
         table, key = view.source.table, view.source.dedup_key
         columns = [column.name for column in view.source.columns]
         one, other = (
             Warehouse.of(each).read(table, columns).sort_by(key) for each in (settings, direct)
         )
         assert one.equals(other), table
-    for name, history in histories(settings).items():
-        assert history.equals(histories(direct)[name]), name
-    assert online(settings, day) == online(direct, day)
+    made = histories(direct, views)
+    for name, history in histories(settings, views).items():
+        assert history.equals(made[name]), name
+    assert online(settings, day, views) == online(direct, day, views)

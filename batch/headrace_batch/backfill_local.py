@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,13 @@ if TYPE_CHECKING:
     from headrace_features.kernel.arrays import Ints
 
 
-def backfill(
-    warehouse: Warehouse, workspace: Workspace, view: FeatureView, first: date, last: date
+def backfill(  # noqa: PLR0913, PLR0917 - see `Engine.backfill`
+    warehouse: Warehouse,
+    workspace: Workspace,
+    view: FeatureView,
+    first: date,
+    last: date,
+    asked: Callable[[], None],
 ) -> int:
     """Write the features at every event of some days; returns the number of rows.
 
@@ -30,6 +36,7 @@ def backfill(
         workspace: how much is in memory at once, and how many rows in a commit.
         view: the definition.
         first, last: the days, both included.
+        asked: whether these events may come into the history.
 
     Raises:
         RetryableError: another process writes the table, or has taken it over.
@@ -39,6 +46,7 @@ def backfill(
     span = Span(None if before_ms is None else first_ms - before_ms, last_ms)
     with FeatureTable.held(warehouse, view) as table:
         events = Events(warehouse, view.source)
+        asked()
         parts = workspace.parts(events.most(span))
         groups = _groups_of_days(events, Span(first_ms, last_ms), first, last, workspace.rows)
         schema = pa.schema([events.schema.field(name) for name in view.input_columns])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING
@@ -24,8 +26,13 @@ if TYPE_CHECKING:
     from headrace_schemas.settings import Settings
 
 
-def backfill(
-    settings: Settings, warehouse: Warehouse, view: FeatureView, first: date, last: date
+def backfill(  # noqa: PLR0913, PLR0917 - see `Engine.backfill`
+    settings: Settings,
+    warehouse: Warehouse,
+    view: FeatureView,
+    first: date,
+    last: date,
+    asked: Callable[[], None],
 ) -> int:
     """Write the features at every event of some days; returns the number of rows.
 
@@ -34,6 +41,7 @@ def backfill(
         warehouse: where events and features are.
         view: the definition.
         first, last: the days, both included.
+        asked: whether these events may come into the history.
 
     Raises:
         RetryableError: another process writes the table, or has taken it over.
@@ -43,15 +51,19 @@ def backfill(
     span = Span(None if before_ms is None else first_ms - before_ms, last_ms)
     counted = Observation()
     with FeatureTable.held(warehouse, view) as table:
+        version = warehouse.open(view.source.table).version()
+        # Spark would read what the table has by the time that it gets to it.
+        fixed = replace(warehouse, versions={view.source.table: version})
+        asked()
         # Only now: what can't be done needs no session.
         spark = spark_session(settings)
-        partitions = partitions_for(spark, warehouse, view.source, span)
+        partitions = partitions_for(spark, fixed, view.source, span)
         with (
             table.lease.publishing_by_spark() as said,
             spark_errors(f"backfill of {view.name}", conflict=table.lease.conflict),
         ):
             features = by_entity(
-                spark_events(spark, warehouse, view.source, view.input_columns, span),
+                spark_events(spark, fixed, view.source, view.input_columns, span),
                 view,
                 partitions,
                 partial(features_at_events, first_ms=first_ms, last_ms=last_ms),

@@ -12,7 +12,13 @@ from headrace_batch import backfill_local, history_assembly, history_local, reco
 from headrace_batch.local_spill import workspace_of
 from headrace_batch.materialize import materialize_view
 from headrace_batch.warehouse import Warehouse
-from headrace_features.engines import BackfillReport, MaterializeReport, Missed, nothing_missed
+from headrace_features.engines import (
+    BackfillReport,
+    MaterializeReport,
+    Missed,
+    nothing_asked,
+    nothing_missed,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,13 +71,21 @@ class LocalEngine:
             self._settings, view, last, advance, streamed=streamed, missed=missed
         )
 
-    def backfill(self, view: FeatureView, first: date, last: date) -> BackfillReport:
+    def backfill(
+        self,
+        view: FeatureView,
+        first: date,
+        last: date,
+        asked: Callable[[], None] = nothing_asked,
+    ) -> BackfillReport:
         """Write the features at every event of some days, in place of what was there."""
         return recorded_steps.backfill(
             self._settings,
             view,
             (first, last),
-            lambda: backfill_local.backfill(self._warehouse, self._workspace, view, first, last),
+            lambda: backfill_local.backfill(
+                self._warehouse, self._workspace, view, first, last, asked
+            ),
         )
 
     def _features(self, versions: Mapping[str, int] | None) -> Computation:

@@ -12,7 +12,13 @@ from headrace_batch.materialize import materialize_view
 from headrace_batch.materialize_spark import OnSpark
 from headrace_batch.spark_session import spark_session
 from headrace_batch.warehouse import Warehouse
-from headrace_features.engines import BackfillReport, MaterializeReport, Missed, nothing_missed
+from headrace_features.engines import (
+    BackfillReport,
+    MaterializeReport,
+    Missed,
+    nothing_asked,
+    nothing_missed,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,13 +57,21 @@ class SparkEngine:
         features = self._features(versions)
         return recorded_steps.history_file(self._settings, selections, spine, out, features)
 
-    def backfill(self, view: FeatureView, first: date, last: date) -> BackfillReport:
+    def backfill(
+        self,
+        view: FeatureView,
+        first: date,
+        last: date,
+        asked: Callable[[], None] = nothing_asked,
+    ) -> BackfillReport:
         """Write the features at every event of some days, in place of what was there."""
         return recorded_steps.backfill(
             self._settings,
             view,
             (first, last),
-            lambda: backfill_spark.backfill(self._settings, self._warehouse, view, first, last),
+            lambda: backfill_spark.backfill(
+                self._settings, self._warehouse, view, first, last, asked
+            ),
         )
 
     def materialize(

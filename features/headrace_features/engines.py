@@ -88,6 +88,10 @@ def unwatched(done: int) -> None:
     del done
 
 
+def nothing_asked() -> None:
+    """What is written whatever it is made of."""
+
+
 class Engine(Protocol):
     """Computes features from the tables of a warehouse; made with the settings of a run."""
 
@@ -118,12 +122,20 @@ class Engine(Protocol):
     ) -> int:
         """The same from a Parquet file to a Parquet file; returns the number of rows."""
 
-    def backfill(self, view: FeatureView, first: date, last: date) -> BackfillReport:
+    def backfill(
+        self,
+        view: FeatureView,
+        first: date,
+        last: date,
+        asked: Callable[[], None] = nothing_asked,
+    ) -> BackfillReport:
         """Write the value of every feature at every event of some days, in place of what was there.
 
         Args:
             view: the definition.
             first, last: the days in UTC, both included.
+            asked: whether that may be; called before anything is written, and not before it is
+                settled of which events it is made. What it raises ends it.
         """
 
     def materialize(

@@ -18,7 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from headrace_batch.local_engine import LocalEngine
 from headrace_batch.materialize_local import InProcess
+from headrace_batch.spark_engine import SparkEngine
 from headrace_batch.tile_table import TileTable
 from headrace_batch.warehouse import Warehouse
 from headrace_features.online.query_times import AS_OF
@@ -356,6 +358,10 @@ def test_late_rows_that_spoil_a_day_before_stop_the_day_after(shop: Shop) -> Non
     assert shop.online() == served
 
 
+def doubled(day: int) -> list[Row]:
+    return [row | {"transaction_id": f"late-{row['transaction_id']}"} for row in rows_of(day)]
+
+
 def test_rows_that_come_while_a_layer_is_made_are_not_published_unjudged(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -365,8 +371,7 @@ def test_rows_that_come_while_a_layer_is_made_are_not_published_unjudged(
     fill = InProcess.fill
 
     def meanwhile(*arguments: Any) -> Any:
-        again = [row | {"transaction_id": f"more-{row['transaction_id']}"} for row in rows_of(3)]
-        shop.land(3, again, "more")
+        shop.land(3, doubled(3), "more")
         shop.headrace("ingest", "--date", DAYS[3])
         return fill(*arguments)
 
@@ -376,8 +381,26 @@ def test_rows_that_come_while_a_layer_is_made_are_not_published_unjudged(
     assert shop.online() == served
 
 
-def doubled(day: int) -> list[Row]:
-    return [row | {"transaction_id": f"late-{row['transaction_id']}"} for row in rows_of(day)]
+@pytest.mark.usefixtures("spark")
+@pytest.mark.parametrize("engine", [LocalEngine, SparkEngine])
+def test_rows_that_come_once_a_gate_has_passed_are_in_no_history_unjudged(
+    engine: type[LocalEngine | SparkEngine], shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.land(3, rows_of(3))
+    shop.headrace("ingest", "--date", DAYS[3])
+    history = stored(shop.settings, "features.spent_v1")
+    backfill = engine.backfill
+
+    def meanwhile(*arguments: Any, **options: Any) -> Any:
+        shop.land(3, doubled(3), "more")
+        shop.headrace("ingest", "--date", DAYS[3])
+        return backfill(*arguments, **options)
+
+    monkeypatch.setattr(engine, "backfill", meanwhile)
+    name = "local" if engine is LocalEngine else "spark"
+    with pytest.raises(HeadraceError, match="2018-04-04 fails its gate: volume is 2 times"):
+        shop.headrace("backfill", "--date", DAYS[3], "--engine", name)
+    assert stored(shop.settings, "features.spent_v1") == history
 
 
 def test_a_day_that_is_spoilt_is_stopped_though_all_is_made_anew(shop: Shop) -> None:

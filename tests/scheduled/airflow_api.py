@@ -33,6 +33,10 @@ class AirflowApi:
         told = _asked(port, "/auth/token", user, "POST", {})
         return cls(port, told["access_token"])
 
+    def unpause(self, dag: str) -> None:
+        """Switch it on."""
+        self._asked(f"dags/{dag}", {"is_paused": False}, "PATCH")
+
     def trigger(self, dag: str, conf: Mapping[str, object]) -> str:
         """Start a run with parameters; its id."""
         told = self._asked(f"dags/{dag}/dagRuns", {"logical_date": None, "conf": conf}, "POST")

@@ -7,6 +7,7 @@ import shutil
 import socket
 import sqlite3
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,14 +22,15 @@ _ROOT = Path(__file__).parents[2]
 _BIN = _ROOT / ".airflow-venv/bin"
 _DAGS = _ROOT / "orchestration/dags"
 _DAYS = Path(__file__).with_name("days_in_airflow.py")
+_KILLED = Path(__file__).with_name("killed_headrace.py")
 DAILY = "daily_features"
 _LOCKED = "(sqlite3.OperationalError) database is locked"
-#: The DAGs as they are, but what failed is tried again at once. Airflow looks only at files that
-#: name it.
+#: The DAGs as they are, but what failed is tried again at once, and no day of today's is due, which
+#: would be tried again all the while. Airflow looks only at files that name it.
 _IMPATIENT = f"""
 # For airflow.
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 sys.path.append("{_DAGS}")
 
@@ -36,11 +38,27 @@ from headrace_factory.build import dags_of
 from headrace_factory.document import project_folder
 
 for name, dag in dags_of(project_folder()).items():
+    if name == "{DAILY}":
+        dag.end_date = datetime(2019, 1, 1, tzinfo=UTC)
     for task in dag.tasks:
         task.retry_delay = timedelta(seconds=1)
         task.retry_exponential_backoff = 0
     globals()[name] = dag
 """
+
+
+def killed_at_first(folder: Path, marks: Path) -> str:
+    """A command for tasks that is killed amid its work, see `killed_headrace`.
+
+    Args:
+        folder: where it is made.
+        marks: where it marks what was killed.
+    """
+    marks.mkdir()
+    command = folder / "headrace"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} {_KILLED} {marks} "$@"\n')
+    command.chmod(0o755)
+    return str(command)
 
 
 @dataclass(frozen=True)
@@ -91,18 +109,16 @@ class Airflow:
     def prepare(self, like: Path | None = None) -> None:
         """Give it a database with the pool: a new one, or a copy of what another one was given.
 
+        One that is scheduling alone makes its own, which takes a while.
+
         Args:
             like: the home of that one.
         """
-        if self.is_impatient:
-            self._dags.mkdir()
-            (self._dags / "runs.py").write_text(_IMPATIENT)
-            shutil.copy(_DAGS / "pools.json", self._dags)
         empty = self.home / "empty.db"
         database = self.home / "airflow/airflow.db"
         if like is None:
             self.run("db", "migrate")
-            self.run("pools", "import", str(self._dags / "pools.json"))
+            self.run("pools", "import", str(_DAGS / "pools.json"))
             shutil.copy(database, empty)
         else:
             database.parent.mkdir()
@@ -118,11 +134,16 @@ class Airflow:
             assert told.returncode
         assert told.returncode == 0, (arguments, told.stdout[-4000:], told.stderr[-4000:])
 
-    def test(self, days: Sequence[date]) -> str:
-        """Run days one by one, by `dag.test`; what was told."""
+    def test(self, days: Sequence[date]) -> None:
+        """Run days one by one, by `dag.test`, which end well."""
         done = self._ended(str(_BIN / "python"), str(_DAYS), DAILY, *map(str, days))
         assert done.returncode == 0, (done.stdout[-4000:], done.stderr[-4000:])
-        return done.stderr
+
+    def test_failing(self, day: date) -> str:
+        """Run a day by `dag.test`, which doesn't end well; all that was told."""
+        done = self._ended(str(_BIN / "python"), str(_DAYS), DAILY, str(day))
+        assert done.returncode == 1, (done.stdout[-4000:], done.stderr[-4000:])
+        return done.stdout + done.stderr
 
     def _ended(self, *line: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -132,6 +153,10 @@ class Airflow:
     @contextmanager
     def scheduling(self) -> Iterator[AirflowApi]:
         """Have its scheduler at work, as `make airflow` starts it, and a user logged in."""
+        if self.is_impatient:
+            self._dags.mkdir()
+            (self._dags / "runs.py").write_text(_IMPATIENT)
+            shutil.copy(_DAGS / "pools.json", self._dags)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -157,13 +182,13 @@ class Airflow:
                 shown.terminate()
                 shown.wait()
 
-    def tries(self, kind: str) -> dict[str, int]:
-        """How often each task of runs of a kind was begun, at most."""
+    def tries(self, kind: str, dag: str = DAILY) -> dict[str, int]:
+        """How often each task of a DAG's runs of a kind was begun, at most."""
         query = (
             "SELECT task_id, max(try_number) FROM task_instance JOIN dag_run"
             " USING (dag_id, run_id) WHERE dag_id = ? AND run_type = ? GROUP BY task_id"
         )
-        return {task: int(number) for task, number in self._asked(query, DAILY, kind)}
+        return {task: int(number) for task, number in self._asked(query, dag, kind)}
 
     def states(self, kind: str) -> Counter[str]:
         """How many runs of a kind, such as backfill, are in which state."""

@@ -19,6 +19,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from conftest import HANDBOOK
@@ -26,11 +27,13 @@ from headrace_batch.days import begins_ms
 from headrace_batch.ingest.run import ingest
 from headrace_batch.simulator import simulate
 from headrace_batch.warehouse import Warehouse
+from headrace_features.fraud.definitions import card_activity
 from headrace_features.project import load_project
 from headrace_schemas.settings import Settings
 from lakes import FEW, settings_in
-from landings import in_one_go, land, require_the_same
-from scheduled.airflows import DAILY, Airflow
+from landings import histories, in_one_go, land, online, require_the_same
+from scheduled import killed_headrace
+from scheduled.airflows import DAILY, Airflow, killed_at_first
 
 pytestmark = pytest.mark.timeout(7_200)
 
@@ -86,7 +89,7 @@ def prepared(
 def copied(airflow: Airflow, home: Path, **options: Any) -> Airflow:
     """Another one, with a copy of the data that the first days have left."""
     shutil.copytree(airflow.home, home, ignore=shutil.ignore_patterns("airflow"))
-    other = Airflow(home, airflow.where, **options)
+    other = Airflow(home, **{"where": airflow.where, **options})
     other.prepare(like=airflow.home)
     return other
 
@@ -108,8 +111,8 @@ def test_a_back_fill_of_days_by_the_scheduler_is_one_direct_run(
 
 def fill(airflow: Airflow, days: Sequence[date], again: date | None = None) -> None:
     """Have the scheduler run days, by Airflow's own back-fill, and then one of them again."""
-    with airflow.scheduling():
-        airflow.run("dags", "unpause", DAILY, "--yes")
+    with airflow.scheduling() as api:
+        api.unpause(DAILY)
         airflow.run(
             *("backfill", "create", "--dag-id", DAILY),
             *("--from-date", days[0].isoformat(), "--to-date", days[-1].isoformat()),
@@ -144,49 +147,100 @@ def require_lineage(folder: Path) -> None:
     assert {f"daily_features.{step}" for step in steps} <= parents
 
 
-def test_tasks_that_are_killed_are_done_again_by_airflow(
-    prepared: tuple[Airflow, Settings], landing: tuple[Path, str], tmp_path: Path
-) -> None:
-    wrapper = tmp_path / "headrace"
-    # The first time the command is killed, after up to a second and a half. The second time it is
-    # the task, and its command goes on beside the third one.
-    wrapper.write_text(
-        "#!/bin/sh\n"
-        f'[ $1 = run ] && exec {HEADRACE} "$@"\n'
-        "number=$(echo \"$@\" | cksum | cut -d ' ' -f 1)\n"
-        f"if mkdir {tmp_path}/first-$number; then\n"
-        f'    {HEADRACE} "$@" &\n'
-        '    sleep $(awk "BEGIN { print ($number % 150) / 100 }")\n'
-        "    kill -KILL $!\n"
-        "    kill -KILL $$\n"
-        "fi\n"
-        f"if mkdir {tmp_path}/second-$number; then\n"
-        "    kill -KILL $PPID\n"
-        "    sleep $((number % 5))\n"
-        "fi\n"
-        f'exec {HEADRACE} "$@"\n'
+@pytest.fixture(scope="module")
+def one_more(landing: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """What a direct run makes of the first days and the one after them."""
+    days = [*ONE_BY_ONE, FILLED[0]]
+    return in_one_go(tmp_path_factory.mktemp("one_more"), landing[0], days)
+
+
+def gated(airflow: Airflow, place: Path, landing: Path, **options: Any) -> Airflow:
+    """A copy in a folder whose project has one of the views, and a gate before it."""
+    folder = place / "gated"
+    folder.mkdir()
+    (folder / "headrace.toml").write_text('[project]\nname = "fraud"\ndefinitions = ["gated"]\n')
+    (folder / "gated.py").write_text(
+        "from headrace_features import Gate, Volume\n"
+        "from headrace_features.fraud.definitions import card_activity, transactions\n"
+        "gate = Gate(transactions, [Volume(at_least=0.7, at_most=1.5, of_last=7)])\n"
     )
-    wrapper.chmod(0o755)
-    airflow = copied(prepared[0], tmp_path / "home", command=str(wrapper), is_impatient=True)
+    where = json.dumps({"transactions": f"{landing}/{{date}}/transactions.parquet"})
+    return copied(airflow, place / "home", where=where, folder=folder, **options)
+
+
+def test_tasks_that_are_killed_amid_their_work_are_done_again_by_airflow(
+    prepared: tuple[Airflow, Settings],
+    landing: tuple[Path, str],
+    one_more: Settings,
+    tmp_path: Path,
+) -> None:
+    marks = tmp_path / "marks"
+    command = killed_at_first(tmp_path, marks)
+    airflow = gated(prepared[0], tmp_path, landing[0], command=command, is_impatient=True)
     fill(airflow, FILLED[:1])
+    # Each was at work when it was killed, and when its task was.
+    assert {mark.name for mark in marks.iterdir()} == {
+        f"{command}-{kind}"
+        for command in killed_headrace.MOMENTS
+        for kind in (killed_headrace.KILLED, killed_headrace.ALONE, killed_headrace.AGAIN)
+    }
     tries = airflow.tries("backfill")
-    assert len(tries) == 8
+    assert tries.pop("probe_card_activity") == 1
+    assert tries.keys() == {
+        "ingest_transactions",
+        "validate_transactions",
+        "backfill_card_activity",
+        "materialize_card_activity",
+    }
     assert min(tries.values()) >= 3, tries
-    direct = in_one_go(tmp_path / "direct", landing[0], [*ONE_BY_ONE, FILLED[0]])
-    require_the_same(settings_in(airflow.home), direct, FILLED[0])
+    require_the_same(settings_in(airflow.home), one_more, FILLED[0], [card_activity])
+
+
+def test_half_a_day_is_stopped_by_its_gate_until_all_of_it_has_come(
+    prepared: tuple[Airflow, Settings],
+    landing: tuple[Path, str],
+    one_more: Settings,
+    tmp_path: Path,
+) -> None:
+    day = FILLED[0]
+    landed = Path(shutil.copytree(landing[0] / str(day), tmp_path / "landing" / str(day)))
+    whole = pq.read_table(landed / "transactions.parquet")
+    pq.write_table(whole.slice(0, len(whole) // 2), landed / "transactions.parquet")
+    airflow = gated(prepared[0], tmp_path, landed.parent)
+    settings = settings_in(airflow.home)
+    served = online(settings, day, [card_activity])
+    history = histories(settings, [card_activity])
+    told = airflow.test_failing(day)
+    assert f"bronze.transactions of {day} fails its gate: volume is 0." in told
+    for task, state in (
+        ("ingest_transactions", "success"),
+        ("validate_transactions", "failed"),
+        ("backfill_card_activity", "upstream_failed"),
+        ("materialize_card_activity", "upstream_failed"),
+        ("probe_card_activity", "upstream_failed"),
+    ):
+        assert f"'{task}': ('{state}', " in told, told[-4000:]
+    assert online(settings, day, [card_activity]) == served
+    assert histories(settings, [card_activity]) == history
+
+    pq.write_table(whole, landed / "transactions.parquet")
+    airflow.test([day])
+    require_the_same(settings, one_more, day, [card_activity])
 
 
 def test_the_same_day_in_airflow_and_by_hand_at_once_has_one_result(
-    prepared: tuple[Airflow, Settings], landing: tuple[Path, str], tmp_path: Path
+    prepared: tuple[Airflow, Settings],
+    landing: tuple[Path, str],
+    one_more: Settings,
+    tmp_path: Path,
 ) -> None:
-    airflow = copied(prepared[0], tmp_path / "home")
+    airflow = gated(prepared[0], tmp_path, landing[0])
     line = [HEADRACE, "run", "daily", "--date", FILLED[0].isoformat()]
     with subprocess.Popen(
-        line, env=airflow.environ, cwd=airflow.home, stderr=subprocess.PIPE, text=True
+        line, env=airflow.environ, cwd=airflow.folder, stderr=subprocess.PIPE, text=True
     ) as by_hand:
         airflow.test(FILLED[:1])
         _, error = by_hand.communicate(timeout=120)
     # One of the two may have been in the other's way; Airflow tries again.
     assert by_hand.returncode in {0, 75}, error
-    direct = in_one_go(tmp_path / "direct", landing[0], [*ONE_BY_ONE, FILLED[0]])
-    require_the_same(settings_in(airflow.home), direct, FILLED[0])
+    require_the_same(settings_in(airflow.home), one_more, FILLED[0], [card_activity])

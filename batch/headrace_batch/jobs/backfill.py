@@ -59,10 +59,10 @@ def _written(
     arguments: argparse.Namespace, settings: Settings, engine: SparkEngine, view: FeatureView
 ) -> list[BackfillReport]:
     if arguments.date is not None:
-        require_history_gate(settings, view, arguments.date)
-        return bring_up_to(
-            Warehouse.of(settings), view, arguments.date, partial(engine.backfill, view)
-        )
+        gate = partial(require_history_gate, settings, view, arguments.date)
+        gate()
+        write = partial(engine.backfill, view, asked=gate)
+        return bring_up_to(Warehouse.of(settings), view, arguments.date, write)
     first, last = days_with_events(settings, view.source)
     return [engine.backfill(view, arguments.start or first, arguments.end or last)]
 

@@ -87,6 +87,9 @@ def before_layer(settings: Settings, view: FeatureView, seen: Held | None) -> St
 def require_history_gate(settings: Settings, view: FeatureView, last: date) -> None:
     """Have the days of events pass that are to come into the history of a view, up to one.
 
+    Ask before anything is done, and again once it is settled which events come in: some may have
+    come meanwhile.
+
     Raises:
         GateError: a day doesn't pass.
         ConfigurationError: a table or a baseline is missing or damaged.

@@ -89,8 +89,10 @@ def _increment(
     from headrace_batch.warehouse import Warehouse
 
     last = parse_begun_day(text, "--date", datetime.now(UTC))
-    require_history_gate(settings, view, last)
-    return bring_up_to(Warehouse.of(settings), view, last, partial(runner.backfill, view))
+    gate = partial(require_history_gate, settings, view, last)
+    gate()
+    write = partial(runner.backfill, view, asked=gate)
+    return bring_up_to(Warehouse.of(settings), view, last, write)
 
 
 def _span(
