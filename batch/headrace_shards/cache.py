@@ -59,13 +59,18 @@ class ShardFiles:
             DamagedShardError: it isn't, or there is no such file.
             ConfigurationError: a remote or compressed set has no cache, or one that is too small.
             RetryableError: the store can't be reached, or the disk is full.
+            FileNotFoundError: another process that shares the folder has just deleted it.
         """
         folder = self.store.folder
-        if folder is not None and shard.compressed is None:
-            path = folder / self.split / shard.raw.name
-            self._check(path, shard)
-            return path
-        return self._cached(shard)
+        if folder is None or self.is_fetched(shard):
+            return self._cached(shard)
+        path = folder / self.split / shard.raw.name
+        self._check(path, shard)
+        return path
+
+    def is_fetched(self, shard: Shard) -> bool:
+        """Whether a shard comes through the folder: it is remote or compressed."""
+        return self.store.folder is None or shard.compressed is not None
 
     def _check(self, path: Path, shard: Shard) -> None:
         if shard.raw.sha256 in self._good:

@@ -15,6 +15,7 @@ from headrace_shards.ahead import ahead
 from headrace_shards.batches import Batches, Last, Share
 from headrace_shards.buffers import Pool
 from headrace_shards.cache import ShardFiles
+from headrace_shards.downloads import Downloads
 from headrace_shards.layout import Layout
 from headrace_shards.manifest import Kind
 from headrace_shards.mds import Rows
@@ -99,7 +100,8 @@ class Loader:
             last: what becomes of rows that fill no batch: ``drop``, ``short`` or ``pad``.
             rank, world_size: of this process; by default those that torchrun has set, else the
                 only one.
-            prefetch: how many batches are read ahead; 0 reads each when it is asked for.
+            prefetch: how many batches are read ahead; 0 reads each when it is asked for, and
+                fetches no shard sooner.
             threads: that read.
             cache: a folder for the shards of remote or compressed sets.
             cache_limit: how many bytes it may have.
@@ -143,7 +145,7 @@ class Loader:
         except ValueError:
             raise ConfigurationError.unknown("policy for the last batch", str(last), Last) from None
         self._share = Share.of(rank, world_size)
-        self._prefetch, self._threads = prefetch, threads
+        self._prefetch, self._threads, self._cache_limit = prefetch, threads, cache_limit
         self._state = State(
             digests=tuple(one.manifest.digest for one in sets),
             splits=tuple(one.split for one in named),
@@ -209,11 +211,12 @@ class Loader:
             self._state = replace(self._state, position=0)
         self._is_resumed = False
         epoch, begin = self._state.epoch, self._state.position
-        jobs = (partial(make, self._span(epoch, *ends)) for ends in self._batches.after(begin))
-        made = ahead(jobs, self._prefetch, self._threads)
-        for (_, stop), one in zip(self._batches.after(begin), made, strict=True):
-            self._state = replace(self._state, position=min(stop, self._batches.rows))
-            yield one
+        with Downloads(self._reader, self._cache_limit, epoch, begin) as downloads:
+            jobs = self._jobs(make, epoch, begin, downloads)
+            made = ahead(jobs, self._prefetch, self._threads)
+            for (_, stop), one in zip(self._batches.after(begin), made, strict=True):
+                self._state = replace(self._state, position=min(stop, self._batches.rows))
+                yield one
         self._state = replace(self._state, epoch=epoch + 1, position=0)
 
     def read(self, span: Span, out: Rows) -> None:
@@ -236,6 +239,16 @@ class Loader:
     def _span(self, epoch: int, start: int, stop: int) -> Span:
         low, high = self._share.within(stop - start)
         return Span(epoch, start + low, start + high)
+
+    def _jobs(
+        self, make: Callable[[Span], ResultT], epoch: int, begin: int, downloads: Downloads
+    ) -> Iterator[Callable[[], ResultT]]:
+        """What is to be done for each batch; each is taken right before it is begun."""
+        for start, stop in self._batches.after(begin):
+            if self._prefetch:
+                # Those before that are not read yet are as many as may be read ahead.
+                downloads.advance(start - self._prefetch * self._batches.size, stop)
+            yield partial(make, self._span(epoch, start, stop))
 
     def _batch(self, span: Span) -> Batch:
         raw = self._raw.take()[0][: span.rows]

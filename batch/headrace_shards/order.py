@@ -7,6 +7,7 @@ whatever was read before, and a block few shards. It is drawn from Philox, a cou
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple, TypeAlias
@@ -34,6 +35,19 @@ class Piece(NamedTuple):
     shard: int
     rows: Ints
     at: Ints | None
+
+
+class Use(NamedTuple):
+    """How long a shard is needed.
+
+    Attributes:
+        shard: its place in the split.
+        begin, end: the positions between which its rows come, the second excluded.
+    """
+
+    shard: int
+    begin: int
+    end: int
 
 
 @dataclass(frozen=True)
@@ -81,6 +95,17 @@ class Order:
             if len(at):
                 found.append(Piece(int(self.shards[slot]), places[at] - begin, at))
         return found
+
+    def uses(self, start: int) -> Iterator[Use]:
+        """The shards that are needed from a position on, in the order in which they first are."""
+        block = max(self.block_rows, 1)
+        first = np.searchsorted(self._begins, start // block * block, side="right") - 1
+        for slot in range(int(first), len(self.shards)):
+            begin, end = (int(one) for one in self._begins[slot : slot + 2])
+            if begin < end:
+                # Rows of a block come anywhere in it.
+                until = min(-(-end // block) * block, self.rows)
+                yield Use(int(self.shards[slot]), begin // block * block, until)
 
     @cached_property
     def _begins(self) -> Ints:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from headrace_shards.errors import DamagedShardError
 from headrace_shards.mds import Rows, open_rows
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Shards that stay mapped.
 _MAPPED = 64
+#: How often a file is looked for that others who share the folder delete right before it is opened.
+_ATTEMPTS = 8
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,24 @@ class ReadableSplit:
 
     shards: Sequence[Shard]
     files: ShardFiles
+
+    @property
+    def is_fetched(self) -> bool:
+        """Whether shards come through a folder, and aren't mapped where the set is."""
+        return any(self.files.is_fetched(shard) for shard in self.shards[:1])
+
+    def rows(self, shard: int, layout: Layout) -> Rows:
+        """The rows of a shard, mapped.
+
+        Raises:
+            DamagedShardError: it is not what the manifest says.
+            RetryableError: a store can't be reached, or a disk is full.
+        """
+        found = self.shards[shard]
+        for _ in range(_ATTEMPTS):
+            with suppress(FileNotFoundError):
+                return open_rows(self.files.path(found), layout, found.rows)
+        raise DamagedShardError(found.raw.name, "there is no such file")
 
 
 @dataclass(frozen=True)
@@ -73,14 +95,24 @@ class Reader:
 
     def _gather(self, epoch: int, start: int, stop: int, out: Rows) -> None:
         for place, (shard, rows, at) in self.sequence.wanted(epoch, start, stop):
-            found = self._rows(place, shard)
+            found = self.mapped(place, shard)
             if at is None:
                 # Positions are within the shard: to clip spares numpy a buffer for errors.
                 np.take(found, rows, out=out, mode="clip")
             else:
                 out[at] = found[rows]
 
-    def _rows(self, place: int, shard: int) -> Rows:
+    def mapped(self, place: int, shard: int) -> Rows:
+        """The rows of a shard, which is fetched if it has to be.
+
+        Args:
+            place: of its split.
+            shard: its place in that.
+
+        Raises:
+            DamagedShardError: it is not what the manifest says.
+            RetryableError: a store can't be reached, or a disk is full.
+        """
         key = (place, shard)
         with self._lock:
             if key in self._mapped:
@@ -92,11 +124,17 @@ class Reader:
             with self._lock:
                 if key in self._mapped:
                     return self._mapped[key]
-            split = self.splits[place]
-            found = split.shards[shard]
-            rows = open_rows(split.files.path(found), self.layout, found.rows)
+            rows = self.splits[place].rows(shard, self.layout)
             with self._lock:
                 self._mapped[key] = rows
                 while len(self._mapped) > _MAPPED:
                     self._mapped.popitem(last=False)
             return rows
+
+    def forget(self, place: int, shard: int) -> None:
+        """Have a shard that is not needed for now no longer mapped.
+
+        What its folder no longer has takes room on the disk as long as it is.
+        """
+        with self._lock:
+            self._mapped.pop((place, shard), None)

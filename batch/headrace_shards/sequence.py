@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from heapq import merge
+from itertools import count, takewhile
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from headrace_schemas.errors import ConfigurationError
-from headrace_shards.order import BLOCK_ROWS, MIXED, Ints, Order, Piece, permutation
+from headrace_shards.order import BLOCK_ROWS, MIXED, Ints, Order, Piece, Use, permutation
 
 
 class Wanted(NamedTuple):
@@ -25,6 +29,18 @@ class Wanted(NamedTuple):
     piece: Piece
 
 
+class Needed(NamedTuple):
+    """A shard of one split, and how long it is needed.
+
+    Attributes:
+        split: its place among the splits that are mixed.
+        use: the shard, and positions of the epoch.
+    """
+
+    split: int
+    use: Use
+
+
 class RowSequence(Protocol):
     """What an epoch has, position by position."""
 
@@ -34,6 +50,12 @@ class RowSequence(Protocol):
 
     def wanted(self, epoch: int, start: int, stop: int) -> list[Wanted]:
         """The rows from one position to another, the second excluded."""
+
+    def needed(self, epoch: int, start: int) -> Iterator[Needed]:
+        """The shards from a position on to the end, in the order in which they are needed first.
+
+        A shard may come again, for other positions.
+        """
 
     def described(self) -> dict[str, Any]:
         """All that decides which rows come where, but for the files themselves."""
@@ -61,6 +83,10 @@ class Split:
     def wanted(self, epoch: int, start: int, stop: int) -> list[Wanted]:
         """The rows from one position to another, the second excluded."""
         return [Wanted(0, piece) for piece in self._order(epoch).pieces(start, stop)]
+
+    def needed(self, epoch: int, start: int) -> Iterator[Needed]:
+        """The shards from a position on to the end, in the order in which they are needed first."""
+        return (Needed(0, use) for use in self._order(epoch).uses(start))
 
     def described(self) -> dict[str, Any]:
         """The seed and the size of blocks."""
@@ -117,6 +143,13 @@ class Mixture:
             found += self._of_step(step, begin, end, at)
         return found
 
+    def needed(self, epoch: int, start: int) -> Iterator[Needed]:
+        """The shards from a position on to the end, in the order in which they are needed first."""
+        return merge(
+            *(self._needed_of(place, epoch, start) for place in range(len(self.splits))),
+            key=lambda one: one.use.begin,
+        )
+
     def described(self) -> dict[str, Any]:
         """The shares and all orders."""
         return {
@@ -159,6 +192,29 @@ class Mixture:
                     )
             before += last - first
         return found
+
+    def _needed_of(self, place: int, epoch: int, start: int) -> Iterator[Needed]:
+        """The shards of one split from a position of an epoch on."""
+        first = epoch * self._steps_of_epoch
+        rows = self.splits[place].rows
+        its, low = divmod(self._before(first + start // self.size)[place], rows)
+        uses = (
+            Use(
+                use.shard,
+                (self._step_of(place, number * rows + use.begin) - first) * self.size,
+                (self._step_of(place, number * rows + use.end - 1) + 1 - first) * self.size,
+            )
+            for number in count(its)
+            for _, use in self.splits[place].needed(number, low if number == its else 0)
+        )
+        return (Needed(place, use) for use in takewhile(lambda use: use.begin < self.rows, uses))
+
+    def _step_of(self, place: int, row: int) -> int:
+        """The step that has a row of a split, counted over all epochs."""
+        # Of rounding the split of the highest weight may lack a row for each other one.
+        most = (row + len(self.splits)) / (self.size * self.weights[place])
+        steps = range(math.ceil(most) + 2)
+        return bisect_right(steps, row, key=lambda step: self._before(step)[place]) - 1
 
     def _given(self, step: int) -> list[tuple[int, int]]:
         """Which rows of each split a step has, counted over all epochs."""

@@ -111,7 +111,7 @@ def write(task: ShardTask, split: int, number: int, attempt: str, table: pa.Tabl
     return WrittenShard(split, number, shard, moments_of(task.packing.layout, rows))
 
 
-def shards_for(task: ShardTask, rows: int, payload_bytes: int) -> int:
+def shards_for(task: ShardTask, rows: int, payload_bytes: int = 0) -> int:
     """Into how many shards some rows are divided, with payloads of so many bytes in all."""
     layout = task.packing.layout
     if task.format.kind is Kind.WEBDATASET:

@@ -37,7 +37,10 @@ class SetSurvey:
 
 
 def survey(
-    tables: Iterable[pa.Table], rule: SplitRule, texts: Sequence[str], payloads: Collection[str]
+    tables: Iterable[pa.Table],
+    rule: SplitRule,
+    texts: Sequence[str],
+    payloads: Collection[str] = (),
 ) -> SetSurvey:
     """Count the rows of each split, and collect the texts of each column that has such.
 

@@ -30,3 +30,23 @@ def in_turn(
             if round_number:
                 seconds[name].append(perf_counter() - began)
     return {name: median(values) for name, values in seconds.items()}
+
+
+def rates_in_turn(
+    contenders: Mapping[str, Callable[[], float]],
+    repeat: int,
+    advance: Callable[[str], None],
+) -> dict[str, list[float]]:
+    """What contenders say of themselves over rounds in which each runs once.
+
+    Args:
+        contenders: what to run, by name; they warm up by themselves.
+        repeat: rounds.
+        advance: is told what runs next.
+    """
+    found: dict[str, list[float]] = {name: [] for name in contenders}
+    for number in range(1, repeat + 1):
+        for name, run in contenders.items():
+            advance(f"{name}, {number} of {repeat}")
+            found[name].append(run())
+    return found

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from headrace_orchestration.commands import bench_training
 from headrace_orchestration.commands.backfill import EngineName
 from headrace_orchestration.output import console, print_table, spelled, status
 from headrace_orchestration.session import current_settings
@@ -380,6 +381,10 @@ def scale(
                 for window, ratio in of_windows.ratio.items()
             ],
         )
+
+
+app.command("loader")(bench_training.loader)
+app.command("stage")(bench_training.stage)
 
 
 def _write(file: Path | None, figures: object) -> None:

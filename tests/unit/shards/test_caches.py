@@ -6,73 +6,19 @@ import errno
 import os
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from headrace_schemas.errors import ConfigurationError, RetryableError
 from headrace_shards import Loader
 from headrace_shards.store import ATTEMPTS, Store
+from shard_server import Server, bytes_in
 from training_sets import written
 
 SIZES = [40, 40, 40, 40]
-
-
-class Server(ThreadingHTTPServer):
-    """Serves a folder; refuses as many requests as it is told to."""
-
-    daemon_threads = True
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
-        self.refused = 0
-        self.cut = 0
-        self.got: list[str] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class Handler(SimpleHTTPRequestHandler):
-    server: Server
-
-    def do_GET(self) -> None:
-        self.server.got.append(self.path)
-        if self.server.refused:
-            self.server.refused -= 1
-            self.send_error(503)
-        elif self.server.cut and self.path.endswith(".mds"):
-            self.server.cut -= 1
-            self.send_response(200)
-            self.send_header("Content-Length", "1000000")
-            self.end_headers()
-            self.wfile.write(b"half")
-            self.close_connection = True
-        else:
-            super().do_GET()
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name
-        del format, args
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    """A remote store with a set."""
-    written(tmp_path / "remote", {"train": SIZES})
-    with Server(tmp_path / "remote") as found:
-        thread = threading.Thread(target=found.serve_forever)
-        thread.start()
-        yield found
-        found.shutdown()
-        thread.join()
 
 
 @pytest.fixture
@@ -131,8 +77,7 @@ def test_a_folder_stays_within_its_limit(
     found = []
     for batch in loader:
         found.append(batch["ids"][:, 0].tolist())
-        held = sum(path.stat().st_size for path in cache.iterdir())
-        assert held <= 2 * size
+        assert bytes_in(cache) <= 2 * size
     assert sorted(chain.from_iterable(found)) == sorted(chain.from_iterable(local))
     with pytest.raises(ConfigurationError, match="the cache may hold"):
         rows(Loader(server.url, batch_size=16, cache=tmp_path / "small", cache_limit=size - 1))
