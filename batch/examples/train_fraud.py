@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from headrace_shards import Loader, TrainingSet
+from headrace_shards import Loader, StagedSet
 from headrace_shards.torch import ShardDataset
 
 _HIDDEN = 64
@@ -48,9 +48,7 @@ class FraudModel(nn.Module):  # type: ignore[misc] # its environment has the typ
         return odds[:, 0]
 
 
-def normalisation(
-    found: TrainingSet, columns: tuple[str, ...]
-) -> tuple[torch.Tensor, torch.Tensor]:
+def normalisation(found: StagedSet, columns: tuple[str, ...]) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and deviation of each input, as the manifest has them of the rows to train with."""
     told = [found.manifest.statistics["train"][name] for name in columns]
     mean = torch.tensor([float(one["mean"] or 0.0) for one in told])
@@ -86,7 +84,7 @@ def main() -> None:
     loader = Loader(options.set, batch_size=options.batch_size, seed=options.seed)
     batches = ShardDataset(loader, options.device)
     inputs = loader.columns["x"]
-    model = FraudModel(*normalisation(TrainingSet.open(options.set), inputs)).to(options.device)
+    model = FraudModel(*normalisation(StagedSet.open(options.set), inputs)).to(options.device)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     # What is never null has the last bit of the mask, which is nobody's.
     nullable, last = loader.layout.nullable, 8 * loader.layout.part("mask").size - 1

@@ -6,6 +6,6 @@ It stands on numpy alone; torch, fsspec and zstandard are imported where they ar
 from headrace_shards.batches import Last
 from headrace_shards.errors import DamagedShardError
 from headrace_shards.loader import Batch, Loader, Source
-from headrace_shards.training_set import TrainingSet
+from headrace_shards.staged_set import StagedSet
 
-__all__ = ["Batch", "DamagedShardError", "Last", "Loader", "Source", "TrainingSet"]
+__all__ = ["Batch", "DamagedShardError", "Last", "Loader", "Source", "StagedSet"]

@@ -23,8 +23,8 @@ from headrace_shards.order import BLOCK_ROWS
 from headrace_shards.reading import ReadableSplit, Reader
 from headrace_shards.selection import Selection
 from headrace_shards.sequence import Mixture, RowSequence, Split
+from headrace_shards.staged_set import StagedSet
 from headrace_shards.state import State
-from headrace_shards.training_set import TrainingSet
 
 #: The arrays of a batch, by part.
 Batch: TypeAlias = dict[str, np.ndarray[Any, Any]]
@@ -259,9 +259,9 @@ class Loader:
         return batch
 
 
-def _mapped(source: Source) -> TrainingSet:
+def _mapped(source: Source) -> StagedSet:
     """A set whose shards can be mapped."""
-    found = TrainingSet.open(str(source.place), source.options)
+    found = StagedSet.open(str(source.place), source.options)
     if found.manifest.kind is not Kind.MDS:
         raise ConfigurationError(
             f"the set {source.place} is of the format {found.manifest.kind}, and loaders read"
@@ -271,7 +271,7 @@ def _mapped(source: Source) -> TrainingSet:
     return found
 
 
-def _only_layout(sets: Sequence[TrainingSet]) -> Layout:
+def _only_layout(sets: Sequence[StagedSet]) -> Layout:
     layouts = [one.manifest.layout for one in sets]
     for one, layout in zip(sets, layouts, strict=True):
         if layout != layouts[0]:

@@ -28,7 +28,7 @@ from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.settings import Settings
 from headrace_shards import Loader
 from headrace_shards.manifest import Kind, Manifest
-from headrace_shards.training_set import TrainingSet
+from headrace_shards.staged_set import StagedSet
 from lakes import settings_in, write_simulated
 
 TARS = Format(Kind.WEBDATASET, {"picture": "jpg", "note": "txt"})
@@ -89,7 +89,7 @@ def problems_of(lake: Settings, out: Path, manifest: Manifest) -> VerifyReport:
 def samples_of(out: Path, split: str) -> dict[int, dict[str, bytes]]:
     """The files of each sample by their extension, in the order of the tars."""
     found: dict[int, dict[str, bytes]] = {}
-    for place in TrainingSet.open(str(out)).files(split):
+    for place in StagedSet.open(str(out)).files(split):
         with tarfile.open(place) as tar:
             for member in tar:
                 key, _, extension = member.name.partition(".")
@@ -147,7 +147,7 @@ def test_parquet_has_the_columns_as_they_are(
     found = [
         row
         for split in manifest.splits
-        for row in pq.read_table(TrainingSet.open(str(tmp_path / "set")).files(split)).to_pylist()
+        for row in pq.read_table(StagedSet.open(str(tmp_path / "set")).files(split)).to_pylist()
     ]
     found.sort(key=lambda row: row["row"])
     assert found == [{**row, "row": number} for number, row in enumerate(expected)]
@@ -163,7 +163,7 @@ def test_tars_and_parquet_are_held_to_the_history_and_damage_is_told(
         manifest = staged(lake, spine, out, form)
         report = problems_of(lake, out, manifest)
         assert (report.problems, report.rows, report.compared) == ((), 900, 200)
-        path = Path(TrainingSet.open(str(out)).files("train")[0])
+        path = Path(StagedSet.open(str(out)).files("train")[0])
         whole = path.read_bytes()
         path.write_bytes(whole[:2000])
         assert "its SHA-256 is" in problems_of(lake, out, manifest).problems[0]

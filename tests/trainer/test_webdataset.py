@@ -15,7 +15,7 @@ from headrace_batch.staging.packing import Packing
 from headrace_batch.staging.shard_formats import Format
 from headrace_shards.layout import Layout, Part
 from headrace_shards.manifest import FILE, File, Kind, Manifest, Shard
-from headrace_shards.training_set import TrainingSet
+from headrace_shards.staged_set import StagedSet
 
 LAYOUT = Layout(
     (
@@ -51,7 +51,7 @@ def picture(number: int) -> bytes:
     return out.getvalue()
 
 
-def published(folder: Path) -> TrainingSet:
+def published(folder: Path) -> StagedSet:
     (folder / "train").mkdir(parents=True)
     packing = Packing(LAYOUT, {"country": ("AT",)})
     shards, first = [], 0
@@ -64,7 +64,7 @@ def published(folder: Path) -> TrainingSet:
         first += size
     manifest = Manifest("set", LAYOUT, {"train": tuple(shards)}, kind=Kind.WEBDATASET)
     (folder / FILE).write_bytes(manifest.encoded())
-    return TrainingSet.open(str(folder))
+    return StagedSet.open(str(folder))
 
 
 def require_sample(sample: dict[str, Any]) -> int:

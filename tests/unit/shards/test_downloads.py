@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from headrace_schemas.errors import RetryableError
-from headrace_shards import DamagedShardError, Loader, Source, TrainingSet
+from headrace_shards import DamagedShardError, Loader, Source, StagedSet
 from headrace_shards.order import Order
 from headrace_shards.sequence import Mixture, RowSequence, Split
 from headrace_shards.store import ATTEMPTS
@@ -30,7 +30,7 @@ def loader(server: Server, cache: Path, **options: Any) -> Loader:
 
 def in_order(server: Server) -> list[str]:
     """The shards in the order in which the first epoch needs them."""
-    shards = TrainingSet.open(server.url).manifest.split("train")
+    shards = StagedSet.open(server.url).manifest.split("train")
     order = Order(tuple(one.rows for one in shards), 0, 0, BLOCK)
     return [shards[number].raw.name for number in order.shards]
 
@@ -44,7 +44,7 @@ def rows(batches: Iterator[dict[str, Any]]) -> list[list[int]]:
 
 
 def size_of(server: Server) -> int:
-    return TrainingSet.open(server.url).manifest.split("train")[0].raw.size
+    return StagedSet.open(server.url).manifest.split("train")[0].raw.size
 
 
 def test_shards_of_later_blocks_come_while_the_first_batch_is_used(

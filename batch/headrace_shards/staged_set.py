@@ -12,7 +12,7 @@ from headrace_shards.store import Store
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingSet:
+class StagedSet:
     """A published set.
 
     Attributes:
@@ -24,7 +24,7 @@ class TrainingSet:
     manifest: Manifest
 
     @classmethod
-    def open(cls, place: str, options: Mapping[str, Any] | None = None) -> TrainingSet:
+    def open(cls, place: str, options: Mapping[str, Any] | None = None) -> StagedSet:
         """The set that `headrace stage` has published at a place.
 
         Args:
