@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,10 @@ from headrace_batch.staging.splits import places, shard_of
 
 if TYPE_CHECKING:
     from headrace_batch.staging.splits import Array
+
+_PREFIX = "shards-"
+#: Longer than any set takes to be written.
+_FORGOTTEN_S = 2 * 86_400
 
 
 def write_shards(
@@ -36,7 +42,8 @@ def write_shards(
         scratch: a folder for what is put aside; it is emptied in the end.
     """
     firsts = dict(zip(shards, np.cumsum([0, *shards.values()]).tolist(), strict=False))
-    with tempfile.TemporaryDirectory(dir=scratch, prefix="shards-") as folder:
+    _delete_forgotten(scratch)
+    with tempfile.TemporaryDirectory(dir=scratch, prefix=_PREFIX) as folder:
         aside = _Aside(Path(folder))
         for table, splits in tables:
             place = places(table.column(ROW).to_numpy(), task.seed)
@@ -51,6 +58,13 @@ def write_shards(
                 # Of few large rows chance may give a shard none.
                 if rows is not None:
                     yield write(task, split, number, attempt, rows)
+
+
+def _delete_forgotten(scratch: Path) -> None:
+    """Delete what processes that were killed have put aside."""
+    for path in scratch.glob(f"{_PREFIX}*"):
+        if path.stat().st_mtime < time.time() - _FORGOTTEN_S:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True)

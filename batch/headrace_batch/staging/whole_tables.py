@@ -5,8 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Iterator
 from datetime import date
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -53,11 +52,8 @@ def replace_table(  # noqa: PLR0913, PLR0917 - each of another kind
     aside = workspace_of(settings.home).folder
     aside.mkdir(parents=True, exist_ok=True)
     # Through a file of this machine: what a writer of deltalake takes may not read by deltalake.
-    with (
-        held(warehouse, name) as lease,
-        tempfile.TemporaryDirectory(dir=aside, prefix="table-") as folder,
-    ):
-        spool = Path(folder, "rows.parquet")
+    # It has no name, so that nothing is left of it whatever becomes of the process.
+    with held(warehouse, name) as lease, tempfile.TemporaryFile(dir=aside) as spool:
         count = 0
         with pq.ParquetWriter(spool, schema, compression="lz4") as file:
             for batch in batches:
@@ -96,6 +92,6 @@ def require_of_day(table: DeltaTable, name: str, day: date, command: str) -> Non
         )
 
 
-def _batches(path: Path) -> Iterator[pa.RecordBatch]:
-    with pq.ParquetFile(path) as file:
+def _batches(spool: IO[bytes]) -> Iterator[pa.RecordBatch]:
+    with pq.ParquetFile(spool) as file:
         yield from file.iter_batches()
