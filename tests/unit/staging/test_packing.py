@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace_batch.staging.columns import Precision, Roles, layout_of
@@ -79,7 +79,6 @@ def test_values_are_where_their_columns_are() -> None:
     assert not rows["mask"].any()
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.one_of(st.none(), st.floats(width=32)), min_size=1, max_size=20),
     st.sampled_from(list(Precision)),
@@ -125,7 +124,6 @@ def test_columns_that_shards_do_not_have_are_refused() -> None:
         layout_of(SCHEMA, Roles(ROLES.inputs, ("user_id",)), Precision.FLOAT32)
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.lists(st.one_of(st.none(), st.integers(-100, 100)), min_size=1, max_size=9),
