@@ -183,7 +183,9 @@ def test_what_is_asked_wrongly_is_said_in_one_line(lake: Lake) -> None:
         assert done.stderr.count("\n") == 1
         return done.stderr
 
-    assert "unknown source or view 'transaction', did you mean" in told("validate", "transaction")
+    assert "unknown source, view or training set 'transaction', did you mean" in told(
+        "validate", "transaction"
+    )
     assert "--date: 2099-01-01 has not begun" in told("validate", "--date", "2099-01-01")
     assert "--accept takes a reason" in told("validate", "transactions", "--accept", "so what")
     assert "no rule of the gate of transactions compares with a baseline 'other'" in told(
@@ -194,8 +196,9 @@ def test_what_is_asked_wrongly_is_said_in_one_line(lake: Lake) -> None:
         *("--start", "2019-01-01", "--end", "2019-01-02"),
     )
     days = ("--start", DAYS[0], "--end", DAYS[0])
-    assert "unknown source or view 'transaction', did you mean 'transactions'?" in told(
-        "baseline", "set", "usual", "--of", "transaction", *days
+    assert (
+        "unknown source, view or training set 'transaction', did you mean 'transactions'?"
+        in told("baseline", "set", "usual", "--of", "transaction", *days)
     )
 
 

@@ -20,7 +20,9 @@ app = typer.Typer(
 )
 
 Name = Annotated[str, typer.Argument(help="What rules call it.")]
-Of = Annotated[str, typer.Option("--of", help="The source or view whose gate has these rules.")]
+Of = Annotated[
+    str, typer.Option("--of", help="The source, view or training set whose gate has these rules.")
+]
 Start = Annotated[str, typer.Option(help="First day, UTC.")]
 End = Annotated[str, typer.Option(help="Last day, UTC.")]
 

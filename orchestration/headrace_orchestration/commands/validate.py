@@ -20,7 +20,7 @@ Names = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[NAME]...",
-        help="Sources and views. Default: all that have a gate.",
+        help="Sources, views and training sets. Default: all that have a gate.",
         show_default=False,
     ),
 ]

@@ -72,7 +72,9 @@ def test_a_project_has_the_gates_of_its_modules_and_one_for_each_table() -> None
     with pytest.raises(ConfigurationError) as without:
         project.gate("card_activity")
     assert str(without.value) == ("card_activity has no gate (gates are declared of: transactions)")
-    with pytest.raises(ConfigurationError, match="unknown source or view 'transaction', did you"):
+    with pytest.raises(
+        ConfigurationError, match="unknown source, view or training set 'transaction', did you"
+    ):
         project.gate("transaction")
 
     class Other:
