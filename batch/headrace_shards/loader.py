@@ -272,14 +272,20 @@ def _mapped(source: Source) -> StagedSet:
 
 
 def _only_layout(sets: Sequence[StagedSet]) -> Layout:
-    layouts = [one.manifest.layout for one in sets]
-    for one, layout in zip(sets, layouts, strict=True):
-        if layout != layouts[0]:
+    first = sets[0]
+    for one in sets:
+        if one.manifest.layout != first.manifest.layout:
             raise ConfigurationError(
-                f"{one.store.place} has other columns than {sets[0].store.place}",
+                f"{one.store.place} has other columns than {first.store.place}",
                 hint="sets that are mixed are staged with the same features and columns",
             )
-    return layouts[0]
+        if one.manifest.dictionaries != first.manifest.dictionaries:
+            raise ConfigurationError(
+                f"{one.store.place} has other texts than {first.store.place}: codes of one would"
+                " mean something else in the other",
+                hint="leave columns of texts out when sets that are mixed are staged",
+            )
+    return first.manifest.layout
 
 
 def _sequence(

@@ -15,7 +15,7 @@ from headrace_shards.layout import Layout
 from headrace_shards.mds import columns_of
 
 #: Raised when a reader of manifests would have to know of a change.
-FORMAT = 1
+FORMAT = 2
 FILE = "manifest.json"
 INDEX = "index.json"
 #: How a compressed shard is named after the one that it holds.
@@ -121,6 +121,7 @@ class Manifest:
         """
         told = {
             "layout": self.layout.described(),
+            "dictionaries": {name: list(texts) for name, texts in self.dictionaries.items()},
             "splits": {
                 name: [[one.rows, one.raw.sha256] for one in shards]
                 for name, shards in sorted(self.splits.items())

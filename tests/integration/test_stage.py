@@ -20,6 +20,7 @@ from headrace_batch.staging.columns import Precision
 from headrace_batch.staging.publication import published
 from headrace_batch.staging.request import StageRequest
 from headrace_batch.staging.run import StageReport, stage
+from headrace_batch.staging.shard_formats import Format
 from headrace_batch.staging.spine import Label
 from headrace_batch.staging.splits import SplitRule
 from headrace_batch.staging.target import Target
@@ -30,6 +31,7 @@ from headrace_features.project import load_project
 from headrace_schemas.errors import ConfigurationError, GateError
 from headrace_schemas.settings import Settings
 from headrace_shards import Loader, Source
+from headrace_shards.manifest import Kind
 from lakes import settings_in, write_events, write_simulated
 
 LABEL = Label(("is_fraud",), "reported_at")
@@ -280,6 +282,38 @@ def test_what_does_not_fit_is_refused(lake: Settings, spine: Path, tmp_path: Pat
     pq.write_table(pq.read_table(spine).slice(0, 0), empty)
     with pytest.raises(ConfigurationError, match="the spine has no rows"):
         staged(lake, request_for(spine, tmp_path / "set", spine=str(empty)))
+
+
+def test_files_of_others_are_neither_overwritten_nor_deleted(
+    lake: Settings, spine: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "set"
+    (out / "train").mkdir(parents=True)
+    (out / "train/cat.jpg").write_text("mine")
+    with pytest.raises(ConfigurationError, match=r"has other files, such as train/cat\.jpg"):
+        staged(lake, request_for(spine, out))
+    (out / "train/cat.jpg").unlink()
+    # What a first publication leaves that was killed.
+    (out / "manifest.json.new").write_text("{")
+    (out / "train/shard.00000-abc.mds.new").write_text("half")
+    staged(lake, request_for(spine, out))
+    assert not (out / "train/shard.00000-abc.mds.new").exists()
+    (out / "train/notes.txt").write_text("mine")
+    staged(lake, request_for(spine, out, split=SplitRule(seed=8)))
+    assert (out / "train/notes.txt").read_text() == "mine"
+
+
+def test_another_format_and_fewer_splits_take_the_place_of_a_set(
+    lake: Settings, spine: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "set"
+    staged(lake, request_for(spine, out))
+    staged(lake, request_for(spine, out, format=Format(Kind.PARQUET)))
+    assert not list(out.rglob("index.json"))
+    report = staged(lake, request_for(spine, out, format=Format(Kind.PARQUET), split=SplitRule()))
+    assert list(report.rows) == ["train"]
+    staged(lake, request_for(spine, out, split=SplitRule()))
+    assert [str(path.relative_to(out)) for path in out.rglob("index.json")] == ["train/index.json"]
 
 
 def test_the_command_stages_shows_and_verifies(lake: Settings, spine: Path, tmp_path: Path) -> None:

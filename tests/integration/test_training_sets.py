@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from headrace_batch.staging.target import Target
 from headrace_batch.staging.verifying import verify
 from headrace_batch.warehouse import Warehouse
 from headrace_features.definitions.durations import DAY_MS
-from headrace_features.fraud.definitions import fraud_scoring, fraud_training
+from headrace_features.fraud.definitions import fraud, fraud_scoring, fraud_training
 from headrace_features.lineage.places import file_place
 from headrace_features.project import load_project
 from headrace_orchestration.lineage.downstream import feature_below
@@ -146,6 +147,23 @@ def test_what_has_not_come_may_come_later_and_nothing_labelled_is_said(lake: Set
         write_spine(lake, project, fraud_training, date(2019, 1, 8))
     with pytest.raises(ConfigurationError, match="has a label that was known by the end of"):
         write_spine(lake, project, fraud_training, date(2018, 4, 1))
+
+
+def test_labels_of_the_day_have_to_have_come(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    write_simulated(settings)
+    begins_ms = END_MS - DAY_MS
+    labels = Warehouse.of(settings).open("bronze.transaction_labels")
+    labels.delete(f"reported_at >= {begins_ms}")
+    with pytest.raises(RetryableError, match="no event of transaction_labels has come that"):
+        write_spine(settings, load_project(settings), fraud_training, DAY)
+
+
+def test_rows_of_other_features_than_are_declared_are_not_published(lake: Settings) -> None:
+    made(lake, DAY)
+    fewer = replace(fraud_training, service=fraud)
+    with pytest.raises(ConfigurationError, match="was made for other features than are declared"):
+        stage_set(lake, load_project(lake), fewer, DAY, "local", lambda _: None)
 
 
 def test_the_lineage_of_a_feature_leads_to_the_set_and_that_of_the_set_to_the_events(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from time import perf_counter, time_ns
@@ -51,6 +53,8 @@ if TYPE_CHECKING:
 
 #: Of the table of a set: the versions of the tables that it was made of.
 _MADE_OF = "headrace.training:of:"
+#: Likewise what its features mean, as a number.
+_MEANING = "headrace.training:meaning"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,7 @@ def write_set(settings: Settings, declared: TrainingSet, day: date, engine: str)
         schema = rows.schema.append(pa.field(EVENT_DATE, pa.date32())).remove_metadata()
         told = {**versions, spine_name: found.version()}
         made = [Transaction(f"{_MADE_OF}{table}", number) for table, number in told.items()]
+        made.append(Transaction(_MEANING, _meaning(settings, declared, day)))
         count = replace_table(settings, name, day, schema, _with_days(rows), made)
         known = {warehouse.uri(table): number for table, number in told.items()}
         runs.end(work.job, lambda: rows_outcome(work, count, known))
@@ -125,7 +130,7 @@ def stage_set(  # noqa: PLR0913, PLR0917 - each of another kind
     if gate is not None:
         tell("gate")
         require_day(settings, gate, newest_day(settings, gate), time_ns() // 1_000_000)
-    made = _made_of(warehouse, declared, table, settings)
+    made = _made_of(settings, declared, day, table)
     former = published(Target(request.out, settings.warehouse.storage_options))
     if former is not None and former.set_id == request.set_id(made.spine, made.versions):
         return report_of(former, request.out, perf_counter() - began, was_there=True)
@@ -162,17 +167,17 @@ def request_for(settings: Settings, declared: TrainingSet, day: date) -> StageRe
     )
 
 
-def _made_of(
-    warehouse: Warehouse, declared: TrainingSet, table: DeltaTable, settings: Settings
-) -> MadeOf:
+def _made_of(settings: Settings, declared: TrainingSet, day: date, table: DeltaTable) -> MadeOf:
     """What the table of a set says that it was made of."""
+    warehouse = Warehouse.of(settings)
     spine_name = spine_table(declared.name)
     tables = {one.view.source.table for one in read_for(declared.service.asked)}
     told: Mapping[str, int | None] = {
         one: table.transaction_version(f"{_MADE_OF}{one}") for one in sorted({*tables, spine_name})
     }
     found = {one: number for one, number in told.items() if number is not None}
-    if len(found) < len(told):
+    meaning = _meaning(settings, declared, day)
+    if len(found) < len(told) or table.transaction_version(_MEANING) != meaning:
         raise ConfigurationError(
             f"{training_table(declared.name)} was made for other features than are declared",
             hint=f"make it anew: headrace training features {declared.name}",
@@ -180,6 +185,13 @@ def _made_of(
     pinned = replace(warehouse, versions={spine_name: found.pop(spine_name)})
     spine = Spine.open(pinned, spine_name, settings.warehouse.storage_options)
     return MadeOf(spine.identity, found, [declared.name])
+
+
+def _meaning(settings: Settings, declared: TrainingSet, day: date) -> int:
+    """A number that other features, or features that mean something else, don't have."""
+    told = request_for(settings, declared, day).described()
+    content = json.dumps([told["features"], told["views"]], sort_keys=True).encode()
+    return int.from_bytes(hashlib.sha256(content).digest()[:7])
 
 
 def _with_days(rows: SetRows) -> Iterator[pa.RecordBatch]:

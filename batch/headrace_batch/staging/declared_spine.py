@@ -68,6 +68,7 @@ def write_spine(
     first, last = declared.days_at(day)
     for source in dict.fromkeys((declared.events, declared.labelling)):
         _require_come(warehouse, source, last)
+    _require_known(warehouse, declared.labelling, first, day)
     for name, gate in project.gates.items():
         if name in declared.sources:
             require_passing(settings, gate, frozenset(), day, time_ns() // 1_000_000)
@@ -93,6 +94,21 @@ def _require_come(warehouse: Warehouse, source: EventSource, last: date) -> None
         raise RetryableError(
             f"the events of {source.name} of {last} have not come: its table has {has}",
             hint=f"headrace ingest --date {last} --source {source.name}",
+        )
+
+
+def _require_known(warehouse: Warehouse, source: EventSource, first: date, day: date) -> None:
+    """See that labels have come that became known on a day: those before it have then as well."""
+    if source.available_at is None:
+        return
+    known = warehouse.read(
+        source.table, [source.available_at], pc.field(EVENT_DATE) >= pa.scalar(first)
+    )
+    newest = pc.max(known[source.available_at]).as_py()
+    if newest is None or newest < begins_ms(day):
+        raise RetryableError(
+            f"no event of {source.name} has come that became known on {day} or later",
+            hint=f"headrace ingest --date {day} --source {source.name}",
         )
 
 

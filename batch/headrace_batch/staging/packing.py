@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 #: Rows that are packed at once: they stay in a processor's cache.
 _PIECE = 1 << 12
+_MOST_INT = np.uint64(2**63 - 1)
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,13 @@ class Packing:
             return _filled(codes)
         dtype = self.layout.part(self.layout.places[name][0]).dtype
         values = _filled(column)
+        if values.dtype == np.uint64 and np.dtype(dtype).kind == "i" and (values > _MOST_INT).any():
+            raise BadRecordError(
+                Reason.WRONG_TYPE,
+                f"{values.max()} in the column {name!r} is beyond {dtype}",
+                field=name,
+                hint=f"leave it out with --leave-out {name}, or convert it",
+            )
         with np.errstate(over="ignore"):
             found = values.astype(dtype, copy=False)
         if found.dtype.kind == "f" and values.dtype.kind == "f":

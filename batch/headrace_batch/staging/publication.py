@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from headrace_batch.staging.shard_formats import index_for
+from headrace_batch.staging.shard_writing import SHARD_NAME
 from headrace_batch.staging.splits import SPLITS
 from headrace_batch.staging.statistics import joined
+from headrace_batch.staging.target import UNFINISHED
 from headrace_schemas.errors import ConfigurationError, HeadraceError
 from headrace_shards.manifest import FILE, INDEX, Manifest
 
@@ -87,28 +89,35 @@ def publish(target: Target, manifest: Manifest, still_ours: Callable[[], object]
         still_ours: raises an error if somebody else publishes there by now.
     """
     former = published(target)
+    still_ours()
     for split, shards in manifest.splits.items():
         index = index_for(manifest.kind, manifest.layout, shards)
         if index is not None:
             target.write(f"{split}/{INDEX}", index)
     still_ours()
     target.write(FILE, manifest.encoded())
-    if former is not None:
-        for split in former.splits.keys() - manifest.splits.keys():
-            target.delete([f"{split}/{INDEX}"])
-    _delete_others(target, [manifest, *([former] if former is not None else [])])
+    _delete_others(target, manifest, former)
 
 
-def _delete_others(target: Target, kept: Sequence[Manifest]) -> None:
-    """Delete the shards that none of some sets has: of killed attempts, and of older sets."""
+def _delete_others(target: Target, manifest: Manifest, former: Manifest | None) -> None:
+    """Delete the shards that neither set has, of killed attempts and of older sets, and indexes."""
+    kept = [manifest] if former is None else [manifest, former]
     for split in SPLITS:
-        named = {shard.stored.name for one in kept for shard in _shards(one, split)} | {INDEX}
-        files = [name for name in target.files(split) if name not in named]
+        named = {shard.stored.name for one in kept for shard in _shards(one, split)}
+        if index_for(manifest.kind, manifest.layout, _shards(manifest, split)) is not None:
+            named |= {INDEX} if split in manifest.splits else set()
+        files = [name for name in target.files(split) if name not in named and _is_ours(name)]
         target.delete([f"{split}/{name}" for name in files])
 
 
 def _shards(manifest: Manifest, split: str) -> Sequence[Shard]:
     return manifest.splits.get(split, ())
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a file of a split is one that publications write, and so may delete."""
+    name = name.removesuffix(UNFINISHED)
+    return name == INDEX or SHARD_NAME.fullmatch(name) is not None
 
 
 def require_free(target: Target) -> None:
@@ -117,8 +126,13 @@ def require_free(target: Target) -> None:
     Raises:
         ConfigurationError: something else is there.
     """
-    others = [name for name in target.files("") if name not in {FILE, *SPLITS}]
-    if others and target.read(FILE) is None:
+    if target.read(FILE) is not None:
+        return
+    known = {FILE, f"{FILE}{UNFINISHED}", *SPLITS}
+    others = [name for name in target.files("") if name not in known]
+    for split in SPLITS:
+        others += [f"{split}/{name}" for name in target.files(split) if not _is_ours(name)]
+    if others:
         raise ConfigurationError(
             f"{target.place} has other files, such as {others[0]}", hint="name a folder of its own"
         )

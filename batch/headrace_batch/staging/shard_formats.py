@@ -46,9 +46,12 @@ class Format:
 
     def __post_init__(self) -> None:
         """Check that the files of a sample have names of their own."""
-        taken = [_COLUMNS, *self.payloads.values()]
+        # WebDataset knows no upper case.
+        taken = [_COLUMNS, *(one.lower() for one in self.payloads.values())]
         for extension in self.payloads.values():
-            if taken.count(extension) > 1 or not re.fullmatch(r"[A-Za-z0-9_.-]+", extension):
+            if taken.count(extension.lower()) > 1 or not re.fullmatch(
+                r"[A-Za-z0-9_.-]+", extension
+            ):
                 raise ConfigurationError(
                     f"the extension {extension!r} of a payload is taken or no name of a file",
                     hint=f"give each another one: --payload COLUMN:EXT; columns are .{_COLUMNS}",
@@ -140,7 +143,7 @@ def _read_tar(content: bytes, packing: Packing) -> pa.Table:
 def _samples(content: bytes) -> Iterator[dict[str, Any]]:
     with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as tar:
         for member in tar:
-            if member.name.endswith(f".{_COLUMNS}"):
+            if member.name.partition(".")[2] == _COLUMNS:
                 found = tar.extractfile(member)
                 assert found is not None  # noqa: S101 - a tar of ours has files alone
                 yield json.loads(found.read())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 #: What a shard should have, before it is compressed.
 SHARD_BYTES = 1 << 26
+#: How shards are named: by their number, the attempt that wrote them, and their format.
+SHARD_NAME = re.compile(r"shard\.\d{5,}-[\w-]+\.(mds|mds\.zstd|tar|parquet)")
 _SUFFIXES = {Kind.MDS: "mds", Kind.WEBDATASET: "tar", Kind.PARQUET: "parquet"}
 #: About what a number takes in JSON, with what stands around it.
 _TEXT_BYTES = 16

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from headrace_batch.history_spine import EVENT_TIME
 from headrace_batch.staging.times import in_ms
@@ -81,12 +80,12 @@ class SplitRule:
 
     def _held_out(self, entities: pa.Array) -> Array:
         """Whether the entity of each row is: by a hash of it and of the seed."""
-        encoded = entities.dictionary_encode()
+        # A row without an entity is of one that is called nothing.
+        encoded = entities.dictionary_encode(null_encoding="encode")
         texts = encoded.dictionary.cast(pa.string()).to_pylist()
         bound = int(self.holdout * _U64)
         held = np.array([_hash(text, self.seed) < bound for text in texts], np.bool_)
-        indices = pc.fill_null(encoded.indices, 0).to_numpy(zero_copy_only=False)
-        found: Array = held[indices]
+        found: Array = held[encoded.indices.to_numpy()]
         return found
 
 

@@ -14,6 +14,8 @@ from headrace_schemas.errors import ConfigurationError, RetryableError
 _OF_WAREHOUSE = frozenset({"s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl"})
 
 _BUFFER = 1 << 20
+#: Ends the name of a file of this machine until all of it is there.
+UNFINISHED = ".new"
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,9 @@ class Target:
                 system.pipe_file(path, content)
                 return
             # Whoever reads it has the former one or this one.
-            with system.open(f"{path}.new", "wb") as file:
+            with system.open(f"{path}{UNFINISHED}", "wb") as file:
                 file.write(content)
-            system.mv(f"{path}.new", path)
+            system.mv(f"{path}{UNFINISHED}", path)
         except OSError as error:
             raise RetryableError(
                 f"{self.place}/{name} can't be written: {first_line(error)}",

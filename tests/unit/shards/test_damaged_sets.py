@@ -100,8 +100,8 @@ def test_a_manifest_that_was_changed_or_is_none_is_refused(place: Path, tmp_path
     (place / FILE).write_text(json.dumps(told))
     with pytest.raises(ConfigurationError, match=r"was changed: its digest is"):
         Loader(place, batch_size=8)
-    (place / FILE).write_text(json.dumps({**told, "format": 2}))
-    with pytest.raises(ConfigurationError, match="a manifest of format 2, expected 1"):
+    (place / FILE).write_text(json.dumps({**told, "format": 1}))
+    with pytest.raises(ConfigurationError, match="a manifest of format 1, expected 2"):
         Loader(place, batch_size=8)
     for content in ("", "[]", "{}", '{"format": 1}'):
         (place / FILE).write_text(content)

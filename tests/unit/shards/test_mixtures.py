@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 
@@ -74,3 +75,13 @@ def test_weights_that_are_no_shares_are_refused(sources: list[Source]) -> None:
         Loader(sources[0], sources[1], batch_size=20)
     with pytest.raises(ConfigurationError, match="too small for 3 sets"):
         Loader(*sources, batch_size=5)
+
+
+def test_sets_whose_codes_mean_other_texts_are_not_mixed(tmp_path: Path) -> None:
+    one = written(tmp_path / "one", {"train": [40]})
+    written(tmp_path / "other", {"train": [40]}, first=40)
+    other = replace(one, dictionaries={"country": ("CH", "DE", "FR")})
+    assert other.digest != one.digest
+    (tmp_path / "one/manifest.json").write_bytes(other.encoded())
+    with pytest.raises(ConfigurationError, match="has other texts than"):
+        Loader(Source(tmp_path / "one"), Source(tmp_path / "other"), batch_size=8)

@@ -144,3 +144,11 @@ def test_statistics_of_shards_are_those_of_all_rows(shards: list[list[int | None
         assert (found["min"], found["max"]) == (min(kept), max(kept))
     else:
         assert found["mean"] is None
+
+
+def test_a_whole_number_beyond_64_bits_with_a_sign_is_refused() -> None:
+    schema = pa.schema([("row", pa.int64()), ("item", pa.uint64())])
+    layout = layout_of(schema, Roles(set()), Precision.FLOAT32)
+    rows = pa.table({"row": [0], "item": pa.array([2**63 + 5], pa.uint64())})
+    with pytest.raises(BadRecordError, match="9223372036854775813 in the column 'item' is beyond"):
+        Packing(layout, {}).rows(rows)

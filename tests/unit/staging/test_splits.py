@@ -59,3 +59,13 @@ def test_rules_that_make_no_sense_are_refused() -> None:
     ):
         with pytest.raises(ConfigurationError, match=said):
             SplitRule(**options)
+
+
+def test_a_row_without_an_entity_is_held_out_or_not_whatever_stands_beside_it() -> None:
+    rule = SplitRule(holdout=0.5, entity="user", seed=1)
+    times = np.zeros(3, np.int64)
+    found = {
+        int(rule.numbers(times, pa.array([None, other, other], pa.string()))[0])
+        for other in ("a", "b", "c", "d", "e", None)
+    }
+    assert len(found) == 1
