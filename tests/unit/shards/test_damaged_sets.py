@@ -103,7 +103,7 @@ def test_a_manifest_that_was_changed_or_is_none_is_refused(place: Path, tmp_path
     (place / FILE).write_text(json.dumps({**told, "format": 1}))
     with pytest.raises(ConfigurationError, match="a manifest of format 1, expected 2"):
         Loader(place, batch_size=8)
-    for content in ("", "[]", "{}", '{"format": 1}'):
+    for content in ("", "[]", "{}", '{"format": 2}'):
         (place / FILE).write_text(content)
         with pytest.raises(ConfigurationError, match="is no manifest of a training set"):
             Loader(place, batch_size=8)
