@@ -214,9 +214,12 @@ class Loader:
         with Downloads(self._reader, self._cache_limit, epoch, begin) as downloads:
             jobs = self._jobs(make, epoch, begin, downloads)
             made = ahead(jobs, self._prefetch, self._threads)
-            for (_, stop), one in zip(self._batches.after(begin), made, strict=True):
-                self._state = replace(self._state, position=min(stop, self._batches.rows))
+            stops = (stop for _, stop in self._batches.after(begin))
+            for one in made:
+                self._state = replace(self._state, position=min(next(stops), self._batches.rows))
                 yield one
+                # Who has let go of it has its arrays used again for the next one.
+                del one
         self._state = replace(self._state, epoch=epoch + 1, position=0)
 
     def read(self, span: Span, out: Rows) -> None:

@@ -198,8 +198,7 @@ def test_arrays_are_used_again_once_nobody_holds_them(place: Path) -> None:
     for batch in Loader(place, batch_size=8, prefetch=2):
         places.add(batch["x"].ctypes.data)
         del batch
-    # Those ahead, the one in hand, and one or two that a thread took just before others came back.
-    assert len(places) <= 6
+    assert len(places) <= 4
 
 
 def test_what_does_not_fit_is_refused(place: Path, tmp_path: Path) -> None:
