@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from headrace_batch.provenance import EventsMade, events_made, layer_made
 from headrace_batch.warehouse import Warehouse
-from headrace_features.definitions.on_demand import read_for
+from headrace_features.definitions.on_demand import sources_of
 from headrace_features.definitions.views import SEPARATOR
 from headrace_features.lineage.columns import ColumnUse, Use
 from headrace_features.lineage.places import Place, file_place, store_place, topic_place
@@ -152,7 +152,7 @@ def history_work(
     settings: Settings, selections: Iterable[AnySelection], spine: str, out: str
 ) -> Work:
     """What it is to compute features as of each row of a spine."""
-    sources = {one.view.source.name: one.view.source for one in read_for(selections)}
+    sources = sources_of(selections)
     events = tuple(_events(settings, sources[name]) for name in sorted(sources))
     return Work("history", (Told(file_place(spine)), *events), (Told(file_place(out)),))
 
@@ -162,7 +162,7 @@ def history_outcome(
 ) -> Outcome:
     """What has been computed."""
     spine, *_ = work.reads
-    sources = {one.view.source.name: one.view.source for one in read_for(selections)}
+    sources = sources_of(selections)
     events = (_events_now(settings, sources[name]) for name in sorted(sources))
     (out,) = work.writes
     columns = {

@@ -245,15 +245,15 @@ def require_passing(
     if not isinstance(gate.of, EventSource):
         days &= gated.days.rows.keys()
     for day in sorted(days, key=lambda one: (gated.days.rows.get(one, 0) > 0, one)):
-        verdict = gated.said(gated.days.day(day)) or _validated(gated, day, now_ms)
-        failure = verdict.failure()
-        if failure is not None:
-            raise failure
+        _require(gated, day, now_ms)
 
 
 def require_day(settings: Settings, gate: Gate, day: date, now_ms: int) -> None:
     """Have one day pass its gate, as `require_passing` does."""
-    gated = _Gated(settings, gate)
+    _require(_Gated(settings, gate), day, now_ms)
+
+
+def _require(gated: _Gated, day: date, now_ms: int) -> None:
     failure = (gated.said(gated.days.day(day)) or _validated(gated, day, now_ms)).failure()
     if failure is not None:
         raise failure

@@ -27,15 +27,16 @@ from headrace_batch.staging.spine import Label, Spine
 from headrace_batch.staging.splits import SplitRule
 from headrace_batch.staging.target import Target
 from headrace_batch.staging.told import (
-    declared_shards_work,
     rows_outcome,
+    set_told,
     set_work,
     shards_outcome,
+    shards_work,
 )
 from headrace_batch.staging.whole_tables import replace_table, require_of_day
 from headrace_batch.warehouse import Warehouse
 from headrace_features.definitions.durations import DAY_MS
-from headrace_features.definitions.on_demand import read_for
+from headrace_features.definitions.on_demand import sources_of
 from headrace_features.definitions.training_sets import LABEL_KNOWN_AT
 from headrace_features.lineage.recording import recorded
 from headrace_schemas.errors import ConfigurationError
@@ -85,7 +86,7 @@ def write_set(settings: Settings, declared: TrainingSet, day: date, engine: str)
     spine_name, name = spine_table(declared.name), training_table(declared.name)
     found = warehouse.open(spine_name)
     require_of_day(found, spine_name, day, f"headrace training spine {declared.name}")
-    tables = {one.view.source.table for one in read_for(declared.service.asked)}
+    tables = {one.table for one in sources_of(declared.service.asked).values()}
     versions = {table: warehouse.open(table).version() for table in sorted(tables)}
     pinned = replace(warehouse, versions={spine_name: found.version()})
     spine = Spine.open(pinned, spine_name, settings.warehouse.storage_options)
@@ -125,17 +126,18 @@ def stage_set(  # noqa: PLR0913, PLR0917 - each of another kind
     table = warehouse.open(name)
     require_of_day(table, name, day, f"headrace training features {declared.name}")
     request = request_for(settings, declared, day)
-    require_free(Target(request.out, settings.warehouse.storage_options))
+    target = Target(request.out, settings.warehouse.storage_options)
+    require_free(target)
     gate = project.gates.get(declared.name)
     if gate is not None:
         tell("gate")
         require_day(settings, gate, newest_day(settings, gate), time_ns() // 1_000_000)
     made = _made_of(settings, declared, day, table)
-    former = published(Target(request.out, settings.warehouse.storage_options))
+    former = published(target)
     if former is not None and former.set_id == request.set_id(made.spine, made.versions):
         return report_of(former, request.out, perf_counter() - began, was_there=True)
     tell("shards")
-    work = declared_shards_work(settings, declared, request.out)
+    work = shards_work(declared.name, (set_told(settings, declared),), request.out)
     with recorded(settings, [work]) as runs, publishing(warehouse, declared.name) as still_ours:
         rows = rows_of_table(warehouse, name, table)
         manifest = publish_shards(settings, project, request, rows, made, engine, still_ours)
@@ -171,7 +173,7 @@ def _made_of(settings: Settings, declared: TrainingSet, day: date, table: DeltaT
     """What the table of a set says that it was made of."""
     warehouse = Warehouse.of(settings)
     spine_name = spine_table(declared.name)
-    tables = {one.view.source.table for one in read_for(declared.service.asked)}
+    tables = {one.table for one in sources_of(declared.service.asked).values()}
     told: Mapping[str, int | None] = {
         one: table.transaction_version(f"{_MADE_OF}{one}") for one in sorted({*tables, spine_name})
     }

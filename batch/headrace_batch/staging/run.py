@@ -16,10 +16,10 @@ from headrace_batch.staging.set_rows import rows_of_file
 from headrace_batch.staging.sharding import MadeOf, publish_shards
 from headrace_batch.staging.spine import Label, Spine, numbered
 from headrace_batch.staging.target import Target
-from headrace_batch.staging.told import shards_outcome, shards_work, spine_told
+from headrace_batch.staging.told import events_told, shards_outcome, shards_work, spine_told
 from headrace_batch.table_lease import held
 from headrace_batch.warehouse import Warehouse
-from headrace_features.definitions.on_demand import AnySelection, read_for
+from headrace_features.definitions.on_demand import AnySelection, sources_of
 from headrace_features.engines import load_engine
 from headrace_features.lineage.recording import recorded
 from headrace_schemas.tables import staged_table
@@ -87,13 +87,14 @@ def stage(
     target = Target(request.out, settings.warehouse.storage_options)
     require_free(target)
     spine = Spine.open(warehouse, request.spine, settings.warehouse.storage_options)
-    sources = {one.view.source.name: one.view.source for one in read_for(request.selections)}
+    sources = sources_of(request.selections)
     versions = {one.table: warehouse.open(one.table).version() for one in sources.values()}
     former = published(target)
     if former is not None and former.set_id == request.set_id(spine.identity, versions):
         return report_of(former, request.out, perf_counter() - began, was_there=True)
     told = spine_told(settings, request.spine, spine.identity)
-    work = shards_work(settings, request.name, told, sources.values(), request.out)
+    reads = (told, *events_told(settings, sources.values()))
+    work = shards_work(request.name, reads, request.out)
     with (
         recorded(settings, [work]) as runs,
         publishing(warehouse, request.name) as still_ours,

@@ -16,7 +16,7 @@ from headrace_batch.staging.shard_writing import ShardTask, WrittenShard, shards
 from headrace_batch.staging.survey import survey
 from headrace_batch.staging.target import Target
 from headrace_batch.warehouse import Warehouse
-from headrace_features.definitions.on_demand import OnDemandSelection, read_for
+from headrace_features.definitions.on_demand import OnDemandSelection, read_for, sources_of
 from headrace_features.definitions.views import SEPARATOR
 from headrace_shards.manifest import Manifest
 
@@ -85,10 +85,9 @@ def publish_shards(  # noqa: PLR0913, PLR0917 - each of another kind
         split: shards_for(task, count, found.payloads.get(split, 0))
         for split, count in found.rows.items()
     }
-    write = _on_spark if engine == "spark" else _here
-    written = shards_by_split(write(settings, request, rows, task, shards), found.rows)
+    written = shards_by_split(_written(settings, request, rows, task, shards, engine), found.rows)
     views = [one.view for one in read_for(request.selections)]
-    sources = {view.source.name: view.source for view in views}
+    sources = sources_of(request.selections)
     named = [*sources, *(view.name for view in views), *made.gated]
     manifest = Manifest(
         request.set_id(made.spine, made.versions),
@@ -127,27 +126,21 @@ def _layout(request: StageRequest, schema: pa.Schema) -> Layout:
     return layout_of(schema, roles, request.precision)
 
 
-def _on_spark(
+def _written(  # noqa: PLR0913, PLR0917 - each of another kind
     settings: Settings,
     request: StageRequest,
     rows: SetRows,
     task: ShardTask,
     shards: Mapping[int, int],
+    engine: str,
 ) -> Iterable[WrittenShard]:
-    from headrace_batch.spark_session import spark_session
-    from headrace_batch.staging import spark_writing
+    """The shards, by split so many, as they are written by workers of Spark or by this process."""
+    if engine == "spark":
+        from headrace_batch.spark_session import spark_session
+        from headrace_batch.staging import spark_writing
 
-    frame = rows.frame(spark_session(settings))
-    return spark_writing.write_shards(frame, task, request.split, shards)
-
-
-def _here(
-    settings: Settings,
-    request: StageRequest,
-    rows: SetRows,
-    task: ShardTask,
-    shards: Mapping[int, int],
-) -> Iterable[WrittenShard]:
+        frame = rows.frame(spark_session(settings))
+        return spark_writing.write_shards(frame, task, request.split, shards)
     from headrace_batch.staging import local_writing
 
     tables = ((table, request.split.of(table)) for table in rows.read())

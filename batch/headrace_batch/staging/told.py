@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from headrace_batch.warehouse import Warehouse
-from headrace_features.definitions.on_demand import read_for
+from headrace_features.definitions.on_demand import sources_of
 from headrace_features.lineage.places import file_place
 from headrace_features.lineage.told import Outcome, Told, Work, told_of_source
 from headrace_schemas.tables import spine_table, training_table
@@ -26,33 +26,31 @@ def spine_work(settings: Settings, declared: TrainingSet) -> Work:
     """What it is to find the labelled events of a set."""
     labelled = {one.name: one for one in (declared.events, declared.labelling)}
     written = _table(settings, spine_table(declared.name), declared)
-    return Work(f"training.spine.{declared.name}", _events(settings, labelled.values()), (written,))
+    return Work(
+        f"training.spine.{declared.name}", events_told(settings, labelled.values()), (written,)
+    )
 
 
 def set_work(settings: Settings, declared: TrainingSet) -> Work:
     """What it is to give these their features."""
-    sources = {one.view.source.name: one.view.source for one in read_for(declared.service.asked)}
     spine = _table(settings, spine_table(declared.name), declared)
     columns = {name: str(kind) for name, kind in declared.column_types.items()}
-    written = replace(_table(settings, training_table(declared.name), declared), columns=columns)
+    written = replace(set_told(settings, declared), columns=columns)
     return Work(
         f"training.features.{declared.name}",
-        (spine, *_events(settings, sources.values())),
+        (spine, *events_told(settings, sources_of(declared.service.asked).values())),
         (written,),
     )
 
 
-def declared_shards_work(settings: Settings, declared: TrainingSet, out: str) -> Work:
-    """What it is to publish the shards of a declared set."""
-    rows = _table(settings, training_table(declared.name), declared)
-    return Work(f"{STAGE}{declared.name}", (rows,), (Told(file_place(out)),))
+def shards_work(name: str, reads: tuple[Told, ...], out: str) -> Work:
+    """What it is to publish the shards of a set, made of its rows or of a spine and events."""
+    return Work(f"{STAGE}{name}", reads, (Told(file_place(out)),))
 
 
-def shards_work(
-    settings: Settings, name: str, spine: Told, sources: Iterable[EventSource], out: str
-) -> Work:
-    """What it is to publish the shards of a set that is made of a spine at once."""
-    return Work(f"{STAGE}{name}", (spine, *_events(settings, sources)), (Told(file_place(out)),))
+def set_told(settings: Settings, declared: TrainingSet) -> Told:
+    """The rows of a declared set with their features."""
+    return _table(settings, training_table(declared.name), declared)
 
 
 def spine_told(settings: Settings, place: str, identity: Mapping[str, Any]) -> Told:
@@ -96,6 +94,7 @@ def _table(settings: Settings, name: str, declared: TrainingSet) -> Told:
     return Told(place, description=declared.description, owner=declared.owner)
 
 
-def _events(settings: Settings, sources: Iterable[EventSource]) -> tuple[Told, ...]:
+def events_told(settings: Settings, sources: Iterable[EventSource]) -> tuple[Told, ...]:
+    """The tables of events that a set is made of."""
     warehouse = Warehouse.of(settings)
     return tuple(told_of_source(one, file_place(warehouse.uri(one.table))) for one in sources)

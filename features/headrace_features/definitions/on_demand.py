@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from headrace_features.definitions.sources import checked_name
+from headrace_features.definitions.sources import EventSource, checked_name
 from headrace_features.definitions.views import SEPARATOR, FeatureView, Selection
 from headrace_features.expressions.grammar import Expression, parse
 from headrace_schemas.columns import ColumnType
@@ -198,6 +198,11 @@ def read_for(asked: Iterable[AnySelection]) -> tuple[Selection, ...]:
             views.setdefault(one.view.name, given.get(one.view.name, one.view))
             names.setdefault(one.view.name, {}).update(dict.fromkeys(one.names))
     return tuple(Selection(view, tuple(names[name])) for name, view in views.items())
+
+
+def sources_of(asked: Iterable[AnySelection]) -> dict[str, EventSource]:
+    """The sources of whose events that is made which is asked for, by name."""
+    return {one.view.source.name: one.view.source for one in read_for(asked)}
 
 
 def request_types(asked: Iterable[AnySelection]) -> dict[str, ColumnType]:

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from types import MappingProxyType
 
 from headrace_features.definitions.durations import DAY_MS, parse_duration
-from headrace_features.definitions.on_demand import read_for, request_types
+from headrace_features.definitions.on_demand import read_for, request_types, sources_of
 from headrace_features.definitions.services import FeatureService
 from headrace_features.definitions.sources import Entity, EventSource, checked_name
 from headrace_features.definitions.views import SEPARATOR
@@ -111,8 +111,8 @@ class TrainingSet:
     @property
     def sources(self) -> dict[str, EventSource]:
         """All sources that it is made of, by name."""
-        read = [one.view.source for one in read_for(self.service.asked)]
-        return {one.name: one for one in [self.events, self.labelling, *read]}
+        own = {one.name: one for one in (self.events, self.labelling)}
+        return own | sources_of(self.service.asked)
 
     def days_at(self, day: date) -> tuple[date, date]:
         """The first and the last day of events that the set of a day has."""

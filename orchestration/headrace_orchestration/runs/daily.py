@@ -16,7 +16,7 @@ from headrace_batch.ingest.daily_files import comes_by_days, is_taken_in
 from headrace_features.definitions.row_rules import ReferenceRule
 from headrace_features.view_modes import ViewMode, view_modes
 from headrace_orchestration.runs.assets import history_of, online_of, table_of
-from headrace_orchestration.runs.graph import DATE, Asset, Graph, Task
+from headrace_orchestration.runs.graph import BUSY, DATE, Asset, Graph, Task
 
 if TYPE_CHECKING:
     from headrace_features.definitions.sources import EventSource
@@ -29,8 +29,6 @@ DAILY = "daily_features"
 DAILY_CRON = "0 0 * * *"
 _DUE_S = 6 * 3_600
 _LONG_S = 4 * 3_600
-#: What computes uses all processors that two slots stand for.
-BUSY = 2
 
 
 def daily_features(settings: Settings, project: Project, gated: Collection[str]) -> Graph:

@@ -14,6 +14,8 @@ from headrace_schemas.errors import ConfigurationError
 
 #: In a command: the day of a run, such as 2024-05-31.
 DATE = "{date}"
+#: What computes uses all processors that two slots stand for.
+BUSY = 2
 
 
 class Parameter(msgspec.Struct, frozen=True):

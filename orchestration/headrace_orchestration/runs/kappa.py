@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headrace_orchestration.runs.assets import online_of
-from headrace_orchestration.runs.graph import Graph, Parameter, Task
+from headrace_orchestration.runs.graph import BUSY, Graph, Parameter, Task
 
 if TYPE_CHECKING:
     from headrace_features.project import Project
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 KAPPA = "kappa_replay"
 #: All that a topic has may be a lot.
 _REPLAY_S = 24 * 3_600
-_BUSY = 2
 
 
 def kappa_replay(settings: Settings, project: Project) -> Graph:
@@ -44,7 +43,7 @@ def kappa_replay(settings: Settings, project: Project) -> Graph:
                 command=("replay", "{view}", "--to-version", "{version}"),
                 tells="Take in what the topics have, in a job of its own that goes on with what"
                 " comes.",
-                slots=_BUSY,
+                slots=BUSY,
                 timeout_s=_REPLAY_S,
             ),
             Task(
@@ -52,7 +51,7 @@ def kappa_replay(settings: Settings, project: Project) -> Graph:
                 command=("parity", "{view}", "--versions", "{version}", "--json"),
                 tells="Compare it with what is served and with batch, entity by entity.",
                 after=("replay",),
-                slots=_BUSY,
+                slots=BUSY,
                 reports=True,
             ),
             Task(
@@ -67,7 +66,7 @@ def kappa_replay(settings: Settings, project: Project) -> Graph:
                 tells="Serve it: one step for readers, and one for decisions and alerts. Refused if"
                 " anything differs that isn't accepted by name.",
                 after=("approve",),
-                slots=_BUSY,
+                slots=BUSY,
                 writes=every,
             ),
         ),

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from headrace_batch.staging.places import place_of
 from headrace_features.definitions.on_demand import read_for
 from headrace_orchestration.runs.assets import rows_of, shards_of, spine_of, table_of
-from headrace_orchestration.runs.daily import BUSY, DAILY_CRON, is_submitted
-from headrace_orchestration.runs.graph import DATE, Graph, Task
+from headrace_orchestration.runs.daily import DAILY_CRON, is_submitted
+from headrace_orchestration.runs.graph import BUSY, DATE, Graph, Task
 
 if TYPE_CHECKING:
     from headrace_features.definitions.training_sets import TrainingSet
