@@ -18,6 +18,7 @@ from headrace_shards.torch import ShardDataset
 from training_sets import written
 
 SIZES = [50, 77, 30]
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
 
 @pytest.fixture
@@ -38,17 +39,21 @@ def test_tensors_are_the_arrays_of_the_loader(place: Path) -> None:
             assert torch.equal(found[name], torch.from_numpy(array)), name
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("columns", [None, ["c", "label", "a", "row"]])
-def test_rows_are_taken_apart_where_they_are(columns: list[str] | None, place: Path) -> None:
+def test_rows_are_taken_apart_where_they_are(
+    columns: list[str] | None, device: str, place: Path
+) -> None:
     expected = list(Loader(place, batch_size=20, last="short", columns=columns))
-    lane = Lane(Loader(place, batch_size=20, last="short", columns=columns), torch.device("cpu"))
+    lane = Lane(Loader(place, batch_size=20, last="short", columns=columns), torch.device(device))
     found = list(lane.batches())
     assert len(found) == len(expected)
     for tensors, arrays in zip(found, expected, strict=True):
         assert set(tensors) == set(arrays)
         for name, array in arrays.items():
-            assert np.array_equal(tensors[name].numpy(), array), name
+            assert tensors[name].device.type == device
             assert tensors[name].is_contiguous()
+            assert np.array_equal(tensors[name].cpu().numpy(), array), name
 
 
 def test_worker_processes_are_refused(place: Path) -> None:
