@@ -18,11 +18,11 @@ from headrace_batch.history_scratch import scratch
 from headrace_batch.history_spine import EVENT_TIME
 from headrace_batch.quality.verdicts import newest_day, require_day
 from headrace_batch.staging.places import place_of
-from headrace_batch.staging.publication import published, require_free
+from headrace_batch.staging.publication import publish, published, require_free, settle
 from headrace_batch.staging.request import StageRequest
 from headrace_batch.staging.run import SET, StageReport, features_of, publishing, report_of
 from headrace_batch.staging.set_rows import SetRows, rows_of_file, rows_of_table
-from headrace_batch.staging.sharding import MadeOf, publish_shards
+from headrace_batch.staging.sharding import MadeOf, sharded
 from headrace_batch.staging.spine import Label, Spine
 from headrace_batch.staging.splits import SplitRule
 from headrace_batch.staging.target import Target
@@ -133,15 +133,19 @@ def stage_set(  # noqa: PLR0913, PLR0917 - each of another kind
         tell("gate")
         require_day(settings, gate, newest_day(settings, gate), time_ns() // 1_000_000)
     made = _made_of(settings, declared, day, table)
-    former = published(target)
-    if former is not None and former.set_id == request.set_id(made.spine, made.versions):
-        return report_of(former, request.out, perf_counter() - began, was_there=True)
-    tell("shards")
     work = shards_work(declared.name, (set_told(settings, declared),), request.out)
-    with recorded(settings, [work]) as runs, publishing(warehouse, declared.name) as still_ours:
-        rows = rows_of_table(warehouse, name, table)
-        manifest = publish_shards(settings, project, request, rows, made, engine, still_ours)
-        runs.end(work.job, lambda: shards_outcome(work, manifest))
+    with publishing(warehouse, request.out) as still_ours:
+        former = published(target)
+        if former is not None and former.set_id == request.set_id(made.spine, made.versions):
+            # One that was killed may have left something to do.
+            settle(target, former, still_ours)
+            return report_of(former, request.out, perf_counter() - began, was_there=True)
+        tell("shards")
+        with recorded(settings, [work]) as runs:
+            rows = rows_of_table(warehouse, name, table)
+            found = sharded(settings, project, request, rows, made, engine)
+            manifest = publish(target, found, settings.training.kept, still_ours)
+            runs.end(work.job, lambda: shards_outcome(work, manifest))
     return report_of(manifest, request.out, perf_counter() - began, was_there=False)
 
 

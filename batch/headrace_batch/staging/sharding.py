@@ -1,4 +1,4 @@
-"""The rows of a set come into shards, and the set is published."""
+"""The rows of a set come into shards, which are not published yet."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from headrace_batch.local_spill import workspace_of
 from headrace_batch.staging.columns import Roles, layout_of, texts_of
 from headrace_batch.staging.origin import software, tables_of, verdicts_of
 from headrace_batch.staging.packing import Packing
-from headrace_batch.staging.publication import publish, shards_by_split, statistics_of
+from headrace_batch.staging.publication import shards_by_split, statistics_of
 from headrace_batch.staging.shard_writing import ShardTask, WrittenShard, shards_for
 from headrace_batch.staging.survey import survey
 from headrace_batch.staging.target import Target
@@ -21,8 +21,6 @@ from headrace_features.definitions.views import SEPARATOR
 from headrace_shards.manifest import Manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import pyarrow as pa
 
     from headrace_batch.staging.request import StageRequest
@@ -47,16 +45,15 @@ class MadeOf:
     gated: Sequence[str] = ()
 
 
-def publish_shards(  # noqa: PLR0913, PLR0917 - each of another kind
+def sharded(  # noqa: PLR0913, PLR0917 - each of another kind
     settings: Settings,
     project: Project,
     request: StageRequest,
     rows: SetRows,
     made: MadeOf,
     engine: str,
-    still_ours: Callable[[], object],
 ) -> Manifest:
-    """Write the shards of a set, and have readers get it.
+    """Write the shards of a set; its manifest, which nobody has yet.
 
     Args:
         settings: where tables are.
@@ -65,11 +62,10 @@ def publish_shards(  # noqa: PLR0913, PLR0917 - each of another kind
         rows: of it.
         made: of what they were.
         engine: who writes: local or spark.
-        still_ours: raises an error if somebody else publishes there by now.
 
     Raises:
         ConfigurationError: there are no rows, or a column is wrong.
-        RetryableError: a store is away, or somebody else publishes there.
+        RetryableError: a store is away.
     """
     warehouse = Warehouse.of(settings)
     layout = _layout(request, rows.schema)
@@ -89,7 +85,7 @@ def publish_shards(  # noqa: PLR0913, PLR0917 - each of another kind
     views = [one.view for one in read_for(request.selections)]
     sources = sources_of(request.selections)
     named = [*sources, *(view.name for view in views), *made.gated]
-    manifest = Manifest(
+    return Manifest(
         request.set_id(made.spine, made.versions),
         layout,
         {name: tuple(one.shard for one in shards) for name, shards in written.items()},
@@ -105,8 +101,6 @@ def publish_shards(  # noqa: PLR0913, PLR0917 - each of another kind
         },
         request.format.kind,
     )
-    publish(task.target, manifest, still_ours)
-    return manifest
 
 
 def _layout(request: StageRequest, schema: pa.Schema) -> Layout:
