@@ -21,6 +21,8 @@ from headrace_features.definitions.views import SEPARATOR
 from headrace_shards.manifest import Manifest
 
 if TYPE_CHECKING:
+    from datetime import date
+
     import pyarrow as pa
 
     from headrace_batch.staging.request import StageRequest
@@ -38,11 +40,13 @@ class MadeOf:
         spine: what identifies it.
         versions: by table of events the one that was read.
         gated: the names of what gates may have said something of, besides sources and views.
+        day: as of whose end they are; None for rows that are of no day.
     """
 
     spine: Mapping[str, Any]
     versions: Mapping[str, int]
     gated: Sequence[str] = ()
+    day: date | None = None
 
 
 def sharded(  # noqa: PLR0913, PLR0917 - each of another kind
@@ -93,6 +97,7 @@ def sharded(  # noqa: PLR0913, PLR0917 - each of another kind
         statistics_of(written),
         {
             **request.described(),
+            "day": None if made.day is None else made.day.isoformat(),
             "spine": {"place": request.spine, **made.spine},
             "tables": tables_of(warehouse, sources.values(), made.versions),
             "gates": verdicts_of(warehouse, project, dict.fromkeys(named)),
