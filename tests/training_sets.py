@@ -10,7 +10,16 @@ import numpy as np
 
 from headrace_shards.compression import compressed
 from headrace_shards.layout import Layout, Part
-from headrace_shards.manifest import COMPRESSED, FILE, INDEX, File, Manifest, Shard, index_of
+from headrace_shards.manifest import (
+    COMPRESSED,
+    FILE,
+    INDEX,
+    File,
+    Manifest,
+    Shard,
+    index_of,
+    kept_file,
+)
 from headrace_shards.mds import Rows, write_shard
 
 LAYOUT = Layout(
@@ -39,7 +48,12 @@ def rows_from(first: int, count: int) -> Rows:
 
 
 def written(
-    folder: Path, splits: Mapping[str, Sequence[int]], *, first: int = 0, zstd: bool = False
+    folder: Path,
+    splits: Mapping[str, Sequence[int]],
+    *,
+    first: int = 0,
+    zstd: bool = False,
+    former: Manifest | None = None,
 ) -> Manifest:
     """Publish a set.
 
@@ -48,13 +62,19 @@ def written(
         splits: by name how many rows each shard has.
         first: the number of the first row.
         zstd: whether shards are compressed.
+        former: the set that is there so far, and is kept.
     """
+    kept = () if former is None else (former.digest, *former.kept)
+    if former is not None:
+        (folder / kept_file(former.digest)).parent.mkdir(exist_ok=True)
+        (folder / kept_file(former.digest)).write_bytes(former.encoded())
     shards: dict[str, tuple[Shard, ...]] = {}
     for name, sizes in splits.items():
-        (folder / name).mkdir(parents=True)
+        (folder / name).mkdir(parents=True, exist_ok=former is not None)
         found = []
         for number, size in enumerate(sizes):
-            found.append(_shard(folder / name, number, rows_from(first, size), zstd=zstd))
+            raw = f"shard.{number:05}{f'-{len(kept)}' if kept else ''}.mds"
+            found.append(_shard(folder / name, raw, rows_from(first, size), zstd=zstd))
             first += size
         shards[name] = tuple(found)
         (folder / name / INDEX).write_bytes(index_of(LAYOUT, shards[name]))
@@ -65,15 +85,16 @@ def written(
         shards,
         {"country": ("AT", "DE", "FR")},
         {name: dict.fromkeys(("a", "b", "c"), even) for name in shards},
+        kept=kept,
     )
     (folder / FILE).write_bytes(manifest.encoded())
     return manifest
 
 
-def _shard(folder: Path, number: int, rows: Rows, *, zstd: bool) -> Shard:
+def _shard(folder: Path, name: str, rows: Rows, *, zstd: bool) -> Shard:
     out = BytesIO()
     write_shard(out, LAYOUT, rows)
-    raw = File.holding(f"shard.{number:05}.mds", out.getvalue())
+    raw = File.holding(name, out.getvalue())
     if not zstd:
         (folder / raw.name).write_bytes(out.getvalue())
         return Shard(len(rows), raw)

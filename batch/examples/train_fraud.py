@@ -2,8 +2,9 @@
 
     python train_fraud.py SET --checkpoint model.pt --epochs 3
 
-SET is what `headrace stage --label is_fraud` has published. It needs torch and the package
-headrace_shards. Each step's loss is a line of JSON. One process, or several by torchrun.
+SET is what `headrace stage --label is_fraud` has published. A training goes on with the set that it
+began with, while that is kept. It needs torch and the package headrace_shards. Each step's loss is
+a line of JSON. One process, or several by torchrun.
 """
 
 from __future__ import annotations
@@ -81,10 +82,21 @@ def main() -> None:
     options = parser.parse_args()
 
     torch.manual_seed(options.seed)
-    loader = Loader(options.set, batch_size=options.batch_size, seed=options.seed)
+    held = None
+    if options.checkpoint.exists():
+        held = torch.load(options.checkpoint, map_location=options.device, weights_only=True)
+    # Another set may have been published by now: it goes on with the one that it began with.
+    loader = Loader(
+        options.set,
+        batch_size=options.batch_size,
+        seed=options.seed,
+        digest=held["loader"]["digests"] if held else None,
+    )
     batches = ShardDataset(loader, options.device)
     inputs = loader.columns["x"]
-    model = FraudModel(*normalisation(StagedSet.open(options.set), inputs)).to(options.device)
+    (digest,) = loader.state_dict()["digests"]
+    found = StagedSet.open(options.set, digest=digest)
+    model = FraudModel(*normalisation(found, inputs)).to(options.device)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     # What is never null has the last bit of the mask, which is nobody's.
     nullable, last = loader.layout.nullable, 8 * loader.layout.part("mask").size - 1
@@ -93,8 +105,7 @@ def main() -> None:
         device=options.device,
     )
     step = 0
-    if options.checkpoint.exists():
-        held = torch.load(options.checkpoint, map_location=options.device, weights_only=True)
+    if held:
         model.load_state_dict(held["model"])
         optimizer.load_state_dict(held["optimizer"])
         batches.load_state_dict(held["loader"])

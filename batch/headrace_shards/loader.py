@@ -87,6 +87,7 @@ class Loader:
         cache_limit: int = _CACHE_LIMIT,
         verify: bool = True,
         epoch_rows: int | None = None,
+        digest: str | Sequence[str] | None = None,
     ) -> None:
         """Open the sets.
 
@@ -107,6 +108,8 @@ class Loader:
             cache_limit: how many bytes it may have.
             verify: whether the hash of each shard of this machine is checked before its first use.
             epoch_rows: of a mixture; by default as many as its sets have together.
+            digest: of the set to read, where a place keeps former ones beside its current one; of
+                several sources one each, as ``state["digests"]`` has them.
 
         Raises:
             ConfigurationError: there is no such set, split or column, or numbers don't fit.
@@ -115,7 +118,11 @@ class Loader:
         named = [one if isinstance(one, Source) else Source(one) for one in sources]
         if not named:
             raise ConfigurationError("a loader needs a training set")
-        sets = [_mapped(one) for one in named]
+        self._way_back = partial(_way_back, named)
+        sets = [
+            _mapped(one, wanted)
+            for one, wanted in zip(named, _digests(digest, len(named)), strict=True)
+        ]
         self._layout = _only_layout(sets)
         self._selection = Selection.of(self._layout, columns)
         splits = [
@@ -233,10 +240,12 @@ class Loader:
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on at the next iteration where another loader was, on however many ranks.
 
+        A former set is read by ``Loader(place, digest=state_dict["digests"])``, while it is kept.
+
         Raises:
             ConfigurationError: it had another set or another order.
         """
-        self._state = self._state.moved_to(state_dict)
+        self._state = self._state.moved_to(state_dict, self._way_back)
         self._is_resumed = True
 
     def _span(self, epoch: int, start: int, stop: int) -> Span:
@@ -262,9 +271,34 @@ class Loader:
         return batch
 
 
-def _mapped(source: Source) -> StagedSet:
+def _digests(named: str | Sequence[str] | None, sources: int) -> Sequence[str | None]:
+    """The digest of the set that is read of each source; None for the current one."""
+    if named is None:
+        return [None] * sources
+    found = [named] if isinstance(named, str) else list(named)
+    if len(found) != sources:
+        raise ConfigurationError(
+            f"{len(found)} digests for {sources} sets, expected one each",
+            hint="state['digests'] has those of the loader that the state was saved by",
+        )
+    return found
+
+
+def _way_back(sources: Sequence[Source], digests: Sequence[str]) -> str:
+    """How sets of some digests are read in place of others, where they are still there."""
+    if len(digests) != len(sources):
+        return f"the state was saved by a loader of {len(digests)} sets: give as many sources"
+    gone = []
+    for source, digest in zip(sources, digests, strict=True):
+        current = StagedSet.open(str(source.place), source.options).manifest
+        if digest not in {current.digest, *current.kept}:
+            gone.append(f"{source.place} no longer keeps {digest[:12]}: {current.told_kept()}")
+    return "; ".join(gone) or "it is still kept: open the loader with digest=state['digests']"
+
+
+def _mapped(source: Source, digest: str | None) -> StagedSet:
     """A set whose shards can be mapped."""
-    found = StagedSet.open(str(source.place), source.options)
+    found = StagedSet.open(str(source.place), source.options, digest)
     if found.manifest.kind is not Kind.MDS:
         raise ConfigurationError(
             f"the set {source.place} is of the format {found.manifest.kind}, and loaders read"

@@ -17,9 +17,13 @@ from headrace_shards.mds import columns_of
 #: Raised when a reader of manifests would have to know of a change.
 FORMAT = 2
 FILE = "manifest.json"
+#: Of former sets that are kept: the folder of their manifests, which are named by their digests.
+KEPT = "manifests"
 INDEX = "index.json"
 #: How a compressed shard is named after the one that it holds.
 COMPRESSED = ".zstd"
+#: How much of a digest people are shown.
+_SHOWN = 12
 
 
 class Kind(StrEnum):
@@ -101,6 +105,7 @@ class Manifest:
             and greatest.
         made_of: where all comes from.
         kind: what the shards are; of tars and Parquet the layout tells which columns are for what.
+        kept: the digests of former sets that are still there beside this one, the newest first.
     """
 
     set_id: str
@@ -112,6 +117,7 @@ class Manifest:
     )
     made_of: Mapping[str, Any] = field(default_factory=dict)
     kind: Kind = Kind.MDS
+    kept: tuple[str, ...] = ()
 
     @cached_property
     def digest(self) -> str:
@@ -128,6 +134,27 @@ class Manifest:
             },
         }
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+    def whole_digest(self, begins: str) -> str:
+        """The digest of this set, or of a former one that is kept, by how it begins.
+
+        Raises:
+            ConfigurationError: there is no such set any more, or several are called so.
+        """
+        there = dict.fromkeys([self.digest, *self.kept])
+        found = [one for one in there if begins and one.startswith(begins)]
+        if len(found) != 1:
+            said = "several sets are" if found else "no set is there any more that is"
+            raise ConfigurationError(
+                f"{said} called {begins[:_SHOWN]!r}, expected one digest or how it begins",
+                hint=self.told_kept(),
+            )
+        return found[0]
+
+    def told_kept(self) -> str:
+        """Which sets there are, for people."""
+        former = ", ".join(one[:_SHOWN] for one in self.kept) or "none"
+        return f"the current one is {self.digest[:_SHOWN]}; former ones that are kept: {former}"
 
     def split(self, name: str) -> tuple[Shard, ...]:
         """The shards of a split.
@@ -161,6 +188,7 @@ class Manifest:
             "dictionaries": {name: list(texts) for name, texts in self.dictionaries.items()},
             "statistics": self.statistics,
             "made_of": self.made_of,
+            "kept": list(self.kept),
         }
         return json.dumps(told, indent=1, sort_keys=True, allow_nan=False).encode() + b"\n"
 
@@ -193,6 +221,8 @@ class Manifest:
                 statistics=told["statistics"],
                 made_of=told["made_of"],
                 kind=Kind(told["kind"]),
+                # Sets that were staged before any were kept say nothing of them.
+                kept=tuple(told.get("kept", ())),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigurationError(
@@ -206,6 +236,11 @@ class Manifest:
                 hint="stage the set again",
             )
         return found
+
+
+def kept_file(digest: str) -> str:
+    """Where the manifest of a former set is, below the place of the current one."""
+    return f"{KEPT}/{digest}.json"
 
 
 def index_of(layout: Layout, shards: tuple[Shard, ...]) -> bytes:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headrace_schemas.errors import ConfigurationError
-from headrace_shards.manifest import FILE, Manifest
+from headrace_shards.manifest import FILE, Manifest, kept_file
 from headrace_shards.store import Store
 
 
@@ -24,26 +24,26 @@ class StagedSet:
     manifest: Manifest
 
     @classmethod
-    def open(cls, place: str, options: Mapping[str, Any] | None = None) -> StagedSet:
-        """The set that `headrace stage` has published at a place.
+    def open(
+        cls, place: str, options: Mapping[str, Any] | None = None, digest: str | None = None
+    ) -> StagedSet:
+        """The set that `headrace stage` has published at a place, or a former one that is kept.
 
         Args:
             place: a folder, or a URL that fsspec knows.
             options: of the file system of fsspec.
+            digest: of the set, or how it begins; None is the current one.
 
         Raises:
-            ConfigurationError: there is none.
+            ConfigurationError: there is none, or that one isn't kept any more.
             RetryableError: the store can't be reached.
         """
         store = Store(str(place), options or {})
-        try:
-            content = store.read(FILE)
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise ConfigurationError(
-                f"there is no training set at {place}: it has no {FILE}",
-                hint="headrace stage makes one; what was not published is none",
-            ) from error
-        return cls(store, Manifest.decoded(content, f"{place}/{FILE}"))
+        current = _manifest(store, FILE)
+        whole = current.digest if digest is None else current.whole_digest(digest)
+        if whole == current.digest:
+            return cls(store, current)
+        return cls(store, _manifest(store, kept_file(whole)))
 
     def files(self, split: str) -> list[str]:
         """The shards of a split by path or URL, in their order, for readers of its format.
@@ -57,3 +57,14 @@ class StagedSet:
             f"{self.store.place.rstrip('/')}/{split}/{shard.stored.name}"
             for shard in self.manifest.split(split)
         ]
+
+
+def _manifest(store: Store, name: str) -> Manifest:
+    try:
+        content = store.read(name)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ConfigurationError(
+            f"there is no training set at {store.place}: it has no {name}",
+            hint="headrace stage makes one; what was not published is none",
+        ) from error
+    return Manifest.decoded(content, f"{store.place}/{name}")

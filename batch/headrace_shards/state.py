@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from headrace_schemas.errors import ConfigurationError
 
 FORMAT = 1
+_SAME_SETTINGS = "resume with the split and the settings that the state was saved with"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,14 @@ class State:
             "splits": list(self.splits),
         }
 
-    def moved_to(self, described: Mapping[str, Any]) -> Self:
+    def moved_to(
+        self, described: Mapping[str, Any], way_back: Callable[[tuple[str, ...]], str]
+    ) -> Self:
         """This state at the place that a checkpoint tells of.
+
+        Args:
+            described: what the checkpoint has.
+            way_back: says how the sets of some digests are read, for errors.
 
         Raises:
             ConfigurationError: it is of another set or another order, or no state at all.
@@ -49,8 +56,9 @@ class State:
             form, epoch, position = (
                 int(described[name]) for name in ("format", "epoch", "position")
             )
+            digests = tuple(map(str, described["digests"]))
             found = {
-                "digests": tuple(described["digests"]),
+                "digests": digests,
                 "splits": tuple(described["splits"]),
                 "order": dict(described["order"]),
             }
@@ -73,7 +81,7 @@ class State:
                 raise ConfigurationError(
                     f"the state is of {said}: {_short(found[name])}, and this loader has"
                     f" {_short(own[name])}",
-                    hint="resume with the set and the settings that the state was saved with",
+                    hint=way_back(digests) if name == "digests" else _SAME_SETTINGS,
                 )
         return type(self)(self.digests, self.splits, self.order, epoch, position)
 

@@ -88,7 +88,13 @@ class Store:
             ) from error
         try:
             return url_to_fs(self.place, **self.options)[0]
-        except (ImportError, ValueError) as error:
+        except ImportError as error:
+            raise ConfigurationError(
+                f"{self.place} can't be read: {error}",
+                hint="fsspec reads each kind of store by a package of its own, which"
+                " headrace[training] leaves to you: pip install s3fs, gcsfs or adlfs",
+            ) from error
+        except ValueError as error:
             raise ConfigurationError(f"{self.place} can't be read: {error}") from error
 
     def _patiently(self, name: str, ask: Callable[[], Any]) -> Any:

@@ -363,6 +363,14 @@ SETTINGS = (
         " URL such as s3://bucket/training",
     ),
     Setting(
+        section="training",
+        key="kept",
+        kind=SettingKind.NUMBER,
+        default="3",
+        meaning="how many former sets stay beside the one that is published, so that trainings"
+        " which began with one of them go on with it",
+    ),
+    Setting(
         section="feast",
         key="registry",
         kind=SettingKind.PATH,

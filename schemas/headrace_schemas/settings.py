@@ -149,9 +149,13 @@ class LineageSettings:
 
 @dataclass(frozen=True, slots=True)
 class TrainingSettings:
-    """Where declared training sets are published, each in a folder of its name: a path or a URL."""
+    """Where declared training sets are published, each in a folder of its name: a path or a URL.
+
+    `kept` is how many former sets stay beside each, and beside each that `headrace stage` makes.
+    """
 
     path: str
+    kept: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +272,7 @@ def load(start: Path, environ: Mapping[str, str]) -> Settings:
             options=Options(values["lineage.options"]),
             spark_listener=values["lineage.spark_listener"],
         ),
-        training=TrainingSettings(values["training.path"]),
+        training=TrainingSettings(values["training.path"], values["training.kept"]),
         feast=FeastSettings(values["feast.registry"]),
         _sources={name: one.source for name, one in found.items()},
     )

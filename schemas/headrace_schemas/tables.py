@@ -74,9 +74,13 @@ def spine_table(name: str) -> str:
     return _joined("spines", name)
 
 
-def staged_table(name: str) -> str:
-    """Whose lease whoever publishes shards of a training set holds; it has no rows."""
-    return _joined("staged", name)
+def staged_table(place: str) -> str:
+    """Whose lease whoever publishes shards at a place holds; it has no rows.
+
+    Args:
+        place: the name of the place, as `headrace_batch.staging.places` gives it.
+    """
+    return _joined("staged", place)
 
 
 def healed_table(view: str, version: int) -> str:

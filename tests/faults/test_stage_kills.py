@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -61,7 +62,7 @@ elif what:
         "write": (Target, "write"),
         "history": (run, "load_engine"),
         "survey": (sharding, "survey"),
-        "publish": (sharding, "publish"),
+        "publish": (run, "publish"),
         "delete": (Target, "delete"),
     }[name]
     die_in(owner, attribute, moment, int(calls))
@@ -103,6 +104,16 @@ class Case:
         assert numbers == list(range(found.rows("train")))
         return found
 
+    def require_index(self, expected: Manifest) -> None:
+        """Readers that go by indexes have all rows of a set."""
+        told = json.loads((self.out / "train/index.json").read_bytes())["shards"]
+        assert [one["raw_data"]["hashes"]["sha256"] for one in told] == [
+            one.raw.sha256 for one in expected.split("train")
+        ]
+        for one in told:
+            path = self.out / "train" / one["raw_data"]["basename"]
+            assert path.stat().st_size == one["raw_data"]["bytes"]
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Case:
@@ -125,6 +136,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Case:
 @pytest.fixture
 def case(made: Case, tmp_path: Path) -> Case:
     shutil.copytree(made.out, tmp_path / "out")
+    # Of an attempt that was killed before.
+    (tmp_path / "out/train/shard.00099-gone.mds").write_text("left")
     return Case(made.settings, made.spine, tmp_path / "out", made.former, made.new)
 
 
@@ -151,16 +164,24 @@ def test_a_killed_staging_leaves_a_whole_set_and_the_next_one_goes_on(
     require_nothing_left(case)
 
 
-@pytest.mark.parametrize("moment", ["index", "manifest"])
-def test_one_that_is_killed_between_index_and_manifest_is_taken_up(moment: str, case: Case) -> None:
+@pytest.mark.parametrize("moment", ["former", "manifest", "index"])
+def test_one_that_is_killed_between_manifests_and_index_is_taken_up(
+    moment: str, case: Case
+) -> None:
     shards = len(case.new.split("train"))
-    # After the last shard the index is written, then the manifest.
-    calls = shards + (1 if moment == "index" else 2)
+    # After the last shard the former manifest is put aside, then come the new one and the index.
+    calls = shards + 1 + ("former", "manifest", "index").index(moment)
     assert case.staged("local", "after", "write", str(calls)) == -signal.SIGKILL
     found = case.require_whole()
-    assert (found.digest == case.new.digest) is (moment == "manifest")
+    assert (found.digest == case.new.digest) is (moment != "former")
+    case.require_index(case.new if moment == "index" else case.former)
     assert case.staged("local") == 0
     assert case.require_whole().digest == case.new.digest
+    case.require_index(case.new)
+    require_nothing_left(case)
+    # Who was trained with the former one goes on with it.
+    former = Loader(case.out, batch_size=64, last="short", digest=case.former.digest)
+    assert sum(len(batch["ids"]) for batch in former) == case.former.rows("train")
 
 
 def require_nothing_left(case: Case) -> None:

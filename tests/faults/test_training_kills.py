@@ -29,7 +29,7 @@ CHILD = (
 import sys
 from datetime import date
 from pathlib import Path
-from headrace_batch.staging import declared, sharding, whole_tables
+from headrace_batch.staging import declared, whole_tables
 from headrace_batch.staging.declared_spine import write_spine
 from headrace_features.project import load_project
 from headrace_schemas.settings import load
@@ -43,7 +43,7 @@ if what:
     owner, attribute = {
         "write": (whole_tables, "write_deltalake"),
         "features": (declared, "features_of"),
-        "publish": (sharding, "publish"),
+        "publish": (declared, "publish"),
     }[name]
     die_in(owner, attribute, moment, int(calls))
 write_spine(settings, project, one, day)

@@ -17,7 +17,7 @@ import pytest
 from headrace_batch.local_engine import LocalEngine
 from headrace_batch.staging import shard_writing
 from headrace_batch.staging.columns import Precision
-from headrace_batch.staging.publication import published
+from headrace_batch.staging.publication import kept_set, published
 from headrace_batch.staging.request import StageRequest
 from headrace_batch.staging.run import StageReport, stage
 from headrace_batch.staging.shard_formats import Format
@@ -27,15 +27,32 @@ from headrace_batch.staging.target import Target
 from headrace_batch.staging.verifying import verify
 from headrace_batch.warehouse import Warehouse
 from headrace_features.fraud.definitions import fraud, fraud_scoring
+from headrace_features.leases import LeaseHeldError
 from headrace_features.project import load_project
 from headrace_schemas.errors import ConfigurationError, GateError
 from headrace_schemas.settings import Settings
 from headrace_shards import Loader, Source
 from headrace_shards.manifest import Kind
 from lakes import settings_in, write_events, write_simulated
+from programs import started
 
 LABEL = Label(("is_fraud",), "reported_at")
 DAY = 86_400_000
+
+# Is about to publish at a place, until it is killed.
+PUBLISHING = """
+import signal, sys
+from pathlib import Path
+from headrace_batch.staging.run import publishing
+from headrace_batch.warehouse import Warehouse
+from headrace_schemas.settings import load
+
+home, out = sys.argv[1:]
+settings = load(Path(home), {"HEADRACE_HOME": home})
+with publishing(Warehouse.of(settings), out):
+    print("publishing", flush=True)
+    signal.pause()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -189,10 +206,33 @@ def test_the_same_request_does_nothing_and_another_one_takes_its_place(
     manifest = published(Target(str(tmp_path / "set")))
     assert manifest is not None
     assert not (tmp_path / "set/valid/index.json").exists()
-    kept = {path.name for path in (tmp_path / "set/train").iterdir()}
-    named = {one.raw.name for one in manifest.split("train")}
-    assert named < kept
-    assert len(kept) == 2 * len(named) + 1
+    sets = [manifest, *(kept_set(Target(str(tmp_path / "set")), one) for one in manifest.kept)]
+    assert [one.set_id for one in sets if one] == [third.set_id, second.set_id, first.set_id]
+    named = {shard.raw.name for one in sets if one for shard in one.split("train")}
+    assert {path.name for path in (tmp_path / "set/train").iterdir()} == {*named, "index.json"}
+
+
+def test_as_many_former_sets_stay_as_the_settings_say(
+    lake: Settings, spine: Path, tmp_path: Path
+) -> None:
+    few = settings_in(lake.home, HEADRACE_TRAINING_KEPT="1")
+    for seed in range(3):
+        staged(few, request_for(spine, tmp_path / "set", split=SplitRule(seed=seed)))
+    assert len(list((tmp_path / "set/manifests").iterdir())) == 1
+    assert len(list((tmp_path / "set/train").glob("*.mds"))) == 2
+
+
+def test_sets_of_other_names_are_not_staged_at_one_place_at_once(
+    lake: Settings, spine: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    with started(PUBLISHING, lake.home, tmp_path / "set", stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "publishing\n"
+        said = rf"staged\.at_set_\w+ is being written by process {child.pid} "
+        with pytest.raises(LeaseHeldError, match=said):
+            staged(lake, request_for(spine, tmp_path / "link/set", name="another"))
+    staged(lake, request_for(spine, tmp_path / "link/set", name="another"))
 
 
 def test_features_of_a_later_time_than_the_label_are_refused(
@@ -337,7 +377,15 @@ def test_the_command_stages_shows_and_verifies(lake: Settings, spine: Path, tmp_
     good = headrace("shards", "verify", str(tmp_path / "set"), "--sample", "50")
     assert good.returncode == 0, good.stderr
     assert "50 were computed anew" in " ".join(good.stdout.split())
-    next((tmp_path / "set/train").glob("*.mds")).unlink()
+    again = headrace(*line, "--seed", "5")
+    assert again.returncode == 0, again.stderr
+    former = shown["digest"][:12]
+    listed = headrace("shards", "show", str(tmp_path / "set")).stdout
+    assert f"former sets that are kept: {former}" in listed
+    there = ("shards", "verify", str(tmp_path / "set"), "--digest", former, "--json")
+    assert json.loads(headrace(*there).stdout)["rows"] == sum(told["rows"].values())
+    for path in (tmp_path / "set/train").glob("*.mds"):
+        path.unlink()
     bad = headrace("shards", "verify", str(tmp_path / "set"))
     assert (bad.returncode, "there is no such file" in bad.stderr) == (1, True)
     none = headrace("shards", "verify", str(tmp_path / "none"))

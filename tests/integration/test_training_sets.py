@@ -33,7 +33,7 @@ from headrace_orchestration.lineage.downstream import feature_below
 from headrace_orchestration.lineage.graph import graph_of
 from headrace_orchestration.lineage.nodes import Node, recorded_above
 from headrace_orchestration.lineage.runs import read_events, runs_of
-from headrace_schemas.errors import ConfigurationError, RetryableError
+from headrace_schemas.errors import ConfigurationError, GateError, RetryableError
 from headrace_schemas.settings import Settings
 from lakes import settings_in, write_simulated
 
@@ -53,7 +53,9 @@ def made(settings: Settings, day: date, engine: str = "local") -> Any:
     project = load_project(settings)
     write_spine(settings, project, fraud_training, day)
     write_set(settings, fraud_training, day, engine)
-    return stage_set(settings, project, fraud_training, day, engine, lambda _: None)
+    return stage_set(
+        settings, project, fraud_training, day, engine, lambda _: None, over_newer=True
+    )
 
 
 def expected_spine(settings: Settings) -> pa.Table:
@@ -116,6 +118,45 @@ def test_the_same_day_again_is_the_same_set_and_another_day_takes_its_place(
     assert anew.digest == digest.digest
     later = made(lake, DAY + timedelta(1))
     assert sum(later.rows.values()) > sum(first.rows.values())
+
+
+def test_the_set_of_a_later_day_stays_unless_it_is_asked_for(lake: Settings) -> None:
+    target = Target(place_of(lake, "fraud_training"))
+    made(lake, DAY + timedelta(1))
+    newer = published(target)
+    assert newer is not None
+    assert newer.made_of["day"] == "2018-04-27"
+    project = load_project(lake)
+    write_spine(lake, project, fraud_training, DAY)
+    write_set(lake, fraud_training, DAY, "local")
+    with pytest.raises(
+        ConfigurationError, match=r"are of 2018-04-27, and these are of 2018-04-26 .*--over-newer"
+    ):
+        stage_set(lake, project, fraud_training, DAY, "local", lambda _: None)
+    assert published(target) == newer
+    asked = made(lake, DAY)
+    again = stage_set(lake, project, fraud_training, DAY, "local", lambda _: None)
+    assert (again.was_there, again.set_id) == (True, asked.set_id)
+    later = made(lake, DAY + timedelta(1))
+    assert later.rows == {name: newer.rows(name) for name in newer.splits}
+
+
+def test_no_set_is_published_whose_rows_are_not_those_of_history(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    write_simulated(settings)
+    made(settings, DAY)
+    target = Target(place_of(settings, "fraud_training"))
+    before = published(target)
+    project = load_project(settings)
+    following = DAY + timedelta(1)
+    write_spine(settings, project, fraud_training, following)
+    write_set(settings, fraud_training, following, "local")
+    # Somebody changes a feature by hand.
+    table = Warehouse.of(settings).open("training.fraud_training")
+    table.update(new_values={"card_activity__count_30d": 77})
+    with pytest.raises(GateError, match=r"of the sample differ in x .*\(nothing was published"):
+        stage_set(settings, project, fraud_training, following, "local", lambda _: None)
+    assert published(target) == before
 
 
 def test_spark_makes_the_same_rows_and_shards(lake: Settings, spark: object) -> None:
@@ -223,7 +264,7 @@ def test_no_shards_are_published_of_a_set_whose_newest_day_fails(tmp_path: Path)
 
     settings = settings_in(tmp_path / "home")
     write_simulated(settings)
-    steps = ["spine", "features", "validate", "shards", "verify"]
+    steps = ["spine", "features", "validate", "shards"]
     assert run(DAY) == {f"{one}_fraud_training": 0 for one in steps}
     target = Target(place_of(settings, "fraud_training"))
     before = published(target)

@@ -58,3 +58,26 @@ def test_a_killed_training_goes_on_with_the_same_losses(tmp_path: Path) -> None:
     assert min(again) > 1
     assert {**found, **again} == expected
     assert all(found[step] == again[step] for step in found.keys() & again.keys())
+
+
+def test_a_training_goes_on_with_its_set_after_another_one_was_published(tmp_path: Path) -> None:
+    first = written(tmp_path / "set", {"train": [500, 300, 400]})
+    once = subprocess.run(
+        line(tmp_path, "one.pt"), env=environ(), check=True, capture_output=True, text=True
+    )
+    expected = losses(once.stdout)
+    with subprocess.Popen(
+        line(tmp_path, "other.pt"), env=environ(), stdout=subprocess.PIPE, text=True
+    ) as killed:
+        assert killed.stdout is not None
+        for _ in range(5):
+            killed.stdout.readline()
+        killed.kill()
+    written(tmp_path / "set", {"train": [900]}, first=5_000, former=first)
+    rest = subprocess.run(
+        line(tmp_path, "other.pt"), env=environ(), check=True, capture_output=True, text=True
+    )
+    found = losses(rest.stdout)
+    assert min(found) > 1
+    assert found == {step: loss for step, loss in expected.items() if step in found}
+    assert max(found) == max(expected)

@@ -18,11 +18,11 @@ from headrace_batch.history_scratch import scratch
 from headrace_batch.history_spine import EVENT_TIME
 from headrace_batch.quality.verdicts import newest_day, require_day
 from headrace_batch.staging.places import place_of
-from headrace_batch.staging.publication import published, require_free
+from headrace_batch.staging.publication import publish, published, require_free, settle
 from headrace_batch.staging.request import StageRequest
 from headrace_batch.staging.run import SET, StageReport, features_of, publishing, report_of
 from headrace_batch.staging.set_rows import SetRows, rows_of_file, rows_of_table
-from headrace_batch.staging.sharding import MadeOf, publish_shards
+from headrace_batch.staging.sharding import MadeOf, sharded
 from headrace_batch.staging.spine import Label, Spine
 from headrace_batch.staging.splits import SplitRule
 from headrace_batch.staging.target import Target
@@ -33,13 +33,14 @@ from headrace_batch.staging.told import (
     shards_outcome,
     shards_work,
 )
+from headrace_batch.staging.verifying import verify_shards
 from headrace_batch.staging.whole_tables import replace_table, require_of_day
 from headrace_batch.warehouse import Warehouse
 from headrace_features.definitions.durations import DAY_MS
 from headrace_features.definitions.on_demand import sources_of
 from headrace_features.definitions.training_sets import LABEL_KNOWN_AT
 from headrace_features.lineage.recording import recorded
-from headrace_schemas.errors import ConfigurationError
+from headrace_schemas.errors import ConfigurationError, GateError
 from headrace_schemas.tables import EVENT_DATE, spine_table, training_table
 
 if TYPE_CHECKING:
@@ -51,11 +52,14 @@ if TYPE_CHECKING:
     from headrace_features.definitions.training_sets import TrainingSet
     from headrace_features.project import Project
     from headrace_schemas.settings import Settings
+    from headrace_shards.manifest import Manifest
 
 #: Of the table of a set: the versions of the tables that it was made of.
 _MADE_OF = "headrace.training:of:"
 #: Likewise what its features mean, as a number.
 _MEANING = "headrace.training:meaning"
+#: How many rows are computed anew before shards are published.
+_SAMPLE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +116,26 @@ def stage_set(  # noqa: PLR0913, PLR0917 - each of another kind
     day: date,
     engine: str,
     tell: Callable[[str], None],
+    *,
+    over_newer: bool = False,
 ) -> StageReport:
     """Publish the shards of a set that has its features, unless its newest day fails its gate.
 
+    They are verified before: nobody gets a set that isn't what it should be.
+
+    Args:
+        settings: where tables are.
+        project: whose gates there are.
+        declared: the set.
+        day: which it is of.
+        engine: who writes: local or spark.
+        tell: takes what is being done.
+        over_newer: whether it may take the place of the set of a later day.
+
     Raises:
-        GateError: it does.
-        ConfigurationError: the set is of another day, or is missing.
+        GateError: it does, or the shards are wrong.
+        ConfigurationError: the set is of another day, or is missing, or that of a later day is
+            published.
         RetryableError: another process publishes it, or a store is away.
     """
     began = perf_counter()
@@ -133,15 +151,23 @@ def stage_set(  # noqa: PLR0913, PLR0917 - each of another kind
         tell("gate")
         require_day(settings, gate, newest_day(settings, gate), time_ns() // 1_000_000)
     made = _made_of(settings, declared, day, table)
-    former = published(target)
-    if former is not None and former.set_id == request.set_id(made.spine, made.versions):
-        return report_of(former, request.out, perf_counter() - began, was_there=True)
-    tell("shards")
     work = shards_work(declared.name, (set_told(settings, declared),), request.out)
-    with recorded(settings, [work]) as runs, publishing(warehouse, declared.name) as still_ours:
-        rows = rows_of_table(warehouse, name, table)
-        manifest = publish_shards(settings, project, request, rows, made, engine, still_ours)
-        runs.end(work.job, lambda: shards_outcome(work, manifest))
+    with publishing(warehouse, request.out) as still_ours:
+        former = published(target)
+        if former is not None and former.set_id == request.set_id(made.spine, made.versions):
+            # One that was killed may have left something to do.
+            settle(target, former, still_ours)
+            return report_of(former, request.out, perf_counter() - began, was_there=True)
+        if not over_newer:
+            _require_not_older(declared, day, former)
+        tell("shards")
+        with recorded(settings, [work]) as runs:
+            rows = rows_of_table(warehouse, name, table)
+            found = sharded(settings, project, request, rows, made, engine)
+            tell("verification")
+            _require_right(settings, project, declared, target, found)
+            manifest = publish(target, found, settings.training.kept, still_ours)
+            runs.end(work.job, lambda: shards_outcome(work, manifest))
     return report_of(manifest, request.out, perf_counter() - began, was_there=False)
 
 
@@ -186,7 +212,33 @@ def _made_of(settings: Settings, declared: TrainingSet, day: date, table: DeltaT
         )
     pinned = replace(warehouse, versions={spine_name: found.pop(spine_name)})
     spine = Spine.open(pinned, spine_name, settings.warehouse.storage_options)
-    return MadeOf(spine.identity, found, [declared.name])
+    return MadeOf(spine.identity, found, [declared.name], day)
+
+
+def _require_not_older(declared: TrainingSet, day: date, former: Manifest | None) -> None:
+    """See that no set of a later day is published."""
+    newer = None if former is None else former.made_of.get("day")
+    if newer is not None and newer > day.isoformat():
+        raise ConfigurationError(
+            f"the shards of {declared.name} that are published are of {newer}, and these are of"
+            f" {day}",
+            hint="to publish the older ones all the same: headrace training shards"
+            f" {declared.name} --date {day} --over-newer",
+        )
+
+
+def _require_right(
+    settings: Settings, project: Project, declared: TrainingSet, target: Target, found: Manifest
+) -> None:
+    """See that shards are what was written, and a sample of their rows what history says."""
+    problems = verify_shards(settings, project, target, found, _SAMPLE).problems
+    if problems:
+        further = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
+        raise GateError(
+            f"the shards of {declared.name} are not what they should be: {problems[0]}{further}",
+            hint="nothing was published: make it anew, from headrace training features"
+            f" {declared.name} on",
+        )
 
 
 def _meaning(settings: Settings, declared: TrainingSet, day: date) -> int:

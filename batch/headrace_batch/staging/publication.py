@@ -1,8 +1,10 @@
-"""A set is published: indexes, then the manifest by which readers go; what is over is deleted."""
+"""A set is published: its manifest takes the place of the former one's, which is kept beside it."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from headrace_batch.staging.shard_formats import index_for
@@ -10,15 +12,17 @@ from headrace_batch.staging.shard_writing import SHARD_NAME
 from headrace_batch.staging.splits import SPLITS
 from headrace_batch.staging.statistics import joined
 from headrace_batch.staging.target import UNFINISHED
-from headrace_schemas.errors import ConfigurationError, HeadraceError
-from headrace_shards.manifest import FILE, INDEX, Manifest
+from headrace_schemas.errors import ConfigurationError, HeadraceError, RetryableError
+from headrace_shards.manifest import FILE, INDEX, KEPT, Manifest, kept_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from headrace_batch.staging.shard_writing import WrittenShard
     from headrace_batch.staging.target import Target
-    from headrace_shards.manifest import Shard
+
+#: How the manifest of a former set is called.
+_KEPT_NAME = re.compile(r"[0-9a-f]{64}\.json")
 
 
 class IncompleteSetError(HeadraceError):
@@ -35,6 +39,42 @@ def published(target: Target) -> Manifest | None:
     """
     content = target.read(FILE)
     return None if content is None else Manifest.decoded(content, f"{target.place}/{FILE}")
+
+
+def kept_set(target: Target, digest: str) -> Manifest | None:
+    """A former set that a place keeps, by its whole digest; None where it doesn't any more.
+
+    Raises:
+        ConfigurationError: what is there is none.
+    """
+    content = target.read(kept_file(digest))
+    if content is None:
+        return None
+    return Manifest.decoded(content, f"{target.place}/{kept_file(digest)}")
+
+
+def set_at(target: Target, digest: str | None) -> Manifest:
+    """The set that a place has, or a former one that it keeps.
+
+    Args:
+        target: the place.
+        digest: of the set, or how it begins; None is the current one.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    current = published(target)
+    if current is None:
+        raise ConfigurationError(
+            f"there is no training set at {target.place}", hint="headrace stage makes one"
+        )
+    whole = current.digest if digest is None else current.whole_digest(digest)
+    found = current if whole == current.digest else kept_set(target, whole)
+    if found is None:
+        raise ConfigurationError(
+            f"{target.place} has just let go of {whole}", hint=current.told_kept()
+        )
+    return found
 
 
 def shards_by_split(
@@ -77,46 +117,108 @@ def statistics_of(
     }
 
 
-def publish(target: Target, manifest: Manifest, still_ours: Callable[[], object]) -> None:
-    """Have readers get a set, and delete the files of sets before the last one.
+def publish(
+    target: Target, manifest: Manifest, keep: int, still_ours: Callable[[], object]
+) -> Manifest:
+    """Have readers get a set, and keep some former ones beside it; the manifest as it is there.
 
-    Who reads the former set has its files until another one takes the place of this one. Killed
-    anywhere, readers have either set, and the same call goes on.
+    Killed anywhere, readers have either set, and `settle` does what is left to do.
 
     Args:
         target: where its shards are already.
         manifest: of the set.
+        keep: how many former sets stay, so that who reads one of them goes on.
         still_ours: raises an error if somebody else publishes there by now.
+
+    Raises:
+        RetryableError: somebody else does, shards are not as they were written, or the store is
+            away.
     """
     former = published(target)
+    if former is not None:
+        kept = dict.fromkeys([former.digest, *former.kept])
+        manifest = replace(manifest, kept=tuple(kept)[:keep])
+    _require_shards(target, manifest)
     still_ours()
-    for split, shards in manifest.splits.items():
-        index = index_for(manifest.kind, manifest.layout, shards)
-        if index is not None:
-            target.write(f"{split}/{INDEX}", index)
-    still_ours()
+    if former is not None:
+        target.write(kept_file(former.digest), former.encoded())
     target.write(FILE, manifest.encoded())
-    _delete_others(target, manifest, former)
+    settle(target, manifest, still_ours)
+    return manifest
 
 
-def _delete_others(target: Target, manifest: Manifest, former: Manifest | None) -> None:
-    """Delete the shards that neither set has, of killed attempts and of older sets, and indexes."""
-    kept = [manifest] if former is None else [manifest, former]
+def settle(target: Target, manifest: Manifest, still_ours: Callable[[], object]) -> None:
+    """Do what is left to do once a manifest is published; that may be done again at any time.
+
+    Indexes become those of the set, then files are deleted that neither it nor a former one which
+    is kept names: those of killed attempts and of older sets.
+
+    Args:
+        target: where the set is.
+        manifest: of the set, as it is there.
+        still_ours: raises an error if somebody else publishes there by now.
+    """
+    still_ours()
     for split in SPLITS:
-        named = {shard.stored.name for one in kept for shard in _shards(one, split)}
-        if index_for(manifest.kind, manifest.layout, _shards(manifest, split)) is not None:
-            named |= {INDEX} if split in manifest.splits else set()
-        files = [name for name in target.files(split) if name not in named and _is_ours(name)]
-        target.delete([f"{split}/{name}" for name in files])
+        index = _index(manifest, split)
+        if index is not None and target.read(f"{split}/{INDEX}") != index:
+            target.write(f"{split}/{INDEX}", index)
+    former = [kept_set(target, digest) for digest in manifest.kept]
+    still_ours()
+    _delete_others(target, [manifest, *(one for one in former if one is not None)])
 
 
-def _shards(manifest: Manifest, split: str) -> Sequence[Shard]:
-    return manifest.splits.get(split, ())
+def _delete_others(target: Target, kept: Sequence[Manifest]) -> None:
+    """Delete what none of the sets names that are kept, the current one first."""
+    named = {kept_file(one.digest) for one in kept[1:]}
+    # Manifests go first: a set that can be opened has its shards.
+    target.delete(
+        path
+        for path in (f"{KEPT}/{name}" for name in target.files(KEPT))
+        if path not in named and _is_ours(path)
+    )
+    for split in SPLITS:
+        named = {shard.stored.name for one in kept for shard in one.splits.get(split, ())}
+        if _index(kept[0], split) is not None:
+            named.add(INDEX)
+        target.delete(
+            f"{split}/{name}"
+            for name in target.files(split)
+            if name not in named and _is_ours(f"{split}/{name}")
+        )
 
 
-def _is_ours(name: str) -> bool:
-    """Whether a file of a split is one that publications write, and so may delete."""
-    name = name.removesuffix(UNFINISHED)
+def _require_shards(target: Target, manifest: Manifest) -> None:
+    """See that all shards are there and as large as they were written.
+
+    Raises:
+        RetryableError: they aren't.
+    """
+    for split, shards in manifest.splits.items():
+        sizes = target.files(split)
+        for file in (shard.stored for shard in shards):
+            if sizes.get(file.name) != file.size:
+                size = sizes.get(file.name)
+                found = "is not there" if size is None else f"has {size:,} bytes"
+                raise RetryableError(
+                    f"the shard {target.place}/{split}/{file.name} {found}, and {file.size:,} bytes"
+                    " of it were written: something else changes files there",
+                    hint="nothing was published: see what that is, and run it again",
+                )
+
+
+def _index(manifest: Manifest, split: str) -> bytes | None:
+    """The index that a split has for readers that know nothing of manifests; None for none."""
+    if split not in manifest.splits:
+        return None
+    return index_for(manifest.kind, manifest.layout, manifest.splits[split])
+
+
+def _is_ours(path: str) -> bool:
+    """Whether a file below a place is one that publications write, and so may delete."""
+    folder, _, name = path.removesuffix(UNFINISHED).rpartition("/")
+    if folder == KEPT:
+        return _KEPT_NAME.fullmatch(name) is not None
     return name == INDEX or SHARD_NAME.fullmatch(name) is not None
 
 
@@ -128,10 +230,11 @@ def require_free(target: Target) -> None:
     """
     if target.read(FILE) is not None:
         return
-    known = {FILE, f"{FILE}{UNFINISHED}", *SPLITS}
+    known = {FILE, f"{FILE}{UNFINISHED}", KEPT, *SPLITS}
     others = [name for name in target.files("") if name not in known]
-    for split in SPLITS:
-        others += [f"{split}/{name}" for name in target.files(split) if not _is_ours(name)]
+    for folder in (KEPT, *SPLITS):
+        paths = (f"{folder}/{name}" for name in target.files(folder))
+        others += [path for path in paths if not _is_ours(path)]
     if others:
         raise ConfigurationError(
             f"{target.place} has other files, such as {others[0]}", hint="name a folder of its own"

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from headrace_batch.history_scratch import Scratch, scratch
-from headrace_batch.staging.publication import published, require_free
+from headrace_batch.staging.places import name_of
+from headrace_batch.staging.publication import publish, published, require_free, settle
 from headrace_batch.staging.set_rows import rows_of_file
-from headrace_batch.staging.sharding import MadeOf, publish_shards
+from headrace_batch.staging.sharding import MadeOf, sharded
 from headrace_batch.staging.spine import Label, Spine, numbered
 from headrace_batch.staging.target import Target
 from headrace_batch.staging.told import events_told, shards_outcome, shards_work, spine_told
@@ -80,7 +81,7 @@ def stage(
     Raises:
         GateError: the spine has a leak.
         ConfigurationError: the spine, a table or a column is missing or wrong.
-        RetryableError: another process publishes a set of this name, or a store is away.
+        RetryableError: another process publishes a set there, or a store is away.
     """
     began = perf_counter()
     warehouse = Warehouse.of(settings)
@@ -89,30 +90,26 @@ def stage(
     spine = Spine.open(warehouse, request.spine, settings.warehouse.storage_options)
     sources = sources_of(request.selections)
     versions = {one.table: warehouse.open(one.table).version() for one in sources.values()}
-    former = published(target)
-    if former is not None and former.set_id == request.set_id(spine.identity, versions):
-        return report_of(former, request.out, perf_counter() - began, was_there=True)
+    set_id = request.set_id(spine.identity, versions)
     told = spine_told(settings, request.spine, spine.identity)
     reads = (told, *events_told(settings, sources.values()))
     work = shards_work(request.name, reads, request.out)
-    with (
-        recorded(settings, [work]) as runs,
-        publishing(warehouse, request.name) as still_ours,
-        scratch(warehouse) as folder,
-    ):
-        tell("features as of each row")
-        features_of(settings, request.selections, spine, request.label, versions, engine, folder)
-        tell("shards")
-        manifest = publish_shards(
-            settings,
-            project,
-            request,
-            rows_of_file(folder, SET),
-            MadeOf(spine.identity, versions),
-            engine,
-            still_ours,
-        )
-        runs.end(work.job, lambda: shards_outcome(work, manifest))
+    with publishing(warehouse, request.out) as still_ours:
+        former = published(target)
+        if former is not None and former.set_id == set_id:
+            # One that was killed may have left something to do.
+            settle(target, former, still_ours)
+            return report_of(former, request.out, perf_counter() - began, was_there=True)
+        with recorded(settings, [work]) as runs, scratch(warehouse) as folder:
+            tell("features as of each row")
+            features_of(
+                settings, request.selections, spine, request.label, versions, engine, folder
+            )
+            tell("shards")
+            made = MadeOf(spine.identity, versions)
+            found = sharded(settings, project, request, rows_of_file(folder, SET), made, engine)
+            manifest = publish(target, found, settings.training.kept, still_ours)
+            runs.end(work.job, lambda: shards_outcome(work, manifest))
     return report_of(manifest, request.out, perf_counter() - began, was_there=False)
 
 
@@ -139,10 +136,14 @@ def features_of(  # noqa: PLR0913, PLR0917 - each of another kind
 
 
 @contextmanager
-def publishing(warehouse: Warehouse, name: str) -> Iterator[Callable[[], object]]:
-    """Be the only one who publishes shards of a set; gives what raises an error once one isn't."""
-    warehouse.create(staged_table(name), _LEASED)
-    with held(warehouse, staged_table(name)) as lease:
+def publishing(warehouse: Warehouse, out: str) -> Iterator[Callable[[], object]]:
+    """Be the only one who publishes shards at a place; gives what raises an error once one isn't.
+
+    Sets of any name: what one of them takes for left over is another one's.
+    """
+    table = staged_table(name_of(out))
+    warehouse.create(table, _LEASED)
+    with held(warehouse, table) as lease:
         yield lease.opened
 
 

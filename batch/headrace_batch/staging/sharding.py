@@ -1,4 +1,4 @@
-"""The rows of a set come into shards, and the set is published."""
+"""The rows of a set come into shards, which are not published yet."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from headrace_batch.local_spill import workspace_of
 from headrace_batch.staging.columns import Roles, layout_of, texts_of
 from headrace_batch.staging.origin import software, tables_of, verdicts_of
 from headrace_batch.staging.packing import Packing
-from headrace_batch.staging.publication import publish, shards_by_split, statistics_of
+from headrace_batch.staging.publication import shards_by_split, statistics_of
 from headrace_batch.staging.shard_writing import ShardTask, WrittenShard, shards_for
 from headrace_batch.staging.survey import survey
 from headrace_batch.staging.target import Target
@@ -21,7 +21,7 @@ from headrace_features.definitions.views import SEPARATOR
 from headrace_shards.manifest import Manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from datetime import date
 
     import pyarrow as pa
 
@@ -40,23 +40,24 @@ class MadeOf:
         spine: what identifies it.
         versions: by table of events the one that was read.
         gated: the names of what gates may have said something of, besides sources and views.
+        day: as of whose end they are; None for rows that are of no day.
     """
 
     spine: Mapping[str, Any]
     versions: Mapping[str, int]
     gated: Sequence[str] = ()
+    day: date | None = None
 
 
-def publish_shards(  # noqa: PLR0913, PLR0917 - each of another kind
+def sharded(  # noqa: PLR0913, PLR0917 - each of another kind
     settings: Settings,
     project: Project,
     request: StageRequest,
     rows: SetRows,
     made: MadeOf,
     engine: str,
-    still_ours: Callable[[], object],
 ) -> Manifest:
-    """Write the shards of a set, and have readers get it.
+    """Write the shards of a set; its manifest, which nobody has yet.
 
     Args:
         settings: where tables are.
@@ -65,11 +66,10 @@ def publish_shards(  # noqa: PLR0913, PLR0917 - each of another kind
         rows: of it.
         made: of what they were.
         engine: who writes: local or spark.
-        still_ours: raises an error if somebody else publishes there by now.
 
     Raises:
         ConfigurationError: there are no rows, or a column is wrong.
-        RetryableError: a store is away, or somebody else publishes there.
+        RetryableError: a store is away.
     """
     warehouse = Warehouse.of(settings)
     layout = _layout(request, rows.schema)
@@ -89,7 +89,7 @@ def publish_shards(  # noqa: PLR0913, PLR0917 - each of another kind
     views = [one.view for one in read_for(request.selections)]
     sources = sources_of(request.selections)
     named = [*sources, *(view.name for view in views), *made.gated]
-    manifest = Manifest(
+    return Manifest(
         request.set_id(made.spine, made.versions),
         layout,
         {name: tuple(one.shard for one in shards) for name, shards in written.items()},
@@ -97,6 +97,7 @@ def publish_shards(  # noqa: PLR0913, PLR0917 - each of another kind
         statistics_of(written),
         {
             **request.described(),
+            "day": None if made.day is None else made.day.isoformat(),
             "spine": {"place": request.spine, **made.spine},
             "tables": tables_of(warehouse, sources.values(), made.versions),
             "gates": verdicts_of(warehouse, project, dict.fromkeys(named)),
@@ -105,8 +106,6 @@ def publish_shards(  # noqa: PLR0913, PLR0917 - each of another kind
         },
         request.format.kind,
     )
-    publish(task.target, manifest, still_ours)
-    return manifest
 
 
 def _layout(request: StageRequest, schema: pa.Schema) -> Layout:

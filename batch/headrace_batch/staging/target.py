@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
+
+import pyarrow as pa
 
 from headrace_batch.first_line import first_line
 from headrace_schemas.errors import ConfigurationError, RetryableError
@@ -36,9 +39,8 @@ class Target:
         Raises:
             RetryableError: the store can't be reached, or the disk is full.
         """
-        system, root = self._system()
-        path = f"{root}/{name}"
-        try:
+        with self._explained(name, "written", "has room") as (system, root):
+            path = f"{root}/{name}"
             system.makedirs(path.rpartition("/")[0], exist_ok=True)
             if self._is_of_warehouse:
                 # Buffered, as what deltalake opens takes bytes, and no buffers of Arrow.
@@ -52,40 +54,47 @@ class Target:
             with system.open(f"{path}{UNFINISHED}", "wb") as file:
                 file.write(content)
             system.mv(f"{path}{UNFINISHED}", path)
-        except OSError as error:
-            raise RetryableError(
-                f"{self.place}/{name} can't be written: {first_line(error)}",
-                hint="see that the store is there and has room, and run it again",
-            ) from error
 
     def read(self, name: str) -> bytes | None:
-        """A file as a whole; None where there is none."""
-        system, root = self._system()
-        try:
-            found: bytes = system.cat_file(f"{root}/{name}")
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise RetryableError(
-                f"{self.place}/{name} can't be read: {first_line(error)}",
-                hint="see that the store is there, and run it again",
-            ) from error
+        """A file as a whole; None where there is none.
+
+        Raises:
+            RetryableError: the store can't be reached.
+        """
+        with self._explained(name, "read") as (system, root):
+            try:
+                found: bytes = system.cat_file(f"{root}/{name}")
+            except FileNotFoundError:
+                return None
         return found
 
-    def files(self, folder: str) -> list[str]:
-        """The names of the files in a folder below the place."""
-        system, root = self._system()
-        try:
-            found = system.ls(f"{root}/{folder}", detail=False)
-        except FileNotFoundError:
-            return []
-        return sorted(one.rstrip("/").rpartition("/")[2] for one in found)
+    def files(self, folder: str) -> dict[str, int]:
+        """The files and folders in a folder below the place by name, each with its size in bytes.
 
-    def delete(self, names: list[str]) -> None:
-        """Delete files below the place."""
-        system, root = self._system()
+        Raises:
+            RetryableError: the store can't be reached.
+        """
+        with self._explained(folder, "listed") as (system, root):
+            try:
+                found = system.ls(f"{root}/{folder}", detail=True)
+            except FileNotFoundError:
+                return {}
+        # Of a folder not every store says a size.
+        sizes = {one["name"].rstrip("/").rpartition("/")[2]: one["size"] or 0 for one in found}
+        return dict(sorted(sizes.items()))
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Delete files below the place, where they are still there.
+
+        Raises:
+            RetryableError: the store can't be reached, or doesn't let them be deleted.
+        """
         for name in names:
-            system.rm_file(f"{root}/{name}")
+            with (
+                self._explained(name, "deleted", "lets it be deleted") as (system, root),
+                suppress(FileNotFoundError),
+            ):
+                system.rm_file(f"{root}/{name}")
 
     @property
     def is_local(self) -> bool:
@@ -95,6 +104,17 @@ class Target:
     @property
     def _is_of_warehouse(self) -> bool:
         return urlsplit(self.place).scheme in _OF_WAREHOUSE
+
+    @contextmanager
+    def _explained(self, name: str, what: str, also: str = "") -> Iterator[tuple[Any, str]]:
+        """The file system and the place in it, whose errors inside become one line on a file."""
+        try:
+            yield self._system()
+        except (OSError, pa.ArrowException) as error:
+            raise RetryableError(
+                f"{self.place}/{name} can't be {what}: {first_line(error)}",
+                hint=f"see that the store is there{also and f' and {also}'}, and run it again",
+            ) from error
 
     def _system(self) -> tuple[Any, str]:
         try:

@@ -1,4 +1,4 @@
-"""A published set is looked at: hashes, counts, headers, and a sample against the features."""
+"""A set is looked at: hashes, counts, headers, and a sample against the features."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from headrace_batch.staging.columns import ROW
 from headrace_batch.staging.packing import Packing
+from headrace_batch.staging.publication import published
 from headrace_batch.staging.shard_formats import Format, index_for
 from headrace_batch.staging.spine import Spine
 from headrace_batch.warehouse import Warehouse
@@ -51,7 +52,9 @@ class VerifyReport:
 def verify(
     settings: Settings, project: Project, target: Target, manifest: Manifest, sample: int
 ) -> VerifyReport:
-    """Hold a set to its manifest, and some of its rows to the history of their features.
+    """Hold a published set to its manifest, and some of its rows to the history of their features.
+
+    Of the current set of a place, the indexes too: of former ones there are none.
 
     Args:
         settings: where tables are.
@@ -62,11 +65,22 @@ def verify(
             names.
     """
     problems: list[str] = []
+    if manifest == published(target):
+        for split in manifest.splits:
+            problems += _of_index(target, manifest, split)
+    report = verify_shards(settings, project, target, manifest, sample)
+    return replace(report, problems=(*problems, *report.problems))
+
+
+def verify_shards(
+    settings: Settings, project: Project, target: Target, manifest: Manifest, sample: int
+) -> VerifyReport:
+    """Do the same for shards of which nothing may be published yet."""
+    problems: list[str] = []
     seen: list[Array] = []
     chosen = _chosen(manifest, sample)
     found: list[Rows] = []
     for split, shards in manifest.splits.items():
-        problems += _of_index(target, manifest, split)
         for shard in shards:
             try:
                 rows = _rows(target, manifest, split, shard)

@@ -75,7 +75,7 @@ def publish_rows(file: Path, out: Path, scratch: Path) -> Manifest:
         {name: tuple(one.shard for one in shards) for name, shards in written.items()},
         statistics=statistics_of(written),
     )
-    publish(task.target, manifest, lambda: None)
+    publish(task.target, manifest, 1, lambda: None)
     return manifest
 
 

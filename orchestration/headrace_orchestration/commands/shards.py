@@ -16,7 +16,6 @@ from headrace_orchestration.output import (
 )
 from headrace_orchestration.session import current_project
 from headrace_schemas.counted import counted
-from headrace_schemas.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from headrace_batch.staging.target import Target
@@ -28,11 +27,17 @@ app = typer.Typer(no_args_is_help=True, help="Look at training sets that were st
 Place = Annotated[
     str, typer.Argument(metavar="URL", help="What headrace stage was given as --out.")
 ]
+Digest = Annotated[
+    str | None,
+    typer.Option(help="Of a former set that is kept there, or how it begins."),
+]
 Sample = Annotated[int, typer.Option(min=0, help="How many rows are computed anew and compared.")]
 
 
 @app.command()
-def verify(place: Place, sample: Sample = 1_000, as_json: JsonOption = False) -> None:
+def verify(
+    place: Place, sample: Sample = 1_000, digest: Digest = None, as_json: JsonOption = False
+) -> None:
     """Check the hashes, counts and headers of a set, and a sample against the feature history.
 
     Ends with the status 1 if anything isn't as the manifest says.
@@ -40,7 +45,7 @@ def verify(place: Place, sample: Sample = 1_000, as_json: JsonOption = False) ->
     from headrace_batch.staging.verifying import verify as verified
 
     settings, project = current_project()
-    target, manifest = _published(settings, place)
+    target, manifest = _published(settings, place, digest)
     with progress(f"verify {place}", quiet=as_json):
         report = verified(settings, project, target, manifest, sample)
     if as_json:
@@ -59,16 +64,17 @@ def verify(place: Place, sample: Sample = 1_000, as_json: JsonOption = False) ->
 
 
 @app.command()
-def show(place: Place, as_json: JsonOption = False) -> None:
+def show(place: Place, digest: Digest = None, as_json: JsonOption = False) -> None:
     """Show what a set holds and what it was made of."""
     settings, _ = current_project()
-    _, manifest = _published(settings, place)
+    _, manifest = _published(settings, place, digest)
     made = manifest.made_of
     if as_json:
         print_json(
             {
                 "set_id": manifest.set_id,
                 "digest": manifest.digest,
+                "kept": manifest.kept,
                 "splits": {name: manifest.rows(name) for name in manifest.splits},
                 "columns": {part.name: part.columns for part in manifest.layout.parts},
                 "statistics": manifest.statistics,
@@ -101,6 +107,9 @@ def show(place: Place, as_json: JsonOption = False) -> None:
             soft_wrap=True,
         )
     console().print(f"spine: {made['spine']['place']}, {counted(made['spine']['rows'], 'row')}")
+    if manifest.kept and digest is None:
+        former = ", ".join(one[:12] for one in manifest.kept)
+        console().print(f"former sets that are kept: {former}", soft_wrap=True)
 
 
 _MOMENTS = ("mean", "std", "min", "max")
@@ -110,14 +119,9 @@ def _short(value: float | None) -> str | None:
     return None if value is None else f"{value:.5g}"
 
 
-def _published(settings: Settings, place: str) -> tuple[Target, Manifest]:
-    from headrace_batch.staging.publication import published
+def _published(settings: Settings, place: str, digest: str | None) -> tuple[Target, Manifest]:
+    from headrace_batch.staging.publication import set_at
     from headrace_batch.staging.target import Target
 
     target = Target(place, settings.warehouse.storage_options)
-    manifest = published(target)
-    if manifest is None:
-        raise ConfigurationError(
-            f"there is no training set at {place}", hint="headrace stage makes one"
-        )
-    return target, manifest
+    return target, set_at(target, digest)

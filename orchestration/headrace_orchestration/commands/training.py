@@ -31,6 +31,10 @@ Date = Annotated[
     str, typer.Option("--date", help="A day that is over, UTC: labels known by its end count.")
 ]
 
+OverNewer = Annotated[
+    bool, typer.Option("--over-newer", help="Also in place of the set of a later day.")
+]
+
 
 @app.command()
 def spine(name: Name, date: Date, as_json: JsonOption = False) -> None:
@@ -75,15 +79,30 @@ def features(
 
 
 @app.command()
-def shards(name: Name, date: Date, engine: EngineName = None, as_json: JsonOption = False) -> None:
-    """Write the shards of the set and publish them, unless its newest day fails its gate."""
+def shards(
+    name: Name,
+    date: Date,
+    engine: EngineName = None,
+    over_newer: OverNewer = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the shards of the set, verify them and publish them.
+
+    Not if its newest day fails its gate, nor in place of the set of a later day.
+    """
     from headrace_batch.staging.declared import stage_set
 
     settings, project = current_project()
     declared = project.training_set(name)
     with status(f"shards {name}") as tell:
         report = stage_set(
-            settings, project, declared, _day(date), engine or settings.engine.default, tell
+            settings,
+            project,
+            declared,
+            _day(date),
+            engine or settings.engine.default,
+            tell,
+            over_newer=over_newer,
         )
     if as_json:
         print_json(report)

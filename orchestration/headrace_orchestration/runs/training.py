@@ -1,13 +1,12 @@
 """The run that makes the declared training sets of a day.
 
-spine → features as of each of its rows → gate → shards → verification
+spine → features as of each of its rows → gate → shards, verified and published
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headrace_batch.staging.places import place_of
 from headrace_features.definitions.on_demand import read_for
 from headrace_orchestration.runs.assets import rows_of, shards_of, spine_of, table_of
 from headrace_orchestration.runs.daily import DAILY_CRON, is_submitted
@@ -84,7 +83,8 @@ def _made(settings: Settings, declared: TrainingSet, *, is_gated: bool) -> list[
     shards = Task(
         name=f"shards_{name}",
         command=("training", "shards", name, "--date", DATE),
-        tells="Write its shards and publish them. Readers have the former ones until then.",
+        tells="Write its shards, check them, compute some of their rows anew, and publish them."
+        " Readers have the former ones until then.",
         after=(steps[-1].name,),
         slots=BUSY,
         timeout_s=_LONG_S,
@@ -92,11 +92,4 @@ def _made(settings: Settings, declared: TrainingSet, *, is_gated: bool) -> list[
         writes=(shards_of(settings, name),),
         on_spark=is_submitted(settings),
     )
-    verify = Task(
-        name=f"verify_{name}",
-        command=("shards", "verify", place_of(settings, name)),
-        tells="Check hashes and counts, and compute some of its rows anew.",
-        after=(shards.name,),
-        reads=(shards_of(settings, name),),
-    )
-    return [*steps, shards, verify]
+    return [*steps, shards]

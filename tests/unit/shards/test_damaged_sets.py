@@ -109,3 +109,10 @@ def test_a_manifest_that_was_changed_or_is_none_is_refused(place: Path, tmp_path
             Loader(place, batch_size=8)
     with pytest.raises(ConfigurationError, match="there is no training set at"):
         Loader(Source(tmp_path / "none"), batch_size=8)
+
+
+def test_a_store_whose_package_is_missing_is_said_with_what_to_install() -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"^s3://lake/set can't be read: Install s3fs .*pip install s3fs"
+    ):
+        Loader("s3://lake/set", batch_size=8)

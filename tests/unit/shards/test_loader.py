@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import tracemalloc
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,57 @@ def test_a_state_of_another_set_or_order_is_refused(place: Path, tmp_path: Path)
         Loader(place, batch_size=32).load_state_dict({"epoch": 1})
     with pytest.raises(ConfigurationError, match="format 2"):
         Loader(place, batch_size=32).load_state_dict({**state, "format": 2})
+
+
+def test_a_training_goes_on_with_its_set_after_others_took_its_place(tmp_path: Path) -> None:
+    place = tmp_path / "set"
+    options: dict[str, Any] = {"batch_size": 32, "block_rows": 64}
+    first = written(place, {"train": SIZES})
+    expected = epoch_of(Loader(place, **options))
+    began = Loader(place, **options)
+    list(islice(began, 4))
+    state = began.state_dict()
+    second = written(place, {"train": SIZES}, first=1_000, former=first)
+    written(place, {"train": SIZES}, first=2_000, former=second)
+    with pytest.raises(
+        ConfigurationError, match=r"still kept: open the loader with digest=state\['digests'\]"
+    ):
+        Loader(place, **options).load_state_dict(state)
+    resumed = Loader(place, digest=state["digests"], **options)
+    resumed.load_state_dict(state)
+    assert epoch_of(resumed) == expected[4:]
+    assert epoch_of(Loader(place, digest=second.digest[:8], **options)) != expected
+
+
+def test_which_sets_are_kept_is_said_where_one_is_gone(tmp_path: Path) -> None:
+    place = tmp_path / "set"
+    first = written(place, {"train": SIZES})
+    state = Loader(place, batch_size=32).state_dict()
+    second = written(place, {"train": SIZES}, first=1_000, former=replace(first, set_id="again"))
+    third = written(place, {"train": SIZES}, first=2_000, former=replace(second, kept=()))
+    told = rf"the current one is {third.digest[:12]}; former ones that are kept: "
+    told += second.digest[:12]
+    with pytest.raises(ConfigurationError, match=rf"no longer keeps {first.digest[:12]}: {told}"):
+        Loader(place, batch_size=32).load_state_dict(state)
+    with pytest.raises(ConfigurationError, match=rf"no set is there any more .*{told}"):
+        Loader(place, batch_size=32, digest=first.digest)
+    with pytest.raises(ConfigurationError, match="no set is there any more that is called ''"):
+        Loader(place, batch_size=32, digest="")
+
+
+def test_sets_that_are_mixed_are_each_opened_by_a_digest_of_their_own(tmp_path: Path) -> None:
+    first = written(tmp_path / "one", {"train": SIZES})
+    other = written(tmp_path / "other", {"train": SIZES}, first=500)
+    sources = [Source(tmp_path / name, weight=0.5) for name in ("one", "other")]
+    state = Loader(*sources, batch_size=32).state_dict()
+    written(tmp_path / "one", {"train": SIZES}, first=1_000, former=first)
+    loader = Loader(*sources, batch_size=32, digest=state["digests"])
+    loader.load_state_dict(state)
+    assert loader.state_dict()["digests"] == [first.digest, other.digest]
+    with pytest.raises(ConfigurationError, match="1 digests for 2 sets, expected one each"):
+        Loader(*sources, batch_size=32, digest=first.digest)
+    with pytest.raises(ConfigurationError, match="saved by a loader of 2 sets"):
+        Loader(tmp_path / "one", batch_size=32).load_state_dict(state)
 
 
 def test_some_columns_come_in_the_order_in_which_they_are_asked_for(place: Path) -> None:

@@ -1,0 +1,141 @@
+"""A set takes the place of another at once, and former ones stay for whoever reads them."""
+
+from __future__ import annotations
+
+import io
+import json
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from headrace_batch.staging.publication import publish, published, require_free, settle
+from headrace_batch.staging.target import Target
+from headrace_schemas.errors import ConfigurationError, RetryableError
+from headrace_shards import Loader
+from headrace_shards.manifest import File, Manifest, Shard
+from headrace_shards.mds import write_shard
+from training_sets import LAYOUT, rows_from
+
+ROWS = 90
+
+
+def made(place: Path, number: int, *splits: str) -> Manifest:
+    """A set whose shards are there, as an attempt has written them."""
+    out = io.BytesIO()
+    write_shard(out, LAYOUT, rows_from(number * 1_000, ROWS))
+    file = File.holding(f"shard.00000-{number:08}.mds", out.getvalue())
+    for split in splits or ("train",):
+        Target(str(place)).write(f"{split}/{file.name}", out.getvalue())
+    shards = {split: (Shard(ROWS, file),) for split in splits or ("train",)}
+    return Manifest(f"set{number}", LAYOUT, shards, {"country": ("AT", "DE", "FR")})
+
+
+def publish_at(place: Path, number: int, *splits: str, keep: int = 2) -> Manifest:
+    return publish(Target(str(place)), made(place, number, *splits), keep, lambda: None)
+
+
+def rows_of(loader: Loader) -> list[int]:
+    return sorted(row for batch in loader for row in batch["ids"][:, 0].tolist())
+
+
+def files_of(place: Path) -> list[str]:
+    return sorted(str(one.relative_to(place)) for one in place.rglob("*") if one.is_file())
+
+
+def test_as_many_former_sets_stay_as_are_kept_and_older_ones_go(tmp_path: Path) -> None:
+    sets = [publish_at(tmp_path, number) for number in range(4)]
+    for number in (3, 2, 1):
+        loader = Loader(tmp_path, batch_size=30, digest=sets[number].digest)
+        assert rows_of(loader) == list(range(number * 1_000, number * 1_000 + ROWS))
+    with pytest.raises(ConfigurationError, match="no set is there any more"):
+        Loader(tmp_path, batch_size=30, digest=sets[0].digest)
+    assert files_of(tmp_path) == sorted(
+        [
+            "manifest.json",
+            "train/index.json",
+            *(f"manifests/{sets[number].digest}.json" for number in (1, 2)),
+            *(f"train/shard.00000-{number:08}.mds" for number in (1, 2, 3)),
+        ]
+    )
+
+
+def test_a_reader_of_the_former_set_goes_on_while_others_take_its_place(tmp_path: Path) -> None:
+    publish_at(tmp_path, 1)
+    reading = iter(Loader(tmp_path, batch_size=10, prefetch=0))
+    found = [row for batch in islice(reading, 2) for row in batch["ids"][:, 0].tolist()]
+    publish_at(tmp_path, 2)
+    publish_at(tmp_path, 3)
+    found += [row for batch in reading for row in batch["ids"][:, 0].tolist()]
+    assert sorted(found) == list(range(1_000, 1_000 + ROWS))
+
+
+def test_the_same_rows_again_take_one_place_among_those_that_are_kept(tmp_path: Path) -> None:
+    first = publish_at(tmp_path, 1)
+    second = publish_at(tmp_path, 2)
+    assert publish_at(tmp_path, 1).kept == (second.digest, first.digest)
+    assert publish_at(tmp_path, 3).kept == (first.digest, second.digest)
+    assert rows_of(Loader(tmp_path, batch_size=30, digest=first.digest))[0] == 1_000
+
+
+def test_what_a_killed_publication_left_to_do_is_done_by_the_next_one_of_the_same_set(
+    tmp_path: Path,
+) -> None:
+    publish_at(tmp_path, 1, "train", "valid", keep=1)
+    manifest = publish_at(tmp_path, 2, "train", keep=1)
+    expected = files_of(tmp_path)
+    index = tmp_path / "train/index.json"
+    whole = index.read_bytes()
+    # Right after the manifest there is the index of the former set, and all that is over.
+    index.write_text("{}")
+    for name in ("valid/index.json", "train/shard.00007-abc.mds", f"manifests/{'0' * 64}.json"):
+        (tmp_path / name).write_text("left")
+    (tmp_path / "notes.txt").write_text("mine")
+    settle(Target(str(tmp_path)), manifest, lambda: None)
+    assert files_of(tmp_path) == sorted([*expected, "notes.txt"])
+    assert index.read_bytes() == whole
+
+
+def test_an_index_never_names_files_that_are_gone(tmp_path: Path) -> None:
+    """Also where all of a publication fails right after its manifest is there."""
+    publish_at(tmp_path, 1, keep=1)
+
+    for number in (2, 3):
+        before = published(Target(str(tmp_path)))
+
+        def taken_over(before: Manifest | None = before) -> None:
+            if published(Target(str(tmp_path))) != before:
+                raise RetryableError("another process has taken over")
+
+        with pytest.raises(RetryableError, match="taken over"):
+            publish(Target(str(tmp_path)), made(tmp_path, number), 1, taken_over)
+        (shard,) = json.loads((tmp_path / "train/index.json").read_bytes())["shards"]
+        assert shard["raw_data"]["basename"] == "shard.00000-00000001.mds"
+        assert (tmp_path / "train" / shard["raw_data"]["basename"]).exists()
+    assert rows_of(Loader(tmp_path, batch_size=30))[0] == 3_000
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "is not there"), (b"short", "has 5 bytes, and")]
+)
+def test_nothing_is_published_whose_shards_are_not_as_they_were_written(
+    content: bytes | None, said: str, tmp_path: Path
+) -> None:
+    former = publish_at(tmp_path, 1)
+    manifest = made(tmp_path, 2)
+    path = tmp_path / "train" / manifest.split("train")[0].raw.name
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(RetryableError, match=said):
+        publish(Target(str(tmp_path)), manifest, 2, lambda: None)
+    assert published(Target(str(tmp_path))) == former
+
+
+def test_a_place_with_other_files_than_those_of_sets_is_not_free(tmp_path: Path) -> None:
+    (tmp_path / "manifests").mkdir()
+    (tmp_path / f"manifests/{'a' * 64}.json").write_text("{}")
+    require_free(Target(str(tmp_path)))
+    (tmp_path / "manifests/app.json").write_text("{}")
+    with pytest.raises(ConfigurationError, match=r"has other files, such as manifests/app\.json"):
+        require_free(Target(str(tmp_path)))
