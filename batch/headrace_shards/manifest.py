@@ -96,9 +96,10 @@ class Manifest:
         set_id: names it: what it was made of, in which way.
         layout: of its rows.
         splits: by name the shards, in order; each in a folder of its name.
-        dictionaries: by column of texts the text of each code, from 0.
-        statistics: by split and column: how many values, nulls, mean, standard deviation, least
-            and greatest.
+        dictionaries: by column of texts the text of each code, from 0; tars and Parquet have texts
+            as they are, and none of columns with very many.
+        statistics: by split and column: how many numbers, nulls, and values that are NaN or
+            infinite; of the numbers mean, standard deviation, least and greatest.
         made_of: where all comes from.
         kind: what the shards are; of tars and Parquet the layout tells which columns are for what.
     """

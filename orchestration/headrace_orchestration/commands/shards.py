@@ -83,9 +83,14 @@ def show(place: Place, as_json: JsonOption = False) -> None:
     )
     print_table(
         None,
-        ("column", "split", "values", "nulls", "mean", "std", "min", "max"),
+        ("column", "split", "values", *_COUNTED, *_MOMENTS),
         [
-            (name, split, one["count"], one["nulls"], *(_short(one[key]) for key in _MOMENTS))
+            (
+                *(name, split, one["count"]),
+                # Sets of older releases have some of these.
+                *(one.get(key, 0) for key in _COUNTED.values()),
+                *(_short(one[key]) for key in _MOMENTS),
+            )
             for split, columns in manifest.statistics.items()
             for name, one in columns.items()
         ],
@@ -107,6 +112,7 @@ _MOMENTS = ("mean", "std", "min", "max")
 
 
 def _short(value: float | None) -> str | None:
+_COUNTED = {"nulls": "nulls", "NaN or infinite": "not_finite"}
     return None if value is None else f"{value:.5g}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from fractions import Fraction
 
 import numpy as np
 import pyarrow as pa
@@ -152,3 +153,23 @@ def test_a_whole_number_beyond_64_bits_with_a_sign_is_refused() -> None:
     rows = pa.table({"row": [0], "item": pa.array([2**63 + 5], pa.uint64())})
     with pytest.raises(BadRecordError, match="9223372036854775813 in the column 'item' is beyond"):
         Packing(layout, {}).rows(rows)
+@given(st.lists(st.lists(st.floats(), min_size=1, max_size=9), min_size=1, max_size=5))
+def test_statistics_are_finite_whatever_the_numbers_are(shards: list[list[float]]) -> None:
+    packed = packing(Precision.FLOAT64)
+    parts = [packed.rows(table(view__mean_7d=values)) for values in shards]
+    found = joined(moments_of(packed.layout, rows) for rows in parts)["view__mean_7d"].described()
+    values = np.concatenate(shards)
+    kept = values[np.isfinite(values)]
+    assert (found["count"], found["not_finite"]) == (len(kept), len(values) - len(kept))
+    if not len(kept):
+        assert (found["mean"], found["std"], found["min"], found["max"]) == (None,) * 4
+        return
+    exact = [Fraction(one) for one in kept.tolist()]
+    mean = sum(exact, Fraction(0)) / len(exact)
+    largest = max(abs(one) for one in exact)
+    assert abs(Fraction(found["mean"] or 0.0) - mean) <= largest * Fraction(1, 10**12)
+    squares = sum(((one - mean) ** 2 for one in exact), Fraction(0)) / len(exact)
+    assert abs(Fraction(found["std"] or 0.0) ** 2 - squares) <= largest**2 * Fraction(1, 10**12)
+    assert (found["min"], found["max"]) == (kept.min(), kept.max())
+
+
