@@ -6,11 +6,11 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
 from headrace_schemas.errors import ConfigurationError
+from headrace_schemas.shard_kinds import Kind
 from headrace_shards.layout import Layout
 from headrace_shards.mds import columns_of
 
@@ -20,14 +20,6 @@ FILE = "manifest.json"
 INDEX = "index.json"
 #: How a compressed shard is named after the one that it holds.
 COMPRESSED = ".zstd"
-
-
-class Kind(StrEnum):
-    """What the shards of a set are."""
-
-    MDS = "mds"
-    WEBDATASET = "webdataset"
-    PARQUET = "parquet"
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,8 @@ from headrace_features.fraud.definitions import fraud, fraud_scoring
 from headrace_features.project import load_project
 from headrace_schemas.errors import ConfigurationError, GateError
 from headrace_schemas.settings import Settings
+from headrace_schemas.shard_kinds import Kind
 from headrace_shards import Loader
-from headrace_shards.manifest import Kind
 from lakes import write_events
 from staged_sets import manifest_at, request_for, rows_of, staged
 

@@ -25,8 +25,9 @@ from headrace_features.fraud.definitions import fraud
 from headrace_features.project import load_project
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.settings import Settings
+from headrace_schemas.shard_kinds import Kind
 from headrace_shards import Loader
-from headrace_shards.manifest import Kind, Manifest
+from headrace_shards.manifest import Manifest
 from headrace_shards.staged_set import StagedSet
 from staged_sets import manifest_at
 

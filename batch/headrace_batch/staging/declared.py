@@ -23,6 +23,7 @@ from headrace_batch.staging.request import StageRequest
 from headrace_batch.staging.run import SET, StageReport, features_of, publishing, report_of
 from headrace_batch.staging.set_rows import SetRows, rows_of_file, rows_of_table
 from headrace_batch.staging.sharding import MadeOf, publish_shards
+from headrace_batch.staging.shard_formats import Format
 from headrace_batch.staging.spine import Label, Spine
 from headrace_batch.staging.splits import SplitRule
 from headrace_batch.staging.target import Target
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import date
 
+from headrace_schemas.shard_kinds import Kind
     from deltalake import DeltaTable
 
     from headrace_features.definitions.training_sets import TrainingSet
@@ -178,6 +180,7 @@ def _made_of(settings: Settings, declared: TrainingSet, day: date, table: DeltaT
         one: table.transaction_version(f"{_MADE_OF}{one}") for one in sorted({*tables, spine_name})
     }
     found = {one: number for one, number in told.items() if number is not None}
+        format=Format(Kind(declared.format)),
     meaning = _meaning(settings, declared, day)
     if len(found) < len(told) or table.transaction_version(_MEANING) != meaning:
         raise ConfigurationError(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headrace_batch.local_spill import workspace_of
-from headrace_batch.staging.columns import Roles, layout_of, texts_of
+from headrace_batch.staging.columns import Roles, layout_of
 from headrace_batch.staging.origin import software, tables_of, verdicts_of
 from headrace_batch.staging.packing import Packing
 from headrace_batch.staging.publication import publish, shards_by_split, statistics_of
@@ -73,7 +73,7 @@ def publish_shards(  # noqa: PLR0913, PLR0917 - each of another kind
     """
     warehouse = Warehouse.of(settings)
     layout = _layout(request, rows.schema)
-    found = survey(rows.read(), request.split, texts_of(layout), request.format.payloads)
+    found = survey(rows.read(), request.split, layout, request.format)
     task = ShardTask(
         Target(request.out, settings.warehouse.storage_options),
         Packing(layout, found.dictionaries),

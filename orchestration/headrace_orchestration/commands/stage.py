@@ -171,7 +171,7 @@ def _time_ms(text: str | None, option: str) -> int | None:
 
 def _format(kind: str, payloads: Sequence[str]) -> Format:
     from headrace_batch.staging.shard_formats import Format
-    from headrace_shards.manifest import Kind
+    from headrace_schemas.shard_kinds import Kind
 
     if kind not in set(Kind):
         raise ConfigurationError.unknown("format", kind, Kind)

@@ -113,6 +113,20 @@ def test_what_its_part_cannot_hold_is_refused() -> None:
         packing().rows(table(user_id=["w"]))
 
 
+def test_texts_without_a_dictionary_are_told_apart() -> None:
+    schema = pa.schema([("row", pa.int64()), ("trace", pa.string())])
+    packed = Packing(layout_of(schema, Roles(set()), Precision.FLOAT32), {})
+
+    def codes(*texts: str | None) -> list[int]:
+        found: list[int] = packed.rows(
+            pa.table({"row": range(len(texts)), "trace": texts}, schema)
+        )["codes"][:, 0].tolist()
+        return found
+
+    assert codes("a", None, "b", "a") == [*codes("a"), 0, *codes("b"), *codes("a")]
+    assert len({*codes("a", "b", "c"), 0}) == 4
+
+
 def test_columns_that_shards_do_not_have_are_refused() -> None:
     odd = SCHEMA.append(pa.field("payload", pa.binary()))
     with pytest.raises(ConfigurationError, match="'payload' is binary, which shards don't have"):
@@ -147,12 +161,6 @@ def test_statistics_of_shards_are_those_of_all_rows(shards: list[list[int | None
         assert found["mean"] is None
 
 
-def test_a_whole_number_beyond_64_bits_with_a_sign_is_refused() -> None:
-    schema = pa.schema([("row", pa.int64()), ("item", pa.uint64())])
-    layout = layout_of(schema, Roles(set()), Precision.FLOAT32)
-    rows = pa.table({"row": [0], "item": pa.array([2**63 + 5], pa.uint64())})
-    with pytest.raises(BadRecordError, match="9223372036854775813 in the column 'item' is beyond"):
-        Packing(layout, {}).rows(rows)
 @given(st.lists(st.lists(st.floats(), min_size=1, max_size=9), min_size=1, max_size=5))
 def test_statistics_are_finite_whatever_the_numbers_are(shards: list[list[float]]) -> None:
     packed = packing(Precision.FLOAT64)
@@ -173,3 +181,9 @@ def test_statistics_are_finite_whatever_the_numbers_are(shards: list[list[float]
     assert (found["min"], found["max"]) == (kept.min(), kept.max())
 
 
+def test_a_whole_number_beyond_64_bits_with_a_sign_is_refused() -> None:
+    schema = pa.schema([("row", pa.int64()), ("item", pa.uint64())])
+    layout = layout_of(schema, Roles(set()), Precision.FLOAT32)
+    rows = pa.table({"row": [0], "item": pa.array([2**63 + 5], pa.uint64())})
+    with pytest.raises(BadRecordError, match="9223372036854775813 in the column 'item' is beyond"):
+        Packing(layout, {}).rows(rows)
