@@ -16,6 +16,7 @@ from deltalake import Transaction
 from headrace_batch.days import begins_ms
 from headrace_batch.history_scratch import scratch
 from headrace_batch.history_spine import EVENT_TIME
+from headrace_batch.quality.standing_gates import before_layer
 from headrace_batch.quality.verdicts import newest_day, require_day
 from headrace_batch.staging.places import place_of
 from headrace_batch.staging.publication import published, require_free
@@ -37,7 +38,7 @@ from headrace_batch.staging.told import (
 from headrace_batch.staging.whole_tables import replace_table, require_of_day
 from headrace_batch.warehouse import Warehouse
 from headrace_features.definitions.durations import DAY_MS
-from headrace_features.definitions.on_demand import sources_of
+from headrace_features.definitions.on_demand import read_for, sources_of
 from headrace_features.definitions.training_sets import LABEL_KNOWN_AT
 from headrace_features.lineage.recording import recorded
 from headrace_schemas.errors import ConfigurationError
@@ -80,7 +81,8 @@ def write_set(settings: Settings, declared: TrainingSet, day: date, engine: str)
 
     Raises:
         ConfigurationError: the spine is of another day, or a table is missing.
-        GateError: features of a row are of a later time than its label.
+        GateError: features of a row are of a later time than its label, or a day of events or
+            features that the set is made of doesn't pass.
         RetryableError: another process writes the set, or a store is away.
     """
     began = perf_counter()
@@ -95,6 +97,8 @@ def write_set(settings: Settings, declared: TrainingSet, day: date, engine: str)
     work = set_work(settings, declared)
     with recorded(settings, [work]) as runs, scratch(warehouse) as folder:
         label = Label(tuple(declared.label), LABEL_KNOWN_AT)
+    for read in read_for(declared.service.asked):
+        before_layer(settings, read.view, None, versions).require(declared.days_at(day)[1])
         features_of(settings, declared.service.asked, spine, label, versions, engine, folder)
         rows = rows_of_file(folder, SET)
         schema = rows.schema.append(pa.field(EVENT_DATE, pa.date32())).remove_metadata()
@@ -133,7 +137,10 @@ def stage_set(  # noqa: PLR0913, PLR0917 - each of another kind
     gate = project.gates.get(declared.name)
     if gate is not None:
         tell("gate")
-        require_day(settings, gate, newest_day(settings, gate), time_ns() // 1_000_000)
+        # Of what is staged, whatever takes its place meanwhile.
+        version = table.version()
+        newest = newest_day(settings, gate, version)
+        require_day(settings, gate, newest, time_ns() // 1_000_000, version)
     made = _made_of(settings, declared, day, table)
     former = published(target)
     if former is not None and former.set_id == request.set_id(made.spine, made.versions):
