@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 
+from headrace_batch.staging.declared import stage_set, write_set
+from headrace_batch.staging.declared_spine import write_spine
 from headrace_batch.staging.publication import published
 from headrace_batch.staging.request import StageRequest
 from headrace_batch.staging.run import StageReport, stage
 from headrace_batch.staging.spine import Label
 from headrace_batch.staging.splits import SplitRule
 from headrace_batch.staging.target import Target
-from headrace_features.fraud.definitions import fraud
+from headrace_features.definitions.training_sets import TrainingSet
+from headrace_features.fraud.definitions import fraud, fraud_training
 from headrace_features.project import load_project
 from headrace_schemas.settings import Settings
 from headrace_shards import Loader, Source
 from headrace_shards.manifest import Manifest
 
+#: A day for which the lake has events and labels, the last day of events that its declared set has,
+#: and the end of the former.
+DAY = date(2018, 4, 26)
+LAST = date(2018, 4, 19)
+END_MS = int(np.datetime64(DAY + timedelta(1), "ms").astype(np.int64))
 LABEL = Label(("is_fraud",), "reported_at")
 _DAY = 86_400_000
 
@@ -42,6 +51,16 @@ def request_for(place: Path, folder: Path, **options: Any) -> StageRequest:
 def staged(lake: Settings, request: StageRequest, engine: str = "local") -> StageReport:
     """Stage it."""
     return stage(lake, load_project(lake), request, engine, lambda _: None)
+
+
+def made(
+    settings: Settings, day: date, engine: str = "local", declared: TrainingSet = fraud_training
+) -> StageReport:
+    """Make a declared set as of a day, step by step."""
+    project = load_project(settings)
+    write_spine(settings, project, declared, day)
+    write_set(settings, declared, day, engine)
+    return stage_set(settings, project, declared, day, engine, lambda _: None)
 
 
 def manifest_at(place: Path | str) -> Manifest:

@@ -28,6 +28,14 @@ def own_lake(tmp_path: Path) -> Settings:
     return settings
 
 
+@pytest.fixture(params=["local", "spark"])
+def either(request: pytest.FixtureRequest) -> str:
+    """The name of an engine: what is tested holds with each."""
+    if request.param == "spark":
+        request.getfixturevalue("spark")
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
 def spine(lake: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The transactions with what was found out about each."""

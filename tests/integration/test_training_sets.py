@@ -12,7 +12,6 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -34,18 +33,7 @@ from headrace_orchestration.lineage.nodes import Node, recorded_above
 from headrace_orchestration.lineage.runs import read_events, runs_of
 from headrace_schemas.errors import ConfigurationError, RetryableError
 from headrace_schemas.settings import Settings
-from staged_sets import manifest_at
-
-DAY = date(2018, 4, 26)
-LAST = date(2018, 4, 19)
-END_MS = int(np.datetime64(DAY + timedelta(1), "ms").astype(np.int64))
-
-
-def made(settings: Settings, day: date, engine: str = "local") -> Any:
-    project = load_project(settings)
-    write_spine(settings, project, fraud_training, day)
-    write_set(settings, fraud_training, day, engine)
-    return stage_set(settings, project, fraud_training, day, engine, lambda _: None)
+from staged_sets import DAY, END_MS, LAST, made, manifest_at
 
 
 def expected_spine(settings: Settings) -> pa.Table:

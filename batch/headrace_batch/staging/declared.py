@@ -23,8 +23,8 @@ from headrace_batch.staging.publication import published, require_free
 from headrace_batch.staging.request import StageRequest
 from headrace_batch.staging.run import SET, StageReport, features_of, publishing, report_of
 from headrace_batch.staging.set_rows import SetRows, rows_of_file, rows_of_table
-from headrace_batch.staging.sharding import MadeOf, publish_shards
 from headrace_batch.staging.shard_formats import Format
+from headrace_batch.staging.sharding import MadeOf, publish_shards
 from headrace_batch.staging.spine import Label, Spine
 from headrace_batch.staging.splits import SplitRule
 from headrace_batch.staging.target import Target
@@ -35,20 +35,25 @@ from headrace_batch.staging.told import (
     shards_outcome,
     shards_work,
 )
-from headrace_batch.staging.whole_tables import replace_table, require_of_day
+from headrace_batch.staging.whole_tables import (
+    left_out_of,
+    replace_table,
+    require_of_day,
+    told_left_out,
+)
 from headrace_batch.warehouse import Warehouse
 from headrace_features.definitions.durations import DAY_MS
 from headrace_features.definitions.on_demand import read_for, sources_of
 from headrace_features.definitions.training_sets import LABEL_KNOWN_AT
 from headrace_features.lineage.recording import recorded
 from headrace_schemas.errors import ConfigurationError
+from headrace_schemas.shard_kinds import Kind
 from headrace_schemas.tables import EVENT_DATE, spine_table, training_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import date
 
-from headrace_schemas.shard_kinds import Kind
     from deltalake import DeltaTable
 
     from headrace_features.definitions.training_sets import TrainingSet
@@ -92,19 +97,20 @@ def write_set(settings: Settings, declared: TrainingSet, day: date, engine: str)
     require_of_day(found, spine_name, day, f"headrace training spine {declared.name}")
     tables = {one.table for one in sources_of(declared.service.asked).values()}
     versions = {table: warehouse.open(table).version() for table in sorted(tables)}
+    for read in read_for(declared.service.asked):
+        before_layer(settings, read.view, None, versions).require(declared.days_at(day)[1])
     pinned = replace(warehouse, versions={spine_name: found.version()})
     spine = Spine.open(pinned, spine_name, settings.warehouse.storage_options)
     work = set_work(settings, declared)
     with recorded(settings, [work]) as runs, scratch(warehouse) as folder:
         label = Label(tuple(declared.label), LABEL_KNOWN_AT)
-    for read in read_for(declared.service.asked):
-        before_layer(settings, read.view, None, versions).require(declared.days_at(day)[1])
         features_of(settings, declared.service.asked, spine, label, versions, engine, folder)
         rows = rows_of_file(folder, SET)
         schema = rows.schema.append(pa.field(EVENT_DATE, pa.date32())).remove_metadata()
         told = {**versions, spine_name: found.version()}
         made = [Transaction(f"{_MADE_OF}{table}", number) for table, number in told.items()]
         made.append(Transaction(_MEANING, _meaning(settings, declared, day)))
+        made += told_left_out(left_out_of(found))
         count = replace_table(settings, name, day, schema, _with_days(rows), made)
         known = {warehouse.uri(table): number for table, number in told.items()}
         runs.end(work.job, lambda: rows_outcome(work, count, known))
@@ -174,6 +180,7 @@ def request_for(settings: Settings, declared: TrainingSet, day: date) -> StageRe
             entity,
             declared.seed,
         ),
+        format=Format(Kind(declared.format)),
         left_out=(LABEL_KNOWN_AT, *(() if key in declared.columns else (key,))),
     )
 
@@ -187,7 +194,6 @@ def _made_of(settings: Settings, declared: TrainingSet, day: date, table: DeltaT
         one: table.transaction_version(f"{_MADE_OF}{one}") for one in sorted({*tables, spine_name})
     }
     found = {one: number for one, number in told.items() if number is not None}
-        format=Format(Kind(declared.format)),
     meaning = _meaning(settings, declared, day)
     if len(found) < len(told) or table.transaction_version(_MEANING) != meaning:
         raise ConfigurationError(
@@ -196,7 +202,7 @@ def _made_of(settings: Settings, declared: TrainingSet, day: date, table: DeltaT
         )
     pinned = replace(warehouse, versions={spine_name: found.pop(spine_name)})
     spine = Spine.open(pinned, spine_name, settings.warehouse.storage_options)
-    return MadeOf(spine.identity, found, [declared.name])
+    return MadeOf(spine.identity, found, left_out_of(table), [declared.name])
 
 
 def _meaning(settings: Settings, declared: TrainingSet, day: date) -> int:

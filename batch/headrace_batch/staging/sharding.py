@@ -39,11 +39,13 @@ class MadeOf:
     Attributes:
         spine: what identifies it.
         versions: by table of events the one that was read.
+        left_out: by reason how many rows were left out.
         gated: the names of what gates may have said something of, besides sources and views.
     """
 
     spine: Mapping[str, Any]
     versions: Mapping[str, int]
+    left_out: Mapping[str, int]
     gated: Sequence[str] = ()
 
 
@@ -98,6 +100,7 @@ def publish_shards(  # noqa: PLR0913, PLR0917 - each of another kind
         {
             **request.described(),
             "spine": {"place": request.spine, **made.spine},
+            "rows_left_out": dict(made.left_out),
             "tables": tables_of(warehouse, sources.values(), made.versions),
             "gates": verdicts_of(warehouse, project, dict.fromkeys(named)),
             "engine": engine,

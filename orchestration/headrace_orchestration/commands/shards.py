@@ -105,14 +105,18 @@ def show(place: Place, as_json: JsonOption = False) -> None:
             f"{f', of {told}' if told else ''}",
             soft_wrap=True,
         )
-    console().print(f"spine: {made['spine']['place']}, {counted(made['spine']['rows'], 'row')}")
+    left_out = sum(made.get("rows_left_out", {}).values())
+    console().print(
+        f"spine: {made['spine']['place']}, {counted(made['spine']['rows'], 'row')}"
+        f"{f'; {left_out:,} left out' if left_out else ''}"
+    )
 
 
+_COUNTED = {"nulls": "nulls", "NaN or infinite": "not_finite"}
 _MOMENTS = ("mean", "std", "min", "max")
 
 
 def _short(value: float | None) -> str | None:
-_COUNTED = {"nulls": "nulls", "NaN or infinite": "not_finite"}
     return None if value is None else f"{value:.5g}"
 
 

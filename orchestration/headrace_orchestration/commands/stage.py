@@ -41,6 +41,14 @@ LabelTime = Annotated[
         help="Since when the label is known: no row's features may be of a later time.",
     ),
 ]
+UnlabelledOption = Annotated[
+    str,
+    typer.Option(
+        "--unlabelled",
+        help="refuse, leave-out or keep: what becomes of rows that have no label. Kept, a label is"
+        " 0 and told by the mask.",
+    ),
+]
 ValidFrom = Annotated[
     str | None, typer.Option(metavar="DATE", help="Rows from this day on, UTC, are for validation.")
 ]
@@ -88,6 +96,7 @@ def stage(  # noqa: PLR0913, PLR0917 - one for each option
     name: Name = None,
     label: Label = None,
     label_time: LabelTime = None,
+    unlabelled: UnlabelledOption = "refuse",
     valid_from: ValidFrom = None,
     test_from: TestFrom = None,
     hold_out: HoldOut = 0.0,
@@ -109,18 +118,20 @@ def stage(  # noqa: PLR0913, PLR0917 - one for each option
     from headrace_batch.staging.columns import Precision
     from headrace_batch.staging.request import StageRequest
     from headrace_batch.staging.run import stage as staged
-    from headrace_batch.staging.spine import Label
+    from headrace_batch.staging.spine import Label, Unlabelled
     from headrace_batch.staging.splits import SplitRule
 
     settings, project = current_project()
     if precision not in set(Precision):
         raise ConfigurationError.unknown("precision", precision, Precision)
+    if unlabelled not in set(Unlabelled):
+        raise ConfigurationError.unknown("choice for --unlabelled", unlabelled, Unlabelled)
     request = StageRequest(
         name=name or service,
         selections=project.select((), service),
         spine=spine,
         out=out,
-        label=Label(tuple(label or ()), label_time),
+        label=Label(tuple(label or ()), label_time, Unlabelled(unlabelled)),
         split=SplitRule(
             _time_ms(valid_from, "--valid-from"),
             _time_ms(test_from, "--test-from"),
@@ -154,12 +165,21 @@ def show_staged(report: StageReport) -> None:
         ("part", "columns"),
         [(name, ", ".join(columns)) for name, columns in report.columns.items()],
     )
+    for reason, rows in report.rows_left_out.items():
+        if rows:
+            told.print(f"{counted(rows, 'row')} left out: {_REASONS[reason]}", soft_wrap=True)
     done = "is there already" if report.was_there else f"in {report.seconds:.1f} s"
     told.print(
         f"set {report.set_id}: {counted(report.shards, 'shard')}, {report.size / 1e6:,.1f} MB,"
         f" {done} → {report.out}",
         soft_wrap=True,
     )
+
+
+_REASONS = {
+    "unlabelled": "no label",
+    "known_before": "the label is said to have been known before the event",
+}
 
 
 def _time_ms(text: str | None, option: str) -> int | None:

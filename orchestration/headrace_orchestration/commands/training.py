@@ -52,6 +52,12 @@ def spine(name: Name, date: Date, as_json: JsonOption = False) -> None:
         f" {report.unlabelled:,} have no label",
         soft_wrap=True,
     )
+    if report.known_before:
+        console().print(
+            f"{report.known_before:,} more are left out: their label is said to have been known"
+            " before they happened",
+            soft_wrap=True,
+        )
 
 
 @app.command()
