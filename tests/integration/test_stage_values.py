@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -239,16 +242,19 @@ def test_large_rows_are_read_in_pieces_of_some_bytes(
     assert problems(lake, out) == ()
 
 
-def test_a_set_without_rows_to_train_with_is_refused(
+def test_a_set_without_rows_to_train_with_is_published_with_a_warning(
     lake: Settings, spine: Path, tmp_path: Path
 ) -> None:
-    place = with_columns(spine, tmp_path)
-    for rule, told in (
-        (SplitRule(test_from=0), "300 in test"),
-        (SplitRule(valid_from=0), "300 in valid"),
-    ):
-        with pytest.raises(
-            ConfigurationError, match=f"^no row is in train: there are {told}, expected"
-        ):
-            staged(lake, whole_set(place, tmp_path / "set", split=rule))
-    assert not (tmp_path / "set").exists()
+    place, out = with_columns(spine, tmp_path), tmp_path / "set"
+    line = ["stage", "--service", "fraud", "--spine", str(place), "--out", str(out), "--json"]
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("headrace")), *line, "--test-from", "2018-01-01"],
+        cwd=lake.home,
+        env={**os.environ, "HEADRACE_HOME": str(lake.home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["rows"] == {"test": 300}
+    assert "no row is in train: there are 300 in test; expected some" in done.stderr

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headrace_orchestration.commands.backfill import EngineName
-from headrace_orchestration.output import JsonOption, console, print_json, print_table, status
+from headrace_orchestration.output import JsonOption, console, print_json, print_table, say, status
 from headrace_orchestration.session import current_project
 from headrace_schemas.counted import counted
 from headrace_schemas.errors import ConfigurationError
@@ -146,12 +146,25 @@ def stage(  # noqa: PLR0913, PLR0917 - one for each option
     )
     with status(f"stage {request.name}") as tell:
         report = staged(settings, project, request, engine or settings.engine.default, tell)
+    warn_of(report)
     if as_json:
         print_json(report)
         return
     show_staged(report)
     if not request.label.columns:
         console().print("it has no label: --label names the columns of the spine to be foretold")
+
+
+def warn_of(report: StageReport) -> None:
+    """Say of a set that nothing can be trained with it, nor told of the rows to train with."""
+    from headrace_batch.staging.splits import TRAIN
+
+    if TRAIN not in report.rows:
+        others = ", ".join(f"{rows:,} in {split}" for split, rows in report.rows.items())
+        say(
+            f"headrace: no row is in {TRAIN}: there are {others}; expected some that are before the"
+            " rows for validation and tests, and not held out"
+        )
 
 
 def show_staged(report: StageReport) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headrace_orchestration.commands.backfill import EngineName
-from headrace_orchestration.commands.stage import show_staged
+from headrace_orchestration.commands.stage import show_staged, warn_of
 from headrace_orchestration.output import (
     JsonOption,
     console,
@@ -91,6 +91,7 @@ def shards(name: Name, date: Date, engine: EngineName = None, as_json: JsonOptio
         report = stage_set(
             settings, project, declared, _day(date), engine or settings.engine.default, tell
         )
+    warn_of(report)
     if as_json:
         print_json(report)
         return
