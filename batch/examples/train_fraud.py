@@ -43,8 +43,9 @@ class FraudModel(nn.Module):  # type: ignore[misc] # its environment has the typ
 
     def forward(self, x: torch.Tensor, is_null: torch.Tensor) -> torch.Tensor:
         """The log odds of each row."""
-        known = ~is_null
-        normal = (x - self.mean) / self.scale * known
+        # Nothing is known of an input that is NaN or infinite, which would be in every weight.
+        is_null = is_null | ~torch.isfinite(x)
+        normal = torch.where(is_null, 0.0, (x - self.mean) / self.scale)
         odds: torch.Tensor = self.layers(torch.cat([normal, is_null.to(x.dtype)], dim=1))
         return odds[:, 0]
 
@@ -60,6 +61,22 @@ def normalisation(found: StagedSet, columns: tuple[str, ...]) -> tuple[torch.Ten
 def nulls(mask: torch.Tensor, bits: torch.Tensor) -> torch.Tensor:
     """Which inputs of each row are null, by their bits of the mask."""
     return (mask[:, bits >> 3] >> (bits & 7)) & 1 == 1
+
+
+def loss_of(odds: torch.Tensor, label: torch.Tensor, is_null: torch.Tensor) -> torch.Tensor:
+    """The mean loss of the rows that have a label; others, of `--unlabelled keep`, count nothing.
+
+    Args:
+        odds: what the model says of each row.
+        label: of each, 0 where there is none.
+        is_null: where that is.
+    """
+    known = torch.isfinite(label) & ~is_null
+    losses = nn.functional.binary_cross_entropy_with_logits(
+        odds, torch.where(known, label, 0.0), known.to(odds.dtype), reduction="sum"
+    )
+    found: torch.Tensor = losses / known.sum().clamp(min=1)
+    return found
 
 
 def save(place: Path, state: dict[str, object]) -> None:
@@ -100,9 +117,12 @@ def main() -> None:
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     # What is never null has the last bit of the mask, which is nobody's.
     nullable, last = loader.layout.nullable, 8 * loader.layout.part("mask").size - 1
-    bits = torch.tensor(
-        [nullable.index(name) if name in nullable else last for name in inputs],
-        device=options.device,
+    bits, label_bit = (
+        torch.tensor(
+            [nullable.index(name) if name in nullable else last for name in names],
+            device=options.device,
+        )
+        for names in (inputs, loader.columns["y"])
     )
     step = 0
     if held:
@@ -112,10 +132,8 @@ def main() -> None:
         step = held["step"]
     while loader.epoch < options.epochs:
         for batch in batches:
-            is_null = nulls(batch["mask"], bits)
-            loss = nn.functional.binary_cross_entropy_with_logits(
-                model(batch["x"], is_null), batch["y"]
-            )
+            odds = model(batch["x"], nulls(batch["mask"], bits))
+            loss = loss_of(odds, batch["y"], nulls(batch["mask"], label_bit)[:, 0])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

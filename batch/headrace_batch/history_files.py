@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 import pyarrow as pa
@@ -17,6 +17,10 @@ from headrace_schemas.errors import ConfigurationError
 
 #: Rows that are read and written at once.
 BATCH_ROWS = 1 << 18
+#: Bytes that are read and written at once, where rows are large; a row at least.
+_PIECE_BYTES = 1 << 27
+#: Of a column's bytes, where a group of its rows may be larger than a piece.
+_BUFFER = 1 << 22
 
 
 def spine_file(path: str, storage_options: Mapping[str, str]) -> SpineRows:
@@ -41,12 +45,41 @@ def spine_file(path: str, storage_options: Mapping[str, str]) -> SpineRows:
             hint="a spine is one Parquet file",
         ) from error
 
-    def read(columns: Sequence[str]) -> Iterator[pa.Table]:
-        with pq.ParquetFile(name, filesystem=filesystem) as file:
-            for batch in file.iter_batches(BATCH_ROWS, columns=list(columns)):
-                yield pa.Table.from_batches([batch])
+    return SpineRows(schema, count, lambda columns: pieces(name, filesystem, columns))
 
-    return SpineRows(schema, count, read)
+
+def pieces(name: str, filesystem: fs.FileSystem, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """The rows of a Parquet file, so many at once as go into some memory."""
+    metadata = pq.read_metadata(name, filesystem=filesystem)
+    rows = rows_at_once([metadata], columns)
+    buffer = _BUFFER if rows < BATCH_ROWS else 0
+    with pq.ParquetFile(name, metadata=metadata, filesystem=filesystem, buffer_size=buffer) as file:
+        for batch in file.iter_batches(rows, columns=list(columns)):
+            yield pa.Table.from_batches([batch])
+
+
+def rows_at_once(files: Iterable[pq.FileMetaData], columns: Sequence[str]) -> int:
+    """How many rows of Parquet files are read at once: `BATCH_ROWS`, fewer where they are large.
+
+    That is told by the group of rows in which they are largest, before compression.
+    """
+    largest = max(
+        (
+            sum(_column_bytes(group, columns)) / group.num_rows
+            for file in files
+            for group in map(file.row_group, range(file.num_row_groups))
+            if group.num_rows
+        ),
+        default=0,
+    )
+    return BATCH_ROWS if not largest else max(1, min(BATCH_ROWS, int(_PIECE_BYTES / largest)))
+
+
+def _column_bytes(group: pq.RowGroupMetaData, columns: Sequence[str]) -> Iterator[int]:
+    for column in map(group.column, range(group.num_columns)):
+        path = column.path_in_schema
+        if path in columns or path.partition(".")[0] in columns:
+            yield column.total_uncompressed_size
 
 
 @contextmanager

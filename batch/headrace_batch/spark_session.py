@@ -38,6 +38,8 @@ _ALWAYS: Mapping[str, str] = {
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     # Larger ones leave the processor's cache on their way to Python, smaller ones cost calls.
     "spark.sql.execution.arrow.maxRecordsPerBatch": "16384",
+    # Of rows with pictures fewer.
+    "spark.sql.execution.arrow.maxBytesPerBatch": "64m",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     # Streams keep nothing in a checkpoint that they would need again.

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 import numpy as np
 
 from headrace_schemas.errors import ConfigurationError
+from headrace_schemas.shard_kinds import Kind
 from headrace_shards.ahead import ahead
 from headrace_shards.batches import Batches, Last, Share
 from headrace_shards.buffers import Pool
 from headrace_shards.cache import ShardFiles
 from headrace_shards.downloads import Downloads
 from headrace_shards.layout import Layout
-from headrace_shards.manifest import Kind
 from headrace_shards.mds import Rows
 from headrace_shards.order import BLOCK_ROWS
 from headrace_shards.reading import ReadableSplit, Reader

@@ -6,11 +6,11 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
 from headrace_schemas.errors import ConfigurationError
+from headrace_schemas.shard_kinds import Kind
 from headrace_shards.layout import Layout
 from headrace_shards.mds import columns_of
 
@@ -24,14 +24,6 @@ INDEX = "index.json"
 COMPRESSED = ".zstd"
 #: How much of a digest people are shown.
 _SHOWN = 12
-
-
-class Kind(StrEnum):
-    """What the shards of a set are."""
-
-    MDS = "mds"
-    WEBDATASET = "webdataset"
-    PARQUET = "parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +92,10 @@ class Manifest:
         set_id: names it: what it was made of, in which way.
         layout: of its rows.
         splits: by name the shards, in order; each in a folder of its name.
-        dictionaries: by column of texts the text of each code, from 0.
-        statistics: by split and column: how many values, nulls, mean, standard deviation, least
-            and greatest.
+        dictionaries: by column of texts the text of each code, from 0; tars and Parquet have texts
+            as they are, and none of columns with very many.
+        statistics: by split and column: how many numbers, nulls, and values that are NaN or
+            infinite; of the numbers mean, standard deviation, least and greatest.
         made_of: where all comes from.
         kind: what the shards are; of tars and Parquet the layout tells which columns are for what.
         kept: the digests of former sets that are still there beside this one, the newest first.

@@ -20,14 +20,7 @@ from headrace_features.engines import Engine
 from headrace_features.fraud.definitions import card_activity, fraud, terminal_risk
 from headrace_schemas.errors import BadRecordError, ConfigurationError
 from headrace_schemas.settings import Settings
-from lakes import settings_in, write_simulated
-
-
-@pytest.fixture(scope="module")
-def lake(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    settings = settings_in(tmp_path_factory.mktemp("lake"))
-    write_simulated(settings)
-    return settings
+from lakes import settings_in
 
 
 @pytest.fixture(params=["local", "spark"])

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,9 +16,8 @@ import pytest
 from headrace_batch.local_engine import LocalEngine
 from headrace_batch.staging import shard_writing
 from headrace_batch.staging.columns import Precision
-from headrace_batch.staging.publication import kept_set, published
+from headrace_batch.staging.publication import kept_set
 from headrace_batch.staging.request import StageRequest
-from headrace_batch.staging.run import StageReport, stage
 from headrace_batch.staging.shard_formats import Format
 from headrace_batch.staging.spine import Label
 from headrace_batch.staging.splits import SplitRule
@@ -31,13 +29,11 @@ from headrace_features.leases import LeaseHeldError
 from headrace_features.project import load_project
 from headrace_schemas.errors import ConfigurationError, GateError
 from headrace_schemas.settings import Settings
-from headrace_shards import Loader, Source
-from headrace_shards.manifest import Kind
-from lakes import settings_in, write_events, write_simulated
+from headrace_schemas.shard_kinds import Kind
+from headrace_shards import Loader
+from lakes import settings_in, write_events
 from programs import started
-
-LABEL = Label(("is_fraud",), "reported_at")
-DAY = 86_400_000
+from staged_sets import manifest_at, request_for, rows_of, staged
 
 # Is about to publish at a place, until it is killed.
 PUBLISHING = """
@@ -55,74 +51,10 @@ with publishing(Warehouse.of(settings), out):
 """
 
 
-@pytest.fixture(scope="module")
-def lake(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    settings = settings_in(tmp_path_factory.mktemp("lake"))
-    write_simulated(settings)
-    return settings
-
-
-@pytest.fixture(scope="module")
-def spine(lake: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The transactions with what was found out about each."""
-    place = tmp_path_factory.mktemp("spine") / "spine.parquet"
-    warehouse = Warehouse.of(lake)
-    labels = warehouse.read(
-        "bronze.transaction_labels", ["transaction_id", "is_fraud", "reported_at"]
-    )
-    events = warehouse.read("bronze.transactions").drop_columns(["event_date"])
-    joined = events.join(labels, "transaction_id", join_type="inner")
-    pq.write_table(joined.sort_by([("event_time", "ascending"), ("card_id", "ascending")]), place)
-    return place
-
-
 @pytest.fixture
 def _small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shards of some hundred rows."""
     monkeypatch.setattr(shard_writing, "SHARD_BYTES", 1 << 16)
-
-
-def request_for(place: Path, folder: Path, **options: Any) -> StageRequest:
-    times = pq.read_table(place, columns=["event_time"])[0].to_numpy()
-    middle = int(np.quantile(times, 0.6))
-    defaults: dict[str, Any] = {
-        "name": "fraud",
-        "selections": fraud.asked,
-        "spine": str(place),
-        "out": str(folder),
-        "label": LABEL,
-        "split": SplitRule(middle, middle + 5 * DAY, 0.2, "card_id", seed=4),
-    }
-    return StageRequest(**{**defaults, **options})
-
-
-def staged(lake: Settings, request: StageRequest, engine: str = "local") -> StageReport:
-    return stage(lake, load_project(lake), request, engine, lambda _: None)
-
-
-def rows_of(out: Path) -> dict[str, dict[int, dict[str, Any]]]:
-    """By split and number each row of a set, by column, nulls as None."""
-    manifest = published(Target(str(out)))
-    assert manifest is not None
-    found: dict[str, dict[int, dict[str, Any]]] = {}
-    for split in manifest.splits:
-        loader = Loader(Source(out, split), batch_size=4096, block_rows=0, last="short")
-        rows = found.setdefault(split, {})
-        for batch in loader:
-            columns: dict[str, list[Any]] = {}
-            for part, names in loader.columns.items():
-                for place, name in enumerate(names):
-                    values = batch[part] if batch[part].ndim == 1 else batch[part][:, place]
-                    told = values.tolist()
-                    if name in manifest.dictionaries:
-                        told = [manifest.dictionaries[name][code] for code in told]
-                    is_null = loader.layout.nulls(batch["mask"], name).tolist()
-                    columns[name] = [
-                        None if null else one for one, null in zip(told, is_null, strict=True)
-                    ]
-            for place, number in enumerate(columns["row"]):
-                rows[number] = {name: values[place] for name, values in columns.items()}
-    return found
 
 
 @pytest.mark.usefixtures("_small_shards")
@@ -179,9 +111,7 @@ def test_spark_writes_the_same_set(
     here = staged(lake, request_for(spine, tmp_path / "here", zstd=True))
     there = staged(lake, request_for(spine, tmp_path / "there"), "spark")
     assert here.rows == there.rows
-    one, other = (published(Target(str(tmp_path / name))) for name in ("here", "there"))
-    assert one is not None
-    assert other is not None
+    one, other = (manifest_at(tmp_path / name) for name in ("here", "there"))
     assert one.digest == other.digest
     assert one.statistics == other.statistics
     assert here.size < there.size
@@ -203,8 +133,7 @@ def test_the_same_request_does_nothing_and_another_one_takes_its_place(
     assert sum(len(batch["ids"]) for batch in reading) == (len(former) - 1) * 64
     third = staged(lake, request_for(spine, tmp_path / "set", split=SplitRule(seed=1)))
     assert list(third.rows) == ["train"]
-    manifest = published(Target(str(tmp_path / "set")))
-    assert manifest is not None
+    manifest = manifest_at(tmp_path / "set")
     assert not (tmp_path / "set/valid/index.json").exists()
     sets = [manifest, *(kept_set(Target(str(tmp_path / "set")), one) for one in manifest.kept)]
     assert [one.set_id for one in sets if one] == [third.set_id, second.set_id, first.set_id]
@@ -255,17 +184,14 @@ def test_a_table_is_a_spine_and_is_read_as_it_was(tmp_path: Path, lake: Settings
     request = StageRequest("fraud", fraud.asked, "bronze.transactions", str(tmp_path / "set"))
     report = staged(lake, request)
     assert sum(report.rows.values()) == len(Warehouse.of(lake).read("bronze.transactions"))
-    manifest = published(Target(str(tmp_path / "set")))
-    assert manifest is not None
+    manifest = manifest_at(tmp_path / "set")
     assert manifest.made_of["spine"]["table"] == "bronze.transactions"
 
 
 def test_a_sample_is_computed_anew_from_the_tables_as_they_were(
-    tmp_path: Path, spine: Path
+    tmp_path: Path, spine: Path, own_lake: Settings
 ) -> None:
-    settings = settings_in(tmp_path / "home")
-    write_simulated(settings)
-    out = tmp_path / "set"
+    settings, out = own_lake, tmp_path / "set"
     staged(settings, request_for(spine, out))
     # A late event changes features of rows that are staged.
     events = Warehouse.of(settings).read("bronze.transactions").drop_columns(["event_date"])
@@ -273,8 +199,7 @@ def test_a_sample_is_computed_anew_from_the_tables_as_they_were(
     ids = pa.array([f"late-{number}" for number in range(50)])
     place = late.schema.get_field_index("transaction_id")
     write_events(settings, "bronze.transactions", late.set_column(place, "transaction_id", ids))
-    manifest = published(Target(str(out)))
-    assert manifest is not None
+    manifest = manifest_at(out)
     report = verify(settings, load_project(settings), Target(str(out)), manifest, 500)
     assert (report.problems, report.compared) == ((), 500)
     again = staged(settings, request_for(spine, out))
@@ -284,8 +209,7 @@ def test_a_sample_is_computed_anew_from_the_tables_as_they_were(
 def test_whatever_is_wrong_with_a_set_is_told(lake: Settings, spine: Path, tmp_path: Path) -> None:
     out = tmp_path / "set"
     staged(lake, request_for(spine, out))
-    manifest = published(Target(str(out)))
-    assert manifest is not None
+    manifest = manifest_at(out)
 
     def problems() -> str:
         return "; ".join(verify(lake, load_project(lake), Target(str(out)), manifest, 10).problems)

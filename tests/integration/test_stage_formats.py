@@ -13,7 +13,6 @@ import pytest
 
 from headrace_batch.local_engine import LocalEngine
 from headrace_batch.staging import shard_writing
-from headrace_batch.staging.publication import published
 from headrace_batch.staging.request import StageRequest
 from headrace_batch.staging.run import stage
 from headrace_batch.staging.shard_formats import Format
@@ -26,19 +25,13 @@ from headrace_features.fraud.definitions import fraud
 from headrace_features.project import load_project
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.settings import Settings
+from headrace_schemas.shard_kinds import Kind
 from headrace_shards import Loader
-from headrace_shards.manifest import Kind, Manifest
+from headrace_shards.manifest import Manifest
 from headrace_shards.staged_set import StagedSet
-from lakes import settings_in, write_simulated
+from staged_sets import manifest_at
 
 TARS = Format(Kind.WEBDATASET, {"picture": "jpg", "note": "txt"})
-
-
-@pytest.fixture(scope="module")
-def lake(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    settings = settings_in(tmp_path_factory.mktemp("lake"))
-    write_simulated(settings)
-    return settings
 
 
 @pytest.fixture(scope="module")
@@ -77,9 +70,7 @@ def staged(
         }
     )
     stage(lake, load_project(lake), request, engine, lambda _: None)
-    manifest = published(Target(str(out)))
-    assert manifest is not None
-    return manifest
+    return manifest_at(out)
 
 
 def problems_of(lake: Settings, out: Path, manifest: Manifest) -> VerifyReport:

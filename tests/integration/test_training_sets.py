@@ -12,7 +12,6 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -21,7 +20,6 @@ from headrace_batch.local_engine import LocalEngine
 from headrace_batch.staging.declared import request_for, stage_set, write_set
 from headrace_batch.staging.declared_spine import write_spine
 from headrace_batch.staging.places import place_of
-from headrace_batch.staging.publication import published
 from headrace_batch.staging.target import Target
 from headrace_batch.staging.verifying import verify
 from headrace_batch.warehouse import Warehouse
@@ -35,27 +33,7 @@ from headrace_orchestration.lineage.nodes import Node, recorded_above
 from headrace_orchestration.lineage.runs import read_events, runs_of
 from headrace_schemas.errors import ConfigurationError, GateError, RetryableError
 from headrace_schemas.settings import Settings
-from lakes import settings_in, write_simulated
-
-DAY = date(2018, 4, 26)
-LAST = date(2018, 4, 19)
-END_MS = int(np.datetime64(DAY + timedelta(1), "ms").astype(np.int64))
-
-
-@pytest.fixture(scope="module")
-def lake(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    settings = settings_in(tmp_path_factory.mktemp("lake"))
-    write_simulated(settings)
-    return settings
-
-
-def made(settings: Settings, day: date, engine: str = "local") -> Any:
-    project = load_project(settings)
-    write_spine(settings, project, fraud_training, day)
-    write_set(settings, fraud_training, day, engine)
-    return stage_set(
-        settings, project, fraud_training, day, engine, lambda _: None, over_newer=True
-    )
+from staged_sets import DAY, END_MS, LAST, made, manifest_at
 
 
 def expected_spine(settings: Settings) -> pa.Table:
@@ -88,8 +66,7 @@ def test_shards_are_those_of_the_table_and_bear_to_be_verified(lake: Settings) -
     assert sum(report.rows.values()) == len(Warehouse.of(lake).read("training.fraud_training"))
     assert set(report.rows) == {"train", "valid", "test", "holdout"}
     target = Target(place_of(lake, "fraud_training"))
-    manifest = published(target)
-    assert manifest is not None
+    manifest = manifest_at(target.place)
     told = verify(lake, load_project(lake), target, manifest, 300)
     assert (told.problems, told.compared) == ((), 300)
     rule = request_for(lake, fraud_training, DAY).split
@@ -109,22 +86,18 @@ def test_the_same_day_again_is_the_same_set_and_another_day_takes_its_place(
     first = made(lake, DAY)
     again = stage_set(lake, load_project(lake), fraud_training, DAY, "local", lambda _: None)
     assert (again.was_there, again.set_id) == (True, first.set_id)
-    target = Target(place_of(lake, "fraud_training"))
-    digest = published(target)
+    place = place_of(lake, "fraud_training")
+    before = manifest_at(place)
     made(lake, DAY)
-    anew = published(target)
-    assert digest is not None
-    assert anew is not None
-    assert anew.digest == digest.digest
+    assert manifest_at(place).digest == before.digest
     later = made(lake, DAY + timedelta(1))
     assert sum(later.rows.values()) > sum(first.rows.values())
 
 
 def test_the_set_of_a_later_day_stays_unless_it_is_asked_for(lake: Settings) -> None:
-    target = Target(place_of(lake, "fraud_training"))
+    place = place_of(lake, "fraud_training")
     made(lake, DAY + timedelta(1))
-    newer = published(target)
-    assert newer is not None
+    newer = manifest_at(place)
     assert newer.made_of["day"] == "2018-04-27"
     project = load_project(lake)
     write_spine(lake, project, fraud_training, DAY)
@@ -133,7 +106,7 @@ def test_the_set_of_a_later_day_stays_unless_it_is_asked_for(lake: Settings) -> 
         ConfigurationError, match=r"are of 2018-04-27, and these are of 2018-04-26 .*--over-newer"
     ):
         stage_set(lake, project, fraud_training, DAY, "local", lambda _: None)
-    assert published(target) == newer
+    assert manifest_at(place) == newer
     asked = made(lake, DAY)
     again = stage_set(lake, project, fraud_training, DAY, "local", lambda _: None)
     assert (again.was_there, again.set_id) == (True, asked.set_id)
@@ -141,12 +114,13 @@ def test_the_set_of_a_later_day_stays_unless_it_is_asked_for(lake: Settings) -> 
     assert later.rows == {name: newer.rows(name) for name in newer.splits}
 
 
-def test_no_set_is_published_whose_rows_are_not_those_of_history(tmp_path: Path) -> None:
-    settings = settings_in(tmp_path)
-    write_simulated(settings)
+def test_no_set_is_published_whose_rows_are_not_those_of_history(
+    own_lake: Settings,
+) -> None:
+    settings = own_lake
     made(settings, DAY)
-    target = Target(place_of(settings, "fraud_training"))
-    before = published(target)
+    place = place_of(settings, "fraud_training")
+    before = manifest_at(place)
     project = load_project(settings)
     following = DAY + timedelta(1)
     write_spine(settings, project, fraud_training, following)
@@ -156,18 +130,16 @@ def test_no_set_is_published_whose_rows_are_not_those_of_history(tmp_path: Path)
     table.update(new_values={"card_activity__count_30d": 77})
     with pytest.raises(GateError, match=r"of the sample differ in x .*\(nothing was published"):
         stage_set(settings, project, fraud_training, following, "local", lambda _: None)
-    assert published(target) == before
+    assert manifest_at(place) == before
 
 
 def test_spark_makes_the_same_rows_and_shards(lake: Settings, spark: object) -> None:
     del spark
     made(lake, DAY)
-    target = Target(place_of(lake, "fraud_training"))
-    here = published(target)
+    place = place_of(lake, "fraud_training")
+    here = manifest_at(place)
     made(lake, DAY, "spark")
-    there = published(target)
-    assert here is not None
-    assert there is not None
+    there = manifest_at(place)
     assert there.digest == here.digest
     assert there.made_of["engine"] == "spark"
 
@@ -190,16 +162,14 @@ def test_what_has_not_come_may_come_later_and_nothing_labelled_is_said(lake: Set
         write_spine(lake, project, fraud_training, date(2018, 4, 1))
 
 
-def test_labels_of_the_day_have_to_have_come(tmp_path: Path) -> None:
-    settings = settings_in(tmp_path)
-    write_simulated(settings)
+def test_labels_of_the_day_have_to_have_come(own_lake: Settings) -> None:
     begins_ms = END_MS - DAY_MS
-    labels = Warehouse.of(settings).open("bronze.transaction_labels")
+    labels = Warehouse.of(own_lake).open("bronze.transaction_labels")
     labels.delete(f"reported_at >= {begins_ms}")
     with pytest.raises(RetryableError, match="no event of transaction_labels has come that"):
         # Of its last day of events all labels have come, but of others some are still to come.
         write_spine(
-            settings, load_project(settings), replace(fraud_training, label_delay="8d"), DAY
+            own_lake, load_project(own_lake), replace(fraud_training, label_delay="8d"), DAY
         )
 
 
@@ -211,10 +181,9 @@ def test_rows_of_other_features_than_are_declared_are_not_published(lake: Settin
 
 
 def test_the_lineage_of_a_feature_leads_to_the_set_and_that_of_the_set_to_the_events(
-    tmp_path: Path,
+    own_lake: Settings,
 ) -> None:
-    settings = settings_in(tmp_path)
-    write_simulated(settings)
+    settings = own_lake
     report = made(settings, DAY)
     graph = graph_of(runs_of(read_events(settings.lineage.path)))
     view = fraud_training.service.selections[0].view
@@ -241,7 +210,9 @@ rows_gate = Gate(fraud_training, [Volume(at_least=0.5)])
 """
 
 
-def test_no_shards_are_published_of_a_set_whose_newest_day_fails(tmp_path: Path) -> None:
+def test_no_shards_are_published_of_a_set_whose_newest_day_fails(
+    own_lake: Settings, tmp_path: Path
+) -> None:
     (tmp_path / "definitions.py").write_text(DEFINITIONS)
     (tmp_path / "headrace.toml").write_text(
         '[project]\nname = "fraud"\ndefinitions = ["definitions"]\n'
@@ -262,13 +233,11 @@ def test_no_shards_are_published_of_a_set_whose_newest_day_fails(tmp_path: Path)
         (told,) = json.loads(done.stdout)["days"]
         return {one["task"]: one["status"] for one in told["tasks"]}
 
-    settings = settings_in(tmp_path / "home")
-    write_simulated(settings)
+    settings = own_lake
     steps = ["spine", "features", "validate", "shards"]
     assert run(DAY) == {f"{one}_fraud_training": 0 for one in steps}
-    target = Target(place_of(settings, "fraud_training"))
-    before = published(target)
-    assert before is not None
+    place = place_of(settings, "fraud_training")
+    before = manifest_at(place)
     assert [one["passes"] for one in before.made_of["gates"]] == [True]
     # Most labels of the next day are lost.
     warehouse = Warehouse.of(settings)
@@ -286,8 +255,6 @@ def test_no_shards_are_published_of_a_set_whose_newest_day_fails(tmp_path: Path)
     refused = headrace("training", "shards", "fraud_training", "--date", str(DAY + timedelta(1)))
     assert refused.returncode == 65
     assert "volume" in refused.stderr
-    now = published(target)
-    assert now is not None
-    assert now.set_id == before.set_id
+    assert manifest_at(place).set_id == before.set_id
     listed = json.loads(headrace("training", "list", "--json").stdout)
-    assert [one["out"] for one in listed] == [target.place]
+    assert [one["out"] for one in listed] == [place]

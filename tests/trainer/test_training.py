@@ -2,17 +2,54 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import random
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from training_sets import written
 
 _ROOT = Path(__file__).parents[2]
 EXAMPLE = _ROOT / "batch/examples/train_fraud.py"
+
+
+def example() -> Any:
+    """The script as a module."""
+    spec = importlib.util.spec_from_file_location("train_fraud", EXAMPLE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_rows_without_a_label_are_not_trained_with() -> None:
+    odds = torch.tensor([0.5, -2.0, 3.0, 1.0], requires_grad=True)
+    labels = torch.tensor([1.0, 0.0, torch.nan, 0.0])
+    is_null = torch.tensor([False, True, False, False])
+    loss = example().loss_of(odds, labels, is_null)
+    loss.backward()
+    some = torch.tensor([0, 3])
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(odds[some], labels[some])
+    assert torch.allclose(loss, expected)
+    assert odds.grad is not None
+    assert odds.grad.tolist()[1:3] == [0, 0]
+    none = example().loss_of(odds, labels, torch.ones(4, dtype=torch.bool))
+    assert none.item() == 0
+
+
+def test_an_input_that_is_not_finite_is_taken_for_none() -> None:
+    model = example().FraudModel(torch.zeros(2), torch.ones(2))
+    is_null = torch.tensor([[False, True]])
+    expected = model(torch.tensor([[1.0, 0.0]]), is_null)
+    found = model(torch.tensor([[1.0, torch.inf]]), torch.tensor([[False, False]]))
+    assert torch.equal(found, expected)
 
 
 def line(folder: Path, checkpoint: str) -> list[str]:

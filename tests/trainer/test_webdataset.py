@@ -13,8 +13,9 @@ import webdataset as wds
 
 from headrace_batch.staging.packing import Packing
 from headrace_batch.staging.shard_formats import Format
+from headrace_schemas.shard_kinds import Kind
 from headrace_shards.layout import Layout, Part
-from headrace_shards.manifest import FILE, File, Kind, Manifest, Shard
+from headrace_shards.manifest import FILE, File, Manifest, Shard
 from headrace_shards.staged_set import StagedSet
 
 LAYOUT = Layout(

@@ -1,9 +1,10 @@
-"""The gates that stand before history and batch layers: no day that fails comes into them."""
+"""The gates that stand before history, batch layers and sets: no day that fails comes into them."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 class StandingGates:
     """The gates before what is made of the events of a view.
 
-    `seen` tells which events something was made of already.
+    `seen` tells which events something was made of already. Of tables of which `versions` has one
+    days are as they were then.
 
     Ask before anything is written, and again before it is published: events may come meanwhile.
     """
@@ -37,6 +39,7 @@ class StandingGates:
     source: EventSource
     gates: tuple[Gate, ...]
     seen: Held | None
+    versions: Mapping[str, int] = field(default_factory=dict)
 
     def require(self, last: date) -> None:
         """Have all days pass that come in up to a day.
@@ -52,12 +55,14 @@ class StandingGates:
         """
         if not self.gates:
             return
-        warehouse = Warehouse.of(self.settings)
+        warehouse = replace(Warehouse.of(self.settings), versions=self.versions)
         came = self._came(warehouse, last)
         for gate in self.gates:
             # Features are held to theirs where some were computed.
-            if isinstance(gate.of, EventSource) or warehouse.exists(gated_table(gate)):
-                require_passing(self.settings, gate, came, last, time.time_ns() // 1_000_000)
+            table, now_ms = gated_table(gate), time.time_ns() // 1_000_000
+            if isinstance(gate.of, EventSource) or warehouse.exists(table):
+                version = self.versions.get(table)
+                require_passing(self.settings, gate, came, last, now_ms, version)
 
     def _came(self, warehouse: Warehouse, last: date) -> set[date]:
         events = EventFiles(warehouse, self.source)
@@ -76,12 +81,18 @@ class StandingGates:
         return new | {file.day for file in came if file.day <= last} | {newest}
 
 
-def before_layer(settings: Settings, view: FeatureView, seen: Held | None) -> StandingGates:
-    """The gates before a batch layer: those of the view's source, and of its features.
+def before_layer(
+    settings: Settings,
+    view: FeatureView,
+    seen: Held | None,
+    versions: Mapping[str, int] | None = None,
+) -> StandingGates:
+    """The gates before a batch layer or a set: those of the view's source, and of its features.
 
     Features are held to theirs where they were computed.
     """
-    return _standing(settings, view.source, (view.source.name, view.name), seen)
+    standing = _standing(settings, view.source, (view.source.name, view.name), seen)
+    return replace(standing, versions=versions or {})
 
 
 def require_history_gate(settings: Settings, view: FeatureView, last: date) -> None:

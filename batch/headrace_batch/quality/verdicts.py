@@ -140,14 +140,14 @@ def validate(settings: Settings, gate: Gate, day: date, now_ms: int, accepted: s
 
 
 class _Gated:
-    """The table of a gate as it is now, and what was said of its days."""
+    """The table of a gate as it is now, or was, and what was said of its days."""
 
-    def __init__(self, settings: Settings, gate: Gate) -> None:
+    def __init__(self, settings: Settings, gate: Gate, version: int | None = None) -> None:
         self.settings = settings
         self.gate = gate
         self.warehouse = Warehouse.of(settings)
         self.name = gated_table(gate)
-        self.days = TableDays.of(self.warehouse.open(self.name))
+        self.days = _days_of(settings, self.name, version)
         self.declared = _declared(self.warehouse, gate)
         self.kept = {one.day: one for one in kept_verdicts(self.warehouse, self.name)}
 
@@ -214,23 +214,35 @@ def _validate(gated: _Gated, day: date, now_ms: int, accepted: str) -> Verdict:
     return verdict
 
 
-def newest_day(settings: Settings, gate: Gate) -> date:
-    """The newest day of a gate's table that has any rows.
+def _days_of(settings: Settings, table: str, version: int | None) -> TableDays:
+    versions = {} if version is None else {table: version}
+    return TableDays.of(replace(Warehouse.of(settings), versions=versions).open(table))
+
+
+def newest_day(settings: Settings, gate: Gate, version: int | None = None) -> date:
+    """The newest day of a gate's table, or of a version of it, that has any rows.
 
     Raises:
         ConfigurationError: there is no table, or it is empty.
     """
     name = gated_table(gate)
-    days = TableDays.of(Warehouse.of(settings).open(name)).rows
+    days = _days_of(settings, name, version).rows
     if not days:
         raise ConfigurationError(f"{name} has no rows", hint="fill it first")
     return max(days)
 
 
-def require_passing(
-    settings: Settings, gate: Gate, came: AbstractSet[date], last: date, now_ms: int
+def require_passing(  # noqa: PLR0913, PLR0917 - each of another kind
+    settings: Settings,
+    gate: Gate,
+    came: AbstractSet[date],
+    last: date,
+    now_ms: int,
+    version: int | None = None,
 ) -> None:
     """Have days pass their gate before something is published from them, up to a last one.
+
+    They are held to it as they are now, or as they are in the version that is read.
 
     Those are days that have come, and those that are open. A day of which nothing is known, or
     which has other rows than when it was judged, is judged now. Days without rows come first:
@@ -240,7 +252,7 @@ def require_passing(
         GateError: one doesn't pass.
         ConfigurationError: there is no table or no baseline, or it can't be read.
     """
-    gated = _Gated(settings, gate)
+    gated = _Gated(settings, gate, version)
     days = came | gated.open_days(last)
     if not isinstance(gate.of, EventSource):
         days &= gated.days.rows.keys()
@@ -248,9 +260,11 @@ def require_passing(
         _require(gated, day, now_ms)
 
 
-def require_day(settings: Settings, gate: Gate, day: date, now_ms: int) -> None:
+def require_day(
+    settings: Settings, gate: Gate, day: date, now_ms: int, version: int | None = None
+) -> None:
     """Have one day pass its gate, as `require_passing` does."""
-    _require(_Gated(settings, gate), day, now_ms)
+    _require(_Gated(settings, gate, version), day, now_ms)
 
 
 def _require(gated: _Gated, day: date, now_ms: int) -> None:

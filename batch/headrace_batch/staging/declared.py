@@ -16,12 +16,14 @@ from deltalake import Transaction
 from headrace_batch.days import begins_ms
 from headrace_batch.history_scratch import scratch
 from headrace_batch.history_spine import EVENT_TIME
+from headrace_batch.quality.standing_gates import before_layer
 from headrace_batch.quality.verdicts import newest_day, require_day
 from headrace_batch.staging.places import place_of
 from headrace_batch.staging.publication import publish, published, require_free, settle
 from headrace_batch.staging.request import StageRequest
 from headrace_batch.staging.run import SET, StageReport, features_of, publishing, report_of
 from headrace_batch.staging.set_rows import SetRows, rows_of_file, rows_of_table
+from headrace_batch.staging.shard_formats import Format
 from headrace_batch.staging.sharding import MadeOf, sharded
 from headrace_batch.staging.spine import Label, Spine
 from headrace_batch.staging.splits import SplitRule
@@ -34,13 +36,19 @@ from headrace_batch.staging.told import (
     shards_work,
 )
 from headrace_batch.staging.verifying import verify_shards
-from headrace_batch.staging.whole_tables import replace_table, require_of_day
+from headrace_batch.staging.whole_tables import (
+    left_out_of,
+    replace_table,
+    require_of_day,
+    told_left_out,
+)
 from headrace_batch.warehouse import Warehouse
 from headrace_features.definitions.durations import DAY_MS
-from headrace_features.definitions.on_demand import sources_of
+from headrace_features.definitions.on_demand import read_for, sources_of
 from headrace_features.definitions.training_sets import LABEL_KNOWN_AT
 from headrace_features.lineage.recording import recorded
 from headrace_schemas.errors import ConfigurationError, GateError
+from headrace_schemas.shard_kinds import Kind
 from headrace_schemas.tables import EVENT_DATE, spine_table, training_table
 
 if TYPE_CHECKING:
@@ -82,7 +90,8 @@ def write_set(settings: Settings, declared: TrainingSet, day: date, engine: str)
 
     Raises:
         ConfigurationError: the spine is of another day, or a table is missing.
-        GateError: features of a row are of a later time than its label.
+        GateError: features of a row are of a later time than its label, or a day of events or
+            features that the set is made of doesn't pass.
         RetryableError: another process writes the set, or a store is away.
     """
     began = perf_counter()
@@ -92,6 +101,8 @@ def write_set(settings: Settings, declared: TrainingSet, day: date, engine: str)
     require_of_day(found, spine_name, day, f"headrace training spine {declared.name}")
     tables = {one.table for one in sources_of(declared.service.asked).values()}
     versions = {table: warehouse.open(table).version() for table in sorted(tables)}
+    for read in read_for(declared.service.asked):
+        before_layer(settings, read.view, None, versions).require(declared.days_at(day)[1])
     pinned = replace(warehouse, versions={spine_name: found.version()})
     spine = Spine.open(pinned, spine_name, settings.warehouse.storage_options)
     work = set_work(settings, declared)
@@ -103,6 +114,7 @@ def write_set(settings: Settings, declared: TrainingSet, day: date, engine: str)
         told = {**versions, spine_name: found.version()}
         made = [Transaction(f"{_MADE_OF}{table}", number) for table, number in told.items()]
         made.append(Transaction(_MEANING, _meaning(settings, declared, day)))
+        made += told_left_out(left_out_of(found))
         count = replace_table(settings, name, day, schema, _with_days(rows), made)
         known = {warehouse.uri(table): number for table, number in told.items()}
         runs.end(work.job, lambda: rows_outcome(work, count, known))
@@ -149,7 +161,10 @@ def stage_set(  # noqa: PLR0913, PLR0917 - each of another kind
     gate = project.gates.get(declared.name)
     if gate is not None:
         tell("gate")
-        require_day(settings, gate, newest_day(settings, gate), time_ns() // 1_000_000)
+        # Of what is staged, whatever takes its place meanwhile.
+        version = table.version()
+        newest = newest_day(settings, gate, version)
+        require_day(settings, gate, newest, time_ns() // 1_000_000, version)
     made = _made_of(settings, declared, day, table)
     work = shards_work(declared.name, (set_told(settings, declared),), request.out)
     with publishing(warehouse, request.out) as still_ours:
@@ -191,6 +206,7 @@ def request_for(settings: Settings, declared: TrainingSet, day: date) -> StageRe
             entity,
             declared.seed,
         ),
+        format=Format(Kind(declared.format)),
         left_out=(LABEL_KNOWN_AT, *(() if key in declared.columns else (key,))),
     )
 
@@ -212,7 +228,7 @@ def _made_of(settings: Settings, declared: TrainingSet, day: date, table: DeltaT
         )
     pinned = replace(warehouse, versions={spine_name: found.pop(spine_name)})
     spine = Spine.open(pinned, spine_name, settings.warehouse.storage_options)
-    return MadeOf(spine.identity, found, [declared.name], day)
+    return MadeOf(spine.identity, found, left_out_of(table), [declared.name], day)
 
 
 def _require_not_older(declared: TrainingSet, day: date, former: Manifest | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from time import time_ns
@@ -13,10 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace_batch.days import begins_ms, ends_of
+from headrace_batch.event_files import EventFiles
 from headrace_batch.history_spine import EVENT_TIME
 from headrace_batch.quality.verdicts import require_passing
+from headrace_batch.staging.spine import KNOWN_BEFORE, UNLABELLED
 from headrace_batch.staging.told import rows_outcome, spine_work
-from headrace_batch.staging.whole_tables import replace_table
+from headrace_batch.staging.whole_tables import replace_table, told_left_out
 from headrace_batch.warehouse import Warehouse
 from headrace_features.definitions.durations import DAY_MS
 from headrace_features.definitions.training_sets import LABEL_KNOWN_AT
@@ -26,6 +28,8 @@ from headrace_schemas.errors import ConfigurationError, RetryableError
 from headrace_schemas.tables import EVENT_DATE, spine_table
 
 if TYPE_CHECKING:
+    from deltalake import Transaction
+
     from headrace_features.definitions.sources import EventSource
     from headrace_features.definitions.training_sets import TrainingSet
     from headrace_features.project import Project
@@ -40,7 +44,9 @@ class SpineReport:
         table: its name.
         first, last: the days of its events.
         rows: events that are labelled.
-        unlabelled: events that are not, which are left out.
+        unlabelled: events that are not, or of which a label is null; they are left out.
+        known_before: events of which a label is said to have been known before they were, which
+            can't be; they are left out as well.
     """
 
     table: str
@@ -48,6 +54,7 @@ class SpineReport:
     last: date
     rows: int
     unlabelled: int
+    known_before: int
 
 
 def write_spine(
@@ -64,27 +71,37 @@ def write_spine(
         GateError: a day of what the set is made of doesn't pass.
         ConfigurationError: there is no table of events, or nothing is labelled.
     """
-    warehouse = Warehouse.of(settings)
     first, last = declared.days_at(day)
-    for source in dict.fromkeys((declared.events, declared.labelling)):
+    sources = tuple(dict.fromkeys((declared.events, declared.labelling)))
+    warehouse = _as_now(Warehouse.of(settings), sources)
+    for source in sources:
         _require_come(warehouse, source, last)
     _require_known(warehouse, declared.labelling, first, day)
-    for name, gate in project.gates.items():
-        if name in declared.sources:
-            require_passing(settings, gate, frozenset(), day, time_ns() // 1_000_000)
+    for name, source in declared.sources.items():
+        if name in project.gates:
+            gate, came = project.gates[name], {last} if source in sources else set()
+            version = warehouse.versions.get(source.table)
+            require_passing(settings, gate, came, day, time_ns() // 1_000_000, version)
     rows = _Rows(warehouse, declared, first, last, begins_ms(day) + DAY_MS)
     table, work = spine_table(declared.name), spine_work(settings, declared)
     with recorded(settings, [work]) as runs:
-        count = replace_table(settings, table, day, rows.schema, rows.batches())
-        versions = {warehouse.uri(name): number for name, number in rows.versions.items()}
+        left_out = rows.told_left_out()
+        count = replace_table(settings, table, day, rows.schema, rows.batches(), left_out)
+        versions = {warehouse.uri(name): number for name, number in warehouse.versions.items()}
         runs.end(work.job, lambda: rows_outcome(work, count, versions))
     if not rows.labelled:
         raise ConfigurationError(
-            f"none of {rows.unlabelled:,} events of {declared.events.name} from {first} to {last}"
+            f"none of {rows.left_out:,} events of {declared.events.name} from {first} to {last}"
             f" has a label that was known by the end of {day}",
             hint=f"take in those of {declared.labelling.name}: headrace ingest",
         )
-    return SpineReport(table, first, last, rows.labelled, rows.unlabelled)
+    return SpineReport(table, first, last, rows.labelled, rows.unlabelled, rows.known_before)
+
+
+def _as_now(warehouse: Warehouse, sources: Iterable[EventSource]) -> Warehouse:
+    """A warehouse whose tables of sources stay as they are: what comes meanwhile is in none."""
+    versions = {one.table: warehouse.open(one.table).version() for one in sources}
+    return replace(warehouse, versions=versions)
 
 
 def _require_come(warehouse: Warehouse, source: EventSource, last: date) -> None:
@@ -101,10 +118,13 @@ def _require_known(warehouse: Warehouse, source: EventSource, first: date, day: 
     """See that labels have come that became known on a day: those before it have then as well."""
     if source.available_at is None:
         return
-    known = warehouse.read(
-        source.table, [source.available_at], pc.field(EVENT_DATE) >= pa.scalar(first)
-    )
-    newest = pc.max(known[source.available_at]).as_py()
+    newest = EventFiles(warehouse, source).greatest(source.available_at)
+    if newest is None:
+        # The log doesn't tell it of every file.
+        known = warehouse.read(
+            source.table, [source.available_at], pc.field(EVENT_DATE) >= pa.scalar(first)
+        )
+        newest = pc.max(known[source.available_at]).as_py()
     if newest is None or newest < begins_ms(day):
         raise RetryableError(
             f"no event of {source.name} has come that became known on {day} or later",
@@ -118,12 +138,9 @@ class _Rows:
     def __init__(
         self, warehouse: Warehouse, declared: TrainingSet, first: date, last: date, known_ms: int
     ) -> None:
-        self.labelled = self.unlabelled = 0
+        self.labelled = self.unlabelled = self.known_before = 0
         self._declared, self._days, self._known_ms = declared, (first, last), known_ms
-        sources = (declared.events, declared.labelling)
-        # What comes meanwhile is in neither or in both.
-        self.versions = {one.table: warehouse.open(one.table).version() for one in sources}
-        self._warehouse = replace(warehouse, versions=self.versions)
+        self._warehouse = warehouse
         kept = {name: ARROW_TYPES[kind] for name, kind in declared.kept.items()}
         labels = {
             name: ARROW_TYPES[declared.labelling.column(name).type] for name in declared.label
@@ -146,10 +163,13 @@ class _Rows:
             )
             places = pc.index_in(events[source.dedup_key], labels[self._label_key])
             has_label = places.is_valid()
-            mine = events.filter(has_label)
             found = labels.take(places.filter(has_label))
-            self.labelled += len(mine)
+            mine = events.filter(has_label)
             self.unlabelled += len(events) - len(mine)
+            in_time = pc.less_equal(mine[source.event_time], found[LABEL_KNOWN_AT])
+            self.known_before += len(mine) - pc.sum(in_time, min_count=0).as_py()
+            mine, found = mine.filter(in_time), found.filter(in_time)
+            self.labelled += len(mine)
             columns: Mapping[str, pa.ChunkedArray | pa.Array] = {
                 EVENT_TIME: mine[source.event_time],
                 **{name: mine[name] for name in self._declared.kept},
@@ -161,6 +181,16 @@ class _Rows:
             keys = [mine[source.dedup_key].to_numpy(), mine[source.event_time].to_numpy()]
             order = pa.array(np.lexsort(keys))
             yield from pa.table(columns, self.schema).take(order).to_batches()
+
+    @property
+    def left_out(self) -> int:
+        """Events that are no rows."""
+        return self.unlabelled + self.known_before
+
+    def told_left_out(self) -> Iterator[Transaction]:
+        """The same for the commit of the rows, as soon as all were read."""
+        counts = {UNLABELLED: self.unlabelled, KNOWN_BEFORE: self.known_before}
+        yield from told_left_out(counts)
 
     @property
     def _label_key(self) -> str:
@@ -178,4 +208,6 @@ class _Rows:
             (pc.field(EVENT_DATE) >= pa.scalar(self._days[0]))
             & (pc.field(known) < pa.scalar(self._known_ms)),
         )
+        for name in self._declared.label:
+            table = table.filter(table[name].is_valid())
         return table.append_column(LABEL_KNOWN_AT, table[known]).combine_chunks()

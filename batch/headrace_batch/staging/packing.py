@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,7 +34,8 @@ class Packing:
 
     Attributes:
         layout: of a row.
-        dictionaries: by column of texts the text of each code.
+        dictionaries: by column of texts the text of each code. A column that has none, of a format
+            that keeps texts as they are, has hashes in its place, by which rows are compared.
     """
 
     layout: Layout
@@ -76,6 +78,8 @@ class Packing:
                     hint="the data changed while the set was staged: stage it again",
                 )
             return _filled(codes)
+        if pt.is_string(column.type):
+            return _hashes(column)
         dtype = self.layout.part(self.layout.places[name][0]).dtype
         values = _filled(column)
         if values.dtype == np.uint64 and np.dtype(dtype).kind == "i" and (values > _MOST_INT).any():
@@ -116,6 +120,16 @@ def _array(column: pa.ChunkedArray) -> pa.Array:
         column = column.cast(pa.uint8())
     found = column.combine_chunks()
     return found if isinstance(found, pa.Array) else pa.concat_arrays(found.chunks)
+
+
+def _hashes(texts: pa.Array) -> Array:
+    """A number for each text; 0 of a null."""
+    encoded = texts.dictionary_encode()
+    hashes = [zlib.crc32(text.encode()) for text in encoded.dictionary.to_pylist()]
+    # One more for nulls, which have no index.
+    known = np.array([*hashes, 0], np.uint32).astype(np.int32)
+    found: Array = known[pc.fill_null(encoded.indices, len(hashes)).to_numpy()]
+    return found
 
 
 def _filled(column: pa.Array) -> Array:

@@ -15,7 +15,7 @@ from headrace_batch.staging.splits import SplitRule
 from headrace_features.definitions.fingerprint import fingerprint
 from headrace_features.definitions.on_demand import OnDemandSelection, read_for
 from headrace_schemas.errors import ConfigurationError
-from headrace_shards.manifest import Kind
+from headrace_schemas.shard_kinds import Kind
 
 if TYPE_CHECKING:
     from headrace_features.definitions.on_demand import AnySelection

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from headrace_batch.history_scratch import Scratch, scratch
+from headrace_batch.staging.numbering import numbered
 from headrace_batch.staging.places import name_of
 from headrace_batch.staging.publication import publish, published, require_free, settle
 from headrace_batch.staging.set_rows import rows_of_file
 from headrace_batch.staging.sharding import MadeOf, sharded
-from headrace_batch.staging.spine import Label, Spine, numbered
+from headrace_batch.staging.spine import UNLABELLED, Label, Spine
 from headrace_batch.staging.target import Target
 from headrace_batch.staging.told import events_told, shards_outcome, shards_work, spine_told
 from headrace_batch.table_lease import held
@@ -45,6 +46,7 @@ class StageReport:
         set_id: names it.
         out: where it is.
         rows: by split.
+        rows_left_out: by reason how many rows of the spine, or events, are in none.
         shards: how many.
         size: bytes of these.
         columns: by part.
@@ -55,6 +57,7 @@ class StageReport:
     set_id: str
     out: str
     rows: Mapping[str, int]
+    rows_left_out: Mapping[str, int]
     shards: int
     size: int
     columns: Mapping[str, tuple[str, ...]]
@@ -79,7 +82,7 @@ def stage(
         tell: takes what is being done.
 
     Raises:
-        GateError: the spine has a leak.
+        GateError: the spine has a leak, or rows have no label.
         ConfigurationError: the spine, a table or a column is missing or wrong.
         RetryableError: another process publishes a set there, or a store is away.
     """
@@ -102,11 +105,11 @@ def stage(
             return report_of(former, request.out, perf_counter() - began, was_there=True)
         with recorded(settings, [work]) as runs, scratch(warehouse) as folder:
             tell("features as of each row")
-            features_of(
+            unlabelled = features_of(
                 settings, request.selections, spine, request.label, versions, engine, folder
             )
             tell("shards")
-            made = MadeOf(spine.identity, versions)
+            made = MadeOf(spine.identity, versions, {UNLABELLED: unlabelled})
             found = sharded(settings, project, request, rows_of_file(folder, SET), made, engine)
             manifest = publish(target, found, settings.training.kept, still_ours)
             runs.end(work.job, lambda: shards_outcome(work, manifest))
@@ -121,18 +124,22 @@ def features_of(  # noqa: PLR0913, PLR0917 - each of another kind
     versions: Mapping[str, int],
     engine: str,
     folder: Scratch,
-) -> None:
+) -> int:
     """Write the file `SET`: the rows of a spine with their numbers and features.
 
+    Returns:
+        How many rows were left out, as they have no label.
+
     Raises:
-        GateError: the spine has a leak.
+        GateError: the spine has a leak, or rows have no label.
         ConfigurationError: a column is missing or wrong.
     """
     with folder.filesystem.open_output_stream(folder.path(SPINE)) as out:
-        numbered(spine, label, out)
+        unlabelled = numbered(spine, label, out)
     load_engine(engine, settings).history_file(
         selections, folder.uri(SPINE), folder.uri(SET), versions
     )
+    return unlabelled
 
 
 @contextmanager
@@ -154,6 +161,8 @@ def report_of(manifest: Manifest, out: str, seconds: float, *, was_there: bool) 
         set_id=manifest.set_id,
         out=out,
         rows={name: manifest.rows(name) for name in manifest.splits},
+        # Sets of older releases left none out.
+        rows_left_out=manifest.made_of.get("rows_left_out", {}),
         shards=len(shards),
         size=sum(shard.stored.size for shard in shards),
         columns={part.name: part.columns for part in manifest.layout.parts},

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headrace_batch.history_files import BATCH_ROWS
+from headrace_batch.history_files import BATCH_ROWS, pieces
 from headrace_batch.warehouse import dataset_of
 from headrace_schemas.tables import EVENT_DATE
 
@@ -38,15 +38,13 @@ class SetRows:
 
 def rows_of_file(folder: Scratch, name: str) -> SetRows:
     """The rows of a Parquet file."""
-
-    def read() -> Iterator[pa.Table]:
-        with pq.ParquetFile(folder.path(name), filesystem=folder.filesystem) as file:
-            for batch in file.iter_batches(BATCH_ROWS):
-                yield pa.Table.from_batches([batch])
-
     with pq.ParquetFile(folder.path(name), filesystem=folder.filesystem) as file:
         schema = file.schema_arrow
-    return SetRows(schema, read, lambda spark: spark.read.parquet(folder.uri(name)))
+    return SetRows(
+        schema,
+        lambda: pieces(folder.path(name), folder.filesystem, schema.names),
+        lambda spark: spark.read.parquet(folder.uri(name)),
+    )
 
 
 def rows_of_table(warehouse: Warehouse, name: str, table: DeltaTable) -> SetRows:

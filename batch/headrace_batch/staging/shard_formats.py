@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headrace_batch.staging.columns import ROW
+from headrace_batch.staging.columns import ROW, texts_of
 from headrace_batch.staging.times import in_ms
 from headrace_schemas.errors import ConfigurationError
+from headrace_schemas.shard_kinds import Kind
 from headrace_shards.errors import DamagedShardError
-from headrace_shards.manifest import Kind, Shard, index_of
+from headrace_shards.manifest import Shard, index_of
 from headrace_shards.mds import rows_in, write_shard
 
 if TYPE_CHECKING:
@@ -56,6 +57,16 @@ class Format:
                     f"the extension {extension!r} of a payload is taken or no name of a file",
                     hint=f"give each another one: --payload COLUMN:EXT; columns are .{_COLUMNS}",
                 )
+
+    @property
+    def has_codes(self) -> bool:
+        """Whether texts are kept as codes of dictionaries, and not as they are."""
+        return self.kind is Kind.MDS
+
+    @property
+    def has_texts_of_numbers(self) -> bool:
+        """Whether numbers are kept as JSON has them, which knows neither NaN nor infinity."""
+        return self.kind is Kind.WEBDATASET
 
     def encoded(self, packing: Packing, table: pa.Table, order: Array, rows: Rows) -> bytes:
         """The content of a shard.
@@ -135,7 +146,7 @@ def _read_tar(content: bytes, packing: Packing) -> pa.Table:
     table = pa.Table.from_pylist(list(_samples(content)))
     for place, column in enumerate(table.schema):
         if pa.types.is_null(column.type):
-            kind = pa.string() if column.name in packing.dictionaries else pa.float64()
+            kind = pa.string() if column.name in texts_of(packing.layout) else pa.float64()
             table = table.set_column(place, column.name, table.column(place).cast(kind))
     return table
 

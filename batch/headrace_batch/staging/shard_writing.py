@@ -14,8 +14,9 @@ from headrace_batch.staging.columns import ROW
 from headrace_batch.staging.shard_formats import TAR_MEMBER, Format
 from headrace_batch.staging.splits import SPLITS, places
 from headrace_batch.staging.statistics import Moments, moments_of
+from headrace_schemas.shard_kinds import Kind
 from headrace_shards.compression import compressed
-from headrace_shards.manifest import COMPRESSED, File, Kind, Shard
+from headrace_shards.manifest import COMPRESSED, File, Shard
 from headrace_shards.mds import shard_size
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headrace_batch.local_spill import workspace_of
-from headrace_batch.staging.columns import Roles, layout_of, texts_of
+from headrace_batch.staging.columns import Roles, layout_of
 from headrace_batch.staging.origin import software, tables_of, verdicts_of
 from headrace_batch.staging.packing import Packing
 from headrace_batch.staging.publication import shards_by_split, statistics_of
@@ -39,12 +39,14 @@ class MadeOf:
     Attributes:
         spine: what identifies it.
         versions: by table of events the one that was read.
+        left_out: by reason how many rows were left out.
         gated: the names of what gates may have said something of, besides sources and views.
         day: as of whose end they are; None for rows that are of no day.
     """
 
     spine: Mapping[str, Any]
     versions: Mapping[str, int]
+    left_out: Mapping[str, int]
     gated: Sequence[str] = ()
     day: date | None = None
 
@@ -73,7 +75,7 @@ def sharded(  # noqa: PLR0913, PLR0917 - each of another kind
     """
     warehouse = Warehouse.of(settings)
     layout = _layout(request, rows.schema)
-    found = survey(rows.read(), request.split, texts_of(layout), request.format.payloads)
+    found = survey(rows.read(), request.split, layout, request.format)
     task = ShardTask(
         Target(request.out, settings.warehouse.storage_options),
         Packing(layout, found.dictionaries),
@@ -99,6 +101,7 @@ def sharded(  # noqa: PLR0913, PLR0917 - each of another kind
             **request.described(),
             "day": None if made.day is None else made.day.isoformat(),
             "spine": {"place": request.spine, **made.spine},
+            "rows_left_out": dict(made.left_out),
             "tables": tables_of(warehouse, sources.values(), made.versions),
             "gates": verdicts_of(warehouse, project, dict.fromkeys(named)),
             "engine": engine,

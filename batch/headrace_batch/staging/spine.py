@@ -1,28 +1,28 @@
-"""The spine of a training set: read from Parquet or Delta, numbered, and looked at for leaks."""
+"""The spine of a training set, read from Parquet or Delta, and which of its columns are labels."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, Any
+from enum import StrEnum
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.dataset as pa_ds
-import pyarrow.parquet as pq
 
-from headrace_batch.history_files import BATCH_ROWS, spine_file
-from headrace_batch.history_spine import EVENT_TIME, SpineRows
+from headrace_batch.history_files import rows_at_once, spine_file
+from headrace_batch.history_spine import SpineRows
 from headrace_batch.locations import located
-from headrace_batch.staging.columns import ROW
-from headrace_batch.staging.times import in_ms
 from headrace_batch.warehouse import Warehouse, dataset_of
-from headrace_schemas.errors import ConfigurationError, GateError
 from headrace_schemas.tables import EVENT_DATE, KAFKA_OFFSET, KAFKA_PARTITION, KAFKA_TOPIC
 
+#: Why rows are left out: they have no label, or one that was known before their time.
+UNLABELLED, KNOWN_BEFORE = "unlabelled", "known_before"
+
 _PLACES = {EVENT_DATE, KAFKA_TOPIC, KAFKA_PARTITION, KAFKA_OFFSET}
+#: Pieces that are read while one is used.
+_AHEAD = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,14 @@ class Spine:
         return cls(place, rows, {"sha256": _hash_of(place, options), "rows": rows.count})
 
 
+class Unlabelled(StrEnum):
+    """What becomes of rows that lack a label: nothing is made, they are left out, or are kept."""
+
+    REFUSE = "refuse"
+    LEAVE_OUT = "leave-out"
+    KEEP = "keep"
+
+
 @dataclass(frozen=True, slots=True)
 class Label:
     """What is to be foretold.
@@ -59,54 +67,12 @@ class Label:
     Attributes:
         columns: of the spine.
         known_at: the column that says since when it is known; None where it is known at once.
+        unlabelled: what becomes of rows of which one of these columns is null, NaN or infinite.
     """
 
     columns: tuple[str, ...] = ()
     known_at: str | None = None
-
-
-def numbered(spine: Spine, label: Label, out: IO[bytes]) -> None:
-    """Write a spine with the number of each row, as Parquet, once it has no leak.
-
-    Raises:
-        GateError: features of a row are of a later time than its label.
-        ConfigurationError: a column is missing.
-    """
-    schema = spine.rows.schema
-    for name in (EVENT_TIME, *label.columns, *([label.known_at] if label.known_at else [])):
-        if name not in schema.names:
-            raise ConfigurationError.unknown("column of the spine", name, schema.names)
-    if ROW in schema.names:
-        raise ConfigurationError(
-            f"the spine has a column {ROW!r}, which is what shards call the number of a row",
-            hint="rename it",
-        )
-    leaks, example, first = 0, 0, 0
-    with pq.ParquetWriter(
-        out, schema.append(pa.field(ROW, pa.int64())), compression="zstd"
-    ) as file:
-        for table in spine.rows.read(schema.names):
-            if label.known_at is not None:
-                late = np.flatnonzero(
-                    _known_ms(table[EVENT_TIME]) > _known_ms(table[label.known_at])
-                )
-                example = example if leaks or not len(late) else first + int(late[0])
-                leaks += len(late)
-            numbers = pa.array(np.arange(first, first + len(table)))
-            file.write_table(table.append_column(ROW, numbers))
-            first += len(table)
-    if leaks:
-        raise GateError(
-            f"{leaks:,} of {first:,} rows of the spine have features of a later time than their"
-            f" label, such as row {example}: {EVENT_TIME} is after {label.known_at}",
-            hint=f"ask for features as of a time when {', '.join(label.columns)} was not known yet",
-        )
-
-
-def _known_ms(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
-    """Times as ms UTC; a null is later than any."""
-    found: np.ndarray[Any, Any] = pc.fill_null(in_ms(column), np.iinfo(np.int64).max).to_numpy()
-    return found
+    unlabelled: Unlabelled = Unlabelled.REFUSE
 
 
 def _of_table(warehouse: Warehouse, name: str) -> tuple[SpineRows, Mapping[str, Any]]:
@@ -118,7 +84,12 @@ def _of_table(warehouse: Warehouse, name: str) -> tuple[SpineRows, Mapping[str, 
 
     def read(columns: Sequence[str]) -> Iterator[pa.Table]:
         with warehouse.explaining(name):
-            for batch in dataset.to_batches(columns=list(columns), batch_size=BATCH_ROWS):
+            for batch in dataset.to_batches(
+                columns=list(columns),
+                batch_size=rows_at_once((one.metadata for one in files), columns),
+                batch_readahead=_AHEAD,
+                fragment_readahead=1,
+            ):
                 yield pa.Table.from_batches([batch])
 
     # What says where a row of the table is, or was, tells a model nothing.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,51 +21,58 @@ _PARTS = ("x", "y")
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """The values of a column that are no nulls.
+    """The numbers of a column: what is told of them is finite, however large they are.
 
     Attributes:
         count: how many.
-        nulls: rows without one.
-        mean: of them.
-        squares: the sum of squared distances from it.
+        nulls: rows without any value.
+        not_finite: rows of which it is NaN or infinite, of which nothing else is told.
+        mean: of the numbers.
+        deviation: the root of their mean squared distance from it.
         least, greatest: of them; None of none.
     """
 
     count: int = 0
     nulls: int = 0
+    not_finite: int = 0
     mean: float = 0.0
-    squares: float = 0.0
+    deviation: float = 0.0
     least: float | None = None
     greatest: float | None = None
 
     def joined(self, other: Moments) -> Moments:
         """Of both together (Chan, Golub, LeVeque: Updating formulae, 1979)."""
         count = self.count + other.count
+        nulls, not_finite = self.nulls + other.nulls, self.not_finite + other.not_finite
         bounds = [
             one
             for one in (self.least, self.greatest, other.least, other.greatest)
             if one is not None
         ]
         if not bounds:
-            return Moments(nulls=self.nulls + other.nulls)
-        apart = other.mean - self.mean
-        return Moments(
-            count,
-            self.nulls + other.nulls,
-            self.mean + apart * other.count / count,
-            self.squares + other.squares + apart * apart * self.count * other.count / count,
-            min(bounds),
-            max(bounds),
+            return Moments(nulls=nulls, not_finite=not_finite)
+        exponent = _exponent(bounds)
+        mine, others = self.count / count, other.count / count
+        mean = math.ldexp(self.mean, -exponent)
+        apart = math.ldexp(other.mean, -exponent) - mean
+        deviation = math.hypot(
+            math.ldexp(self.deviation, -exponent) * math.sqrt(mine),
+            math.ldexp(other.deviation, -exponent) * math.sqrt(others),
+            apart * math.sqrt(mine * others),
+        )
+        return _moments_of(
+            count, nulls, not_finite, (mean + apart * others, deviation, exponent), bounds
         )
 
     def described(self) -> dict[str, float | int | None]:
-        """As the manifest has it; None where no value tells."""
+        """As the manifest has it; None where no number tells."""
         some = self.count > 0
         return {
             "count": self.count,
             "nulls": self.nulls,
+            "not_finite": self.not_finite,
             "mean": self.mean if some else None,
-            "std": math.sqrt(self.squares / self.count) if some else None,
+            "std": self.deviation if some else None,
             "min": self.least,
             "max": self.greatest,
         }
@@ -93,16 +100,43 @@ def joined(parts: Iterable[Mapping[str, Moments]]) -> dict[str, Moments]:
 
 
 def _moments(values: np.ndarray[Any, Any], is_null: np.ndarray[Any, Any]) -> Moments:
-    kept = values[~is_null].astype(np.float64)
-    nulls = len(values) - len(kept)
+    some = values[~is_null].astype(np.float64)
+    nulls = len(values) - len(some)
+    kept = some[np.isfinite(some)]
+    not_finite = len(some) - len(kept)
     if not len(kept):
-        return Moments(nulls=nulls)
-    mean = float(kept.mean())
+        return Moments(nulls=nulls, not_finite=not_finite)
+    bounds = [float(kept.min()), float(kept.max())]
+    exponent = _exponent(bounds)
+    scaled = np.ldexp(kept, -exponent)
+    mean = float(scaled.mean())
+    deviation = math.sqrt(float(np.square(scaled - mean).mean()))
+    return _moments_of(len(kept), nulls, not_finite, (mean, deviation, exponent), bounds)
+
+
+def _exponent(bounds: Sequence[float]) -> int:
+    """The power of two by which numbers within bounds are divided, so that no sum overflows."""
+    return math.frexp(max(map(abs, bounds)))[1]
+
+
+def _moments_of(
+    count: int,
+    nulls: int,
+    not_finite: int,
+    scaled: tuple[float, float, int],
+    bounds: Sequence[float],
+) -> Moments:
+    """Moments of numbers within bounds, by their mean and deviation divided by a power of two."""
+    mean, deviation, exponent = scaled
+    least, greatest = min(bounds), max(bounds)
+    low, high = math.ldexp(least, -exponent), math.ldexp(greatest, -exponent)
+    # What was rounded may be beyond what any numbers within the bounds have, and beyond a double.
     return Moments(
-        len(kept),
+        count,
         nulls,
-        mean,
-        float(np.square(kept - mean).sum()),
-        float(kept.min()),
-        float(kept.max()),
+        not_finite,
+        math.ldexp(min(max(mean, low), high), exponent),
+        math.ldexp(min(deviation, (high - low) / 2), exponent),
+        least,
+        greatest,
     )

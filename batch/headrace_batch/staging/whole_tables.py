@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from typing import IO, TYPE_CHECKING
 
@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from deltalake import Transaction, write_deltalake
 
 from headrace_batch.local_spill import workspace_of
+from headrace_batch.staging.spine import KNOWN_BEFORE, UNLABELLED
 from headrace_batch.table_lease import held
 from headrace_batch.warehouse import Warehouse
 from headrace_schemas.errors import ConfigurationError
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 #: The day that a table is of, as its number since 0001-01-01.
 _DAY = "headrace.training:day"
+#: By reason how many rows are not in it.
+_LEFT_OUT = "headrace.training:left-out:"
 
 
 def replace_table(  # noqa: PLR0913, PLR0917 - each of another kind
@@ -42,7 +45,7 @@ def replace_table(  # noqa: PLR0913, PLR0917 - each of another kind
         day: that it is of from then on.
         schema: of the rows, the day of each among them.
         batches: of rows.
-        made_of: what the commit says besides.
+        made_of: what the commit says besides, told once all rows are there.
 
     Raises:
         RetryableError: another process writes it, or the store is away.
@@ -90,6 +93,20 @@ def require_of_day(table: DeltaTable, name: str, day: date, command: str) -> Non
         raise ConfigurationError(
             f"{name} is of {of}, expected {day}", hint=f"make it first: {command} --date {day}"
         )
+
+
+def told_left_out(rows: Mapping[str, int]) -> list[Transaction]:
+    """What a commit says of rows that are not in a table, by the reason."""
+    return [Transaction(f"{_LEFT_OUT}{reason}", count) for reason, count in rows.items()]
+
+
+def left_out_of(table: DeltaTable) -> dict[str, int]:
+    """What the last commit of a table has said of these."""
+    told = {
+        reason: table.transaction_version(f"{_LEFT_OUT}{reason}")
+        for reason in (UNLABELLED, KNOWN_BEFORE)
+    }
+    return {reason: count for reason, count in told.items() if count is not None}
 
 
 def _batches(spool: IO[bytes]) -> Iterator[pa.RecordBatch]:

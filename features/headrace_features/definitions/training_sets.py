@@ -14,6 +14,7 @@ from headrace_features.definitions.sources import Entity, EventSource, checked_n
 from headrace_features.definitions.views import SEPARATOR
 from headrace_schemas.columns import ColumnType
 from headrace_schemas.errors import ConfigurationError
+from headrace_schemas.shard_kinds import Kind
 
 #: The column of a spine that says since when the label of a row is known, ms UTC.
 LABEL_KNOWN_AT = "label_known_at"
@@ -29,7 +30,9 @@ class TrainingSet:
     ``label_source`` that has the same dedup key. On a day the set has the ``days`` days up to the
     last one that is ``label_delay`` over, such as ``"7d"``: by then the labels of its events are
     known. The newest ``test_days`` of them are for tests, those before for validation. Of
-    ``entity`` the share ``hold_out`` is in a split of its own.
+    ``entity`` the share ``hold_out`` is in a split of its own. Shards are of ``format``: "mds" for
+    the loader, whose texts are codes and so have to be few, or "parquet" or "webdataset", which
+    have texts as they are, such as a dedup key.
 
     Raises:
         ConfigurationError: a column is missing or of another type than is asked for, or numbers
@@ -49,6 +52,7 @@ class TrainingSet:
     hold_out: float = 0.0
     entity: Entity | None = None
     seed: int = 0
+    format: str = Kind.MDS
     description: str = ""
     owner: str = ""
     tags: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -72,6 +76,8 @@ class TrainingSet:
                 f" entity={None if self.entity is None else self.entity.name!r}, expected a share"
                 " below 1 and whose entities are held out, or neither"
             )
+        if self.format not in set(Kind):
+            raise ConfigurationError.unknown(f"format of {self._where}", self.format, Kind)
         if not self.label:
             raise ConfigurationError(f"{self._where} has no label")
         for name in self.label:

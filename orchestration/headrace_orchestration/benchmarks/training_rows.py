@@ -18,6 +18,7 @@ from headrace_batch.staging import local_writing
 from headrace_batch.staging.columns import ROW, Precision, Roles, layout_of
 from headrace_batch.staging.packing import Packing
 from headrace_batch.staging.publication import publish, shards_by_split, statistics_of
+from headrace_batch.staging.shard_formats import Format
 from headrace_batch.staging.shard_writing import ShardTask, shards_for
 from headrace_batch.staging.splits import SplitRule
 from headrace_batch.staging.survey import survey
@@ -62,7 +63,7 @@ def publish_rows(file: Path, out: Path, scratch: Path) -> Manifest:
         scratch: a folder for what is put aside.
     """
     rule, layout = SplitRule(), layout_of(_SCHEMA, Roles(INPUTS, (LABEL,)), Precision.FLOAT32)
-    found = survey(_tables(file), rule, ())
+    found = survey(_tables(file), rule, layout, Format())
     task = ShardTask(Target(str(out)), Packing(layout, {}), rule.seed, zstd=False)
     shards = {split: shards_for(task, rows) for split, rows in found.rows.items()}
     tables = ((table, rule.of(table)) for table in _tables(file))

@@ -89,9 +89,14 @@ def show(place: Place, digest: Digest = None, as_json: JsonOption = False) -> No
     )
     print_table(
         None,
-        ("column", "split", "values", "nulls", "mean", "std", "min", "max"),
+        ("column", "split", "values", *_COUNTED, *_MOMENTS),
         [
-            (name, split, one["count"], one["nulls"], *(_short(one[key]) for key in _MOMENTS))
+            (
+                *(name, split, one["count"]),
+                # Sets of older releases have some of these.
+                *(one.get(key, 0) for key in _COUNTED.values()),
+                *(_short(one[key]) for key in _MOMENTS),
+            )
             for split, columns in manifest.statistics.items()
             for name, one in columns.items()
         ],
@@ -106,12 +111,17 @@ def show(place: Place, digest: Digest = None, as_json: JsonOption = False) -> No
             f"{f', of {told}' if told else ''}",
             soft_wrap=True,
         )
-    console().print(f"spine: {made['spine']['place']}, {counted(made['spine']['rows'], 'row')}")
+    left_out = sum(made.get("rows_left_out", {}).values())
+    console().print(
+        f"spine: {made['spine']['place']}, {counted(made['spine']['rows'], 'row')}"
+        f"{f'; {left_out:,} left out' if left_out else ''}"
+    )
     if manifest.kept and digest is None:
         former = ", ".join(one[:12] for one in manifest.kept)
         console().print(f"former sets that are kept: {former}", soft_wrap=True)
 
 
+_COUNTED = {"nulls": "nulls", "NaN or infinite": "not_finite"}
 _MOMENTS = ("mean", "std", "min", "max")
 
 

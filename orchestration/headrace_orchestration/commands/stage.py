@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headrace_orchestration.commands.backfill import EngineName
-from headrace_orchestration.output import JsonOption, console, print_json, print_table, status
+from headrace_orchestration.output import JsonOption, console, print_json, print_table, say, status
 from headrace_orchestration.session import current_project
 from headrace_schemas.counted import counted
 from headrace_schemas.errors import ConfigurationError
@@ -39,6 +39,14 @@ LabelTime = Annotated[
     typer.Option(
         metavar="COLUMN",
         help="Since when the label is known: no row's features may be of a later time.",
+    ),
+]
+UnlabelledOption = Annotated[
+    str,
+    typer.Option(
+        "--unlabelled",
+        help="refuse, leave-out or keep: what becomes of rows that have no label. Kept, a label is"
+        " 0 and told by the mask.",
     ),
 ]
 ValidFrom = Annotated[
@@ -88,6 +96,7 @@ def stage(  # noqa: PLR0913, PLR0917 - one for each option
     name: Name = None,
     label: Label = None,
     label_time: LabelTime = None,
+    unlabelled: UnlabelledOption = "refuse",
     valid_from: ValidFrom = None,
     test_from: TestFrom = None,
     hold_out: HoldOut = 0.0,
@@ -109,18 +118,20 @@ def stage(  # noqa: PLR0913, PLR0917 - one for each option
     from headrace_batch.staging.columns import Precision
     from headrace_batch.staging.request import StageRequest
     from headrace_batch.staging.run import stage as staged
-    from headrace_batch.staging.spine import Label
+    from headrace_batch.staging.spine import Label, Unlabelled
     from headrace_batch.staging.splits import SplitRule
 
     settings, project = current_project()
     if precision not in set(Precision):
         raise ConfigurationError.unknown("precision", precision, Precision)
+    if unlabelled not in set(Unlabelled):
+        raise ConfigurationError.unknown("choice for --unlabelled", unlabelled, Unlabelled)
     request = StageRequest(
         name=name or service,
         selections=project.select((), service),
         spine=spine,
         out=out,
-        label=Label(tuple(label or ()), label_time),
+        label=Label(tuple(label or ()), label_time, Unlabelled(unlabelled)),
         split=SplitRule(
             _time_ms(valid_from, "--valid-from"),
             _time_ms(test_from, "--test-from"),
@@ -135,12 +146,25 @@ def stage(  # noqa: PLR0913, PLR0917 - one for each option
     )
     with status(f"stage {request.name}") as tell:
         report = staged(settings, project, request, engine or settings.engine.default, tell)
+    warn_of(report)
     if as_json:
         print_json(report)
         return
     show_staged(report)
     if not request.label.columns:
         console().print("it has no label: --label names the columns of the spine to be foretold")
+
+
+def warn_of(report: StageReport) -> None:
+    """Say of a set that nothing can be trained with it, nor told of the rows to train with."""
+    from headrace_batch.staging.splits import TRAIN
+
+    if TRAIN not in report.rows:
+        others = ", ".join(f"{rows:,} in {split}" for split, rows in report.rows.items())
+        say(
+            f"headrace: no row is in {TRAIN}: there are {others}; expected some that are before the"
+            " rows for validation and tests, and not held out"
+        )
 
 
 def show_staged(report: StageReport) -> None:
@@ -154,12 +178,21 @@ def show_staged(report: StageReport) -> None:
         ("part", "columns"),
         [(name, ", ".join(columns)) for name, columns in report.columns.items()],
     )
+    for reason, rows in report.rows_left_out.items():
+        if rows:
+            told.print(f"{counted(rows, 'row')} left out: {_REASONS[reason]}", soft_wrap=True)
     done = "is there already" if report.was_there else f"in {report.seconds:.1f} s"
     told.print(
         f"set {report.set_id}: {counted(report.shards, 'shard')}, {report.size / 1e6:,.1f} MB,"
         f" {done} → {report.out}",
         soft_wrap=True,
     )
+
+
+_REASONS = {
+    "unlabelled": "no label",
+    "known_before": "the label is said to have been known before the event",
+}
 
 
 def _time_ms(text: str | None, option: str) -> int | None:
@@ -171,7 +204,7 @@ def _time_ms(text: str | None, option: str) -> int | None:
 
 def _format(kind: str, payloads: Sequence[str]) -> Format:
     from headrace_batch.staging.shard_formats import Format
-    from headrace_shards.manifest import Kind
+    from headrace_schemas.shard_kinds import Kind
 
     if kind not in set(Kind):
         raise ConfigurationError.unknown("format", kind, Kind)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headrace_orchestration.commands.backfill import EngineName
-from headrace_orchestration.commands.stage import show_staged
+from headrace_orchestration.commands.stage import show_staged, warn_of
 from headrace_orchestration.output import (
     JsonOption,
     console,
@@ -56,6 +56,12 @@ def spine(name: Name, date: Date, as_json: JsonOption = False) -> None:
         f" {report.unlabelled:,} have no label",
         soft_wrap=True,
     )
+    if report.known_before:
+        console().print(
+            f"{report.known_before:,} more are left out: their label is said to have been known"
+            " before they happened",
+            soft_wrap=True,
+        )
 
 
 @app.command()
@@ -104,6 +110,7 @@ def shards(
             tell,
             over_newer=over_newer,
         )
+    warn_of(report)
     if as_json:
         print_json(report)
         return

@@ -70,6 +70,7 @@ def test_the_last_day_of_events_is_one_whose_labels_are_known(delay: str, last: 
         ({"entity": card}, "expected a share below 1 and whose entities are held out"),
         ({"hold_out": 0.1, "entity": Entity("shop", "shop_id")}, "unknown column"),
         ({"label_delay": "a week"}, "a week"),
+        ({"format": "csv"}, "unknown format of training set fraud_set 'csv'"),
     ],
     ids=str,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from fractions import Fraction
 
 import numpy as np
 import pyarrow as pa
@@ -112,6 +113,20 @@ def test_what_its_part_cannot_hold_is_refused() -> None:
         packing().rows(table(user_id=["w"]))
 
 
+def test_texts_without_a_dictionary_are_told_apart() -> None:
+    schema = pa.schema([("row", pa.int64()), ("trace", pa.string())])
+    packed = Packing(layout_of(schema, Roles(set()), Precision.FLOAT32), {})
+
+    def codes(*texts: str | None) -> list[int]:
+        found: list[int] = packed.rows(
+            pa.table({"row": range(len(texts)), "trace": texts}, schema)
+        )["codes"][:, 0].tolist()
+        return found
+
+    assert codes("a", None, "b", "a") == [*codes("a"), 0, *codes("b"), *codes("a")]
+    assert len({*codes("a", "b", "c"), 0}) == 4
+
+
 def test_columns_that_shards_do_not_have_are_refused() -> None:
     odd = SCHEMA.append(pa.field("payload", pa.binary()))
     with pytest.raises(ConfigurationError, match="'payload' is binary, which shards don't have"):
@@ -144,6 +159,26 @@ def test_statistics_of_shards_are_those_of_all_rows(shards: list[list[int | None
         assert (found["min"], found["max"]) == (min(kept), max(kept))
     else:
         assert found["mean"] is None
+
+
+@given(st.lists(st.lists(st.floats(), min_size=1, max_size=9), min_size=1, max_size=5))
+def test_statistics_are_finite_whatever_the_numbers_are(shards: list[list[float]]) -> None:
+    packed = packing(Precision.FLOAT64)
+    parts = [packed.rows(table(view__mean_7d=values)) for values in shards]
+    found = joined(moments_of(packed.layout, rows) for rows in parts)["view__mean_7d"].described()
+    values = np.concatenate(shards)
+    kept = values[np.isfinite(values)]
+    assert (found["count"], found["not_finite"]) == (len(kept), len(values) - len(kept))
+    if not len(kept):
+        assert (found["mean"], found["std"], found["min"], found["max"]) == (None,) * 4
+        return
+    exact = [Fraction(one) for one in kept.tolist()]
+    mean = sum(exact, Fraction(0)) / len(exact)
+    largest = max(abs(one) for one in exact)
+    assert abs(Fraction(found["mean"] or 0.0) - mean) <= largest * Fraction(1, 10**12)
+    squares = sum(((one - mean) ** 2 for one in exact), Fraction(0)) / len(exact)
+    assert abs(Fraction(found["std"] or 0.0) ** 2 - squares) <= largest**2 * Fraction(1, 10**12)
+    assert (found["min"], found["max"]) == (kept.min(), kept.max())
 
 
 def test_a_whole_number_beyond_64_bits_with_a_sign_is_refused() -> None:

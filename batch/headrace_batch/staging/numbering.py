@@ -1,0 +1,137 @@
+"""The rows of a spine as engines get them: numbered, labelled, without a leak, in plain types."""
+
+from __future__ import annotations
+
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pyarrow.types as pt
+
+from headrace_batch.history_spine import EVENT_TIME
+from headrace_batch.staging.columns import ROW
+from headrace_batch.staging.spine import Unlabelled
+from headrace_batch.staging.times import in_ms
+from headrace_schemas.errors import ConfigurationError, GateError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headrace_batch.staging.spine import Label, Spine
+
+Array = np.ndarray[Any, Any]
+
+
+def numbered(spine: Spine, label: Label, out: IO[bytes]) -> int:
+    """Write a spine with the number of each row, as Parquet, once it has no leak.
+
+    Columns have types that either engine reads: texts and bytes as such, not as codes of them, and
+    times to the microsecond.
+
+    Returns:
+        How many rows were left out, as they have no label; the others keep their numbers.
+
+    Raises:
+        GateError: features of a row are of a later time than its label, or it has none.
+        ConfigurationError: a column is missing, or all rows are left out.
+    """
+    _require_columns(spine.rows.schema, label)
+    schema = pa.schema([pa.field(one.name, _plain_type(one.type)) for one in spine.rows.schema])
+    unlabelled, leaks = _Found(), _Found()
+    first = 0
+    with pq.ParquetWriter(
+        out, schema.append(pa.field(ROW, pa.int64())), compression="zstd"
+    ) as file:
+        for piece in spine.rows.read(schema.names):
+            numbers = np.arange(first, first + len(piece))
+            first += len(piece)
+            table = _plain(piece, schema).append_column(ROW, pa.array(numbers))
+            if label.unlabelled is not Unlabelled.KEEP:
+                lacking = _lacking(table, label.columns)
+                unlabelled.add(numbers[lacking])
+                table = table.filter(pa.array(~lacking))
+            if label.known_at is not None:
+                late = _known_ms(table[EVENT_TIME]) > _known_ms(table[label.known_at])
+                leaks.add(table[ROW].to_numpy()[late])
+            file.write_table(table)
+    names = ", ".join(label.columns)
+    if unlabelled.count and label.unlabelled is Unlabelled.REFUSE:
+        raise GateError(
+            f"{unlabelled.count:,} of {first:,} rows of the spine have no label, such as row"
+            f" {unlabelled.example}: {names} is null or not finite",
+            hint="take them out, or say what becomes of them: --unlabelled leave-out, or keep",
+        )
+    if leaks.count:
+        raise GateError(
+            f"{leaks.count:,} of {first:,} rows of the spine have features of a later time than"
+            f" their label, such as row {leaks.example}: {EVENT_TIME} is after {label.known_at}",
+            hint=f"ask for features as of a time when {names} was not known yet",
+        )
+    if first and unlabelled.count == first:
+        raise ConfigurationError(
+            f"none of {first:,} rows of the spine has a label: {names} is null or not finite",
+            hint="name a spine of which some have one",
+        )
+    return unlabelled.count
+
+
+class _Found:
+    """Rows that aren't as they should be: how many, and the first one."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.example: int | None = None
+
+    def add(self, numbers: Array) -> None:
+        if self.example is None and len(numbers):
+            self.example = int(numbers[0])
+        self.count += len(numbers)
+
+
+def _require_columns(schema: pa.Schema, label: Label) -> None:
+    for name in (EVENT_TIME, *label.columns, *([label.known_at] if label.known_at else [])):
+        if name not in schema.names:
+            raise ConfigurationError.unknown("column of the spine", name, schema.names)
+    if ROW in schema.names:
+        raise ConfigurationError(
+            f"the spine has a column {ROW!r}, which is what shards call the number of a row",
+            hint="rename it",
+        )
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    """What stands for a type of which Spark knows nothing: of texts by dictionary, and of ns."""
+    if pt.is_dictionary(kind):
+        return _plain_type(kind.value_type)
+    if pt.is_timestamp(kind) and kind.unit == "ns":
+        return pa.timestamp("us", kind.tz)
+    return kind
+
+
+def _plain(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """A table in these types: what is below a microsecond is cut off."""
+    columns = [
+        column if column.type == field.type else column.cast(field.type, safe=False)
+        for column, field in zip(table.columns, schema, strict=True)
+    ]
+    return pa.table(columns, schema=schema)
+
+
+def _lacking(table: pa.Table, labels: Sequence[str]) -> Array:
+    """Which rows lack a label."""
+    found = np.zeros(len(table), np.bool_)
+    for name in labels:
+        column = table[name]
+        known = column.is_valid()
+        if pt.is_floating(column.type):
+            known = pc.fill_null(pc.is_finite(column.cast(pa.float64())), fill_value=False)
+        found |= ~known.to_numpy()
+    return found
+
+
+def _known_ms(column: pa.ChunkedArray) -> Array:
+    """Times as ms UTC; a null is later than any."""
+    found: Array = pc.fill_null(in_ms(column), np.iinfo(np.int64).max).to_numpy()
+    return found
