@@ -456,8 +456,8 @@ def test_a_release_that_was_never_noted_is_done_again_where_its_rows_were_taken_
     assert shop.events() == []
     # Two rows are there twice: as they were kept first, and as they were taken out.
     told, _ = shop.run("quarantine", "release", "transactions")
-    assert "4 rows left in quarantine: same_key" in told
-    shop.run("quarantine", "release", "transactions", "--reason", "set_aside")
+    assert "5 rows taken in" in told
+    assert "2 rows had arrived otherwise" in told
     assert shop.events() == before
 
 
@@ -474,6 +474,31 @@ def test_of_two_rows_with_one_key_none_is_released_unless_it_is_chosen(shop: Sho
     shop.run("quarantine", "release", "transactions", *chosen)
     assert shop.rows() == []
     assert len(shop.events()) == 4
+
+
+def test_a_day_of_which_more_came_since_setting_it_aside_was_killed_is_released_as_one(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.take(clean(36))
+    source = load_project(shop.settings).source("transactions")
+    warehouse, day = Warehouse.of(shop.settings), date(2018, 4, 2)
+    with monkeypatch.context() as dying:
+        dying.setattr(DeltaTable, "delete", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            set_aside(warehouse, source, day)
+    shop.take(clean(40), "more.jsonl")
+    before = shop.events()
+    assert set_aside(warehouse, source, day) == 16
+    told, _ = shop.run("quarantine", "release", "transactions", "--json")
+    assert json.loads(told) == {
+        "source": "transactions",
+        "sent": 0,
+        "taken_in": 16,
+        "duplicates": 12,
+        "left": {},
+    }
+    assert shop.events() == before
+    assert shop.rows() == []
 
 
 def _killed(*_: object, **__: object) -> None:
