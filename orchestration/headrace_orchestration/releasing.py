@@ -132,7 +132,7 @@ def repair(
     project: Project,
     rows: Rows,
     now_ms: int,
-    change: Callable[[KeptRow], Mapping[str, Any]],
+    change: Callable[[KeptRow], Mapping[str, Any] | None],
 ) -> Repaired:
     """Keep what rows are changed to, of those that are events then which break no rule.
 
@@ -141,7 +141,8 @@ def repair(
         project: declares the source.
         rows: which.
         now_ms: ms UTC.
-        change: gives a row's columns as they are to be, or raises BadRecordError.
+        change: gives a row's columns as they are to be, None of one that is to stay unread, or
+            raises BadRecordError.
 
     Raises:
         RetryableError: the lake can't be reached, or others kept committing.

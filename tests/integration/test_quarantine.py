@@ -501,6 +501,23 @@ def test_a_day_of_which_more_came_since_setting_it_aside_was_killed_is_released_
     assert shop.rows() == []
 
 
+def test_rows_of_which_nothing_could_be_read_stay_as_they_were_in_a_file_of_repairs(
+    shop: Shop,
+) -> None:
+    file = write_json_lines(shop.folder / "rows.jsonl", spoilt(clean(2)))
+    with file.open("a") as lines:
+        lines.write("no JSON\n")
+    shop.run("ingest", "--source", "transactions", "--file", str(file))
+    rows = shop.rows()
+    assert [row["event"] is None for row in rows] == [False, True]
+    rows[0]["event"] |= {"amount_minor": 5, "country": "DE"}
+    (shop.folder / "edited.json").write_text(json.dumps({"rows": rows}))
+    edited = ("transactions", "--file", str(shop.folder / "edited.json"))
+    told, _ = shop.run("quarantine", "repair", *edited)
+    assert told.startswith("1 row repaired;")
+    assert "rows that stay as they were: 1 undecodable, such as" in told
+
+
 def _killed(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
 
