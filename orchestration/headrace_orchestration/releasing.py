@@ -41,7 +41,7 @@ class Released:
     Attributes:
         sent: rows that were sent to their topic again.
         taken_in: rows whose events are in the table now.
-        duplicates: rows whose keys the table had by then.
+        duplicates: rows whose keys the table had by then, or that are the same event as another.
         left: rows that are no events yet, by what is the matter first.
     """
 
@@ -77,24 +77,25 @@ def release(
     """
     source, warehouse = rows.source, Warehouse.of(settings)
     judge = RowJudge(warehouse, source, project.sources)
-    judged = _with_one_of_each_key(judge.judge(rows.kept, now_ms, ignore), source)
+    judged = _with_one_event_of_each_key(judge.judge(rows.kept, now_ms, ignore), source)
     ready = [one for one in judged if not one.problems]
     by_topic = [one for one in ready if one.goes_by_topic]
-    if by_topic:
+    sent = {one.value: Ready(one.event, one.value) for one in by_topic}
+    if sent:
         sender = load_sender(settings, project)
-        sender.send(source, [Ready(one.event, one.value) for one in by_topic])
+        sender.send(source, list(sent.values()))
         note(warehouse, source, map(_released, by_topic), now_ms)
-    taken_in = duplicates = 0
+    taken_in, duplicates = 0, len(by_topic) - len(sent)
     others = [one for one in ready if not one.goes_by_topic]
     if others:
         work = release_work(settings, source)
         with recorded(settings, [work]) as runs:
             report = take_in(warehouse, source, judge, others)
             runs.end(work.job, lambda: release_outcome(settings, source, report.ingested))
-        taken_in, duplicates = report.ingested, report.duplicates
+        taken_in, duplicates = report.ingested, duplicates + report.duplicates
         note(warehouse, source, map(_released, others), now_ms)
     left = Counter(next(iter(one.problems)) for one in judged if one.problems)
-    return Released(source.name, len(by_topic), taken_in, duplicates, dict(left))
+    return Released(source.name, len(sent), taken_in, duplicates, dict(left))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ def repair(
     project: Project,
     rows: Rows,
     now_ms: int,
-    change: Callable[[KeptRow], Mapping[str, Any]],
+    change: Callable[[KeptRow], Mapping[str, Any] | None],
 ) -> Repaired:
     """Keep what rows are changed to, of those that are events then which break no rule.
 
@@ -140,7 +141,8 @@ def repair(
         project: declares the source.
         rows: which.
         now_ms: ms UTC.
-        change: gives a row's columns as they are to be, or raises BadRecordError.
+        change: gives a row's columns as they are to be, None of one that is to stay unread, or
+            raises BadRecordError.
 
     Raises:
         RetryableError: the lake can't be reached, or others kept committing.
@@ -188,13 +190,18 @@ def _left(bad: Iterable[Judged]) -> dict[str, Left]:
     return found
 
 
-def _with_one_of_each_key(judged: Sequence[Judged], source: EventSource) -> list[Judged]:
-    """The rows, of which those that have one key can't be taken in: nobody knows which is right."""
-    events = [one.event for one in judged if not one.problems]
-    keys = Counter(getattr(event, source.dedup_key) for event in events)
+def _with_one_event_of_each_key(judged: Sequence[Judged], source: EventSource) -> list[Judged]:
+    """The rows, of which other events of one key can't be taken in: nobody knows which is right.
+
+    Rows that are the same event are one, as those of a day that was set aside twice.
+    """
+    events: dict[str, set[bytes]] = {}
+    for one in judged:
+        if not one.problems:
+            events.setdefault(getattr(one.event, source.dedup_key), set()).add(one.value)
     return [
         one
-        if one.problems or keys[getattr(one.event, source.dedup_key)] == 1
+        if one.problems or len(events[getattr(one.event, source.dedup_key)]) == 1
         else replace(one, problems={SAME_KEY: "another row has its key: choose one by --row"})
         for one in judged
     ]

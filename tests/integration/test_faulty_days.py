@@ -485,3 +485,29 @@ def test_data_docs_show_what_was_said_of_every_day(begun: Shop) -> None:
     folder = begun.settings.home / "quality" / "gx" / "uncommitted" / "data_docs" / "local_site"
     shown = folder.glob("validations/bronze/transactions/*")
     assert sorted(one.name for one in shown) == list(DAYS[:3])
+
+
+def test_a_day_that_was_taken_out_after_it_had_passed_stops_the_days_after_it(shop: Shop) -> None:
+    shop.land(3, rows_of(3))
+    shop.headrace("ingest", "--date", DAYS[3])
+    shop.headrace("quarantine", "day", "transactions", "--date", DAYS[2])
+    served, history = shop.served(), stored(shop.settings, "features.spent_v1")
+    for command in ("backfill", "materialize"):
+        with pytest.raises(HeadraceError, match="no rows of 2018-04-03 have come into bronze"):
+            shop.headrace(command, "--date", DAYS[3])
+    assert (shop.served(), stored(shop.settings, "features.spent_v1")) == (served, history)
+
+
+def test_a_day_that_has_not_come_stops_the_days_after_it_though_all_is_made_anew(
+    shop: Shop,
+) -> None:
+    shop.headrace("quarantine", "day", "transactions", "--date", DAYS[1])
+    shop.headrace("quarantine", "release", "transactions")
+    shop.land(4, rows_of(4))
+    shop.headrace("ingest", "--date", DAYS[4])
+    shop.headrace("validate", "transactions", "--date", DAYS[4])
+    served = shop.served()
+    for command in ("backfill", "materialize"):
+        with pytest.raises(HeadraceError, match="no rows of 2018-04-04 have come into bronze"):
+            shop.headrace(command, "--date", DAYS[4])
+    assert shop.served() == served

@@ -456,8 +456,8 @@ def test_a_release_that_was_never_noted_is_done_again_where_its_rows_were_taken_
     assert shop.events() == []
     # Two rows are there twice: as they were kept first, and as they were taken out.
     told, _ = shop.run("quarantine", "release", "transactions")
-    assert "4 rows left in quarantine: same_key" in told
-    shop.run("quarantine", "release", "transactions", "--reason", "set_aside")
+    assert "5 rows taken in" in told
+    assert "2 rows had arrived otherwise" in told
     assert shop.events() == before
 
 
@@ -474,6 +474,48 @@ def test_of_two_rows_with_one_key_none_is_released_unless_it_is_chosen(shop: Sho
     shop.run("quarantine", "release", "transactions", *chosen)
     assert shop.rows() == []
     assert len(shop.events()) == 4
+
+
+def test_a_day_of_which_more_came_since_setting_it_aside_was_killed_is_released_as_one(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.take(clean(36))
+    source = load_project(shop.settings).source("transactions")
+    warehouse, day = Warehouse.of(shop.settings), date(2018, 4, 2)
+    with monkeypatch.context() as dying:
+        dying.setattr(DeltaTable, "delete", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            set_aside(warehouse, source, day)
+    shop.take(clean(40), "more.jsonl")
+    before = shop.events()
+    assert set_aside(warehouse, source, day) == 16
+    told, _ = shop.run("quarantine", "release", "transactions", "--json")
+    assert json.loads(told) == {
+        "source": "transactions",
+        "sent": 0,
+        "taken_in": 16,
+        "duplicates": 12,
+        "left": {},
+    }
+    assert shop.events() == before
+    assert shop.rows() == []
+
+
+def test_rows_of_which_nothing_could_be_read_stay_as_they_were_in_a_file_of_repairs(
+    shop: Shop,
+) -> None:
+    file = write_json_lines(shop.folder / "rows.jsonl", spoilt(clean(2)))
+    with file.open("a") as lines:
+        lines.write("no JSON\n")
+    shop.run("ingest", "--source", "transactions", "--file", str(file))
+    rows = shop.rows()
+    assert [row["event"] is None for row in rows] == [False, True]
+    rows[0]["event"] |= {"amount_minor": 5, "country": "DE"}
+    (shop.folder / "edited.json").write_text(json.dumps({"rows": rows}))
+    edited = ("transactions", "--file", str(shop.folder / "edited.json"))
+    told, _ = shop.run("quarantine", "repair", *edited)
+    assert told.startswith("1 row repaired;")
+    assert "rows that stay as they were: 1 undecodable, such as" in told
 
 
 def _killed(*_: object, **__: object) -> None:

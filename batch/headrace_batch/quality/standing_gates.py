@@ -73,12 +73,11 @@ class StandingGates:
         seen = self.seen
         if seen is None or seen.source != events.identity:
             return {newest}
-        came = events.since(seen.version, seen.until)
-        if came is None:
-            return {newest}
         missing = (last - seen.until).days if by_days else 0
-        new = {seen.until + timedelta(n) for n in range(1, missing + 1)}
-        return new | {file.day for file in came if file.day <= last} | {newest}
+        new = {newest, *(seen.until + timedelta(n) for n in range(1, missing + 1))}
+        # Where nobody can tell what came since, days that have other rows are open all the same.
+        came = events.since(seen.version, seen.until) or ()
+        return new | {file.day for file in came if file.day <= last}
 
 
 def before_layer(

@@ -161,9 +161,9 @@ class _Gated:
     def open_days(self, last: date) -> set[date]:
         """The days up to one that are to be judged, or have failed, whatever was made of them.
 
-        Those are days whose rows are others than when they were judged, and days that nobody has
-        judged; but of these none before the first that somebody has: where gates are new, they
-        hold from then on.
+        Those are days whose rows are others than when they were judged, or have all been taken out
+        since, and days that nobody has judged; but of these none before the first that somebody
+        has: where gates are new, they hold from then on.
         """
         if not self.kept:
             return set()
@@ -172,7 +172,7 @@ class _Gated:
         contents = {day: one.content for day, one in self.kept.items()}
         return failed | {
             day
-            for day in self.days.rows
+            for day in self.days.rows.keys() | contents.keys()
             if first <= day <= last and contents.get(day) != self.days.content(day)
         }
 

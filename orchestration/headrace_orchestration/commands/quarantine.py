@@ -119,7 +119,7 @@ def repair(  # noqa: PLR0913, PLR0917 - one for each option
         _require_in(file, events, rows if row else ())
         rows = [one for one in rows if one.id in events]
 
-    def change(one: KeptRow) -> Mapping[str, Any]:
+    def change(one: KeptRow) -> Mapping[str, Any] | None:
         return changed(declared, one, changes) if file is None else events[one.id]
 
     done = repaired(settings, project, Rows(declared, rows), _now_ms(), change)
@@ -295,8 +295,10 @@ def _tell_of_release(source: EventSource, done: Released) -> None:
         out.print(f"{counted(count, 'row')} left in quarantine: {code}")
 
 
-def _events_in(file: Path, settings: Settings, source: EventSource) -> dict[str, dict[str, Any]]:
-    """By row that waits, the event that a file has for it.
+def _events_in(
+    file: Path, settings: Settings, source: EventSource
+) -> dict[str, dict[str, Any] | None]:
+    """By row that waits, the event that a file has for it; None of one that nobody could read.
 
     Raises:
         ConfigurationError: it is not what `list --json` prints, or has a row that doesn't wait.
@@ -305,7 +307,10 @@ def _events_in(file: Path, settings: Settings, source: EventSource) -> dict[str,
 
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-        events = {row["row"]: dict(row["event"]) for row in found["rows"]}
+        events = {
+            row["row"]: None if row["event"] is None else dict(row["event"])
+            for row in found["rows"]
+        }
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(
             f"{file} is not what headrace quarantine list --json prints: {error}"
