@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 #: Names the folder with the published transactions and features.
 HANDBOOK = "HEADRACE_HANDBOOK"
-#: Says which share of the tests in `LONG` is to be done, such as 0/2; without it all are.
+#: Says which share of the tests in `LONG` is to be done, such as 0/3; without it all are.
 SHARE = "HEADRACE_TEST_SHARE"
 LONG = {"faults", "deployed", "scheduled"}
 #: Short runs: compiling everything to the last would take longer than it saves.
 JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+os.environ.setdefault("KAFKA_JVM_PERFORMANCE_OPTS", JAVA_OPTIONS)
 #: Settings for Spark in tests, here and in the processes that tests start.
 SPARK = {
     "HEADRACE_SPARK_MASTER": "local[2]",
@@ -45,7 +46,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _others(items: Sequence[pytest.Item], share: str) -> list[pytest.Item]:
-    """The long tests that are in another share, such as 0/2: every second one is in that."""
+    """The long tests that are in another share, such as 0/3: every third one is in that."""
     if not share:
         return []
     number, shares = (int(part) for part in share.split("/"))

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import base64
 import os
+import shlex
 import shutil
 import subprocess
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 
 from headrace_features.java import java_home
 from headrace_schemas.errors import ConfigurationError
 from headrace_streaming.jars import BROKER
-from headrace_streaming.services.flink import distribution
+from headrace_streaming.services.flink import QUICK_TO_START, distribution
 
 _HEAP = "-Xmx512m"
+#: By these names Kafka's own scripts take options of Java.
+_HEAP_OPTIONS, _JAVA_OPTIONS = "KAFKA_HEAP_OPTS", "KAFKA_JVM_PERFORMANCE_OPTS"
 _LOG4J = Path(__file__).with_name("log4j2.properties")
 
 
-def prepare(folder: Path, ports: dict[str, int]) -> list[str]:
+def prepare(folder: Path, ports: dict[str, int], environ: Mapping[str, str]) -> list[str]:
     """Write the broker's configuration, format its storage once; returns the command to start it.
+
+    Args:
+        folder: for all that the broker has.
+        ports: on which it listens to clients and to itself.
+        environ: may have options of Java, under the names that Kafka's own scripts know.
 
     Raises:
         ConfigurationError: Java or the jars are missing, or the storage can't be formatted.
@@ -28,7 +37,9 @@ def prepare(folder: Path, ports: dict[str, int]) -> list[str]:
     properties = _written(folder / "server.properties", _properties(folder / "data", ports))
     if not (folder / "data").exists():
         _format(folder, ports)
-    return [*_java(), _HEAP, "kafka.Kafka", str(properties)]
+    options = shlex.split(environ.get(_HEAP_OPTIONS, _HEAP))
+    options += shlex.split(environ.get(_JAVA_OPTIONS, ""))
+    return [*_java(), *options, "kafka.Kafka", str(properties)]
 
 
 def _written(file: Path, properties: dict[str, str]) -> Path:
@@ -72,7 +83,8 @@ def _format(folder: Path, ports: dict[str, int]) -> None:
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     # A name that begins with a dash would be taken for an option.
     cluster = "A" + cluster[1:]
-    command = [*_java(), "kafka.tools.StorageTool", "format", "--cluster-id", cluster]
+    command = [*_java(), *shlex.split(QUICK_TO_START), "kafka.tools.StorageTool", "format"]
+    command += ["--cluster-id", cluster]
     done = subprocess.run(  # noqa: S603 - our own command
         [*command, "--config", str(properties)], capture_output=True, text=True, check=False
     )

@@ -163,7 +163,7 @@ def _start(
     if service is Service.REDIS:
         command, variables = redis.prepare(folder, entry.ports, environ), dict(environ)
     elif service is Service.KAFKA:
-        command, variables = broker.prepare(folder, entry.ports), dict(environ)
+        command, variables = broker.prepare(folder, entry.ports, environ), dict(environ)
     elif service is Service.WRITER:
         command, variables = writer.command(), dict(environ)
     else:

@@ -15,7 +15,8 @@ from headrace_streaming.whole_file import write_whole
 
 _SLOTS = 4
 _TEMPORARY = "tmp"
-_QUICK_TO_START = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+#: Options of Java for what runs shortly, or has little to do.
+QUICK_TO_START = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
 
 
 def distribution() -> Path:
@@ -108,9 +109,9 @@ def _configuration(folder: Path, ports: Mapping[str, int]) -> dict[str, str | in
         "jobmanager.bind-host": "127.0.0.1",
         "jobmanager.memory.process.size": "1024m",
         # It handles no events: compiling what it does to the last takes cores from who does.
-        "env.java.opts.jobmanager": _QUICK_TO_START,
+        "env.java.opts.jobmanager": QUICK_TO_START,
         # It ends after seconds: of what it compiles to the last nothing is used.
-        "env.java.opts.client": _QUICK_TO_START,
+        "env.java.opts.client": QUICK_TO_START,
         "rest.address": "127.0.0.1",
         "rest.bind-address": "127.0.0.1",
         "rest.port": ports["client"],

@@ -168,6 +168,21 @@ def test_the_log_of_the_last_run_is_kept_and_no_older_one(
     assert logs == {"kafka.log": "third\n", "kafka.log.1": "second\n"}
 
 
+def test_the_broker_takes_options_of_java_by_the_names_of_its_own_scripts(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+
+    def options(environ: dict[str, str]) -> list[str]:
+        command = broker.prepare(tmp_path, {"client": 1, "controller": 2}, environ)
+        return [one for one in command[1:] if one.startswith("-X")]
+
+    assert options({}) == ["-Xmx512m"]
+    named = {
+        "KAFKA_HEAP_OPTS": "-Xms1g -Xmx2g",
+        "KAFKA_JVM_PERFORMANCE_OPTS": "-XX:+UseSerialGC",
+    }
+    assert options(named) == ["-Xms1g", "-Xmx2g", "-XX:+UseSerialGC"]
+
+
 def test_nobody_else_reads_the_options_of_flink(tmp_path: Path) -> None:
     written = tmp_path / "conf" / "config.yaml"
     written.parent.mkdir()
