@@ -12,16 +12,22 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from headrace_batch.history_increment import bring_up_to
+from headrace_batch.local_engine import LocalEngine
 from headrace_batch.simulator import simulate
+from headrace_batch.warehouse import Warehouse
+from headrace_features.project import load_project
+from headrace_orchestration.runs.due import days_due
 from headrace_schemas.settings import Settings
-from lakes import FEW, settings_in
-from landings import in_one_go, land, require_the_same
+from lakes import FEW, settings_in, write_simulated
+from landings import MADE, in_one_go, land, require_the_same
 
 HEADRACE = str(Path(sys.executable).with_name("headrace"))
 FIRST = date(2018, 4, 9)
@@ -222,6 +228,21 @@ def test_without_a_date_or_a_layer_it_is_the_newest_day_that_is_over(tmp_path: P
         for one in (before, datetime.now(UTC).date() - timedelta(1))
     }
     assert f"of {day.split()[4]} have not come" in line
+
+
+def test_where_the_stream_alone_keeps_values_the_days_that_no_history_has_are_due(
+    tmp_path: Path,
+) -> None:
+    modes = json.dumps(dict.fromkeys((view.name for view in MADE), "kappa"))
+    settings = settings_in(tmp_path, HEADRACE_PROJECT_MODES=modes)
+    project, newest = load_project(settings), FIRST + timedelta(2)
+    write_simulated(settings)
+    assert days_due(settings, project, newest) == [newest]
+    for view, last in zip(MADE, (FIRST, newest), strict=True):
+        bring_up_to(
+            Warehouse.of(settings), view, last, partial(LocalEngine(settings).backfill, view)
+        )
+    assert days_due(settings, project, newest) == DAYS[1:]
 
 
 def test_a_run_that_is_interrupted_says_so_once(home: Path, landing: tuple[Path, str]) -> None:

@@ -7,7 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +20,7 @@ import pytest
 import ruled_readings
 from conftest import JAVA_OPTIONS
 from headrace_batch.ingest import spark_run
+from headrace_batch.ingest.appending import Appender
 from headrace_batch.ingest.contract import contract_of
 from headrace_batch.ingest.feeds import plain_feed
 from headrace_batch.ingest.input_files import FileKind, InputFile
@@ -28,6 +29,7 @@ from headrace_batch.ingest.run import ingest
 from headrace_batch.ingest.sent_feed import SentFeed
 from headrace_batch.ingest.spark_rows import Piece, _pieces
 from headrace_batch.ingest.spark_run import ingest_on_spark
+from headrace_features.definitions.row_rules import TimelyRule
 from headrace_features.definitions.sources import EventSource
 from headrace_features.java import java_home
 from headrace_features.project import load_project
@@ -171,6 +173,37 @@ def test_what_one_engine_has_taken_in_the_other_goes_on_from(
     assert contents(settings) == contents(clean)
     (again,) = ingest(settings, project, str(file), source="transactions").sources
     assert again.already_ingested == again.rows
+
+
+@pytest.mark.parametrize("take", [ingest, ingest_on_spark])
+def test_what_a_run_that_died_took_for_events_and_the_next_rejects_is_kept(
+    take: Callable[..., IngestReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_in(tmp_path)
+    project = fraud_project(settings)
+    source = replace(project.source("transactions"), rules=[TimelyRule("on_time", "1d")])
+    project = replace(project, sources={"transactions": source})
+    rows = [transaction(0, card_id=""), *transactions(1, 3)]
+    file = str(write_parquet(tmp_path / "rows.parquet", rows))
+    append = Appender.append_next
+
+    def dying(appender: Appender, made: Callable[..., Any]) -> Any:
+        if appender.table == source.table:
+            raise InterruptedError
+        return append(appender, made)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Appender, "append_next", dying)
+        with pytest.raises(InterruptedError):
+            ingest(settings, project, file, source="transactions")
+    assert [row[2:4] for row in stored(settings, "quarantine.transactions")] == [(1, ("null_key",))]
+    # Of a file of a day it is known when it has arrived.
+    arrived_ms = START_MS + 30 * 86_400_000
+    for _ in range(2):
+        take(settings, project, file, source="transactions", arrived_ms=arrived_ms)
+        kept = sorted(row[2:4] for row in stored(settings, "quarantine.transactions"))
+        assert kept == [(1, ("null_key",)), (2, ("on_time",)), (3, ("on_time",))]
+    assert stored(settings, source.table) == []
 
 
 def test_empty_files_have_no_rows(tmp_path: Path) -> None:

@@ -163,6 +163,30 @@ def test_a_bad_row_of_a_file_waits_once_however_often_the_file_is_edited(shop: S
     assert kept_rows(warehouse, source, names=[other.id])[0].state is RowState.WAITING
 
 
+def test_a_row_that_came_twice_is_as_it_was_repaired_last_whatever_it_was_called(
+    shop: Shop,
+) -> None:
+    project, warehouse = load_project(shop.settings), Warehouse.of(shop.settings)
+    source, bad = project.source("transactions"), spoilt(clean(4))[3]
+    for rows in ([bad], [bad, *clean(1)]):
+        file = write_json_lines(shop.folder / "rows.jsonl", rows)
+        ingest(shop.settings, project, str(file), source="transactions")
+    names = sorted(set(warehouse.read("quarantine.transactions")["ingest_id"].to_pylist()))
+    assert len(names) == 2
+    for place, name in enumerate([*names, *names[::-1]]):
+        kept = kept_rows(warehouse, source, names=[f"{name}:1"])
+        good = {**bad, "card_id": f"card-{place}"}
+
+        def mended(_: KeptRow, good: Row = good) -> Row:
+            return good
+
+        asked = releasing.Rows(source, kept)
+        releasing.repair(shop.settings, project, asked, NOW_MS + place, mended)
+        (row,) = kept_rows(warehouse, source)
+        assert row.event is not None
+        assert row.event["card_id"] == good["card_id"]
+
+
 def test_after_repair_and_release_all_is_as_if_the_rows_had_been_good(
     shop: Shop, tmp_path: Path
 ) -> None:

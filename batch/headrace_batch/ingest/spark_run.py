@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
+from deltalake import DeltaTable, Transaction
 from pyspark.sql import Window
 from pyspark.sql import functions as F  # noqa: N812 - the name it has everywhere
 
-from headrace_batch.ingest.appending import Appender, IngestOf
+from headrace_batch.ingest.appending import Addition, Appender, IngestOf
 from headrace_batch.ingest.checks import Circumstances
 from headrace_batch.ingest.contract import QUARANTINE_SCHEMA, Contract
 from headrace_batch.ingest.counting import Counts, source_report
@@ -26,6 +27,7 @@ from headrace_batch.ingest.reading import feeds_of, require_columns
 from headrace_batch.ingest.references import known_values
 from headrace_batch.ingest.report import IngestReport
 from headrace_batch.ingest.spark_rows import ROW, FileOnSpark, Judged
+from headrace_batch.ingest.unkept import unkept
 from headrace_batch.lineage import files_outcome, files_work
 from headrace_batch.spark_errors import spark_errors
 from headrace_batch.spark_session import spark_session
@@ -144,21 +146,41 @@ class _Writer:
         with spark_errors(f"ingest of {file.url}"):
             judged = rows.judged(done)
             if judged.rejected:
-                self._keep_rejected(rows, ingest, judged.last)
+                self._keep_rejected(rows, ingest, judged, done)
             if judged.last:
                 counts = self._append(rows, ingest, judged, done)
         self.ids.append(ingest.ingest_id)
         self.counts.append(counts)
         return counts.rows
 
-    def _keep_rejected(self, rows: FileOnSpark, ingest: IngestOf, upto: int) -> None:
-        """Commit the rejected rows up to number `upto`."""
+    def _keep_rejected(
+        self, rows: FileOnSpark, ingest: IngestOf, judged: Judged, judged_after: int
+    ) -> None:
+        """Commit the rejected rows, but those that are there from another run."""
         for attempt in range(1, ATTEMPTS + 1):
-            done = ingest.progress(self._rejected.opened())
-            if done >= upto:
-                return
+            table = self._rejected.opened()
+            if ingest.progress(table) > judged_after:
+                break
             with _conflict_ignored(self._rejected.table, attempt):
-                self._write(rows.rejected(done, ingest), self._rejected, ingest, upto)
+                found = rows.rejected(judged_after, ingest)
+                self._write(found, self._rejected, ingest, judged.last)
+            if self._rows_written(self._rejected, ingest, table.version()) is not None:
+                return
+        self._keep_others(rows.rejected(judged_after, ingest), ingest, judged.last)
+
+    def _keep_others(self, found: DataFrame, ingest: IngestOf, upto: int) -> None:
+        """Commit those rejected rows that another run, which has dealt with them, has not."""
+        there = self._spark.read.format("delta").load(self._uri(self._rejected))
+        left = found.join(there, ["ingest_id", "row_number"], "left_anti")
+        others = left.select(*QUARANTINE_SCHEMA.names).toArrow().cast(QUARANTINE_SCHEMA)
+
+        def made(table: DeltaTable) -> Addition | None:
+            done = ingest.progress(table)
+            kept = unkept(table, others, {ingest.ingest_id: done})
+            recorded = [Transaction(ingest.application, max(upto, done))]
+            return Addition(kept, ingest.told(), recorded) if kept.num_rows else None
+
+        self._rejected.append_next(made)
 
     def _append(
         self, rows: FileOnSpark, ingest: IngestOf, judged: Judged, judged_after: int
@@ -172,7 +194,7 @@ class _Writer:
                 break
             with _conflict_ignored(self._bronze.table, attempt):
                 self._write(self._new_events(rows.events(done)), self._bronze, ingest, upto)
-            written = self._rows_written(ingest, table.version())
+            written = self._rows_written(self._bronze, ingest, table.version())
             if written is not None:
                 rejected = (judged if done == judged_after else rows.judged(done)).rejected
                 return Counts(
@@ -212,12 +234,13 @@ class _Writer:
             .save(self._uri(to))
         )
 
-    def _rows_written(self, ingest: IngestOf, before: int) -> int | None:
+    @staticmethod
+    def _rows_written(to: Appender, ingest: IngestOf, before: int) -> int | None:
         """How many rows this process has committed after version `before`; None if nothing.
 
         Delta leaves a write out, without a word, where its transaction is already recorded.
         """
-        table = self._bronze.opened()
+        table = to.opened()
         for commit in table.history(table.version() - before):
             if commit.get("userMetadata") == json.dumps(ingest.told()):
                 return int(commit["operationMetrics"]["numOutputRows"])

@@ -26,6 +26,7 @@ from headrace_batch.ingest.covered import Covered, covered_in, recorded, times_t
 from headrace_batch.ingest.known_keys import NO_KEYS, KnownKeys
 from headrace_batch.ingest.source_tables import in_time_order
 from headrace_batch.ingest.topic_rows import TopicRows
+from headrace_batch.ingest.unkept import unkept
 from headrace_batch.warehouse import Warehouse
 from headrace_schemas.tables import EVENT_DATE, KAFKA_OFFSET, KAFKA_PARTITION, KAFKA_TOPIC
 
@@ -117,17 +118,20 @@ class TopicTables:
     def _keep(self, refused: pa.Table, first: Mapping[int, int], ends: Mapping[int, int]) -> None:
         """Commit the records that are no events, but those that a run that died has committed."""
         ingests = {number: self._ingest(number) for number in ends}
+        stored = self._as_rejected(refused, ingests)
 
         def made(table: DeltaTable) -> Addition | None:
             done = {
                 number: max(first[number], ingest.progress(table))
                 for number, ingest in ingests.items()
             }
-            rows = TopicRows(refused, refused).since(done).refused
+            # What is recorded is the offset after the last.
+            last = {ingests[number].ingest_id: offset - 1 for number, offset in done.items()}
+            rows = unkept(table, stored, last)
             if not rows.num_rows:
                 return None
             return Addition(
-                self._as_rejected(rows, ingests),
+                rows,
                 self._told(done, ends),
                 [
                     Transaction(ingest.application, max(ends[number], done[number]))

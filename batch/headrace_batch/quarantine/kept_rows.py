@@ -8,7 +8,7 @@ from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -113,7 +113,9 @@ def kept_rows(
     rows = []
     for same in _same_rows(there):
         # What has become of a row holds for it in every content of its file.
-        done = _first_in(released, same) or _first_in(repaired, same)
+        done = next((name for name in same if name in released), None) or max(
+            (name for name in same if name in repaired), key=repaired.__getitem__, default=None
+        )
         state = (
             RowState.WAITING
             if done is None
@@ -133,7 +135,9 @@ def kept_rows(
                     reasons=tuple(row["reasons"]),
                     columns=tuple(row["columns"]),
                     raw=row["raw"],
-                    event=_object(repaired.get(done or "") or row.get("event") or row["raw"]),
+                    event=_object(
+                        repaired[done].event if done in repaired else row.get("event") or row["raw"]
+                    ),
                     state=state,
                 )
             )
@@ -158,10 +162,6 @@ def _same_rows(rows: Mapping[str, Mapping[str, Any]]) -> Iterable[Sequence[str]]
     return found.values()
 
 
-def _first_in(names: Collection[str], same: Sequence[str]) -> str | None:
-    return next((name for name in same if name in names), None)
-
-
 def known_reasons(warehouse: Warehouse, source: EventSource) -> frozenset[str]:
     """The reasons that rows of a source can have: of every contract, its rules, and former rules.
 
@@ -180,15 +180,26 @@ def released_rows(warehouse: Warehouse, source: EventSource) -> frozenset[str]:
     return _dispositions(warehouse, source)[1]
 
 
+class _Repair(NamedTuple):
+    """What a row was changed to, and its place among all repairs: the last one of a row holds."""
+
+    place: int
+    event: str
+
+
 def _dispositions(
     warehouse: Warehouse, source: EventSource
-) -> tuple[dict[str, str], frozenset[str]]:
-    """By row what it was repaired to, and the rows that were released."""
+) -> tuple[dict[str, _Repair], frozenset[str]]:
+    """By row its last repair, and the rows that were released."""
     table = dispositions_table(source.name)
     if not warehouse.exists(table):
         return {}, frozenset()
     rows = sorted(warehouse.read(table).to_pylist(), key=lambda row: int(row["at"]))
-    repaired = {row["row"]: row["event"] for row in rows if row["action"] == RowState.REPAIRED}
+    repaired = {
+        row["row"]: _Repair(place, row["event"])
+        for place, row in enumerate(rows)
+        if row["action"] == RowState.REPAIRED
+    }
     released = frozenset(row["row"] for row in rows if row["action"] == RowState.RELEASED)
     return repaired, released
 

@@ -6,6 +6,8 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from headrace_batch.backfill_rows import day_of
+from headrace_batch.history_increment import held_by
+from headrace_batch.warehouse import Warehouse
 from headrace_features.online.served import view_key
 from headrace_features.online.store import layers_of
 from headrace_features.online.stores import open_store
@@ -19,21 +21,24 @@ if TYPE_CHECKING:
 def days_due(settings: Settings, project: Project, newest: date) -> list[date]:
     """The days that no batch layer has yet, in order; the newest one where nothing tells.
 
-    A day whose events had not come in time is due until they have.
+    Of a view without batch layers it is those that its history doesn't have. A day whose events had
+    not come in time is due until they have.
 
     Args:
-        settings: where the online store is.
+        settings: where online store and lake are.
         project: its views.
         newest: the newest day that is over.
 
     Raises:
-        RetryableError: the online store can't be reached.
+        RetryableError: the online store or the lake can't be reached.
+        ConfigurationError: a table is damaged.
     """
-    modes = view_modes(settings, project)
-    keys = [
-        view_key(view) for view in project.views.values() if modes[view.name] is ViewMode.LAMBDA
-    ]
-    held = [one.batch for one in layers_of(open_store(settings), keys).values()]
-    firsts = [day_of(one.boundary_ms) for one in held if one is not None]
+    modes, warehouse = view_modes(settings, project), Warehouse.of(settings)
+    views = project.views.values()
+    keys = [view_key(view) for view in views if modes[view.name] is ViewMode.LAMBDA]
+    layers = [one.batch for one in layers_of(open_store(settings), keys).values()]
+    histories = [held_by(warehouse, view) for view in views if modes[view.name] is ViewMode.KAPPA]
+    firsts = [day_of(one.boundary_ms) for one in layers if one is not None]
+    firsts += [one.until + timedelta(1) for one in histories if one is not None]
     first = min([*firsts, newest])
     return [first + timedelta(number) for number in range((newest - first).days + 1)]

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -20,6 +21,8 @@ from headrace_batch.ingest.broker import TopicNow
 from headrace_batch.ingest.contract import contract_of
 from headrace_batch.ingest.counting import Counts
 from headrace_batch.ingest.covered import covered_offsets
+from headrace_batch.ingest.key_hashes import key_hashes
+from headrace_batch.ingest.references import KnownValues
 from headrace_batch.ingest.run import ingest
 from headrace_batch.ingest.topic_rows import Judge, TopicRows, no_rows
 from headrace_batch.ingest.topic_tables import TopicTables
@@ -27,8 +30,10 @@ from headrace_batch.lake_history import has_other_events, newest_other_day
 from headrace_batch.materialize import materialize_view
 from headrace_batch.warehouse import Warehouse
 from headrace_features.definitions.durations import DAY_MS, HOUR_MS
+from headrace_features.definitions.row_rules import ReferenceRule
 from headrace_features.online.served import view_key
 from headrace_features.online.stores import open_store
+from headrace_features.row_rules import Known
 from headrace_schemas.event_times import MOST_AHEAD_MS
 from histories import as_table
 from ingestion import (
@@ -75,7 +80,12 @@ class Lake:
         )
 
     def records(
-        self, partition: int, first: int, rows: Sequence[Row | bytes], sent_at: int = SENT_AT_MS
+        self,
+        partition: int,
+        first: int,
+        rows: Sequence[Row | bytes],
+        sent_at: int = SENT_AT_MS,
+        known: Known | None = None,
     ) -> TopicRows:
         """Records of a partition, the first of them at an offset."""
         values = [row if isinstance(row, bytes) else json.dumps(row).encode() for row in rows]
@@ -85,7 +95,7 @@ class Lake:
             [sent_at * 1000] * len(rows),
             values,
         ]
-        return Judge(self.contract).judged(pa.record_batch(columns, schema=IN_SPARK))
+        return Judge(self.contract, known).judged(pa.record_batch(columns, schema=IN_SPARK))
 
     def take_file(self, rows: Sequence[Row]) -> None:
         file = write_json_lines(self.settings.home / f"{len(rows)}.jsonl", rows)
@@ -309,6 +319,34 @@ def test_a_run_that_dies_between_the_two_tables_is_made_up_for_once(
     assert (counts.ingested, counts.rejected) == (2, {"missing_field": 1, "undecodable": 1})
     assert covered == {0: 4, 1: 0}
     assert sorted(row["row_number"] for row in lake.stored(REJECTED)) == [1, 3]
+
+
+def test_what_another_run_took_for_events_and_this_one_refuses_is_kept(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule = ReferenceRule("known", "terminal_id", to="terminals", to_column="terminal_id")
+    lake.source = dataclasses.replace(lake.source, rules=[rule])
+    lake.contract = contract_of(lake.source)
+    sent: list[Row | bytes] = [b"{}", *transactions(0, 2)]
+    known, unknown = (
+        lake.records(
+            *(0, 0, sent), known={"known": KnownValues(np.unique(key_hashes(pa.array(names))))}
+        )
+        for names in (["terminal-0", "terminal-1"], ["terminal-1"])
+    )
+    stored = TopicTables._stored
+
+    def late(tables: TopicTables, events: pa.Table) -> pa.Table:
+        monkeypatch.setattr(TopicTables, "_stored", stored)
+        counts, _ = lake.tables().take(unknown, START)
+        assert (counts.ingested, counts.rejected) == (1, {"missing_field": 1, "known": 1})
+        return stored(tables, events)
+
+    # It has kept what it refuses, and is overtaken before its events are in the table.
+    monkeypatch.setattr(TopicTables, "_stored", late)
+    assert lake.tables().take(known, START)[0] == Counts(rows=3, already_ingested=3)
+    assert list(lake.positions()) == ["tx-1"]
+    assert sorted(row["row_number"] for row in lake.stored(REJECTED)) == [0, 1]
 
 
 def test_another_run_at_the_same_time_takes_nothing_in_twice(
