@@ -23,11 +23,16 @@ demo: setup ## the whole path on generated data, with a report at the end
 test: lint operator ## linters, the operator, then all tests but those below
 	$(PYTEST) -n 2 --dist loadfile tests --ignore=tests/faults --ignore=tests/handbook \
 		--ignore=tests/benchmarks --ignore=tests/packaging --ignore=tests/deployed \
-		--ignore=tests/dags --ignore=tests/scheduled --ignore=tests/trainer $(PYTEST_ARGS)
+		--ignore=tests/dags --ignore=tests/scheduled --ignore=tests/trainer --ignore=tests/live \
+		$(PYTEST_ARGS)
 
 .PHONY: operator
 operator: setup ## the tests of the feature operator
 	JAVA_HOME=$(CURDIR)/.venv/jdk mvn -q -B -f streaming/operator/pom.xml verify
+
+.PHONY: live-test
+live-test: setup ## services and jobs as they are started: Kafka, Flink, Spark's own commands, days, images
+	$(PYTEST) -n 2 --dist loadfile tests/live $(PYTEST_ARGS)
 
 .PHONY: faults
 faults: setup ## the kill tests

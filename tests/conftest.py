@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 HANDBOOK = "HEADRACE_HANDBOOK"
 #: Says which share of the tests in `LONG` is to be done, such as 0/3; without it all are.
 SHARE = "HEADRACE_TEST_SHARE"
-LONG = {"faults", "deployed", "scheduled"}
+LONG = {"live", "faults", "deployed", "scheduled"}
 #: Short runs: compiling everything to the last would take longer than it saves.
 JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 os.environ.setdefault("KAFKA_JVM_PERFORMANCE_OPTS", JAVA_OPTIONS)
