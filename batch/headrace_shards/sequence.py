@@ -16,6 +16,7 @@ import numpy as np
 from headrace_schemas.errors import ConfigurationError
 from headrace_shards.order import BLOCK_ROWS, MIXED, Ints, Order, Piece, Use, permutation
 
+#: Seeds are below it.
 _WORD = 2**64
 
 
