@@ -5,7 +5,6 @@ Several processes may share the folder. Files are named by their content, and co
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import os
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from headrace_schemas.errors import ConfigurationError, RetryableError
 from headrace_shards.errors import DamagedShardError
 from headrace_shards.manifest import Shard
+from headrace_shards.store import FULL
 
 if TYPE_CHECKING:
     from headrace_shards.store import Store
@@ -120,7 +120,7 @@ class ShardFiles:
             except FileNotFoundError as error:
                 raise DamagedShardError(shard.stored.name, "there is no such file") from error
             except OSError as error:
-                if error.errno != errno.ENOSPC:
+                if error.errno not in FULL:
                     raise
                 raise RetryableError(
                     f"there is no room for {shard.raw.size:,} bytes in {self.cache}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import os
 import subprocess
 import sys
 from itertools import chain
@@ -133,12 +134,13 @@ def test_several_processes_share_a_folder(server: Server, tmp_path: Path) -> Non
     assert [int(one.communicate(timeout=120)[0]) for one in started] == [expected] * 3
 
 
+@pytest.mark.parametrize("said", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_is_named(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    said: int, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(self: Store, name: str, file: object) -> None:
         del self, name, file
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise OSError(said, os.strerror(said))
 
     loader = Loader(server.url, batch_size=16, cache=tmp_path / "cache")
     monkeypatch.setattr(Store, "fetch", full)
