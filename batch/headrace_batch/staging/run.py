@@ -91,6 +91,7 @@ def stage(
     target = Target(request.out, settings.warehouse.storage_options)
     require_free(target)
     spine = Spine.open(warehouse, request.spine, settings.warehouse.storage_options)
+    request.split.require(spine.rows.schema.names)
     sources = sources_of(request.selections)
     versions = {one.table: warehouse.open(one.table).version() for one in sources.values()}
     set_id = request.set_id(spine.identity, versions)
