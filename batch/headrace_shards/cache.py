@@ -150,7 +150,8 @@ class ShardFiles:
                 hint="give the loader a higher limit",
             )
         with ExitStack() as opened:
-            while True:
+            file: BinaryIO | None = None
+            while file is None:
                 with _locked(self.cache / "lock"):
                     lacking, awaited = self._evict(size)
                     if lacking <= 0:
@@ -158,7 +159,7 @@ class ShardFiles:
                         fcntl.flock(file, fcntl.LOCK_EX)
                         # From now on it counts, though nothing is in it.
                         file.truncate(size)
-                        break
+                        continue
                 if not awaited:
                     raise ConfigurationError(
                         f"the cache {self.cache} may hold {self.limit:,} bytes,"
