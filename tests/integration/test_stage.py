@@ -186,6 +186,8 @@ def test_a_table_is_a_spine_and_is_read_as_it_was(tmp_path: Path, lake: Settings
     assert sum(report.rows.values()) == len(Warehouse.of(lake).read("bronze.transactions"))
     manifest = manifest_at(tmp_path / "set")
     assert manifest.made_of["spine"]["table"] == "bronze.transactions"
+    (events,) = manifest.made_of["spine_tables"]
+    assert events["version"] == manifest.made_of["spine"]["version"]
 
 
 def test_a_sample_is_computed_anew_from_the_tables_as_they_were(

@@ -110,7 +110,10 @@ def stage(
                 settings, request.selections, spine, request.label, versions, engine, folder
             )
             tell("shards")
-            made = MadeOf(spine.identity, versions, {UNLABELLED: unlabelled})
+            labelled = (
+                {spine.identity["table"]: spine.identity["version"]} if spine.is_table else {}
+            )
+            made = MadeOf(spine.identity, versions, {UNLABELLED: unlabelled}, labelled)
             found = sharded(settings, project, request, rows_of_file(folder, SET), made, engine)
             manifest = publish(target, found, settings.training.kept, still_ours)
             runs.end(work.job, lambda: shards_outcome(work, manifest))
