@@ -4,18 +4,20 @@
 
 SET is what `headrace stage --label is_fraud` has published. A training goes on with the set that it
 began with, while that is kept. It needs torch and the package headrace_shards. Each step's loss is
-a line of JSON. One process, or several by torchrun.
+a line of JSON. One process, or several by torchrun, which train one model together: each has its
+part of every batch, and the first one tells the losses and writes the checkpoints.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import distributed, nn
 
 from headrace_shards import Loader, StagedSet
 from headrace_shards.torch import ShardDataset
@@ -66,6 +68,8 @@ def nulls(mask: torch.Tensor, bits: torch.Tensor) -> torch.Tensor:
 def loss_of(odds: torch.Tensor, label: torch.Tensor, is_null: torch.Tensor) -> torch.Tensor:
     """The mean loss of the rows that have a label; others, of `--unlabelled keep`, count nothing.
 
+    It is the part of it that the rows of this process make up, of the mean over those of all.
+
     Args:
         odds: what the model says of each row.
         label: of each, 0 where there is none.
@@ -75,8 +79,35 @@ def loss_of(odds: torch.Tensor, label: torch.Tensor, is_null: torch.Tensor) -> t
     losses = nn.functional.binary_cross_entropy_with_logits(
         odds, torch.where(known, label, 0.0), known.to(odds.dtype), reduction="sum"
     )
-    found: torch.Tensor = losses / known.sum().clamp(min=1)
+    found: torch.Tensor = losses / added_up(known.sum()).clamp(min=1)
     return found
+
+
+def added_up(part: torch.Tensor) -> torch.Tensor:
+    """The sum of what all processes have, in its place."""
+    if distributed.is_initialized():
+        distributed.all_reduce(part)
+    return part
+
+
+def joined(device: torch.device) -> torch.device:
+    """Meet the processes that torchrun has started, if it has; the device of this one."""
+    if "RANK" not in os.environ:
+        return device
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    if device.type != "cuda":
+        return device
+    own = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    torch.cuda.set_device(own)
+    return own
+
+
+def agreed(digest: str) -> str:
+    """What the first process says: another set may be published while they start."""
+    told = [digest]
+    if distributed.is_initialized():
+        distributed.broadcast_object_list(told)
+    return told[0]
 
 
 def save(place: Path, state: dict[str, object]) -> None:
@@ -98,29 +129,27 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
 
+    device = joined(torch.device(options.device))
+    is_first = not distributed.is_initialized() or distributed.get_rank() == 0
     torch.manual_seed(options.seed)
     held = None
     if options.checkpoint.exists():
-        held = torch.load(options.checkpoint, map_location=options.device, weights_only=True)
+        held = torch.load(options.checkpoint, map_location=device, weights_only=True)
     # Another set may have been published by now: it goes on with the one that it began with.
-    loader = Loader(
-        options.set,
-        batch_size=options.batch_size,
-        seed=options.seed,
-        digest=held["loader"]["digests"] if held else None,
-    )
-    batches = ShardDataset(loader, options.device)
-    inputs = loader.columns["x"]
-    (digest,) = loader.state_dict()["digests"]
+    (began,) = held["loader"]["digests"] if held else (None,)
+    digest = agreed(StagedSet.open(options.set, digest=began).manifest.digest)
     found = StagedSet.open(options.set, digest=digest)
-    model = FraudModel(*normalisation(found, inputs)).to(options.device)
+    loader = Loader(options.set, batch_size=options.batch_size, seed=options.seed, digest=digest)
+    batches = ShardDataset(loader, device)
+    inputs = loader.columns["x"]
+    model = FraudModel(*normalisation(found, inputs)).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     # What is never null has the last bit of the mask, which is nobody's.
     nullable, last = loader.layout.nullable, 8 * loader.layout.part("mask").size - 1
     bits, label_bit = (
         torch.tensor(
             [nullable.index(name) if name in nullable else last for name in names],
-            device=options.device,
+            device=device,
         )
         for names in (inputs, loader.columns["y"])
     )
@@ -136,9 +165,15 @@ def main() -> None:
             loss = loss_of(odds, batch["y"], nulls(batch["mask"], label_bit)[:, 0])
             optimizer.zero_grad()
             loss.backward()
+            for weights in model.parameters():
+                if weights.grad is not None:
+                    added_up(weights.grad)
             optimizer.step()
             step += 1
-            sys.stdout.write(json.dumps({"step": step, "loss": loss.item()}) + "\n")
+            whole = added_up(loss.detach()).item()
+            if not is_first:
+                continue
+            sys.stdout.write(json.dumps({"step": step, "loss": whole}) + "\n")
             sys.stdout.flush()
             if step % options.every == 0:
                 save(
@@ -150,6 +185,8 @@ def main() -> None:
                         "step": step,
                     },
                 )
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 if __name__ == "__main__":

@@ -5,13 +5,12 @@ Several processes may share the folder. Files are named by their content, and co
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -19,13 +18,12 @@ from typing import TYPE_CHECKING, BinaryIO
 from headrace_schemas.errors import ConfigurationError, RetryableError
 from headrace_shards.errors import DamagedShardError
 from headrace_shards.manifest import Shard
+from headrace_shards.store import FULL
 
 if TYPE_CHECKING:
     from headrace_shards.store import Store
 
 _PART = ".part"
-#: A part that nobody has written to for so long is of a process that was killed.
-_ABANDONED_S = 3_600.0
 _PIECE = 1 << 20
 #: What came damaged is fetched once more.
 _FETCHES = 2
@@ -112,16 +110,17 @@ class ShardFiles:
             try:
                 with self._room(part, shard.raw.size) as file:
                     self._copy(shard, file)
+                    file.flush()
                     _require_size(shard.raw.name, file.tell(), shard.raw.size)
-                _require_hash(shard.raw.name, sha256_of(part), shard.raw.sha256)
-                part.replace(path)
+                    _require_hash(shard.raw.name, sha256_of(part), shard.raw.sha256)
+                    part.replace(path)
             except DamagedShardError:
                 if attempt == _FETCHES:
                     raise
             except FileNotFoundError as error:
                 raise DamagedShardError(shard.stored.name, "there is no such file") from error
             except OSError as error:
-                if error.errno != errno.ENOSPC:
+                if error.errno not in FULL:
                     raise
                 raise RetryableError(
                     f"there is no room for {shard.raw.size:,} bytes in {self.cache}",
@@ -143,21 +142,24 @@ class ShardFiles:
 
     @contextmanager
     def _room(self, part: Path, size: int) -> Iterator[BinaryIO]:
-        """A new file for which there is room within the limit."""
+        """A new file for which there is room within the limit, locked while it is written."""
         assert self.cache is not None  # noqa: S101 - what is fetched has one
         if size > self.limit:
             raise ConfigurationError(
                 f"a shard has {size:,} bytes, and the cache may hold {self.limit:,}",
                 hint="give the loader a higher limit",
             )
-        with part.open("wb+") as file:
-            while True:
+        with ExitStack() as opened:
+            file: BinaryIO | None = None
+            while file is None:
                 with _locked(self.cache / "lock"):
-                    lacking, awaited = self._evict(size, part)
+                    lacking, awaited = self._evict(size)
                     if lacking <= 0:
+                        file = opened.enter_context(part.open("wb+"))
+                        fcntl.flock(file, fcntl.LOCK_EX)
                         # From now on it counts, though nothing is in it.
                         file.truncate(size)
-                        break
+                        continue
                 if not awaited:
                     raise ConfigurationError(
                         f"the cache {self.cache} may hold {self.limit:,} bytes,"
@@ -167,8 +169,8 @@ class ShardFiles:
                 time.sleep(_PAUSE_S)
             yield file
 
-    def _evict(self, size: int, part: Path) -> tuple[int, bool]:
-        """Delete what was used longest ago until there is room.
+    def _evict(self, size: int) -> tuple[int, bool]:
+        """Delete what killed processes left, and what was used longest ago until there is room.
 
         Gives how many bytes are lacking, and whether others are fetching, which can go afterwards.
         """
@@ -179,11 +181,11 @@ class ShardFiles:
                 state = path.stat()
                 if path.suffix == ".mds":
                     held.append((state.st_mtime, path, state.st_size))
-                elif path.suffix == _PART and path != part:
-                    if state.st_mtime < time.time() - _ABANDONED_S:
-                        path.unlink()
-                    else:
+                elif path.suffix == _PART:
+                    if _is_being_written(path):
                         awaited += state.st_size
+                    else:
+                        path.unlink()
         lacking = sum(one for _, _, one in held) + awaited + size - self.limit
         for _, path, freed in sorted(held):
             if lacking > 0:
@@ -223,6 +225,16 @@ def _require_size(name: str, found: int, expected: int) -> None:
 def _require_hash(name: str, found: str, expected: str) -> None:
     if found != expected:
         raise DamagedShardError(name, f"its SHA-256 is {found[:12]}…, expected {expected[:12]}…")
+
+
+def _is_being_written(part: Path) -> bool:
+    """Whether a process still writes a file; the lock of one that was killed is gone."""
+    with part.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 @contextmanager

@@ -118,6 +118,11 @@ class Loader:
         named = [one if isinstance(one, Source) else Source(one) for one in sources]
         if not named:
             raise ConfigurationError("a loader needs a training set")
+        if threads < 1 or prefetch < 0:
+            raise ConfigurationError(
+                f"{threads} threads that read {prefetch} batches ahead, expected at least one"
+                " thread, and no batch or more"
+            )
         self._way_back = partial(_way_back, named)
         sets = [
             _mapped(one, wanted)

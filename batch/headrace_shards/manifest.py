@@ -217,15 +217,16 @@ class Manifest:
                 # Sets that were staged before any were kept say nothing of them.
                 kept=tuple(told.get("kept", ())),
             )
+            digest = str(told["digest"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigurationError(
                 f"{place} is no manifest of a training set: {type(error).__name__} {error}",
                 hint="name the folder that headrace stage was given with --out",
             ) from error
-        if found.digest != told["digest"]:
+        if found.digest != digest:
             raise ConfigurationError(
-                f"{place} was changed: its digest is {found.digest[:12]}, and it says"
-                f" {told['digest'][:12]}",
+                f"{place} was changed: its digest is {found.digest[:_SHOWN]}, and it says"
+                f" {digest[:_SHOWN]}",
                 hint="stage the set again",
             )
         return found

@@ -85,6 +85,9 @@ def open_rows(path: Path, layout: Layout, rows: int) -> Rows:
         FileNotFoundError: there is none.
     """
     with path.open("rb") as file:
+        if not path.stat().st_size:
+            # Nothing can't be mapped.
+            raise DamagedShardError(path.name, "it is empty")
         return rows_in(
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), path.name, layout, rows
         )

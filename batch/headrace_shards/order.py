@@ -18,7 +18,6 @@ Ints: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 Numbers: TypeAlias = np.ndarray[Any, np.dtype[np.uint32]]
 #: Rows that are permuted with each other.
 BLOCK_ROWS = 1 << 17
-_WORD = 2**64
 #: What is permuted: streams of the generator that have nothing to do with each other.
 SHARDS, ROWS, MIXED = range(3)
 
@@ -141,7 +140,9 @@ def permutation(count: int, seed: int, stream: int, epoch: int, number: int) -> 
         stream: what is permuted.
         epoch, number: which permutation of these.
     """
-    generator = np.random.Philox(key=[seed % _WORD, stream], counter=[0, 0, number, epoch])
+    # As a list, numbers of 64 bits would be rounded to doubles.
+    key, counter = (np.array(words, np.uint64) for words in ([seed, stream], [0, 0, number, epoch]))
+    generator = np.random.Philox(key=key, counter=counter)
     low = np.uint64((1 << max(count - 1, 0).bit_length()) - 1)
     keys = generator.random_raw(count)
     keys &= ~low

@@ -16,6 +16,9 @@ import numpy as np
 from headrace_schemas.errors import ConfigurationError
 from headrace_shards.order import BLOCK_ROWS, MIXED, Ints, Order, Piece, Use, permutation
 
+#: Seeds are below it.
+_WORD = 2**64
+
 
 class Wanted(NamedTuple):
     """Rows of one shard of one split, and where among the rows asked for each comes.
@@ -74,6 +77,15 @@ class Split:
     shard_rows: tuple[int, ...]
     seed: int = 0
     block_rows: int = BLOCK_ROWS
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        if not 0 <= self.seed < _WORD:
+            raise ConfigurationError(f"the seed {self.seed}, expected a number from 0 of 64 bits")
+        if self.block_rows < 0:
+            raise ConfigurationError(
+                f"blocks of {self.block_rows} rows, expected some, or 0 to permute none"
+            )
 
     @cached_property
     def rows(self) -> int:

@@ -17,6 +17,8 @@ from headrace_schemas.errors import ConfigurationError, RetryableError
 ATTEMPTS = 5
 _PAUSE_S = 0.2
 _PIECE = 1 << 20
+#: What a disk says that takes no more: it is full, or what its user may have is.
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Store:
         Raises:
             FileNotFoundError: there is none.
             RetryableError: the store can't be reached.
-            OSError: with `errno.ENOSPC`: there is no room.
+            OSError: with a number in `FULL`: there is no room.
         """
         folder = self.folder
         if folder is not None:
@@ -105,7 +107,7 @@ class Store:
                 raise
             except Exception as error:
                 # Each store has errors of its own.
-                if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                if isinstance(error, OSError) and error.errno in FULL:
                     raise
                 if attempt == ATTEMPTS:
                     raise RetryableError(

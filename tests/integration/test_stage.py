@@ -186,6 +186,8 @@ def test_a_table_is_a_spine_and_is_read_as_it_was(tmp_path: Path, lake: Settings
     assert sum(report.rows.values()) == len(Warehouse.of(lake).read("bronze.transactions"))
     manifest = manifest_at(tmp_path / "set")
     assert manifest.made_of["spine"]["table"] == "bronze.transactions"
+    (events,) = manifest.made_of["spine_tables"]
+    assert events["version"] == manifest.made_of["spine"]["version"]
 
 
 def test_a_sample_is_computed_anew_from_the_tables_as_they_were(
@@ -238,6 +240,10 @@ def test_what_does_not_fit_is_refused(lake: Settings, spine: Path, tmp_path: Pat
         ({"spine": str(tmp_path / "none.parquet")}, "there is no spine"),
         ({"spine": "bronze.none"}, "there is no table bronze.none"),
         ({"label": Label(("fraudulent",))}, "unknown column of the spine 'fraudulent'"),
+        (
+            {"split": SplitRule(holdout=0.2, entity="nobody")},
+            "unknown column of the spine 'nobody'",
+        ),
         ({"left_out": ("nothing",)}, "unknown column of the training set 'nothing'"),
     ):
         with pytest.raises(ConfigurationError, match=said):
@@ -312,5 +318,10 @@ def test_the_command_stages_shows_and_verifies(lake: Settings, spine: Path, tmp_
         path.unlink()
     bad = headrace("shards", "verify", str(tmp_path / "set"))
     assert (bad.returncode, "there is no such file" in bad.stderr) == (1, True)
+    nobody = headrace(*line, "--entity", "card_id")
+    assert (nobody.returncode, "--entity card_id says whose are held out" in nobody.stderr) == (
+        78,
+        True,
+    )
     none = headrace("shards", "verify", str(tmp_path / "none"))
     assert (none.returncode, "there is no training set at" in none.stderr) == (78, True)

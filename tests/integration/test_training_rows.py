@@ -18,6 +18,7 @@ from headrace_batch.staging.declared import stage_set, write_set
 from headrace_batch.staging.declared_spine import write_spine
 from headrace_batch.staging.places import place_of
 from headrace_batch.warehouse import Warehouse
+from headrace_features.definitions.services import FeatureService
 from headrace_features.fraud.definitions import card_activity, fraud_training
 from headrace_features.project import Project, load_project
 from headrace_schemas.errors import ConfigurationError, GateError, RetryableError
@@ -26,7 +27,7 @@ from headrace_shards.staged_set import StagedSet
 from lakes import write_simulated
 from staged_sets import DAY, LAST, made, manifest_at
 
-LABELS = "bronze.transaction_labels"
+EVENTS, LABELS = "bronze.transactions", "bronze.transaction_labels"
 
 
 def labelled_on(settings: Settings, day: date, rows: int) -> pa.Table:
@@ -52,6 +53,19 @@ def test_events_whose_label_is_null_are_left_out_and_counted(own_lake: Settings)
     spine = Warehouse.of(own_lake).read("spines.fraud_training")
     assert spine["is_fraud"].null_count == 0
     assert not set(some["transaction_id"].to_pylist()) & set(spine["transaction_id"].to_pylist())
+
+
+def test_the_manifest_leads_to_the_tables_of_events_and_labels_though_no_feature_is_of_these(
+    own_lake: Settings,
+) -> None:
+    declared = replace(fraud_training, service=FeatureService("cards", [card_activity]))
+    made(own_lake, DAY, declared=declared)
+    told = manifest_at(place_of(own_lake, declared.name)).made_of
+    assert [one["table"] for one in told["tables"]] == [EVENTS]
+    warehouse = Warehouse.of(own_lake)
+    assert {one["table"]: one["version"] for one in told["spine_tables"]} == {
+        name: warehouse.open(name).version() for name in (EVENTS, LABELS)
+    }
 
 
 def test_a_label_that_was_known_before_its_event_is_left_out_and_counted(

@@ -6,8 +6,11 @@ import importlib.util
 import json
 import os
 import random
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +98,60 @@ def test_a_killed_training_goes_on_with_the_same_losses(tmp_path: Path) -> None:
     assert min(again) > 1
     assert {**found, **again} == expected
     assert all(found[step] == again[step] for step in found.keys() & again.keys())
+
+
+@contextmanager
+def together(folder: Path, checkpoint: str) -> Iterator[list[subprocess.Popen[str]]]:
+    """Two processes that train one model, as torchrun starts them, until they end or are killed."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    with ExitStack() as stack:
+        started = [
+            stack.enter_context(
+                subprocess.Popen(
+                    line(folder, checkpoint),
+                    env={**environ(), **meeting, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            for rank in range(2)
+        ]
+        try:
+            yield started
+        finally:
+            for one in started:
+                one.kill()
+
+
+def told_together(folder: Path, checkpoint: str) -> dict[int, float]:
+    """The losses that the first of two processes tells, the other one tells nothing."""
+    with together(folder, checkpoint) as (first, other):
+        found = losses(first.communicate(timeout=120)[0])
+        assert other.communicate(timeout=120)[0] == ""
+        assert (first.returncode, other.returncode) == (0, 0)
+    return found
+
+
+def test_several_processes_train_one_model_as_one_process_does(tmp_path: Path) -> None:
+    written(tmp_path / "set", {"train": [500, 300, 400]})
+    alone = subprocess.run(
+        line(tmp_path, "alone.pt"), env=environ(), check=True, capture_output=True, text=True
+    )
+    expected = losses(alone.stdout)
+    whole = told_together(tmp_path, "whole.pt")
+    assert whole.keys() == expected.keys()
+    assert torch.allclose(
+        torch.tensor(list(whole.values())), torch.tensor(list(expected.values())), rtol=1e-3
+    )
+    with together(tmp_path, "killed.pt") as (first, _):
+        assert first.stdout is not None
+        found = losses("".join(first.stdout.readline() for _ in range(8)))
+    again = told_together(tmp_path, "killed.pt")
+    assert min(again) > 1
+    assert {**found, **again} == whole
 
 
 def test_a_training_goes_on_with_its_set_after_another_one_was_published(tmp_path: Path) -> None:

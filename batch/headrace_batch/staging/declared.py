@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from time import perf_counter, time_ns
 from typing import TYPE_CHECKING
@@ -38,9 +38,11 @@ from headrace_batch.staging.told import (
 from headrace_batch.staging.verifying import verify_shards
 from headrace_batch.staging.whole_tables import (
     left_out_of,
+    made_of,
     replace_table,
     require_of_day,
     told_left_out,
+    told_made_of,
 )
 from headrace_batch.warehouse import Warehouse
 from headrace_features.definitions.durations import DAY_MS
@@ -62,9 +64,7 @@ if TYPE_CHECKING:
     from headrace_schemas.settings import Settings
     from headrace_shards.manifest import Manifest
 
-#: Of the table of a set: the versions of the tables that it was made of.
-_MADE_OF = "headrace.training:of:"
-#: Likewise what its features mean, as a number.
+#: Of the table of a set: what its features mean, as a number.
 _MEANING = "headrace.training:meaning"
 #: How many rows are computed anew before shards are published.
 _SAMPLE = 1_000
@@ -112,7 +112,7 @@ def write_set(settings: Settings, declared: TrainingSet, day: date, engine: str)
         rows = rows_of_file(folder, SET)
         schema = rows.schema.append(pa.field(EVENT_DATE, pa.date32())).remove_metadata()
         told = {**versions, spine_name: found.version()}
-        made = [Transaction(f"{_MADE_OF}{table}", number) for table, number in told.items()]
+        made = told_made_of(told)
         made.append(Transaction(_MEANING, _meaning(settings, declared, day)))
         made += told_left_out(left_out_of(found))
         count = replace_table(settings, name, day, schema, _with_days(rows), made)
@@ -216,19 +216,17 @@ def _made_of(settings: Settings, declared: TrainingSet, day: date, table: DeltaT
     warehouse = Warehouse.of(settings)
     spine_name = spine_table(declared.name)
     tables = {one.table for one in sources_of(declared.service.asked).values()}
-    told: Mapping[str, int | None] = {
-        one: table.transaction_version(f"{_MADE_OF}{one}") for one in sorted({*tables, spine_name})
-    }
-    found = {one: number for one, number in told.items() if number is not None}
+    found = made_of(table, sorted({*tables, spine_name}))
     meaning = _meaning(settings, declared, day)
-    if len(found) < len(told) or table.transaction_version(_MEANING) != meaning:
+    if len(found) <= len(tables) or table.transaction_version(_MEANING) != meaning:
         raise ConfigurationError(
             f"{training_table(declared.name)} was made for other features than are declared",
             hint=f"make it anew: headrace training features {declared.name}",
         )
     pinned = replace(warehouse, versions={spine_name: found.pop(spine_name)})
     spine = Spine.open(pinned, spine_name, settings.warehouse.storage_options)
-    return MadeOf(spine.identity, found, left_out_of(table), [declared.name], day)
+    labelled = made_of(pinned.open(spine_name), {declared.events.table, declared.labelling.table})
+    return MadeOf(spine.identity, found, left_out_of(table), labelled, [declared.name], day)
 
 
 def _require_not_older(declared: TrainingSet, day: date, former: Manifest | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
+from itertools import chain
 from time import time_ns
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from headrace_batch.history_spine import EVENT_TIME
 from headrace_batch.quality.verdicts import require_passing
 from headrace_batch.staging.spine import KNOWN_BEFORE, UNLABELLED
 from headrace_batch.staging.told import rows_outcome, spine_work
-from headrace_batch.staging.whole_tables import replace_table, told_left_out
+from headrace_batch.staging.whole_tables import replace_table, told_left_out, told_made_of
 from headrace_batch.warehouse import Warehouse
 from headrace_features.definitions.durations import DAY_MS
 from headrace_features.definitions.training_sets import LABEL_KNOWN_AT
@@ -85,8 +86,8 @@ def write_spine(
     rows = _Rows(warehouse, declared, first, last, begins_ms(day) + DAY_MS)
     table, work = spine_table(declared.name), spine_work(settings, declared)
     with recorded(settings, [work]) as runs:
-        left_out = rows.told_left_out()
-        count = replace_table(settings, table, day, rows.schema, rows.batches(), left_out)
+        told = chain(told_made_of(warehouse.versions), rows.told_left_out())
+        count = replace_table(settings, table, day, rows.schema, rows.batches(), told)
         versions = {warehouse.uri(name): number for name, number in warehouse.versions.items()}
         runs.end(work.job, lambda: rows_outcome(work, count, versions))
     if not rows.labelled:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -163,9 +164,19 @@ def settle(target: Target, manifest: Manifest, still_ours: Callable[[], object])
         index = _index(manifest, split)
         if index is not None and target.read(f"{split}/{INDEX}") != index:
             target.write(f"{split}/{INDEX}", index)
-    former = [kept_set(target, digest) for digest in manifest.kept]
+    former = list(_kept_sets(target, manifest.kept))
     still_ours()
-    _delete_others(target, [manifest, *(one for one in former if one is not None)])
+    _delete_others(target, [manifest, *former])
+
+
+def _kept_sets(target: Target, digests: Iterable[str]) -> Iterator[Manifest]:
+    """Former sets that a place keeps; without those that nobody can open any more."""
+    for digest in digests:
+        # The current set stands, whatever has become of the manifest of a former one.
+        with suppress(ConfigurationError):
+            found = kept_set(target, digest)
+            if found is not None:
+                yield found
 
 
 def _delete_others(target: Target, kept: Sequence[Manifest]) -> None:

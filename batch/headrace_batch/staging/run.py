@@ -91,6 +91,7 @@ def stage(
     target = Target(request.out, settings.warehouse.storage_options)
     require_free(target)
     spine = Spine.open(warehouse, request.spine, settings.warehouse.storage_options)
+    request.split.require(spine.rows.schema.names)
     sources = sources_of(request.selections)
     versions = {one.table: warehouse.open(one.table).version() for one in sources.values()}
     set_id = request.set_id(spine.identity, versions)
@@ -109,7 +110,10 @@ def stage(
                 settings, request.selections, spine, request.label, versions, engine, folder
             )
             tell("shards")
-            made = MadeOf(spine.identity, versions, {UNLABELLED: unlabelled})
+            labelled = (
+                {spine.identity["table"]: spine.identity["version"]} if spine.is_table else {}
+            )
+            made = MadeOf(spine.identity, versions, {UNLABELLED: unlabelled}, labelled)
             found = sharded(settings, project, request, rows_of_file(folder, SET), made, engine)
             manifest = publish(target, found, settings.training.kept, still_ours)
             runs.end(work.job, lambda: shards_outcome(work, manifest))

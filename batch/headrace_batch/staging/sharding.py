@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from headrace_batch.local_spill import workspace_of
@@ -40,6 +40,7 @@ class MadeOf:
         spine: what identifies it.
         versions: by table of events the one that was read.
         left_out: by reason how many rows were left out.
+        labelled: likewise by table the version that rows of the spine and labels were read from.
         gated: the names of what gates may have said something of, besides sources and views.
         day: as of whose end they are; None for rows that are of no day.
     """
@@ -47,6 +48,7 @@ class MadeOf:
     spine: Mapping[str, Any]
     versions: Mapping[str, int]
     left_out: Mapping[str, int]
+    labelled: Mapping[str, int] = field(default_factory=dict)
     gated: Sequence[str] = ()
     day: date | None = None
 
@@ -90,6 +92,7 @@ def sharded(  # noqa: PLR0913, PLR0917 - each of another kind
     written = shards_by_split(_written(settings, request, rows, task, shards, engine), found.rows)
     views = [one.view for one in read_for(request.selections)]
     sources = sources_of(request.selections)
+    labelled = [one for one in project.sources.values() if one.table in made.labelled]
     named = [*sources, *(view.name for view in views), *made.gated]
     return Manifest(
         request.set_id(made.spine, made.versions),
@@ -101,6 +104,7 @@ def sharded(  # noqa: PLR0913, PLR0917 - each of another kind
             **request.described(),
             "day": None if made.day is None else made.day.isoformat(),
             "spine": {"place": request.spine, **made.spine},
+            "spine_tables": tables_of(warehouse, labelled, made.labelled),
             "rows_left_out": dict(made.left_out),
             "tables": tables_of(warehouse, sources.values(), made.versions),
             "gates": verdicts_of(warehouse, project, dict.fromkeys(named)),

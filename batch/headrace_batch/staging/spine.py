@@ -39,6 +39,11 @@ class Spine:
     rows: SpineRows
     identity: Mapping[str, Any]
 
+    @property
+    def is_table(self) -> bool:
+        """Whether it is one of the warehouse."""
+        return "table" in self.identity
+
     @classmethod
     def open(cls, warehouse: Warehouse, place: str, options: Mapping[str, str]) -> Spine:
         """A spine by its place.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +12,9 @@ import pyarrow as pa
 from headrace_batch.history_spine import EVENT_TIME
 from headrace_batch.staging.times import in_ms
 from headrace_schemas.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 TRAIN, VALID, TEST, HOLDOUT = "train", "valid", "test", "holdout"
 #: Splits in the order of their numbers.
@@ -55,6 +58,15 @@ class SplitRule:
             raise ConfigurationError("the rows for tests begin before those for validation")
         if not 0 <= self.seed < _U64:
             raise ConfigurationError(f"the seed {self.seed}, expected a number from 0 of 64 bits")
+
+    def require(self, columns: Sequence[str]) -> None:
+        """See that a spine with some columns can be divided.
+
+        Raises:
+            ConfigurationError: it has no column of the entities.
+        """
+        if self.entity is not None and self.entity not in columns:
+            raise ConfigurationError.unknown("column of the spine", self.entity, columns)
 
     def of(self, table: pa.Table) -> Array:
         """The split of each row of a set, as its place in `SPLITS`."""

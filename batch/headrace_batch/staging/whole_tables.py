@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: The day that a table is of, as its number since 0001-01-01.
 _DAY = "headrace.training:day"
+#: The versions of the tables that it was made of.
+_MADE_OF = "headrace.training:of:"
 #: By reason how many rows are not in it.
 _LEFT_OUT = "headrace.training:left-out:"
 
@@ -93,6 +95,17 @@ def require_of_day(table: DeltaTable, name: str, day: date, command: str) -> Non
         raise ConfigurationError(
             f"{name} is of {of}, expected {day}", hint=f"make it first: {command} --date {day}"
         )
+
+
+def told_made_of(versions: Mapping[str, int]) -> list[Transaction]:
+    """What a commit says of the tables that its rows were made of, by name their versions."""
+    return [Transaction(f"{_MADE_OF}{table}", number) for table, number in versions.items()]
+
+
+def made_of(table: DeltaTable, names: Iterable[str]) -> dict[str, int]:
+    """What the last commit of a table has said of some of these; lacks those it says nothing of."""
+    told = {name: table.transaction_version(f"{_MADE_OF}{name}") for name in names}
+    return {name: number for name, number in told.items() if number is not None}
 
 
 def told_left_out(rows: Mapping[str, int]) -> list[Transaction]:

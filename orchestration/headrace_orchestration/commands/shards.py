@@ -101,7 +101,9 @@ def show(place: Place, digest: Digest = None, as_json: JsonOption = False) -> No
             for name, one in columns.items()
         ],
     )
-    for table in made["tables"]:
+    # Sets of older releases don't say of what their spine was made.
+    others = [one for one in made.get("spine_tables", ()) if one not in made["tables"]]
+    for table in (*made["tables"], *others):
         told = ", ".join(
             f"{table['topic']}/{partition} before {one['before']}"
             for partition, one in table.get("offsets", {}).items()

@@ -126,6 +126,11 @@ def stage(  # noqa: PLR0913, PLR0917 - one for each option
         raise ConfigurationError.unknown("precision", precision, Precision)
     if unlabelled not in set(Unlabelled):
         raise ConfigurationError.unknown("choice for --unlabelled", unlabelled, Unlabelled)
+    if entity is not None and not hold_out:
+        raise ConfigurationError(
+            f"--entity {entity} says whose are held out, and none are",
+            hint="give their share as well: --hold-out SHARE",
+        )
     request = StageRequest(
         name=name or service,
         selections=project.select((), service),

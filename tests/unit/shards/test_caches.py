@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import subprocess
 import sys
-import time
 from itertools import chain
 from pathlib import Path
 
@@ -83,14 +83,29 @@ def test_a_folder_stays_within_its_limit(
         rows(Loader(server.url, batch_size=16, cache=tmp_path / "small", cache_limit=size - 1))
 
 
-def test_what_a_killed_process_left_is_cleared_away(server: Server, tmp_path: Path) -> None:
+def test_nobody_waits_for_what_a_killed_process_left(
+    server: Server, local: list[list[int]], tmp_path: Path
+) -> None:
+    size = (tmp_path / "remote/train/shard.00000.mds").stat().st_size
     cache = tmp_path / "cache"
     cache.mkdir()
     left = cache / "abc.1.part"
-    left.write_bytes(b"half")
-    os.utime(left, (time.time() - 7_200, time.time() - 7_200))
-    rows(Loader(server.url, batch_size=16, cache=cache))
+    left.write_bytes(bytes(size))
+    # With it there would be room for nothing else.
+    loader = Loader(server.url, batch_size=16, cache=cache, cache_limit=size, prefetch=0)
+    assert rows(loader) == local
     assert not left.exists()
+
+
+def test_what_another_process_is_writing_is_left_alone(
+    server: Server, local: list[list[int]], tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    with (cache / "abc.1.part").open("wb") as written_to:
+        fcntl.flock(written_to, fcntl.LOCK_EX)
+        assert rows(Loader(server.url, batch_size=16, cache=cache)) == local
+        assert (cache / "abc.1.part").exists()
 
 
 def test_a_shard_that_was_damaged_in_the_folder_is_fetched_again(
@@ -119,12 +134,13 @@ def test_several_processes_share_a_folder(server: Server, tmp_path: Path) -> Non
     assert [int(one.communicate(timeout=120)[0]) for one in started] == [expected] * 3
 
 
+@pytest.mark.parametrize("said", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_is_named(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    said: int, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(self: Store, name: str, file: object) -> None:
         del self, name, file
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise OSError(said, os.strerror(said))
 
     loader = Loader(server.url, batch_size=16, cache=tmp_path / "cache")
     monkeypatch.setattr(Store, "fetch", full)

@@ -11,7 +11,8 @@ import pytest
 from headrace_schemas.errors import ConfigurationError
 from headrace_shards import DamagedShardError, Loader, Source
 from headrace_shards.manifest import FILE
-from training_sets import written
+from headrace_shards.mds import open_rows
+from training_sets import LAYOUT, written
 
 FIRST, SECOND = "shard.00000.mds", "shard.00001.mds"
 SIZES = [40, 40, 40]
@@ -94,6 +95,15 @@ def test_a_header_that_is_not_that_of_its_rows_is_refused(place: Path) -> None:
         list(Loader(place, batch_size=40, verify=False))
 
 
+def test_a_shard_that_lost_its_content_is_refused(place: Path) -> None:
+    (place / "train" / FIRST).write_bytes(b"")
+    with pytest.raises(DamagedShardError, match="0 bytes, expected"):
+        list(Loader(place, batch_size=40))
+    # One that was good when it was looked at is mapped again at times.
+    with pytest.raises(DamagedShardError, match="it is empty"):
+        open_rows(place / "train" / FIRST, LAYOUT, 40)
+
+
 def test_a_manifest_that_was_changed_or_is_none_is_refused(place: Path, tmp_path: Path) -> None:
     told = json.loads((place / FILE).read_bytes())
     told["splits"]["train"]["shards"][0]["rows"] = 39
@@ -103,7 +113,8 @@ def test_a_manifest_that_was_changed_or_is_none_is_refused(place: Path, tmp_path
     (place / FILE).write_text(json.dumps({**told, "format": 1}))
     with pytest.raises(ConfigurationError, match="a manifest of format 1, expected 2"):
         Loader(place, batch_size=8)
-    for content in ("", "[]", "{}", '{"format": 2}'):
+    del told["digest"]
+    for content in ("", "[]", "{}", '{"format": 2}', json.dumps(told)):
         (place / FILE).write_text(content)
         with pytest.raises(ConfigurationError, match="is no manifest of a training set"):
             Loader(place, batch_size=8)

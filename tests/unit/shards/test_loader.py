@@ -70,6 +70,17 @@ def test_epochs_are_in_orders_of_their_own_and_the_same_for_everyone(place: Path
     assert epoch_of(Loader(place, batch_size=32, block_rows=64, seed=1)) != first
 
 
+def test_seeds_of_64_bits_are_told_apart_by_their_last_one(place: Path) -> None:
+    largest = 2**64 - 1
+    orders = {
+        tuple(
+            np.concatenate([batch["ids"][:, 0] for batch in Loader(place, batch_size=8, seed=seed)])
+        )
+        for seed in (largest, largest - 1, 2**63, 2**63 + 1)
+    }
+    assert len(orders) == 4
+
+
 def test_rows_stay_in_their_order_where_none_are_permuted(place: Path) -> None:
     found = epoch_of(Loader(place, batch_size=100, block_rows=0, last="short"))
     assert [one for batch in found for one in batch] == list(range(ROWS))
@@ -261,6 +272,11 @@ def test_what_does_not_fit_is_refused(place: Path, tmp_path: Path) -> None:
         ({"batch_size": 8, "rank": 1}, "go together"),
         ({"batch_size": 8, "rank": 3, "world_size": 3}, "rank 3 of 3"),
         ({"batch_size": 8, "epoch_rows": 3}, "several sets"),
+        ({"batch_size": 8, "threads": 0}, "0 threads that read 2 batches ahead"),
+        ({"batch_size": 8, "prefetch": -1}, "1 threads that read -1 batches ahead"),
+        ({"batch_size": 8, "block_rows": -1}, "blocks of -1 rows"),
+        ({"batch_size": 8, "seed": -1}, "the seed -1, expected"),
+        ({"batch_size": 8, "seed": 2**64}, f"the seed {2**64}, expected"),
     ):
         with pytest.raises(ConfigurationError, match=said):
             Loader(place, **options)

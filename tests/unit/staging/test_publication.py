@@ -96,6 +96,17 @@ def test_what_a_killed_publication_left_to_do_is_done_by_the_next_one_of_the_sam
     assert index.read_bytes() == whole
 
 
+def test_a_former_set_that_nobody_can_open_is_in_no_publication_s_way(tmp_path: Path) -> None:
+    first = publish_at(tmp_path, 1)
+    second = publish_at(tmp_path, 2)
+    damaged = tmp_path / f"manifests/{first.digest}.json"
+    damaged.write_text("{}")
+    publish_at(tmp_path, 3)
+    assert not damaged.exists()
+    assert rows_of(Loader(tmp_path, batch_size=30, digest=second.digest))[0] == 2_000
+    assert rows_of(Loader(tmp_path, batch_size=30))[0] == 3_000
+
+
 def test_an_index_never_names_files_that_are_gone(tmp_path: Path) -> None:
     """Also where all of a publication fails right after its manifest is there."""
     publish_at(tmp_path, 1, keep=1)
