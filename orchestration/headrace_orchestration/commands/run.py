@@ -34,11 +34,7 @@ app = typer.Typer(
 
 Date = Annotated[
     str | None,
-    typer.Option(
-        "--date",
-        help="A day that is over, UTC. Default: all that online values don't have yet, up to the"
-        " newest.",
-    ),
+    typer.Option("--date", help="A day that is over, UTC."),
 ]
 
 
@@ -46,8 +42,10 @@ Date = Annotated[
 def daily(date: Date = None, as_json: JsonOption = False) -> None:
     """Take in the events of a day and bring history and online values up to its end.
 
-    The same steps as Airflow's, one after the other. Ends at the first that fails, with its line
-    and its status: 75 may work later. It may be run again at any time, and goes on.
+    The same steps as Airflow's, one after the other. Without a date these are all days that
+    history or online values don't have yet, up to the newest that is over. Ends at the first step
+    that fails, with its line and its status: 75 may work later. It may be run again at any time,
+    and goes on.
     """
     from headrace_orchestration.runs.daily import DAILY
     from headrace_orchestration.runs.due import days_due
