@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from functools import partial
 
 import numpy as np
 import pyarrow as pa
-from deltalake import DeltaTable, Transaction
+from deltalake import DeltaTable
 
-from headrace_batch.ingest.appending import Addition, Appender, IngestOf
+from headrace_batch.ingest.appending import Appender, IngestOf
 from headrace_batch.ingest.checks import CheckedRows, quarantined
 from headrace_batch.ingest.contract import QUARANTINE_SCHEMA, Contract
 from headrace_batch.ingest.counting import Counts, source_report
 from headrace_batch.ingest.known_keys import NO_KEYS, KnownKeys
 from headrace_batch.ingest.raw_rows import Numbers, RefusedRow
 from headrace_batch.ingest.report import SourceReport
-from headrace_batch.ingest.unkept import unkept
+from headrace_batch.ingest.unkept import keep_rejected
 from headrace_batch.warehouse import Warehouse
 from headrace_schemas.tables import EVENT_DATE
 
@@ -82,7 +81,8 @@ class SourceTables:
             return
         refused = self._refused
         if refused:
-            self._rejected.append_next(partial(self._kept, refused, upto))
+            stored = quarantined(refused, self._ingest.ingest_id, self._ingest.file)
+            keep_rejected(self._rejected, self._ingest, stored, upto)
         good = pa.concat_tables([self._bronze.schema.empty_table(), *self._good])
         numbers = np.concatenate([np.empty(0, np.int64), *self._numbers])
         self._good, self._numbers, self._refused = [], [], []
@@ -107,16 +107,6 @@ class SourceTables:
     def report(self) -> SourceReport:
         """What became of the rows of all files so far."""
         return source_report(self.contract, self._warehouse, self._ids, self._counts)
-
-    def _kept(self, refused: list[RefusedRow], upto: int, table: DeltaTable) -> Addition | None:
-        ingest = self._ingest
-        done = ingest.progress(table)
-        stored = quarantined(refused, ingest.ingest_id, ingest.file)
-        rows = unkept(table, stored, {ingest.ingest_id: done})
-        if not rows.num_rows:
-            return None
-        recorded = [Transaction(ingest.application, max(upto, done))]
-        return Addition(rows, ingest.told(), recorded)
 
 
 class _NewEvents:

@@ -13,11 +13,10 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from deltalake import DeltaTable, Transaction
 from pyspark.sql import Window
 from pyspark.sql import functions as F  # noqa: N812 - the name it has everywhere
 
-from headrace_batch.ingest.appending import Addition, Appender, IngestOf
+from headrace_batch.ingest.appending import Appender, IngestOf
 from headrace_batch.ingest.checks import Circumstances
 from headrace_batch.ingest.contract import QUARANTINE_SCHEMA, Contract
 from headrace_batch.ingest.counting import Counts, source_report
@@ -27,7 +26,7 @@ from headrace_batch.ingest.reading import feeds_of, require_columns
 from headrace_batch.ingest.references import known_values
 from headrace_batch.ingest.report import IngestReport
 from headrace_batch.ingest.spark_rows import ROW, FileOnSpark, Judged
-from headrace_batch.ingest.unkept import unkept
+from headrace_batch.ingest.unkept import keep_rejected
 from headrace_batch.lineage import files_outcome, files_work
 from headrace_batch.spark_errors import spark_errors
 from headrace_batch.spark_session import spark_session
@@ -173,14 +172,7 @@ class _Writer:
         there = self._spark.read.format("delta").load(self._uri(self._rejected))
         left = found.join(there, ["ingest_id", "row_number"], "left_anti")
         others = left.select(*QUARANTINE_SCHEMA.names).toArrow().cast(QUARANTINE_SCHEMA)
-
-        def made(table: DeltaTable) -> Addition | None:
-            done = ingest.progress(table)
-            kept = unkept(table, others, {ingest.ingest_id: done})
-            recorded = [Transaction(ingest.application, max(upto, done))]
-            return Addition(kept, ingest.told(), recorded) if kept.num_rows else None
-
-        self._rejected.append_next(made)
+        keep_rejected(self._rejected, ingest, others, upto)
 
     def _append(
         self, rows: FileOnSpark, ingest: IngestOf, judged: Judged, judged_after: int
