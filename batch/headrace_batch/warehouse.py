@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,6 +117,10 @@ class Warehouse:
                 hint="fill it first: headrace ingest for events, headrace backfill for features",
             )
         return found
+
+    def versions_now(self, tables: Iterable[str]) -> dict[str, int]:
+        """The versions of tables that are read, by name; raises as `open` does."""
+        return {table: self.open(table).version() for table in sorted(set(tables))}
 
     def create(
         self,

@@ -99,8 +99,8 @@ def write_set(settings: Settings, declared: TrainingSet, day: date, engine: str)
     spine_name, name = spine_table(declared.name), training_table(declared.name)
     found = warehouse.open(spine_name)
     require_of_day(found, spine_name, day, f"headrace training spine {declared.name}")
-    tables = {one.table for one in sources_of(declared.service.asked).values()}
-    versions = {table: warehouse.open(table).version() for table in sorted(tables)}
+    sources = sources_of(declared.service.asked).values()
+    versions = warehouse.versions_now(one.table for one in sources)
     for read in read_for(declared.service.asked):
         before_layer(settings, read.view, None, versions).require(declared.days_at(day)[1])
     pinned = replace(warehouse, versions={spine_name: found.version()})

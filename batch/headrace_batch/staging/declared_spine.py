@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import chain
@@ -74,7 +74,9 @@ def write_spine(
     """
     first, last = declared.days_at(day)
     sources = tuple(dict.fromkeys((declared.events, declared.labelling)))
-    warehouse = _as_now(Warehouse.of(settings), sources)
+    warehouse = Warehouse.of(settings)
+    # What comes meanwhile is in none of them.
+    warehouse = replace(warehouse, versions=warehouse.versions_now(one.table for one in sources))
     for source in sources:
         _require_come(warehouse, source, last)
     _require_known(warehouse, declared.labelling, first, day)
@@ -97,12 +99,6 @@ def write_spine(
             hint=f"take in those of {declared.labelling.name}: headrace ingest",
         )
     return SpineReport(table, first, last, rows.labelled, rows.unlabelled, rows.known_before)
-
-
-def _as_now(warehouse: Warehouse, sources: Iterable[EventSource]) -> Warehouse:
-    """A warehouse whose tables of sources stay as they are: what comes meanwhile is in none."""
-    versions = {one.table: warehouse.open(one.table).version() for one in sources}
-    return replace(warehouse, versions=versions)
 
 
 def _require_come(warehouse: Warehouse, source: EventSource, last: date) -> None:

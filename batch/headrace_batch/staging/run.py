@@ -93,7 +93,7 @@ def stage(
     spine = Spine.open(warehouse, request.spine, settings.warehouse.storage_options)
     request.split.require(spine.rows.schema.names)
     sources = sources_of(request.selections)
-    versions = {one.table: warehouse.open(one.table).version() for one in sources.values()}
+    versions = warehouse.versions_now(one.table for one in sources.values())
     set_id = request.set_id(spine.identity, versions)
     told = spine_told(settings, request.spine, spine.identity)
     reads = (told, *events_told(settings, sources.values()))
