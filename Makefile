@@ -31,7 +31,7 @@ operator: setup ## the tests of the feature operator
 	JAVA_HOME=$(CURDIR)/.venv/jdk mvn -q -B -f streaming/operator/pom.xml verify
 
 .PHONY: live-test
-live-test: setup ## services and jobs as they are started: Kafka, Flink, Spark's own commands, days, images
+live-test: setup ## what is started as users do: services, jobs, servers, whole days and their gates, images
 	$(PYTEST) -n 2 --dist loadfile tests/live $(PYTEST_ARGS)
 
 .PHONY: faults

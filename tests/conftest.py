@@ -1,4 +1,4 @@
-"""What several tests need: settings of an empty home, one Spark session, a running stream."""
+"""What several tests need: empty homes and filled lakes, one Spark session, a running stream."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from headrace_schemas.settings import Settings, load
+from lakes import settings_in, write_simulated
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 HANDBOOK = "HEADRACE_HANDBOOK"
 #: Says which share of the tests in `LONG` is to be done, such as 0/3; without it all are.
 SHARE = "HEADRACE_TEST_SHARE"
-LONG = {"live", "faults", "deployed", "scheduled"}
+LONG = {"live", "faults", "deployed", "scheduled", "benchmarks", "handbook"}
 #: Short runs: compiling everything to the last would take longer than it saves.
 JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 os.environ.setdefault("KAFKA_JVM_PERFORMANCE_OPTS", JAVA_OPTIONS)
@@ -75,6 +76,22 @@ def handbook() -> Path:
 def settings(tmp_path: Path) -> Settings:
     """The built-in project in a folder of its own, with an empty warehouse."""
     return load(tmp_path, SPARK)
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A few simulated transactions with their labels, for the tests of one file."""
+    settings = settings_in(tmp_path_factory.mktemp("lake"))
+    write_simulated(settings)
+    return settings
+
+
+@pytest.fixture
+def own_lake(tmp_path: Path) -> Settings:
+    """The same for one test, which changes it."""
+    settings = settings_in(tmp_path / "home")
+    write_simulated(settings)
+    return settings
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""What several tests of the lake need: one of simulated transactions, and spines of them."""
+"""What several tests of the lake need: each engine, and a spine."""
 
 from __future__ import annotations
 
@@ -9,23 +9,6 @@ import pytest
 
 from headrace_batch.warehouse import Warehouse
 from headrace_schemas.settings import Settings
-from lakes import settings_in, write_simulated
-
-
-@pytest.fixture(scope="module")
-def lake(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """A few simulated transactions with their labels, for the tests of one file."""
-    settings = settings_in(tmp_path_factory.mktemp("lake"))
-    write_simulated(settings)
-    return settings
-
-
-@pytest.fixture
-def own_lake(tmp_path: Path) -> Settings:
-    """The same for one test, which changes it."""
-    settings = settings_in(tmp_path / "home")
-    write_simulated(settings)
-    return settings
 
 
 @pytest.fixture(params=["local", "spark"])

@@ -83,11 +83,14 @@ class Exact:
             return Exact((small * small,), 2 * self.exponent)
         magnitude, _ = self._magnitude
         total = [np.zeros_like(self.limbs[0]) for _ in range(2 * len(magnitude) + 1)]
-        for i, a in enumerate(magnitude):
-            for j, b in enumerate(magnitude):
-                product = a.astype(np.uint64) * b.astype(np.uint64)
-                total[i + j] += (product & np.uint64(_MASK)).astype(np.int64)
-                total[i + j + 1] += (product >> np.uint64(_BITS)).astype(np.int64)
+        # Doubles that are far apart have many limbs, of which most are zero in every row.
+        used = [(j, limb.astype(np.uint64)) for j, limb in enumerate(magnitude) if limb.any()]
+        for number, (i, a) in enumerate(used):
+            for j, b in used[number:]:
+                product = a * b
+                times = 1 if i == j else 2
+                total[i + j] += (product & np.uint64(_MASK)).astype(np.int64) * times
+                total[i + j + 1] += (product >> np.uint64(_BITS)).astype(np.int64) * times
         return Exact(tuple(_carried(total)), 2 * self.exponent)
 
     def times(self, factor: Ints) -> Exact:
