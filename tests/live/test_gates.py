@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import subprocess
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from headrace_batch.quality import checkpoint, verdicts
 from headrace_batch.warehouse import Warehouse
+from headrace_features.project import load_project
 from headrace_schemas.settings import Settings, load
 from ingestion import transaction, write_json_lines
 from lineage_events import recorded_events, told
@@ -158,6 +161,28 @@ def test_an_acceptance_does_not_hold_for_other_rows_of_the_same_number(lake: Lak
     lake.run("quarantine", "day", "transactions", "--date", DAYS[4])
     lake.take(4 * DAY, 5 * DAY)
     lake.run("materialize", "--view", "card_activity")
+
+
+def test_an_acceptance_holds_that_is_given_while_the_day_is_judged(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake.take(4 * DAY, 5 * DAY, step=2)
+    project = load_project(load(lake.folder, {}))
+    gate, day = project.gates["transactions"], date.fromisoformat(DAYS[4])
+
+    def judge_beside(*arguments: Any) -> Any:
+        monkeypatch.undo()
+        (accepted,) = lake.verdicts("transactions", "--date", DAYS[4], "--accept", "holiday")
+        assert accepted["accepted"] == "holiday"
+        return checkpoint.judge(*arguments)
+
+    monkeypatch.setattr("headrace_batch.quality.verdicts.judge", judge_beside)
+    verdict = verdicts.validate(lake.settings, gate, day, now_ms=1)
+    assert verdict.broken
+    assert verdict.accepted == "holiday"
+    lake.run("materialize", "--view", "card_activity")
+    (shown,) = lake.verdicts("transactions", "--date", DAYS[4])
+    assert shown["accepted"] == "holiday"
 
 
 def test_a_day_that_nobody_has_judged_is_judged_before_the_boundary_moves(lake: Lake) -> None:

@@ -218,4 +218,4 @@ def _replace(warehouse: Warehouse, made: Sequence[Baseline]) -> None:
         schema=_SCHEMA,
     )
     where = f"name = '{made[0].name}' AND target = '{made[0].of}'"
-    replace_rows(warehouse, BASELINES, rows, where)
+    replace_rows(warehouse, BASELINES, _SCHEMA, where, lambda _: rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from deltalake import CommitProperties, write_deltalake
@@ -13,6 +14,8 @@ from headrace_schemas.errors import RetryableError
 from headrace_schemas.tables import features_table, training_table
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pyarrow as pa
 
     from headrace_batch.warehouse import Warehouse
@@ -30,14 +33,29 @@ def gated_table(gate: Gate) -> str:
     return features_table(gate.of.name, gate.of.version)
 
 
-def replace_rows(warehouse: Warehouse, table: str, rows: pa.Table, where: str) -> None:
+def replace_rows(
+    warehouse: Warehouse,
+    table: str,
+    schema: pa.Schema,
+    where: str,
+    rows_of: Callable[[Warehouse], pa.Table],
+) -> None:
     """Put rows in place of those that fulfil a condition of SQL, all in one commit.
+
+    Args:
+        warehouse: where the table is.
+        table: its name; it is made where it isn't there yet.
+        schema: of its rows.
+        where: which go.
+        rows_of: makes those that come, of the warehouse with the table as it is while nobody else
+            has committed to it; asked again when somebody has.
 
     Raises:
         RetryableError: others kept committing, or the store can't be reached.
     """
     for _ in range(_ATTEMPTS):
-        found = warehouse.create(table, rows.schema)
+        found = warehouse.create(table, schema)
+        rows = rows_of(replace(warehouse, versions={table: found.version()}))
         with warehouse.explaining(table, except_for=CommitFailedError):
             try:
                 write_deltalake(

@@ -23,7 +23,7 @@ from headrace_schemas.errors import ConfigurationError, GateError
 from headrace_schemas.tables import VERDICTS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping
     from collections.abc import Set as AbstractSet
     from pathlib import Path
 
@@ -149,7 +149,7 @@ class _Gated:
         self.name = gated_table(gate)
         self.days = _days_of(settings, self.name, version)
         self.declared = _declared(self.warehouse, gate)
-        self.kept = {one.day: one for one in kept_verdicts(self.warehouse, self.name)}
+        self.kept = _said(self.warehouse, self.name)
 
     def said(self, found: Day) -> Verdict | None:
         """What was said of a day, if that was on the rules that there are, and the rows."""
@@ -210,8 +210,16 @@ def _validate(gated: _Gated, day: date, now_ms: int, accepted: str) -> Verdict:
         judged_ms=now_ms,
         docs=judged.docs,
     )
-    _keep(gated.warehouse, gated.name, [verdict])
-    return verdict
+    (kept,) = _keep(gated.warehouse, gated.name, lambda said: [_accepted(verdict, said.get(day))])
+    return kept
+
+
+def _accepted(verdict: Verdict, said: Verdict | None) -> Verdict:
+    """The verdict, with what a person has said of the same rows while they were judged."""
+    told = (verdict.content, verdict.declared)
+    if verdict.accepted or said is None or (said.content, said.declared) != told:
+        return verdict
+    return replace(verdict, accepted=said.accepted)
 
 
 def _days_of(settings: Settings, table: str, version: int | None) -> TableDays:
@@ -285,12 +293,15 @@ def carry_over(
         changed: those of which rows have come or gone since.
     """
     now = TableDays.of(warehouse.open(table))
-    moved = [
-        replace(one, content=now.content(one.day))
-        for one in kept_verdicts(warehouse, table)
-        if one.day not in changed and before.content(one.day) == one.content != now.content(one.day)
-    ]
-    if moved:
+
+    def moved(said: Mapping[date, Verdict]) -> list[Verdict]:
+        return [
+            replace(one, content=now.content(day))
+            for day, one in said.items()
+            if day not in changed and before.content(day) == one.content != now.content(day)
+        ]
+
+    if moved(_said(warehouse, table)):
         _keep(warehouse, table, moved)
 
 
@@ -305,25 +316,39 @@ def _declared(warehouse: Warehouse, gate: Gate) -> str:
     return hashlib.sha256(repr((gate.rules, compared)).encode()).hexdigest()
 
 
-def _keep(warehouse: Warehouse, table: str, verdicts: Sequence[Verdict]) -> None:
-    """Keep what was said of days of a table, in place of what was said of them before."""
-    rows = [
-        {
-            "target": one.of,
-            "table": one.table,
-            "day": one.day,
-            "rows": one.rows,
-            "content": one.content,
-            "declared": one.declared,
-            "rules": one.rules,
-            "accepted": one.accepted,
-            "judged_at": one.judged_ms,
-        }
-        for one in verdicts
-    ]
-    days = ", ".join(f"DATE '{one.day}'" for one in verdicts)
-    where = f"\"table\" = '{table}' AND day IN ({days})"
-    replace_rows(warehouse, VERDICTS, pa.Table.from_pylist(rows, schema=_SCHEMA), where)
+def _keep(
+    warehouse: Warehouse, table: str, verdicts_of: Callable[[Mapping[date, Verdict]], list[Verdict]]
+) -> list[Verdict]:
+    """Keep what is said of days of a table, which may depend on what was said of them before."""
+    kept: list[Verdict] = []
+
+    def rows_of(now: Warehouse) -> pa.Table:
+        said = _said(now, table)
+        kept[:] = verdicts_of(said)
+        all_days = said | {one.day: one for one in kept}
+        rows = [
+            {
+                "target": one.of,
+                "table": one.table,
+                "day": one.day,
+                "rows": one.rows,
+                "content": one.content,
+                "declared": one.declared,
+                "rules": one.rules,
+                "accepted": one.accepted,
+                "judged_at": one.judged_ms,
+            }
+            for one in all_days.values()
+        ]
+        return pa.Table.from_pylist(rows, schema=_SCHEMA)
+
+    replace_rows(warehouse, VERDICTS, _SCHEMA, f"\"table\" = '{table}'", rows_of)
+    return kept
+
+
+def _said(warehouse: Warehouse, table: str) -> dict[date, Verdict]:
+    """What was said last of the days of a table, by day."""
+    return {one.day: one for one in kept_verdicts(warehouse, table)}
 
 
 def kept_verdicts(warehouse: Warehouse, table: str) -> list[Verdict]:
