@@ -282,3 +282,5 @@ def test_a_project_without_gates_passes(tmp_path: Path) -> None:
     assert done.stdout == "no gate is declared: see Gate in the README\n"
     named = headrace(tmp_path, "validate", "transactions")
     assert named.stdout == "transactions has no gate\n"
+    report = json.loads(headrace(tmp_path, "validate", "transactions", "--json").stdout)
+    assert report == {"verdicts": [], "not_judged": [], "without_gate": ["transactions"]}

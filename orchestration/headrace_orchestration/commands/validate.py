@@ -71,11 +71,17 @@ def validate(
                 verdicts.append(judged(settings, gate, asked, now_ms, accept or ""))
             except ConfigurationError as error:
                 unjudged[gate.name] = error
+    without = [one for one, gate in gates.items() if gate is None]
     if as_json:
-        missing = [{"of": of, "told": str(error)} for of, error in unjudged.items()]
-        print_json({"verdicts": [_described(one) for one in verdicts], "not_judged": missing})
+        print_json(
+            {
+                "verdicts": [_described(one) for one in verdicts],
+                "not_judged": [{"of": of, "told": str(error)} for of, error in unjudged.items()],
+                "without_gate": without,
+            }
+        )
     else:
-        _show(verdicts, unjudged, [one for one, gate in gates.items() if gate is None])
+        _show(verdicts, unjudged, without)
     failures = [failure for one in verdicts if (failure := one.failure()) is not None]
     worst = next(iter([*failures, *unjudged.values()]), None)
     if worst is not None:
