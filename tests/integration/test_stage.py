@@ -18,6 +18,7 @@ from headrace_batch.staging import shard_writing
 from headrace_batch.staging.columns import Precision
 from headrace_batch.staging.publication import kept_set
 from headrace_batch.staging.request import StageRequest
+from headrace_batch.staging.run import stage
 from headrace_batch.staging.shard_formats import Format
 from headrace_batch.staging.spine import Label
 from headrace_batch.staging.splits import SplitRule
@@ -27,7 +28,7 @@ from headrace_batch.warehouse import Warehouse
 from headrace_features.fraud.definitions import fraud, fraud_scoring
 from headrace_features.leases import LeaseHeldError
 from headrace_features.project import load_project
-from headrace_schemas.errors import ConfigurationError, GateError
+from headrace_schemas.errors import ConfigurationError, GateError, RetryableError
 from headrace_schemas.settings import Settings
 from headrace_schemas.shard_kinds import Kind
 from headrace_shards import Loader
@@ -252,6 +253,16 @@ def test_what_does_not_fit_is_refused(lake: Settings, spine: Path, tmp_path: Pat
     pq.write_table(pq.read_table(spine).slice(0, 0), empty)
     with pytest.raises(ConfigurationError, match="the spine has no rows"):
         staged(lake, request_for(spine, tmp_path / "set", spine=str(empty)))
+
+
+def test_a_place_that_takes_no_files_is_told_before_any_feature_is_computed(
+    lake: Settings, spine: Path
+) -> None:
+    begun: list[str] = []
+    request = request_for(spine, Path("/proc/sets"))
+    with pytest.raises(RetryableError, match=r"/proc/sets/.* can't be written"):
+        stage(lake, load_project(lake), request, "local", begun.append)
+    assert begun == []
 
 
 def test_files_of_others_are_neither_overwritten_nor_deleted(

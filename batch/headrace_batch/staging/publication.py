@@ -250,3 +250,13 @@ def require_free(target: Target) -> None:
         raise ConfigurationError(
             f"{target.place} has other files, such as {others[0]}", hint="name a folder of its own"
         )
+
+
+def require_writable(target: Target) -> None:
+    """See that a place takes files, before what takes long: the lease is ours.
+
+    Raises:
+        RetryableError: it doesn't, or the store is away.
+    """
+    # Killed meanwhile, it goes with what former sets have left.
+    target.require_writable(kept_file("0" * 64))

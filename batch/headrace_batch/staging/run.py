@@ -13,7 +13,13 @@ import pyarrow as pa
 from headrace_batch.history_scratch import Scratch, scratch
 from headrace_batch.staging.numbering import numbered
 from headrace_batch.staging.places import name_of
-from headrace_batch.staging.publication import publish, published, require_free, settle
+from headrace_batch.staging.publication import (
+    publish,
+    published,
+    require_free,
+    require_writable,
+    settle,
+)
 from headrace_batch.staging.set_rows import rows_of_file
 from headrace_batch.staging.sharding import MadeOf, sharded
 from headrace_batch.staging.spine import UNLABELLED, Label, Spine
@@ -104,6 +110,7 @@ def stage(
             # One that was killed may have left something to do.
             settle(target, former, still_ours)
             return report_of(former, request.out, perf_counter() - began, was_there=True)
+        require_writable(target)
         with recorded(settings, [work]) as runs, scratch(warehouse) as folder:
             tell("features as of each row")
             unlabelled = features_of(

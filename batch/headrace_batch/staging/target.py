@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -95,6 +97,30 @@ class Target:
                 suppress(FileNotFoundError),
             ):
                 system.rm_file(f"{root}/{name}")
+
+    def require_writable(self, name: str) -> None:
+        """See that files can be written and deleted; of a folder of this machine nothing is left.
+
+        Args:
+            name: of a file in a store, of which nobody makes anything.
+
+        Raises:
+            RetryableError: they can't, or the store can't be reached.
+        """
+        if not self.is_local:
+            self.write(name, b"")
+            self.delete([name])
+            return
+        with self._explained(name, "written", "has room") as (_, root):
+            folder = Path(root)
+            missing = [one for one in (folder, *folder.parents) if not one.exists()]
+            folder.mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=folder):
+                pass
+            # Somebody else may have put something into one of them.
+            with suppress(OSError):
+                for one in missing:
+                    one.rmdir()
 
     @property
     def is_local(self) -> bool:
