@@ -113,7 +113,9 @@ class ShardFiles:
                     file.flush()
                     _require_size(shard.raw.name, file.tell(), shard.raw.size)
                     _require_hash(shard.raw.name, sha256_of(part), shard.raw.sha256)
-                    part.replace(path)
+                    # Who adds up what the folder holds finds it by one of its names.
+                    with _locked(path.with_name("lock")):
+                        part.replace(path)
             except DamagedShardError:
                 if attempt == _FETCHES:
                     raise

@@ -24,6 +24,7 @@ INDEX = "index.json"
 COMPRESSED = ".zstd"
 #: How much of a digest people are shown.
 _SHOWN = 12
+_ANEW = "copy the set anew, or delete the file and stage the set again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +184,7 @@ class Manifest:
             "made_of": self.made_of,
             "kept": list(self.kept),
         }
+        told["checksum"] = _checksum(told)
         return json.dumps(told, indent=1, sort_keys=True, allow_nan=False).encode() + b"\n"
 
     @classmethod
@@ -218,18 +220,29 @@ class Manifest:
                 kept=tuple(told.get("kept", ())),
             )
             digest = str(told["digest"])
+            # Sets that were staged before any had one have none.
+            checksum = told.pop("checksum", None)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigurationError(
                 f"{place} is no manifest of a training set: {type(error).__name__} {error}",
-                hint="name the folder that headrace stage was given with --out",
+                hint=f"name the folder that headrace stage was given with --out; if it is, {_ANEW}",
             ) from error
         if found.digest != digest:
             raise ConfigurationError(
                 f"{place} was changed: its digest is {found.digest[:_SHOWN]}, and it says"
                 f" {digest[:_SHOWN]}",
-                hint="stage the set again",
+                hint=_ANEW,
+            )
+        if checksum not in {None, _checksum(told)}:
+            raise ConfigurationError(
+                f"{place} was changed: its rows are the same, what is told of them is not",
+                hint=_ANEW,
             )
         return found
+
+
+def _checksum(told: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def kept_file(digest: str) -> str:

@@ -142,6 +142,33 @@ def test_the_same_request_does_nothing_and_another_one_takes_its_place(
     assert {path.name for path in (tmp_path / "set/train").iterdir()} == {*named, "index.json"}
 
 
+def test_the_same_request_mends_what_is_damaged(
+    lake: Settings, spine: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "set"
+    first = staged(lake, request_for(spine, out))
+    expected, digest = rows_of(out), manifest_at(out).digest
+    damaged, other = (
+        out / split / manifest_at(out).split(split)[0].raw.name for split in ("valid", "train")
+    )
+    whole = other.stat().st_ino
+    content = bytearray(damaged.read_bytes())
+    content[-1] ^= 1
+    damaged.write_bytes(content)
+    again = staged(lake, request_for(spine, out))
+    assert (again.was_there, again.set_id) == (False, first.set_id)
+    assert (manifest_at(out).digest, manifest_at(out).kept) == (digest, ())
+    assert rows_of(out) == expected
+    assert other.stat().st_ino == whole
+    # Where its manifest can't be read, that is to be deleted first.
+    (out / "manifest.json").write_text("{}")
+    with pytest.raises(ConfigurationError, match="is no manifest"):
+        staged(lake, request_for(spine, out))
+    (out / "manifest.json").unlink()
+    staged(lake, request_for(spine, out))
+    assert rows_of(out) == expected
+
+
 def test_as_many_former_sets_stay_as_the_settings_say(
     lake: Settings, spine: Path, tmp_path: Path
 ) -> None:

@@ -77,7 +77,11 @@ def test_rows_without_a_label_are_refused_unless_it_is_said_what_becomes_of_them
     found = rows_of(tmp_path / "left_out")["train"]
     assert sorted(found) == [row for row in range(300) if row not in {4, 9}]
     assert found[7]["is_fraud"] == 1
-    assert manifest_at(tmp_path / "left_out").made_of["rows_left_out"] == {"unlabelled": 2}
+    manifest = manifest_at(tmp_path / "left_out")
+    assert manifest.made_of["rows_left_out"] == {"unlabelled": 2}
+    target = Target(str(tmp_path / "left_out"))
+    # A sample is one of the rows that there are.
+    assert verify(lake, load_project(lake), target, manifest, 298).compared == 298
     assert problems(lake, tmp_path / "left_out") == ()
 
     kept = Label(("is_fraud",), unlabelled=Unlabelled.KEEP)

@@ -19,7 +19,7 @@ from headrace_batch.history_spine import EVENT_TIME
 from headrace_batch.quality.standing_gates import before_layer
 from headrace_batch.quality.verdicts import newest_day, require_day
 from headrace_batch.staging.places import place_of
-from headrace_batch.staging.publication import publish, published, require_free, settle
+from headrace_batch.staging.publication import is_whole, publish, published, require_free, settle
 from headrace_batch.staging.request import StageRequest
 from headrace_batch.staging.run import SET, StageReport, features_of, publishing, report_of
 from headrace_batch.staging.set_rows import SetRows, rows_of_file, rows_of_table
@@ -169,7 +169,8 @@ def stage_set(  # noqa: PLR0913, PLR0917 - each of another kind
     work = shards_work(declared.name, (set_told(settings, declared),), request.out)
     with publishing(warehouse, request.out) as still_ours:
         former = published(target)
-        if former is not None and former.set_id == request.set_id(made.spine, made.versions):
+        set_id = request.set_id(made.spine, made.versions)
+        if former is not None and former.set_id == set_id and is_whole(target, former):
             # One that was killed may have left something to do.
             settle(target, former, still_ours)
             return report_of(former, request.out, perf_counter() - began, was_there=True)

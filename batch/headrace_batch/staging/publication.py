@@ -14,7 +14,7 @@ from headrace_batch.staging.splits import SPLITS
 from headrace_batch.staging.statistics import joined
 from headrace_batch.staging.target import UNFINISHED
 from headrace_schemas.errors import ConfigurationError, HeadraceError, RetryableError
-from headrace_shards.manifest import FILE, INDEX, KEPT, Manifest, kept_file
+from headrace_shards.manifest import FILE, INDEX, KEPT, File, Manifest, Shard, kept_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,7 +123,8 @@ def publish(
 ) -> Manifest:
     """Have readers get a set, and keep some former ones beside it; the manifest as it is there.
 
-    Killed anywhere, readers have either set, and `settle` does what is left to do.
+    Killed anywhere, readers have either set, and `settle` does what is left to do. Where the same
+    rows are there already, of their files those stay that are whole: who reads them goes on.
 
     Args:
         target: where its shards are already.
@@ -137,15 +138,49 @@ def publish(
     """
     former = published(target)
     if former is not None:
+        for one in (former, *_kept_sets(target, former.kept)):
+            if one.digest == manifest.digest:
+                manifest = replace(manifest, splits=_with_files_of(one, manifest, target))
         kept = dict.fromkeys([former.digest, *former.kept])
+        kept.pop(manifest.digest, None)
         manifest = replace(manifest, kept=tuple(kept)[:keep])
     _require_shards(target, manifest)
     still_ours()
-    if former is not None:
+    if former is not None and former.digest in manifest.kept:
         target.write(kept_file(former.digest), former.encoded())
     target.write(FILE, manifest.encoded())
     settle(target, manifest, still_ours)
     return manifest
+
+
+def is_whole(target: Target, manifest: Manifest) -> bool:
+    """Whether all shards of a set are as they were written: all of it is read for that."""
+    return all(
+        _is_whole_shard(target, split, shard)
+        for split, shards in manifest.splits.items()
+        for shard in shards
+    )
+
+
+def _is_whole_shard(target: Target, split: str, shard: Shard) -> bool:
+    content = target.read(f"{split}/{shard.stored.name}")
+    return content is not None and File.holding(shard.stored.name, content) == shard.stored
+
+
+def _with_files_of(
+    there: Manifest, manifest: Manifest, target: Target
+) -> dict[str, tuple[Shard, ...]]:
+    """The shards of a set with those files of another one of the same rows that are whole."""
+    return {
+        split: tuple(
+            theirs
+            if (theirs.compressed is None) == (ours.compressed is None)
+            and _is_whole_shard(target, split, theirs)
+            else ours
+            for ours, theirs in zip(shards, there.splits[split], strict=True)
+        )
+        for split, shards in manifest.splits.items()
+    }
 
 
 def settle(target: Target, manifest: Manifest, still_ours: Callable[[], object]) -> None:

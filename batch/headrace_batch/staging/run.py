@@ -14,6 +14,7 @@ from headrace_batch.history_scratch import Scratch, scratch
 from headrace_batch.staging.numbering import numbered
 from headrace_batch.staging.places import name_of
 from headrace_batch.staging.publication import (
+    is_whole,
     publish,
     published,
     require_free,
@@ -106,7 +107,7 @@ def stage(
     work = shards_work(request.name, reads, request.out)
     with publishing(warehouse, request.out) as still_ours:
         former = published(target)
-        if former is not None and former.set_id == set_id:
+        if former is not None and former.set_id == set_id and is_whole(target, former):
             # One that was killed may have left something to do.
             settle(target, former, still_ours)
             return report_of(former, request.out, perf_counter() - began, was_there=True)

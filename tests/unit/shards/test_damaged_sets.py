@@ -122,6 +122,20 @@ def test_a_manifest_that_was_changed_or_is_none_is_refused(place: Path, tmp_path
         Loader(Source(tmp_path / "none"), batch_size=8)
 
 
+def test_what_is_told_of_the_rows_may_not_be_changed_either(place: Path) -> None:
+    told = json.loads((place / FILE).read_bytes())
+    (place / FILE).write_text(json.dumps(told, indent=3))
+    Loader(place, batch_size=8)
+    told["made_of"]["seed"] = 12
+    (place / FILE).write_text(json.dumps(told))
+    with pytest.raises(ConfigurationError, match="was changed: its rows are the same, what is"):
+        Loader(place, batch_size=8)
+    # Older manifests have no checksum.
+    del told["checksum"]
+    (place / FILE).write_text(json.dumps(told))
+    Loader(place, batch_size=8)
+
+
 def test_a_store_whose_package_is_missing_is_said_with_what_to_install() -> None:
     with pytest.raises(
         ConfigurationError, match=r"^s3://lake/set can't be read: Install s3fs .*pip install s3fs"

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from headrace_batch.staging.publication import publish, published, require_free, settle
+from headrace_batch.staging.publication import is_whole, publish, published, require_free, settle
 from headrace_batch.staging.target import Target
 from headrace_schemas.errors import ConfigurationError, RetryableError
-from headrace_shards import Loader
+from headrace_shards import Loader, Source
 from headrace_shards.manifest import File, Manifest, Shard
 from headrace_shards.mds import write_shard
 from training_sets import LAYOUT, rows_from
@@ -20,11 +20,11 @@ from training_sets import LAYOUT, rows_from
 ROWS = 90
 
 
-def made(place: Path, number: int, *splits: str) -> Manifest:
+def made(place: Path, number: int, *splits: str, attempt: int = 0) -> Manifest:
     """A set whose shards are there, as an attempt has written them."""
     out = io.BytesIO()
     write_shard(out, LAYOUT, rows_from(number * 1_000, ROWS))
-    file = File.holding(f"shard.00000-{number:08}.mds", out.getvalue())
+    file = File.holding(f"shard.00000-{attempt:04}{number:04}.mds", out.getvalue())
     for split in splits or ("train",):
         Target(str(place)).write(f"{split}/{file.name}", out.getvalue())
     shards = {split: (Shard(ROWS, file),) for split in splits or ("train",)}
@@ -73,9 +73,40 @@ def test_a_reader_of_the_former_set_goes_on_while_others_take_its_place(tmp_path
 def test_the_same_rows_again_take_one_place_among_those_that_are_kept(tmp_path: Path) -> None:
     first = publish_at(tmp_path, 1)
     second = publish_at(tmp_path, 2)
-    assert publish_at(tmp_path, 1).kept == (second.digest, first.digest)
+    assert publish_at(tmp_path, 1).kept == (second.digest,)
     assert publish_at(tmp_path, 3).kept == (first.digest, second.digest)
     assert rows_of(Loader(tmp_path, batch_size=30, digest=first.digest))[0] == 1_000
+
+
+@pytest.mark.parametrize("numbers", [(1, 1, 1), (2, 1, 2, 1)])
+def test_a_reader_goes_on_while_the_same_rows_are_published_again_and_again(
+    numbers: tuple[int, ...], tmp_path: Path
+) -> None:
+    publish_at(tmp_path, 1)
+    reading = iter(Loader(tmp_path, batch_size=10, prefetch=0))
+    for attempt, number in enumerate(numbers):
+        publish(Target(str(tmp_path)), made(tmp_path, number, attempt=attempt), 1, lambda: None)
+    found = sorted(row for batch in reading for row in batch["ids"][:, 0].tolist())
+    assert found == list(range(1_000, 1_000 + ROWS))
+    assert len(list(tmp_path.glob("train/shard.*"))) == len(set(numbers))
+
+
+def test_of_a_set_that_is_published_again_whole_shards_stay_and_damaged_ones_do_not(
+    tmp_path: Path,
+) -> None:
+    target = Target(str(tmp_path))
+    first = publish_at(tmp_path, 1, "train", "valid")
+    assert is_whole(target, first)
+    damaged = tmp_path / "valid" / first.splits["valid"][0].stored.name
+    content = bytearray(damaged.read_bytes())
+    content[-3] ^= 1
+    damaged.write_bytes(content)
+    assert not is_whole(target, first)
+    again = publish(target, made(tmp_path, 1, "train", "valid", attempt=7), 2, lambda: None)
+    assert again.splits["train"] == first.splits["train"]
+    assert is_whole(target, again)
+    assert not damaged.exists()
+    assert rows_of(Loader(Source(tmp_path, "valid"), batch_size=30))[0] == 1_000
 
 
 def test_what_a_killed_publication_left_to_do_is_done_by_the_next_one_of_the_same_set(
