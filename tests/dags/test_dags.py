@@ -67,9 +67,20 @@ def test_a_run_has_the_day_that_ends_when_it_is_due(dags: Dags) -> None:
     due = datetime(2018, 4, 10, tzinfo=UTC)
     interval = coerce_to_core_timetable(timetable).infer_manual_data_interval(run_after=due)
     assert (interval.start, interval.end) == (due - timedelta(days=1), due)
-    assert day_of(interval.start) == "2018-04-09"
+    scheduled, by_hand = interval.start, due + timedelta(hours=10)
+    assert day_of(scheduled, interval.start) == "2018-04-09"
+    assert day_of(by_hand, interval.start) == "2018-04-09"
     with pytest.raises(AirflowFailException, match="this run has no day"):
-        day_of(None)
+        day_of(None, None)
+
+
+def test_a_run_by_hand_has_the_day_of_the_scheduled_one_of_its_logical_date(dags: Dags) -> None:
+    from headrace_factory.build import day_of
+
+    timetable = coerce_to_core_timetable(dags["daily_features"].timetable)
+    midnight = datetime(2018, 4, 9, tzinfo=UTC)
+    interval = timetable.infer_manual_data_interval(run_after=midnight)
+    assert day_of(midnight, interval.start) == "2018-04-09"
 
 
 def test_each_task_has_a_place_in_the_pool_a_timeout_and_retries(dags: Dags) -> None:
@@ -102,7 +113,7 @@ def test_commands_take_the_day_of_their_run(dags: Dags) -> None:
     task = dags["daily_features"].get_task("materialize_card_activity")
     assert task.arguments == [
         *("materialize", "--view", "card_activity"),
-        *("--date", "{{ day_of(data_interval_start) }}"),
+        *("--date", "{{ day_of(logical_date, data_interval_start) }}"),
     ]
     assert task.command == str(ROOT / ".venv/bin/headrace")
     promote = dags["kappa_replay"].get_task("promote")

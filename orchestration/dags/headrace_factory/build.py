@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +143,7 @@ def _operator(
         "max_retry_delay": _RETRY_AFTER_MOST,
         "execution_timeout": timedelta(seconds=task["timeout_s"]),
     }
-    templates = {"date": "{{ day_of(data_interval_start) }}"}
+    templates = {"date": "{{ day_of(logical_date, data_interval_start) }}"}
     templates |= {one["name"]: f"{{{{ params.{one['name']} }}}}" for one in run["parameters"]}
     lists = {f"{{{one['name']}}}": one["name"] for one in run["parameters"] if one["is_list"]}
     arguments = [
@@ -176,14 +176,23 @@ def _filled(argument: str, templates: Mapping[str, str]) -> str:
     return argument
 
 
-def day_of(data_interval_start: Any) -> str:
+def day_of(logical_date: Any, data_interval_start: Any) -> str:
     """The day of a run, such as 2024-05-31.
+
+    That is the day of its interval. One by hand at a midnight would by its interval have the day
+    before, and be taken for the scheduled run of the day that begins then: it has that day.
 
     Raises:
         AirflowFailException: the run has none.
     """
-    if not isinstance(data_interval_start, datetime):
+    begins = [
+        one.astimezone(UTC)
+        for one in (logical_date, data_interval_start)
+        if isinstance(one, datetime)
+    ]
+    if not begins:
         raise AirflowFailException(
-            "this run has no day: trigger it with a logical date, of which it takes the day before"
+            "this run has no day: trigger it with one as its logical date, such as 2024-05-31"
         )
-    return f"{data_interval_start.astimezone(UTC):%Y-%m-%d}"
+    midnights = [one for one in begins if one.time() == time()]
+    return f"{(midnights or begins)[0]:%Y-%m-%d}"
