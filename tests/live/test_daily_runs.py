@@ -283,6 +283,10 @@ def test_a_run_that_is_interrupted_says_so_once(home: Path, landing: tuple[Path,
             ("online", "probe", "--date", "2018-04-09"),
             "card_activity is not materialized",
         ),
+        (
+            ("online", "probe", "--date", "2999-01-01"),
+            "--date: 2999-01-01 has not begun",
+        ),
     ],
     ids=str,
 )

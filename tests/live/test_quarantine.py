@@ -136,6 +136,16 @@ def test_rows_are_listed_with_all_reasons_and_their_meaning(shop: Shop) -> None:
     assert "null_key: an identifier is null or empty" in told
 
 
+def test_files_of_one_name_are_told_from_each_other_by_their_folders(shop: Shop) -> None:
+    bad = spoilt(clean(4))
+    for folder, rows in (("2018-04-01", bad[:2]), ("2018-04-02", bad[2:] + clean(5)[4:])):
+        (shop.folder / folder).mkdir()
+        shop.take(rows, f"{folder}/rows.jsonl")
+    told, _ = shop.run("quarantine", "list", "transactions")
+    assert "2018-04-01/rows" in told
+    assert "2018-04-02/rows" in told
+
+
 def test_a_bad_row_of_a_file_waits_once_however_often_the_file_is_edited(shop: Shop) -> None:
     project, warehouse = load_project(shop.settings), Warehouse.of(shop.settings)
     source, bad = project.source("transactions"), spoilt(clean(4))[3]

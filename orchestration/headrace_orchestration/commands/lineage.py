@@ -218,6 +218,8 @@ def _served_lines(served: Served) -> Iterator[str]:
             yield f"batch: offsets {_spelled_offsets(spelled_offsets(batch.offsets))}"
         for one in batch.files[:_SHOWN]:
             yield f"batch: file {one.file}, {one.ingest_id}"
+        if len(batch.files) > _SHOWN:
+            yield f"batch: and {len(batch.files) - _SHOWN} files more: --json has all"
         if batch.events_version is None:
             yield "batch: the logs of the lake no longer tell of which events"
     if stream is None:

@@ -23,7 +23,7 @@ from headrace_orchestration.output import (
     say,
 )
 from headrace_orchestration.session import current_project, served_project
-from headrace_schemas.days import parse_begun_day, parse_day
+from headrace_schemas.days import parse_begun_day
 from headrace_schemas.errors import HeadraceError
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def probe(
     from headrace_orchestration.probing import probe as compare
 
     settings, project = served_project()
-    day = parse_day(date, "--date")
+    day = parse_begun_day(date, "--date", datetime.now(UTC))
     names = require_batch(settings, project, list(view or ()))
     found = [compare(settings, project.view(name), day, sample) for name in names]
     if as_json:

@@ -6,6 +6,7 @@ import json
 import time
 from collections import Counter
 from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -222,20 +223,20 @@ def _show(source: EventSource, rows: Sequence[KeptRow], limit: int) -> None:
     from headrace_features.row_rules import meaning_of
 
     out = console()
-    names = short_names(one.id for one in rows)
+    names, files = short_names(one.id for one in rows), _file_names(rows)
     print_table(
         None,
         ("row", "of", "reasons", "state", "as it came"),
         [
             (
                 names[one.id],
-                f"{_file_name(one)}, {one.row_number}",
+                f"{files[one.file]}, {one.row_number}",
                 ", ".join(
                     f"{reason} ({column})" if column else reason
                     for reason, column in zip(one.reasons, one.columns, strict=True)
                 ),
                 one.state,
-                one.raw[:_SHOWN],
+                f"{one.raw[:_SHOWN]}{'…' if len(one.raw) > _SHOWN else ''}",
             )
             for one in rows[:limit]
         ],
@@ -247,9 +248,13 @@ def _show(source: EventSource, rows: Sequence[KeptRow], limit: int) -> None:
         out.print(f"{count:,} {reason}: {meaning_of(source, reason)}")
 
 
-def _file_name(row: KeptRow) -> str:
-    """Where a row came from, without the folders of a file."""
-    return row.file if row.is_of_topic else row.file.rpartition("/")[2]
+def _file_names(rows: Iterable[KeptRow]) -> dict[str, str]:
+    """Where rows came from, without the folders that all of their files are in."""
+    paths = {one.file: one.file.split("/") for one in rows if not one.is_of_topic}
+    folders = zip(*(path[:-1] for path in paths.values()), strict=False)
+    same = sum(1 for _ in takewhile(lambda names: len(set(names)) == 1, folders))
+    topics = {one.file: one.file for one in rows if one.is_of_topic}
+    return topics | {file: "/".join(path[same:]) for file, path in paths.items()}
 
 
 def _tell_of_none(source: EventSource, reasons: Collection[str] | None) -> None:
