@@ -62,7 +62,7 @@ class ShardFiles:
         folder = self.store.folder
         if folder is None or self.is_fetched(shard):
             return self._cached(shard)
-        path = folder / self.split / shard.raw.name
+        path = folder / shard.path(self.split)
         self._check(path, shard)
         return path
 
@@ -74,11 +74,11 @@ class ShardFiles:
         if shard.raw.sha256 in self._good:
             return
         try:
-            _require_size(shard.raw.name, path.stat().st_size, shard.raw.size)
+            _require_size(shard.path(self.split), path.stat().st_size, shard.raw.size)
             if self.verify:
-                _require_hash(shard.raw.name, sha256_of(path), shard.raw.sha256)
+                _require_hash(shard.path(self.split), sha256_of(path), shard.raw.sha256)
         except FileNotFoundError as error:
-            raise DamagedShardError(shard.raw.name, "there is no such file") from error
+            raise DamagedShardError(shard.path(self.split), "there is no such file") from error
         self._good.add(shard.raw.sha256)
 
     def _cached(self, shard: Shard) -> Path:
@@ -111,14 +111,14 @@ class ShardFiles:
                 with self._room(part, shard.raw.size) as file:
                     self._copy(shard, file)
                     file.flush()
-                    _require_size(shard.raw.name, file.tell(), shard.raw.size)
-                    _require_hash(shard.raw.name, sha256_of(part), shard.raw.sha256)
+                    _require_size(shard.path(self.split), file.tell(), shard.raw.size)
+                    _require_hash(shard.path(self.split), sha256_of(part), shard.raw.sha256)
                     part.replace(path)
             except DamagedShardError:
                 if attempt == _FETCHES:
                     raise
             except FileNotFoundError as error:
-                raise DamagedShardError(shard.stored.name, "there is no such file") from error
+                raise DamagedShardError(shard.path(self.split), "there is no such file") from error
             except OSError as error:
                 if error.errno not in FULL:
                     raise
@@ -135,10 +135,9 @@ class ShardFiles:
 
     def _copy(self, shard: Shard, file: BinaryIO) -> None:
         if shard.compressed is None:
-            self.store.fetch(f"{self.split}/{shard.raw.name}", file)
+            self.store.fetch(shard.path(self.split), file)
             return
-        content = self.store.read(f"{self.split}/{shard.compressed.name}")
-        file.write(raw_content(shard, content))
+        file.write(raw_content(self.split, shard, self.store.read(shard.path(self.split))))
 
     @contextmanager
     def _room(self, part: Path, size: int) -> Iterator[BinaryIO]:
@@ -201,19 +200,25 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def raw_content(shard: Shard, stored: bytes) -> bytes:
+def raw_content(split: str, shard: Shard, stored: bytes) -> bytes:
     """The bytes of a shard as it is mapped, from the file that a set has of it.
+
+    Args:
+        split: whose shard it is.
+        shard: as the manifest has it.
+        stored: the content of the file.
 
     Raises:
         DamagedShardError: the file is not what the manifest says.
     """
-    _require_hash(shard.stored.name, hashlib.sha256(stored).hexdigest(), shard.stored.sha256)
+    name = shard.path(split)
+    _require_hash(name, hashlib.sha256(stored).hexdigest(), shard.stored.sha256)
     if shard.compressed is None:
         return stored
     from headrace_shards.compression import decompressed
 
-    content = decompressed(shard.compressed.name, stored, shard.raw.size)
-    _require_hash(shard.raw.name, hashlib.sha256(content).hexdigest(), shard.raw.sha256)
+    content = decompressed(name, stored, shard.raw.size)
+    _require_hash(name, hashlib.sha256(content).hexdigest(), shard.raw.sha256)
     return content
 
 

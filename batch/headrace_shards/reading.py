@@ -51,10 +51,11 @@ class ReadableSplit:
             RetryableError: a store can't be reached, or a disk is full.
         """
         found = self.shards[shard]
+        name = found.path(self.files.split)
         for _ in range(_ATTEMPTS):
             with suppress(FileNotFoundError):
-                return open_rows(self.files.path(found), layout, found.rows)
-        raise DamagedShardError(found.raw.name, "there is no such file")
+                return open_rows(self.files.path(found), name, layout, found.rows)
+        raise DamagedShardError(name, "there is no such file")
 
 
 @dataclass(frozen=True)
