@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from headrace_shards.store import Store
 
 _PART = ".part"
+#: Held by whoever counts what is in the folder.
+_LOCK = "lock"
+_MORE_ROOM = "free some, or give the loader a smaller limit or another folder"
 _PIECE = 1 << 20
 #: What came damaged is fetched once more.
 _FETCHES = 2
@@ -55,7 +58,8 @@ class ShardFiles:
 
         Raises:
             DamagedShardError: it isn't, or there is no such file.
-            ConfigurationError: a remote or compressed set has no cache, or one that is too small.
+            ConfigurationError: a remote or compressed set has no cache, one that can't be used, or
+                one that is too small.
             RetryableError: the store can't be reached, or the disk is full.
             FileNotFoundError: another process that shares the folder has just deleted it.
         """
@@ -70,6 +74,34 @@ class ShardFiles:
         """Whether a shard comes through the folder: it is remote or compressed."""
         return self.store.folder is None or shard.compressed is not None
 
+    def provide(self) -> Path:
+        """The folder of shards that come through one, made if it has to be.
+
+        Raises:
+            ConfigurationError: there is none, or no files can be made in it.
+            RetryableError: the disk is full.
+        """
+        if self.cache is None:
+            what = "compressed" if self.store.folder is not None else "remote"
+            raise ConfigurationError(
+                f"{self.store.place} is {what}: its shards need a folder on this machine",
+                hint="give the loader a cache",
+            )
+        try:
+            self.cache.mkdir(parents=True, exist_ok=True)
+            # A folder may be there and take no files.
+            (self.cache / _LOCK).open("a").close()
+        except OSError as error:
+            if error.errno in FULL:
+                raise RetryableError(
+                    f"there is no room in {self.cache}", hint=_MORE_ROOM
+                ) from error
+            raise ConfigurationError(
+                f"the cache {self.cache} is no folder in which files can be made: {error.strerror}",
+                hint="give the loader one that is, or whose parent is",
+            ) from error
+        return self.cache
+
     def _check(self, path: Path, shard: Shard) -> None:
         if shard.raw.sha256 in self._good:
             return
@@ -82,16 +114,10 @@ class ShardFiles:
         self._good.add(shard.raw.sha256)
 
     def _cached(self, shard: Shard) -> Path:
-        if self.cache is None:
-            what = "compressed" if self.store.folder is not None else "remote"
-            raise ConfigurationError(
-                f"{self.store.place} is {what}: its shards need a folder on this machine",
-                hint="give the loader a cache",
-            )
-        path = self.cache / f"{shard.raw.sha256}.mds"
-        self.cache.mkdir(parents=True, exist_ok=True)
+        cache = self.provide()
+        path = cache / f"{shard.raw.sha256}.mds"
         # Whoever comes second finds it there.
-        with _locked(self.cache / f"{shard.raw.sha256[:2]}.lock"):
+        with _locked(cache / f"{shard.raw.sha256[:2]}.lock"):
             if path.exists():
                 try:
                     self._check(path, shard)
@@ -124,7 +150,7 @@ class ShardFiles:
                     raise
                 raise RetryableError(
                     f"there is no room for {shard.raw.size:,} bytes in {self.cache}",
-                    hint="free some, or give the loader a smaller limit or another folder",
+                    hint=_MORE_ROOM,
                 ) from error
             else:
                 self._good.add(shard.raw.sha256)
@@ -151,7 +177,7 @@ class ShardFiles:
         with ExitStack() as opened:
             file: BinaryIO | None = None
             while file is None:
-                with _locked(self.cache / "lock"):
+                with _locked(self.cache / _LOCK):
                     lacking, awaited = self._evict(size)
                     if lacking <= 0:
                         file = opened.enter_context(part.open("wb+"))

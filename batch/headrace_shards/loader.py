@@ -104,7 +104,8 @@ class Loader:
             prefetch: how many batches are read ahead; 0 reads each when it is asked for, and
                 fetches no shard sooner.
             threads: that read.
-            cache: a folder for the shards of remote or compressed sets.
+            cache: a folder for the shards of remote or compressed sets, which need one; it is made
+                if it isn't there.
             cache_limit: how many bytes it may have.
             verify: whether the hash of each shard of this machine is checked before its first use.
             epoch_rows: of a mixture; by default as many as its sets have together.
@@ -112,8 +113,9 @@ class Loader:
                 several sources one each, as ``state["digests"]`` has them.
 
         Raises:
-            ConfigurationError: there is no such set, split or column, or numbers don't fit.
-            RetryableError: a store can't be reached.
+            ConfigurationError: there is no such set, split or column, numbers don't fit, or a
+                remote or compressed set has no cache that can be used.
+            RetryableError: a store can't be reached, or a disk is full.
         """
         named = [one if isinstance(one, Source) else Source(one) for one in sources]
         if not named:
@@ -157,6 +159,8 @@ class Loader:
         except ValueError:
             raise ConfigurationError.unknown("policy for the last batch", str(last), Last) from None
         self._share = Share.of(rank, world_size)
+        for split in self._reader.splits:
+            split.prepare()
         self._prefetch, self._threads, self._cache_limit = prefetch, threads, cache_limit
         self._state = State(
             digests=tuple(one.manifest.digest for one in sets),

@@ -43,6 +43,16 @@ class ReadableSplit:
         """Whether shards come through a folder, and aren't mapped where the set is."""
         return any(self.files.is_fetched(shard) for shard in self.shards[:1])
 
+    def prepare(self) -> None:
+        """Have the folder that shards come through, so that no batch is the first to miss it.
+
+        Raises:
+            ConfigurationError: there is none, or it can't be used.
+            RetryableError: the disk is full.
+        """
+        if self.is_fetched:
+            self.files.provide()
+
     def rows(self, shard: int, layout: Layout) -> Rows:
         """The rows of a shard, mapped.
 
