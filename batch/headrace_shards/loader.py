@@ -13,7 +13,7 @@ import numpy as np
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.shard_kinds import Kind
 from headrace_shards.ahead import ahead
-from headrace_shards.batches import Batches, Last, Share
+from headrace_shards.batches import Batches, Last, Share, whole_size
 from headrace_shards.buffers import Pool
 from headrace_shards.cache import ShardFiles
 from headrace_shards.downloads import Downloads
@@ -125,6 +125,7 @@ class Loader:
                 f"{threads} threads that read {prefetch} batches ahead, expected at least one"
                 " thread, and no batch or more"
             )
+        size = whole_size(batch_size)
         self._way_back = partial(_way_back, named)
         sets = [
             _mapped(one, wanted)
@@ -136,7 +137,7 @@ class Loader:
             Split(tuple(shard.rows for shard in one.manifest.split(name.split)), seed, block_rows)
             for one, name in zip(sets, named, strict=True)
         ]
-        sequence = _sequence(splits, named, batch_size, seed, epoch_rows)
+        sequence = _sequence(splits, named, size, seed, epoch_rows)
         self._reader = Reader(
             self._layout,
             sequence,
@@ -155,7 +156,7 @@ class Loader:
             ],
         )
         try:
-            self._batches = Batches(sequence.rows, batch_size, Last(last))
+            self._batches = Batches(sequence.rows, size, Last(last))
         except ValueError:
             raise ConfigurationError.unknown("policy for the last batch", str(last), Last) from None
         self._share = Share.of(rank, world_size)
@@ -170,9 +171,9 @@ class Loader:
             position=0,
         )
         self._is_resumed = False
-        size = self.most_rows
-        self._raw = Pool(lambda: [np.empty(size, self._layout.dtype)], threads)
-        self._arrays = Pool(lambda: [*self._selection.arrays(size).values()], prefetch + 1)
+        most = self.most_rows
+        self._raw = Pool(lambda: [np.empty(most, self._layout.dtype)], threads)
+        self._arrays = Pool(lambda: [*self._selection.arrays(most).values()], prefetch + 1)
 
     @property
     def layout(self) -> Layout:
@@ -243,7 +244,11 @@ class Loader:
         self._reader.read(span.epoch, span.start, span.stop, out)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the iteration is: behind the batch that was handed out last, on all ranks alike."""
+        """Where the iteration is: behind the batch that was handed out last, on all ranks alike.
+
+        ``position`` counts rows of the epoch, those of all ranks together, and neither batches nor
+        what was read ahead: of one set a loader with batches of another size goes on there too.
+        """
         return self._state.described()
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -252,9 +257,9 @@ class Loader:
         A former set is read by ``Loader(place, digest=state_dict["digests"])``, while it is kept.
 
         Raises:
-            ConfigurationError: it had another set or another order.
+            ConfigurationError: it had another set or another order, or is beyond the epoch.
         """
-        self._state = self._state.moved_to(state_dict, self._way_back)
+        self._state = self._state.moved_to(state_dict, self._batches.rows, self._way_back)
         self._is_resumed = True
 
     def _span(self, epoch: int, start: int, stop: int) -> Span:
