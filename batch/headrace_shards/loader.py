@@ -40,7 +40,8 @@ class Source:
     Attributes:
         place: a folder, or a URL that fsspec knows.
         split: its name.
-        weight: its share of each batch.
+        weight: its share of each batch, above 0: those of all sources sum to 1, so the default is
+            for one alone.
         options: of the file system of fsspec.
     """
 
@@ -69,6 +70,9 @@ class Loader:
     An iteration that has ended is followed by one of the next epoch; one that was broken off, by
     one that begins the same epoch anew, unless `load_state_dict` says where to go on. An array of a
     batch is used again once nobody holds it or a view of it.
+
+    The part ``mask``, of bytes, says what is null: the column number i of ``layout.nullable`` has
+    the bit i % 8 of the byte i // 8, counted from the least significant. `Layout.nulls` reads it.
     """
 
     def __init__(  # noqa: PLR0913 - each can be left out
@@ -92,8 +96,8 @@ class Loader:
         """Open the sets.
 
         Args:
-            sources: one, or several that are mixed by their weights; a place alone is its split
-                ``train``.
+            sources: one, or several that are mixed by their weights, which sum to 1; a place alone
+                is its split ``train``.
             batch_size: rows of a global batch, all ranks together.
             seed: of the order, a number from 0 of at most 64 bits.
             block_rows: how many rows are permuted with each other; 0 leaves all as they are.

@@ -15,6 +15,7 @@ import pytest
 
 from headrace_schemas.errors import ConfigurationError
 from headrace_shards import Batch, Last, Loader, Source
+from headrace_shards.layout import Layout, Part
 from training_sets import LAYOUT, rows_from, written
 
 SIZES = [50, 1, 0, 77, 30, 200, 13]
@@ -58,6 +59,19 @@ def test_nulls_are_told_by_the_mask(place: Path) -> None:
     assert not loader.layout.nulls(batch["mask"], "a").any()
     with pytest.raises(ConfigurationError, match="unknown column of the training set 'd'"):
         loader.layout.nulls(batch["mask"], "d")
+
+
+def test_the_lowest_bit_of_the_first_byte_of_a_mask_is_that_of_the_first_column() -> None:
+    names = tuple(f"c{number}" for number in range(19))
+    layout = Layout((Part("x", "float32", names),), nullable=names)
+    mask = np.frombuffer(np.random.default_rng(1).bytes(50 * 4), np.uint8).reshape(50, 4)
+    assert layout.part("mask").size == mask.shape[1]
+    # What the README says, and what who has numpy alone would write.
+    bits = np.unpackbits(mask, axis=1, bitorder="little")
+    for number, name in enumerate(names):
+        expected = (mask[:, number // 8] >> (number % 8)) & 1 == 1
+        assert np.array_equal(layout.nulls(mask, name), expected)
+        assert np.array_equal(bits[:, number] == 1, expected)
 
 
 def test_epochs_are_in_orders_of_their_own_and_the_same_for_everyone(place: Path) -> None:
