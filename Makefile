@@ -80,9 +80,12 @@ airflow-test: airflow-setup ## the DAGs in Airflow: their structure, and days th
 airflow-long: airflow-setup ## three weeks of the published transactions, day by day in Airflow: half an hour
 	HEADRACE_AIRFLOW_DAYS=21 $(PYTEST) tests/scheduled/test_days_in_airflow.py -k one_direct_run $(PYTEST_ARGS)
 
+# Of Headrace a trainer has two packages and no more: their folders on its path would bring others.
 .PHONY: trainer-setup
-trainer-setup: setup ## install PyTorch and the official readers of shards in an environment of its own
+trainer-setup: setup ## install PyTorch, the loader and the official readers of shards in an environment of its own
 	@scripts/environment.sh .trainer-venv requirements/trainer.txt
+	@ln -sfn "$(CURDIR)/batch/headrace_shards" "$(CURDIR)/schemas/headrace_schemas" \
+		.trainer-venv/lib/python3*/site-packages/
 
 .PHONY: trainer-test
 trainer-test: trainer-setup ## shards in PyTorch, in its distributed checkpoints, and by the official readers

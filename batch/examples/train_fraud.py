@@ -1,11 +1,13 @@
 """Trains a small fraud model from a training set, and goes on where it was killed.
 
-    python train_fraud.py SET --checkpoint model.pt --epochs 3
+    .trainer-venv/bin/python batch/examples/train_fraud.py SET --checkpoint model.pt --epochs 3
 
 SET is what `headrace stage --label is_fraud` has published. A training goes on with the set that it
-began with, while that is kept. It needs torch and the package headrace_shards. Each step's loss is
-a line of JSON. One process, or several by torchrun, which train one model together: each has its
-part of every batch, and the first one tells the losses and writes the checkpoints.
+began with, while that is kept. It needs torch and the package headrace_shards: `make trainer-setup`
+makes .trainer-venv with both in a checkout; any other environment has them by `pip install torch
+'headrace[training]'`. Each step's loss is a line of JSON. One process, or several by torchrun,
+which train one model together: each has its part of every batch, and the first one tells the losses
+and writes the checkpoints.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from numbers import Integral
 
 from headrace_schemas.errors import ConfigurationError
 
@@ -21,6 +22,21 @@ class Last(StrEnum):
     DROP = "drop"
     SHORT = "short"
     PAD = "pad"
+
+
+def whole_size(size: object) -> int:
+    """The rows of a batch, as whoever asks for one may write them: numpy's numbers are whole too.
+
+    Raises:
+        ConfigurationError: it is no whole number of at least one.
+    """
+    # To Python a truth value is a number.
+    if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
+        raise ConfigurationError(
+            f"a batch of {size!r} rows, expected a whole number of at least one",
+            hint="batch_size counts the rows of all ranks together",
+        )
+    return int(size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +99,7 @@ class Batches:
 
     def __post_init__(self) -> None:
         """Check that there are batches."""
-        if self.size < 1:
-            raise ConfigurationError(f"a batch of {self.size} rows, expected at least one")
+        whole_size(self.size)
         if self.last is Last.DROP and self.rows < self.size:
             raise ConfigurationError(
                 f"{self.rows:,} rows make no batch of {self.size:,}",

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from headrace_shards.store import Store
 
 _PART = ".part"
+#: Held by whoever counts what is in the folder.
+_LOCK = "lock"
+_MORE_ROOM = "free some, or give the loader a smaller limit or another folder"
 _PIECE = 1 << 20
 #: What came damaged is fetched once more.
 _FETCHES = 2
@@ -55,14 +58,15 @@ class ShardFiles:
 
         Raises:
             DamagedShardError: it isn't, or there is no such file.
-            ConfigurationError: a remote or compressed set has no cache, or one that is too small.
+            ConfigurationError: a remote or compressed set has no cache, one that can't be used, or
+                one that is too small.
             RetryableError: the store can't be reached, or the disk is full.
             FileNotFoundError: another process that shares the folder has just deleted it.
         """
         folder = self.store.folder
         if folder is None or self.is_fetched(shard):
             return self._cached(shard)
-        path = folder / self.split / shard.raw.name
+        path = folder / shard.path(self.split)
         self._check(path, shard)
         return path
 
@@ -70,28 +74,50 @@ class ShardFiles:
         """Whether a shard comes through the folder: it is remote or compressed."""
         return self.store.folder is None or shard.compressed is not None
 
-    def _check(self, path: Path, shard: Shard) -> None:
-        if shard.raw.sha256 in self._good:
-            return
-        try:
-            _require_size(shard.raw.name, path.stat().st_size, shard.raw.size)
-            if self.verify:
-                _require_hash(shard.raw.name, sha256_of(path), shard.raw.sha256)
-        except FileNotFoundError as error:
-            raise DamagedShardError(shard.raw.name, "there is no such file") from error
-        self._good.add(shard.raw.sha256)
+    def provide(self) -> Path:
+        """The folder of shards that come through one, made if it has to be.
 
-    def _cached(self, shard: Shard) -> Path:
+        Raises:
+            ConfigurationError: there is none, or no files can be made in it.
+            RetryableError: the disk is full.
+        """
         if self.cache is None:
             what = "compressed" if self.store.folder is not None else "remote"
             raise ConfigurationError(
                 f"{self.store.place} is {what}: its shards need a folder on this machine",
                 hint="give the loader a cache",
             )
-        path = self.cache / f"{shard.raw.sha256}.mds"
-        self.cache.mkdir(parents=True, exist_ok=True)
+        try:
+            self.cache.mkdir(parents=True, exist_ok=True)
+            # A folder may be there and take no files.
+            (self.cache / _LOCK).open("a").close()
+        except OSError as error:
+            if error.errno in FULL:
+                raise RetryableError(
+                    f"there is no room in {self.cache}", hint=_MORE_ROOM
+                ) from error
+            raise ConfigurationError(
+                f"the cache {self.cache} is no folder in which files can be made: {error.strerror}",
+                hint="give the loader one that is, or whose parent is",
+            ) from error
+        return self.cache
+
+    def _check(self, path: Path, shard: Shard) -> None:
+        if shard.raw.sha256 in self._good:
+            return
+        try:
+            _require_size(shard.path(self.split), path.stat().st_size, shard.raw.size)
+            if self.verify:
+                _require_hash(shard.path(self.split), sha256_of(path), shard.raw.sha256)
+        except FileNotFoundError as error:
+            raise DamagedShardError(shard.path(self.split), "there is no such file") from error
+        self._good.add(shard.raw.sha256)
+
+    def _cached(self, shard: Shard) -> Path:
+        cache = self.provide()
+        path = cache / f"{shard.raw.sha256}.mds"
         # Whoever comes second finds it there.
-        with _locked(self.cache / f"{shard.raw.sha256[:2]}.lock"):
+        with _locked(cache / f"{shard.raw.sha256[:2]}.lock"):
             if path.exists():
                 try:
                     self._check(path, shard)
@@ -111,8 +137,8 @@ class ShardFiles:
                 with self._room(part, shard.raw.size) as file:
                     self._copy(shard, file)
                     file.flush()
-                    _require_size(shard.raw.name, file.tell(), shard.raw.size)
-                    _require_hash(shard.raw.name, sha256_of(part), shard.raw.sha256)
+                    _require_size(shard.path(self.split), file.tell(), shard.raw.size)
+                    _require_hash(shard.path(self.split), sha256_of(part), shard.raw.sha256)
                     # Who adds up what the folder holds finds it by one of its names.
                     with _locked(path.with_name("lock")):
                         part.replace(path)
@@ -120,13 +146,13 @@ class ShardFiles:
                 if attempt == _FETCHES:
                     raise
             except FileNotFoundError as error:
-                raise DamagedShardError(shard.stored.name, "there is no such file") from error
+                raise DamagedShardError(shard.path(self.split), "there is no such file") from error
             except OSError as error:
                 if error.errno not in FULL:
                     raise
                 raise RetryableError(
                     f"there is no room for {shard.raw.size:,} bytes in {self.cache}",
-                    hint="free some, or give the loader a smaller limit or another folder",
+                    hint=_MORE_ROOM,
                 ) from error
             else:
                 self._good.add(shard.raw.sha256)
@@ -137,10 +163,9 @@ class ShardFiles:
 
     def _copy(self, shard: Shard, file: BinaryIO) -> None:
         if shard.compressed is None:
-            self.store.fetch(f"{self.split}/{shard.raw.name}", file)
+            self.store.fetch(shard.path(self.split), file)
             return
-        content = self.store.read(f"{self.split}/{shard.compressed.name}")
-        file.write(raw_content(shard, content))
+        file.write(raw_content(self.split, shard, self.store.read(shard.path(self.split))))
 
     @contextmanager
     def _room(self, part: Path, size: int) -> Iterator[BinaryIO]:
@@ -154,7 +179,7 @@ class ShardFiles:
         with ExitStack() as opened:
             file: BinaryIO | None = None
             while file is None:
-                with _locked(self.cache / "lock"):
+                with _locked(self.cache / _LOCK):
                     lacking, awaited = self._evict(size)
                     if lacking <= 0:
                         file = opened.enter_context(part.open("wb+"))
@@ -203,19 +228,25 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def raw_content(shard: Shard, stored: bytes) -> bytes:
+def raw_content(split: str, shard: Shard, stored: bytes) -> bytes:
     """The bytes of a shard as it is mapped, from the file that a set has of it.
+
+    Args:
+        split: whose shard it is.
+        shard: as the manifest has it.
+        stored: the content of the file.
 
     Raises:
         DamagedShardError: the file is not what the manifest says.
     """
-    _require_hash(shard.stored.name, hashlib.sha256(stored).hexdigest(), shard.stored.sha256)
+    name = shard.path(split)
+    _require_hash(name, hashlib.sha256(stored).hexdigest(), shard.stored.sha256)
     if shard.compressed is None:
         return stored
     from headrace_shards.compression import decompressed
 
-    content = decompressed(shard.compressed.name, stored, shard.raw.size)
-    _require_hash(shard.raw.name, hashlib.sha256(content).hexdigest(), shard.raw.sha256)
+    content = decompressed(name, stored, shard.raw.size)
+    _require_hash(name, hashlib.sha256(content).hexdigest(), shard.raw.sha256)
     return content
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.shard_kinds import Kind
 from headrace_shards.ahead import ahead
-from headrace_shards.batches import Batches, Last, Share
+from headrace_shards.batches import Batches, Last, Share, whole_size
 from headrace_shards.buffers import Pool
 from headrace_shards.cache import ShardFiles
 from headrace_shards.downloads import Downloads
@@ -40,7 +40,8 @@ class Source:
     Attributes:
         place: a folder, or a URL that fsspec knows.
         split: its name.
-        weight: its share of each batch.
+        weight: its share of each batch, above 0: those of all sources sum to 1, so the default is
+            for one alone.
         options: of the file system of fsspec.
     """
 
@@ -69,6 +70,9 @@ class Loader:
     An iteration that has ended is followed by one of the next epoch; one that was broken off, by
     one that begins the same epoch anew, unless `load_state_dict` says where to go on. An array of a
     batch is used again once nobody holds it or a view of it.
+
+    The part ``mask``, of bytes, says what is null: the column number i of ``layout.nullable`` has
+    the bit i % 8 of the byte i // 8, counted from the least significant. `Layout.nulls` reads it.
     """
 
     def __init__(  # noqa: PLR0913 - each can be left out
@@ -92,8 +96,8 @@ class Loader:
         """Open the sets.
 
         Args:
-            sources: one, or several that are mixed by their weights; a place alone is its split
-                ``train``.
+            sources: one, or several that are mixed by their weights, which sum to 1; a place alone
+                is its split ``train``.
             batch_size: rows of a global batch, all ranks together.
             seed: of the order, a number from 0 of at most 64 bits.
             block_rows: how many rows are permuted with each other; 0 leaves all as they are.
@@ -104,7 +108,8 @@ class Loader:
             prefetch: how many batches are read ahead; 0 reads each when it is asked for, and
                 fetches no shard sooner.
             threads: that read.
-            cache: a folder for the shards of remote or compressed sets.
+            cache: a folder for the shards of remote or compressed sets, which need one; it is made
+                if it isn't there.
             cache_limit: how many bytes it may have.
             verify: whether the hash of each shard of this machine is checked before its first use.
             epoch_rows: of a mixture; by default as many as its sets have together.
@@ -112,8 +117,9 @@ class Loader:
                 several sources one each, as ``state["digests"]`` has them.
 
         Raises:
-            ConfigurationError: there is no such set, split or column, or numbers don't fit.
-            RetryableError: a store can't be reached.
+            ConfigurationError: there is no such set, split or column, numbers don't fit, or a
+                remote or compressed set has no cache that can be used.
+            RetryableError: a store can't be reached, or a disk is full.
         """
         named = [one if isinstance(one, Source) else Source(one) for one in sources]
         if not named:
@@ -123,6 +129,7 @@ class Loader:
                 f"{threads} threads that read {prefetch} batches ahead, expected at least one"
                 " thread, and no batch or more"
             )
+        size = whole_size(batch_size)
         self._way_back = partial(_way_back, named)
         sets = [
             _mapped(one, wanted)
@@ -134,7 +141,7 @@ class Loader:
             Split(tuple(shard.rows for shard in one.manifest.split(name.split)), seed, block_rows)
             for one, name in zip(sets, named, strict=True)
         ]
-        sequence = _sequence(splits, named, batch_size, seed, epoch_rows)
+        sequence = _sequence(splits, named, size, seed, epoch_rows)
         self._reader = Reader(
             self._layout,
             sequence,
@@ -153,10 +160,12 @@ class Loader:
             ],
         )
         try:
-            self._batches = Batches(sequence.rows, batch_size, Last(last))
+            self._batches = Batches(sequence.rows, size, Last(last))
         except ValueError:
             raise ConfigurationError.unknown("policy for the last batch", str(last), Last) from None
         self._share = Share.of(rank, world_size)
+        for split in self._reader.splits:
+            split.prepare()
         self._prefetch, self._threads, self._cache_limit = prefetch, threads, cache_limit
         self._state = State(
             digests=tuple(one.manifest.digest for one in sets),
@@ -166,9 +175,9 @@ class Loader:
             position=0,
         )
         self._is_resumed = False
-        size = self.most_rows
-        self._raw = Pool(lambda: [np.empty(size, self._layout.dtype)], threads)
-        self._arrays = Pool(lambda: [*self._selection.arrays(size).values()], prefetch + 1)
+        most = self.most_rows
+        self._raw = Pool(lambda: [np.empty(most, self._layout.dtype)], threads)
+        self._arrays = Pool(lambda: [*self._selection.arrays(most).values()], prefetch + 1)
 
     @property
     def layout(self) -> Layout:
@@ -239,7 +248,11 @@ class Loader:
         self._reader.read(span.epoch, span.start, span.stop, out)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the iteration is: behind the batch that was handed out last, on all ranks alike."""
+        """Where the iteration is: behind the batch that was handed out last, on all ranks alike.
+
+        ``position`` counts rows of the epoch, those of all ranks together, and neither batches nor
+        what was read ahead: of one set a loader with batches of another size goes on there too.
+        """
         return self._state.described()
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -248,9 +261,9 @@ class Loader:
         A former set is read by ``Loader(place, digest=state_dict["digests"])``, while it is kept.
 
         Raises:
-            ConfigurationError: it had another set or another order.
+            ConfigurationError: it had another set or another order, or is beyond the epoch.
         """
-        self._state = self._state.moved_to(state_dict, self._way_back)
+        self._state = self._state.moved_to(state_dict, self._batches.rows, self._way_back)
         self._is_resumed = True
 
     def _span(self, epoch: int, start: int, stop: int) -> Span:

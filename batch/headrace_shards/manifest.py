@@ -69,6 +69,13 @@ class Shard:
         """The file that the set has of it."""
         return self.compressed or self.raw
 
+    def path(self, split: str) -> str:
+        """Where that is, below the place of the set: in the folder of its split.
+
+        It is also what people are told: shards of several splits may have one name.
+        """
+        return f"{split}/{self.stored.name}"
+
     def described(self) -> dict[str, Any]:
         """As JSON has it."""
         zipped = None if self.compressed is None else self.compressed.described()

@@ -72,11 +72,12 @@ def write_shard(file: BinaryIO, layout: Layout, rows: Rows) -> None:
     file.write(np.ascontiguousarray(rows).view(np.uint8).data)
 
 
-def open_rows(path: Path, layout: Layout, rows: int) -> Rows:
+def open_rows(path: Path, name: str, layout: Layout, rows: int) -> Rows:
     """The rows of a shard, mapped into memory.
 
     Args:
         path: of the shard, not compressed.
+        name: what errors call it: in a cache its file has another one.
         layout: of a row.
         rows: how many it has by the manifest.
 
@@ -87,10 +88,8 @@ def open_rows(path: Path, layout: Layout, rows: int) -> Rows:
     with path.open("rb") as file:
         if not path.stat().st_size:
             # Nothing can't be mapped.
-            raise DamagedShardError(path.name, "it is empty")
-        return rows_in(
-            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), path.name, layout, rows
-        )
+            raise DamagedShardError(name, "it is empty")
+        return rows_in(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), name, layout, rows)
 
 
 def rows_in(content: bytes | mmap.mmap, name: str, layout: Layout, rows: int) -> Rows:

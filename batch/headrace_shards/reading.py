@@ -43,6 +43,16 @@ class ReadableSplit:
         """Whether shards come through a folder, and aren't mapped where the set is."""
         return any(self.files.is_fetched(shard) for shard in self.shards[:1])
 
+    def prepare(self) -> None:
+        """Have the folder that shards come through, so that no batch is the first to miss it.
+
+        Raises:
+            ConfigurationError: there is none, or it can't be used.
+            RetryableError: the disk is full.
+        """
+        if self.is_fetched:
+            self.files.provide()
+
     def rows(self, shard: int, layout: Layout) -> Rows:
         """The rows of a shard, mapped.
 
@@ -51,10 +61,11 @@ class ReadableSplit:
             RetryableError: a store can't be reached, or a disk is full.
         """
         found = self.shards[shard]
+        name = found.path(self.files.split)
         for _ in range(_ATTEMPTS):
             with suppress(FileNotFoundError):
-                return open_rows(self.files.path(found), layout, found.rows)
-        raise DamagedShardError(found.raw.name, "there is no such file")
+                return open_rows(self.files.path(found), name, layout, found.rows)
+        raise DamagedShardError(name, "there is no such file")
 
 
 @dataclass(frozen=True)

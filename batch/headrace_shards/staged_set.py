@@ -54,7 +54,7 @@ class StagedSet:
             ConfigurationError: there is none of that name.
         """
         return [
-            f"{self.store.place.rstrip('/')}/{split}/{shard.stored.name}"
+            f"{self.store.place.rstrip('/')}/{shard.path(split)}"
             for shard in self.manifest.split(split)
         ]
 

@@ -41,16 +41,18 @@ class State:
         }
 
     def moved_to(
-        self, described: Mapping[str, Any], way_back: Callable[[tuple[str, ...]], str]
+        self, described: Mapping[str, Any], rows: int, way_back: Callable[[tuple[str, ...]], str]
     ) -> Self:
         """This state at the place that a checkpoint tells of.
 
         Args:
             described: what the checkpoint has.
+            rows: of an epoch of this loader.
             way_back: says how the sets of some digests are read, for errors.
 
         Raises:
-            ConfigurationError: it is of another set or another order, or no state at all.
+            ConfigurationError: it is of another set or another order, beyond the epoch, or no state
+                at all.
         """
         try:
             form, epoch, position = (
@@ -83,6 +85,12 @@ class State:
                     f" {_short(own[name])}",
                     hint=way_back(digests) if name == "digests" else _SAME_SETTINGS,
                 )
+        # All rows being handed out is a place too: the next epoch begins there.
+        if position > rows:
+            raise ConfigurationError(
+                f"the state is at position {position:,}, and an epoch has {rows:,} rows",
+                hint="positions count rows from 0; resume with a state as state_dict() gave it",
+            )
         return type(self)(self.digests, self.splits, self.order, epoch, position)
 
 

@@ -248,10 +248,18 @@ def test_whatever_is_wrong_with_a_set_is_told(lake: Settings, spine: Path, tmp_p
     path = out / "train" / manifest.split("train")[0].raw.name
     whole = path.read_bytes()
     path.write_bytes(whole[:-8])
-    assert "its SHA-256 is" in problems()
+    assert f"the shard train/{path.name} is damaged: its SHA-256 is" in problems()
     path.unlink()
-    assert "there is no such file" in problems()
+    assert f"the shard train/{path.name} is damaged: there is no such file" in problems()
     assert "rows are missing" in problems()
+    # The first shards of all splits have one name.
+    other = out / "valid" / path.name
+    path.write_bytes(other.read_bytes())
+    other.write_bytes(whole)
+    assert all(
+        f"the shard {one}/{path.name} is damaged" in problems() for one in ("train", "valid")
+    )
+    other.write_bytes(path.read_bytes())
     path.write_bytes(whole)
     index = out / "train/index.json"
     told = json.loads(index.read_bytes())

@@ -20,6 +20,7 @@ from training_sets import written
 
 _ROOT = Path(__file__).parents[2]
 EXAMPLE = _ROOT / "batch/examples/train_fraud.py"
+ALL_MODULES = "import pkgutil; print(*(one.name for one in pkgutil.iter_modules()))"
 
 
 def example() -> Any:
@@ -53,6 +54,22 @@ def test_an_input_that_is_not_finite_is_taken_for_none() -> None:
     expected = model(torch.tensor([[1.0, 0.0]]), is_null)
     found = model(torch.tensor([[1.0, torch.inf]]), torch.tensor([[False, False]]))
     assert torch.equal(found, expected)
+
+
+def test_the_environment_runs_the_example_and_has_nothing_else_of_headrace(tmp_path: Path) -> None:
+    # Not by the path that tests have: as somebody who has just made it would.
+    bare = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    helped = subprocess.run(
+        [sys.executable, str(EXAMPLE), "--help"],
+        cwd=tmp_path, env=bare, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert "what headrace stage has published" in helped.stdout
+    found = subprocess.run(
+        [sys.executable, "-P", "-c", ALL_MODULES],
+        cwd=tmp_path, env=bare, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    ours = {name for name in found.stdout.split() if name.startswith("headrace")}
+    assert ours == {"headrace_schemas", "headrace_shards"}
 
 
 def line(folder: Path, checkpoint: str) -> list[str]:

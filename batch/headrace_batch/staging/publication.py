@@ -163,7 +163,7 @@ def is_whole(target: Target, manifest: Manifest) -> bool:
 
 
 def _is_whole_shard(target: Target, split: str, shard: Shard) -> bool:
-    content = target.read(f"{split}/{shard.stored.name}")
+    content = target.read(shard.path(split))
     return content is not None and File.holding(shard.stored.name, content) == shard.stored
 
 

@@ -87,15 +87,20 @@ class Format:
                 _write_tar(out, table.take(pa.array(order)), self.payloads)
         return out.getvalue()
 
-    def decoded(self, content: bytes, shard: Shard, packing: Packing) -> Rows:
+    def decoded(self, content: bytes, name: str, rows: int, packing: Packing) -> Rows:
         """The packed rows of a shard.
+
+        Args:
+            content: of the shard, not compressed.
+            name: what errors call it.
+            rows: how many it has by the manifest.
+            packing: of its rows.
 
         Raises:
             DamagedShardError: it isn't one of these rows.
         """
-        name = shard.raw.name
         if self.kind is Kind.MDS:
-            return rows_in(content, name, packing.layout, shard.rows)
+            return rows_in(content, name, packing.layout, rows)
         try:
             if self.kind is Kind.PARQUET:
                 table = pq.read_table(io.BytesIO(content))
@@ -103,8 +108,8 @@ class Format:
                 table = _read_tar(content, packing)
         except (ValueError, KeyError, tarfile.TarError, OSError) as error:
             raise DamagedShardError(name, f"it can't be read: {error}") from error
-        if len(table) != shard.rows:
-            raise DamagedShardError(name, f"it has {len(table):,} rows, expected {shard.rows:,}")
+        if len(table) != rows:
+            raise DamagedShardError(name, f"it has {len(table):,} rows, expected {rows:,}")
         return packing.rows(table)
 
 

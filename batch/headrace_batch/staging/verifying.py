@@ -128,11 +128,13 @@ def _of_index(target: Target, manifest: Manifest, split: str) -> Iterator[str]:
 
 
 def _rows(target: Target, manifest: Manifest, split: str, shard: Shard) -> Rows:
-    content = target.read(f"{split}/{shard.stored.name}")
+    name = shard.path(split)
+    content = target.read(name)
     if content is None:
-        raise DamagedShardError(shard.stored.name, "there is no such file")
+        raise DamagedShardError(name, "there is no such file")
     packing = Packing(manifest.layout, manifest.dictionaries)
-    return Format(manifest.kind).decoded(raw_content(shard, content), shard, packing)
+    raw = raw_content(split, shard, content)
+    return Format(manifest.kind).decoded(raw, name, shard.rows, packing)
 
 
 def _of_numbers(seen: Sequence[Array], total: int) -> Iterator[str]:

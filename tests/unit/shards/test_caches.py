@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 from itertools import chain
@@ -45,8 +46,9 @@ def test_a_compressed_set_is_read_like_one_that_is_not(
 ) -> None:
     written(tmp_path / "zipped", {"train": SIZES}, zstd=True)
     assert rows(Loader(tmp_path / "zipped", batch_size=16, cache=tmp_path / "cache")) == local
+    # Before any batch, as other options that are wrong.
     with pytest.raises(ConfigurationError, match=r"is compressed.*give the loader a cache"):
-        rows(Loader(tmp_path / "zipped", batch_size=16))
+        Loader(tmp_path / "zipped", batch_size=16)
 
 
 def test_a_store_that_fails_for_a_while_is_asked_again(
@@ -151,4 +153,35 @@ def test_a_full_disk_is_named(
 
 def test_a_remote_set_needs_a_folder(server: Server) -> None:
     with pytest.raises(ConfigurationError, match="is remote: its shards need a folder"):
-        rows(Loader(server.url, batch_size=16))
+        Loader(server.url, batch_size=16)
+
+
+def test_a_folder_that_cannot_be_used_is_named_before_any_batch(
+    server: Server, tmp_path: Path
+) -> None:
+    written(tmp_path / "zipped", {"train": SIZES}, zstd=True)
+    file = tmp_path / "file"
+    file.write_text("mine")
+    taken = tmp_path / "taken"
+    (taken / "lock").mkdir(parents=True)
+    for place in (server.url, tmp_path / "zipped"):
+        for cache in (file, file / "below", taken, Path("/proc/nope")):
+            with pytest.raises(
+                ConfigurationError, match=rf"^the cache {cache} is no folder in which files can be"
+            ):
+                Loader(place, batch_size=16, cache=cache)
+    assert file.read_text() == "mine"
+
+
+def test_a_folder_that_was_lost_since_is_named_and_no_shard(server: Server, tmp_path: Path) -> None:
+    loader = Loader(server.url, batch_size=16, cache=tmp_path / "cache")
+    shutil.rmtree(tmp_path / "cache")
+    (tmp_path / "cache").write_text("mine")
+    with pytest.raises(ConfigurationError, match=rf"^the cache {tmp_path / 'cache'} is no folder"):
+        rows(loader)
+
+
+def test_a_set_that_is_mapped_where_it_is_needs_no_folder(server: Server, tmp_path: Path) -> None:
+    del server
+    assert rows(Loader(tmp_path / "remote", batch_size=16, cache=tmp_path / "cache"))
+    assert not (tmp_path / "cache").exists()

@@ -69,11 +69,28 @@ def test_a_damaged_shard_is_named(
         in_memory(place)
     loader = Loader(where, batch_size=40, cache=tmp_path / "cache", last="short")
     with pytest.raises(
-        DamagedShardError, match=r"the shard shard\.0000\d\.mds is damaged"
+        DamagedShardError, match=r"the shard train/shard\.0000\d\.mds is damaged"
     ) as failed:
         list(loader)
     assert said in str(failed.value)
     assert not list((tmp_path / "cache").glob("*.part"))
+
+
+@pytest.mark.parametrize("zstd", [False, True])
+def test_shards_of_two_splits_that_have_one_name_are_told_apart(
+    zstd: bool,  # noqa: FBT001 - a case
+    tmp_path: Path,
+) -> None:
+    place, cache = tmp_path / "both", tmp_path / "cache"
+    written(place, {"train": [40], "valid": [40]}, zstd=zstd)
+    stored = f"{FIRST}.zstd" if zstd else FIRST
+    train, valid = (place / split / stored for split in ("train", "valid"))
+    content = train.read_bytes()
+    train.write_bytes(valid.read_bytes())
+    valid.write_bytes(content)
+    for split in ("train", "valid"):
+        with pytest.raises(DamagedShardError, match=rf"the shard {split}/{stored} is damaged"):
+            list(Loader(Source(place, split), batch_size=40, cache=cache))
 
 
 def in_memory(place: Path) -> None:
@@ -101,7 +118,7 @@ def test_a_shard_that_lost_its_content_is_refused(place: Path) -> None:
         list(Loader(place, batch_size=40))
     # One that was good when it was looked at is mapped again at times.
     with pytest.raises(DamagedShardError, match="it is empty"):
-        open_rows(place / "train" / FIRST, LAYOUT, 40)
+        open_rows(place / "train" / FIRST, f"train/{FIRST}", LAYOUT, 40)
 
 
 def test_a_manifest_that_was_changed_or_is_none_is_refused(place: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import tracemalloc
 from dataclasses import replace
 from itertools import chain, islice
@@ -14,6 +15,7 @@ import pytest
 
 from headrace_schemas.errors import ConfigurationError
 from headrace_shards import Batch, Last, Loader, Source
+from headrace_shards.layout import Layout, Part
 from training_sets import LAYOUT, rows_from, written
 
 SIZES = [50, 1, 0, 77, 30, 200, 13]
@@ -57,6 +59,19 @@ def test_nulls_are_told_by_the_mask(place: Path) -> None:
     assert not loader.layout.nulls(batch["mask"], "a").any()
     with pytest.raises(ConfigurationError, match="unknown column of the training set 'd'"):
         loader.layout.nulls(batch["mask"], "d")
+
+
+def test_the_lowest_bit_of_the_first_byte_of_a_mask_is_that_of_the_first_column() -> None:
+    names = tuple(f"c{number}" for number in range(19))
+    layout = Layout((Part("x", "float32", names),), nullable=names)
+    mask = np.frombuffer(np.random.default_rng(1).bytes(50 * 4), np.uint8).reshape(50, 4)
+    assert layout.part("mask").size == mask.shape[1]
+    # What the README says, and what who has numpy alone would write.
+    bits = np.unpackbits(mask, axis=1, bitorder="little")
+    for number, name in enumerate(names):
+        expected = (mask[:, number // 8] >> (number % 8)) & 1 == 1
+        assert np.array_equal(layout.nulls(mask, name), expected)
+        assert np.array_equal(bits[:, number] == 1, expected)
 
 
 def test_epochs_are_in_orders_of_their_own_and_the_same_for_everyone(place: Path) -> None:
@@ -181,6 +196,46 @@ def test_a_state_of_another_set_or_order_is_refused(place: Path, tmp_path: Path)
         Loader(place, batch_size=32).load_state_dict({"epoch": 1})
     with pytest.raises(ConfigurationError, match="format 2"):
         Loader(place, batch_size=32).load_state_dict({**state, "format": 2})
+
+
+def test_a_state_beyond_the_epoch_is_refused_and_one_at_its_end_is_not(place: Path) -> None:
+    loader = Loader(place, batch_size=32, last="short")
+    state = loader.state_dict()
+    for position in (ROWS + 1, 10**9):
+        with pytest.raises(
+            ConfigurationError, match=f"at position {position:,}, and an epoch has {ROWS} rows"
+        ):
+            loader.load_state_dict({**state, "position": position})
+    assert loader.state_dict() == state
+    at_end = Loader(place, batch_size=32, last="short")
+    list(islice(at_end, len(at_end)))
+    assert at_end.state_dict()["position"] == ROWS
+    loader.load_state_dict(at_end.state_dict())
+    assert epoch_of(loader) == []
+    assert loader.epoch == 1
+
+
+def test_a_position_counts_rows_whatever_the_size_of_batches_and_the_number_of_ranks(
+    place: Path,
+) -> None:
+    one = Loader(place, batch_size=32, block_rows=64)
+    two = Loader(place, batch_size=16, block_rows=64, rank=1, world_size=2)
+    list(islice(one, 3))
+    list(islice(two, 6))
+    assert one.state_dict() == two.state_dict()
+    assert one.state_dict()["position"] == 96
+
+
+def test_the_rows_of_a_batch_are_a_whole_number(place: Path) -> None:
+    both = (Source(place, weight=0.5), Source(place, "valid", weight=0.5))
+    for size in (2.5, 8.0, "8", None, True, False, 0, -8, np.bool_(True)):  # noqa: FBT003 - cases
+        for sources in ((place,), both):
+            with pytest.raises(
+                ConfigurationError,
+                match=rf"a batch of {re.escape(repr(size))} rows, expected a whole number",
+            ):
+                Loader(*sources, batch_size=size)  # type: ignore[arg-type] # as some would give it
+    assert len(Loader(place, batch_size=np.int64(32))) == ROWS // 32  # type: ignore[arg-type] # likewise
 
 
 def test_a_training_goes_on_with_its_set_after_others_took_its_place(tmp_path: Path) -> None:

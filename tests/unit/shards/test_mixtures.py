@@ -73,6 +73,11 @@ def test_ranks_and_resumption_change_nothing(sources: list[Source]) -> None:
 def test_weights_that_are_no_shares_are_refused(sources: list[Source]) -> None:
     with pytest.raises(ConfigurationError, match="are no shares"):
         Loader(sources[0], sources[1], batch_size=20)
+    # The default is for one source.
+    alone = [replace(one, weight=1.0) for one in sources[:2]]
+    with pytest.raises(ConfigurationError, match=r"\(1\.0, 1\.0\) are no shares .*sum to 1"):
+        Loader(*alone, batch_size=20)
+    assert len(Loader(alone[0], batch_size=20)) == FIRST // 20
     with pytest.raises(ConfigurationError, match="too small for 3 sets"):
         Loader(*sources, batch_size=5)
 
