@@ -28,13 +28,20 @@ from headrace_batch.warehouse import Warehouse
 from headrace_features.fraud.definitions import fraud, fraud_scoring
 from headrace_features.leases import LeaseHeldError
 from headrace_features.project import load_project
-from headrace_schemas.errors import ConfigurationError, GateError, RetryableError
+from headrace_schemas.errors import (
+    BadRecordError,
+    ConfigurationError,
+    GateError,
+    RetryableError,
+)
 from headrace_schemas.settings import Settings
 from headrace_schemas.shard_kinds import Kind
 from headrace_shards import Loader
 from lakes import settings_in, write_events
 from programs import started
-from staged_sets import manifest_at, request_for, rows_of, staged
+from staged_sets import LABEL, manifest_at, request_for, rows_of, staged
+
+T0 = 1_524_000_000_000
 
 # Is about to publish at a place, until it is killed.
 PUBLISHING = """
@@ -50,6 +57,12 @@ with publishing(Warehouse.of(settings), out):
     print("publishing", flush=True)
     signal.pause()
 """
+
+
+def with_column(spine: Path, name: str, values: pa.Array) -> pa.Table:
+    """As many of the first rows of a spine, with other values of a column."""
+    table = pq.read_table(spine).slice(0, len(values))
+    return table.set_column(table.schema.get_field_index(name), name, values)
 
 
 @pytest.fixture
@@ -179,6 +192,37 @@ def test_features_of_a_later_time_than_the_label_are_refused(
     ):
         staged(lake, request_for(spine, tmp_path / "set", spine=str(tmp_path / "leaking.parquet")))
     assert not (tmp_path / "set").exists()
+
+
+@pytest.mark.parametrize("label", [Label(), LABEL])
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [
+        (pa.array(["2018-04-01"] * 3), "^column 'event_time' of the spine is string, expected int"),
+        (pa.array([17_000] * 3, pa.date32()), "^column 'event_time' of the spine is date32"),
+        (pa.array([T0, None, T0]), r"^row 1 of the spine has no event_time"),
+        (pa.array([T0, T0, T0 * 1_000_000]), "^row 2 .* event_time .* looks like nanoseconds"),
+    ],
+)
+def test_what_is_no_time_of_a_row_is_told_with_and_without_a_time_of_its_label(  # noqa: PLR0913, PLR0917 - fixtures and cases
+    label: Label, times: pa.Array, said: str, lake: Settings, spine: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "times.parquet"
+    pq.write_table(with_column(spine, "event_time", times), place)
+    with pytest.raises((ConfigurationError, BadRecordError), match=said):
+        staged(lake, StageRequest("fraud", fraud.asked, str(place), str(tmp_path / "set"), label))
+
+
+def test_a_time_of_labels_that_is_of_another_type_is_told(
+    lake: Settings, spine: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "times.parquet"
+    pq.write_table(with_column(spine, "reported_at", pa.array(["2018-04-01"] * 3)), place)
+    request = StageRequest("fraud", fraud.asked, str(place), str(tmp_path / "set"), LABEL)
+    with pytest.raises(
+        ConfigurationError, match=r"^column 'reported_at' of the spine is string, expected integer"
+    ):
+        staged(lake, request)
 
 
 def test_a_table_is_a_spine_and_is_read_as_it_was(tmp_path: Path, lake: Settings) -> None:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pyarrow.types as pt
 
-from headrace_batch.history_spine import EVENT_TIME
+from headrace_batch.history_spine import EVENT_TIME, checked_times, require_times
 from headrace_batch.staging.columns import ROW
 from headrace_batch.staging.spine import Unlabelled
 from headrace_batch.staging.times import in_ms
@@ -35,7 +35,8 @@ def numbered(spine: Spine, label: Label, out: IO[bytes]) -> int:
 
     Raises:
         GateError: features of a row are of a later time than its label, or it has none.
-        ConfigurationError: a column is missing, or all rows are left out.
+        BadRecordError: a row that is not left out has no time.
+        ConfigurationError: a column is missing or of a wrong type, or all rows are left out.
     """
     _require_columns(spine.rows.schema, label)
     schema = pa.schema([pa.field(one.name, _plain_type(one.type)) for one in spine.rows.schema])
@@ -52,8 +53,10 @@ def numbered(spine: Spine, label: Label, out: IO[bytes]) -> int:
                 lacking = _lacking(table, label.columns)
                 unlabelled.add(numbers[lacking])
                 table = table.filter(pa.array(~lacking))
+            # Before they are compared: of what is no time nobody can say that it is too late.
+            times_ms = checked_times(table[EVENT_TIME], table[ROW].to_numpy())
             if label.known_at is not None:
-                late = _known_ms(table[EVENT_TIME]) > _known_ms(table[label.known_at])
+                late = times_ms.to_numpy() > _known_ms(table[label.known_at])
                 leaks.add(table[ROW].to_numpy()[late])
             file.write_table(table)
     names = ", ".join(label.columns)
@@ -94,6 +97,8 @@ def _require_columns(schema: pa.Schema, label: Label) -> None:
     for name in (EVENT_TIME, *label.columns, *([label.known_at] if label.known_at else [])):
         if name not in schema.names:
             raise ConfigurationError.unknown("column of the spine", name, schema.names)
+    for name in (EVENT_TIME, *([label.known_at] if label.known_at else [])):
+        require_times(name, schema.field(name).type)
     if ROW in schema.names:
         raise ConfigurationError(
             f"the spine has a column {ROW!r}, which is what shards call the number of a row",
