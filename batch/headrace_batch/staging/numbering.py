@@ -41,7 +41,7 @@ def numbered(spine: Spine, label: Label, out: IO[bytes]) -> int:
     _require_columns(spine.rows.schema, label)
     schema = pa.schema([pa.field(one.name, _plain_type(one.type)) for one in spine.rows.schema])
     unlabelled, leaks = _Found(), _Found()
-    first = 0
+    first, why = 0, ""
     with pq.ParquetWriter(
         out, schema.append(pa.field(ROW, pa.int64())), compression="zstd"
     ) as file:
@@ -49,8 +49,11 @@ def numbered(spine: Spine, label: Label, out: IO[bytes]) -> int:
             numbers = np.arange(first, first + len(piece))
             first += len(piece)
             table = _plain(piece, schema).append_column(ROW, pa.array(numbers))
+            given, table = table, label.known(table)
             if label.unlabelled is not Unlabelled.KEEP:
                 lacking = _lacking(table, label.columns)
+                if not unlabelled.count and lacking.any():
+                    why = _why(given.slice(int(lacking.argmax()), 1), label)
                 unlabelled.add(numbers[lacking])
                 table = table.filter(pa.array(~lacking))
             # Before they are compared: of what is no time nobody can say that it is too late.
@@ -63,7 +66,7 @@ def numbered(spine: Spine, label: Label, out: IO[bytes]) -> int:
     if unlabelled.count and label.unlabelled is Unlabelled.REFUSE:
         raise GateError(
             f"{unlabelled.count:,} of {first:,} rows of the spine have no label, such as row"
-            f" {unlabelled.example}: {names} is null or not finite",
+            f" {unlabelled.example}: {why}",
             hint="take them out, or say what becomes of them: --unlabelled leave-out, or keep",
         )
     if leaks.count:
@@ -74,7 +77,8 @@ def numbered(spine: Spine, label: Label, out: IO[bytes]) -> int:
         )
     if first and unlabelled.count == first:
         raise ConfigurationError(
-            f"none of {first:,} rows of the spine has a label: {names} is null or not finite",
+            f"none of {first:,} rows of the spine has a label, such as row"
+            f" {unlabelled.example}: {why}",
             hint="name a spine of which some have one",
         )
     return unlabelled.count
@@ -134,6 +138,14 @@ def _lacking(table: pa.Table, labels: Sequence[str]) -> Array:
             known = pc.fill_null(pc.is_finite(column.cast(pa.float64())), fill_value=False)
         found |= ~known.to_numpy()
     return found
+
+
+def _why(row: pa.Table, label: Label) -> str:
+    """Why a row of a spine has no label."""
+    names = ", ".join(label.columns)
+    if _lacking(row, label.columns).any():
+        return f"{names} is null or not finite"
+    return f"{label.known_at} is null, so that nothing says since when {names} is known"
 
 
 def _known_ms(column: pa.ChunkedArray) -> Array:
