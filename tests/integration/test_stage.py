@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -25,7 +26,7 @@ from headrace_batch.staging.splits import SplitRule
 from headrace_batch.staging.target import Target
 from headrace_batch.staging.verifying import verify
 from headrace_batch.warehouse import Warehouse
-from headrace_features.fraud.definitions import fraud, fraud_scoring
+from headrace_features.fraud.definitions import card_activity, fraud, fraud_scoring
 from headrace_features.leases import LeaseHeldError
 from headrace_features.project import load_project
 from headrace_schemas.errors import (
@@ -194,6 +195,23 @@ def test_features_of_a_later_time_than_the_label_are_refused(
     assert not (tmp_path / "set").exists()
 
 
+@pytest.mark.parametrize("name", ["event_time", "card_id"])
+def test_a_spine_that_lacks_what_features_need_is_told_by_its_own_columns(
+    name: str, lake: Settings, spine: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "lacking.parquet"
+    table = pq.read_table(spine, columns=["card_id", "event_time", "is_fraud"]).drop([name])
+    pq.write_table(table, place)
+    others = ", ".join(table.column_names)
+    selections = [card_activity.select("count_1d")]
+    with pytest.raises(
+        ConfigurationError,
+        match=rf"^the spine has no column '{name}', which feature view card_activity needs;"
+        rf" it has {others} \(a row is an entity's key and an event_time\)$",
+    ):
+        staged(lake, StageRequest("fraud", selections, str(place), str(tmp_path / "set"), LABEL))
+
+
 @pytest.mark.parametrize("label", [Label(), LABEL])
 @pytest.mark.parametrize(
     ("times", "said"),
@@ -282,17 +300,30 @@ def test_what_does_not_fit_is_refused(lake: Settings, spine: Path, tmp_path: Pat
     (tmp_path / "other/file").write_text("mine")
     for options, said in (
         ({"out": str(tmp_path / "other")}, "has other files, such as file"),
-        ({"spine": str(tmp_path / "none.parquet")}, "there is no spine"),
+        ({"spine": str(tmp_path / "none.parquet")}, "there is no spine .* by its path from here"),
+        ({"spine": "nosuch://lake/x.parquet"}, "the spine 'nosuch://.* by a URL such as s3://"),
+        ({"out": "nosuch://lake/set"}, "nosuch://lake/set can't be reached: .* such as s3://"),
         ({"spine": "bronze.none"}, "there is no table bronze.none"),
-        ({"label": Label(("fraudulent",))}, "unknown column of the spine 'fraudulent'"),
+        (
+            {"label": Label(("fraudulent",))},
+            r"unknown column of the spine 'fraudulent'.*\(--label ",
+        ),
+        (
+            {"label": Label(("is_fraud",), "reported")},
+            r"unknown column of the spine 'reported', did you mean 'reported_at'.*\(--label-time ",
+        ),
         (
             {"split": SplitRule(holdout=0.2, entity="nobody")},
-            "unknown column of the spine 'nobody'",
+            r"unknown column of the spine 'nobody'.*\(.*--entity",
         ),
-        ({"left_out": ("nothing",)}, "unknown column of the training set 'nothing'"),
+        (
+            {"left_out": ("nothing",)},
+            r"unknown column of the training set 'nothing'.*\(--leave-out ",
+        ),
     ):
-        with pytest.raises(ConfigurationError, match=said):
+        with pytest.raises(ConfigurationError) as caught:
             staged(lake, request_for(spine, tmp_path / "set", **options))
+        assert re.search(said, str(caught.value)), str(caught.value)
     empty = tmp_path / "empty.parquet"
     pq.write_table(pq.read_table(spine).slice(0, 0), empty)
     with pytest.raises(ConfigurationError, match="the spine has no rows"):

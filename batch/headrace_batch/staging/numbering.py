@@ -98,9 +98,18 @@ class _Found:
 
 
 def _require_columns(schema: pa.Schema, label: Label) -> None:
-    for name in (EVENT_TIME, *label.columns, *([label.known_at] if label.known_at else [])):
+    if EVENT_TIME not in schema.names:
+        raise ConfigurationError(
+            f"the spine has no column {EVENT_TIME!r}, which every spine needs; it has"
+            f" {', '.join(schema.names) or 'none'}",
+            hint="features are as of the time of a row: rename the column that has it",
+        )
+    told = dict.fromkeys(label.columns, "--label names what is to be foretold")
+    if label.known_at is not None:
+        told[label.known_at] = "--label-time names the column since when the label is known"
+    for name, hint in told.items():
         if name not in schema.names:
-            raise ConfigurationError.unknown("column of the spine", name, schema.names)
+            raise ConfigurationError.unknown("column of the spine", name, schema.names, hint=hint)
     for name in (EVENT_TIME, *([label.known_at] if label.known_at else [])):
         require_times(name, schema.field(name).type)
     if ROW in schema.names:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from headrace_batch.history_assembly import require_columns
 from headrace_batch.history_scratch import Scratch, scratch
 from headrace_batch.staging.numbering import numbered
 from headrace_batch.staging.places import name_of
@@ -145,6 +146,8 @@ def features_of(  # noqa: PLR0913, PLR0917 - each of another kind
         GateError: the spine has a leak, or rows have no label.
         ConfigurationError: a column is missing or wrong.
     """
+    # As it was given: numbered, it has a column of ours, of which no error should tell.
+    require_columns(selections, spine.rows.schema)
     with folder.filesystem.open_output_stream(folder.path(SPINE)) as out:
         unlabelled = numbered(spine, label, out)
     load_engine(engine, settings).history_file(

@@ -24,6 +24,15 @@ def test_rows_are_divided_by_time() -> None:
     assert named(SplitRule(test_from=10), [9, 10]) == ["train", "test"]
 
 
+def test_tests_before_validation_are_refused_with_both_times() -> None:
+    day_ms = 86_400_000
+    with pytest.raises(
+        ConfigurationError, match=r"begin at 1970-01-02 00:00 UTC, .* validation, at 1970-01-03 00:"
+    ) as caught:
+        SplitRule(valid_from=2 * day_ms, test_from=day_ms)
+    assert "--test-from" in str(caught.value)
+
+
 def test_all_rows_of_an_entity_are_held_out_or_none() -> None:
     entities = [f"card-{number}" for number in range(4_000)]
     rule = SplitRule(valid_from=10, holdout=0.25, entity="card_id", seed=3)
@@ -52,7 +61,7 @@ def test_every_row_has_a_place_of_its_own_that_looks_random() -> None:
 
 def test_rules_that_make_no_sense_are_refused() -> None:
     for options, said in (
-        ({"valid_from": 9, "test_from": 8}, "begin before those for validation"),
+        ({"valid_from": 9, "test_from": 8}, "for tests begin at .*, before those for validation"),
         ({"holdout": 1.0, "entity": "card_id"}, "a share from 0 to below 1"),
         ({"holdout": 0.1}, "the column of theirs has to be named"),
         ({"seed": -1}, "the seed -1"),
