@@ -138,6 +138,7 @@ def test_the_same_request_does_nothing_and_another_one_takes_its_place(
     first = staged(lake, request_for(spine, tmp_path / "set"))
     again = staged(lake, request_for(spine, tmp_path / "set"))
     assert (first.was_there, again.was_there, again.set_id) == (False, True, first.set_id)
+    assert list(first.rows) == list(again.rows) == ["train", "valid", "test", "holdout"]
     former = Loader(tmp_path / "set", batch_size=64)
     reading = iter(former)
     next(reading)

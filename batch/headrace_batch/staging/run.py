@@ -24,6 +24,7 @@ from headrace_batch.staging.publication import (
 from headrace_batch.staging.set_rows import rows_of_file
 from headrace_batch.staging.sharding import MadeOf, sharded
 from headrace_batch.staging.spine import UNLABELLED, Label, Spine
+from headrace_batch.staging.splits import in_order
 from headrace_batch.staging.target import Target
 from headrace_batch.staging.told import events_told, shards_outcome, shards_work, spine_told
 from headrace_batch.table_lease import held
@@ -174,7 +175,7 @@ def report_of(manifest: Manifest, out: str, seconds: float, *, was_there: bool) 
     return StageReport(
         set_id=manifest.set_id,
         out=out,
-        rows={name: manifest.rows(name) for name in manifest.splits},
+        rows={name: manifest.rows(name) for name in in_order(manifest.splits)},
         # Sets of older releases left none out.
         rows_left_out=manifest.made_of.get("rows_left_out", {}),
         shards=len(shards),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -15,13 +15,14 @@ from headrace_batch.staging.times import in_ms
 from headrace_schemas.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 TRAIN, VALID, TEST, HOLDOUT = "train", "valid", "test", "holdout"
 #: Splits in the order of their numbers.
 SPLITS = (TRAIN, VALID, TEST, HOLDOUT)
 _U64 = 2**64
 Array = np.ndarray[Any, Any]
+Value = TypeVar("Value")
 #: Of splitmix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, OOPSLA 2014).
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
@@ -111,6 +112,11 @@ class SplitRule:
         held = np.array([_hash(text, self.seed) < bound for text in texts], np.bool_)
         found: Array = held[encoded.indices.to_numpy()]
         return found
+
+
+def in_order(splits: Mapping[str, Value]) -> dict[str, Value]:
+    """What there is by split, in the order of their numbers; files have it in that of names."""
+    return {split: splits[split] for split in sorted(splits, key=SPLITS.index)}
 
 
 def places(rows: Array, seed: int) -> Array:

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from headrace_batch.staging.splits import SPLITS, SplitRule, places, shard_of
+from headrace_batch.staging.splits import SPLITS, SplitRule, in_order, places, shard_of
 from headrace_schemas.errors import ConfigurationError
 
 
@@ -31,6 +31,11 @@ def test_tests_before_validation_are_refused_with_both_times() -> None:
     ) as caught:
         SplitRule(valid_from=2 * day_ms, test_from=day_ms)
     assert "--test-from" in str(caught.value)
+
+
+def test_splits_are_told_in_one_order_whatever_that_of_a_file_is() -> None:
+    assert list(in_order({"holdout": 1, "test": 2, "train": 3, "valid": 4})) == list(SPLITS)
+    assert in_order({"test": 2, "train": 3}) == {"train": 3, "test": 2}
 
 
 def test_all_rows_of_an_entity_are_held_out_or_none() -> None:
