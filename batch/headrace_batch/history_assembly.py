@@ -10,7 +10,13 @@ import pyarrow as pa
 
 from headrace_batch.history_files import result_file, spine_file
 from headrace_batch.history_on_demand import check_request, result_columns
-from headrace_batch.history_spine import SpineRows, Survey, result_schema, survey
+from headrace_batch.history_spine import (
+    SpineRows,
+    Survey,
+    result_schema,
+    row_columns,
+    survey,
+)
 from headrace_features.definitions.aggregates import Aggregate, Columns, Count
 from headrace_features.definitions.on_demand import AnySelection, read_for
 from headrace_features.definitions.views import SEPARATOR, FeatureView, Selection
@@ -22,12 +28,23 @@ from headrace_schemas.errors import ConfigurationError
 Computation: TypeAlias = Callable[[Selection, SpineRows, Survey], Iterator[pa.Table]]
 
 
+def require_columns(selections: Sequence[AnySelection], spine: pa.Schema) -> None:
+    """See that a spine has what some features need.
+
+    Raises:
+        ConfigurationError: a column is missing or has a type that can't stand for it.
+    """
+    check_request(selections, spine)
+    for selection in read_for(selections):
+        row_columns(selection.view, spine)
+
+
 def history_table(
     selections: Sequence[AnySelection], spine: pa.Table, features: Computation
 ) -> pa.Table:
     """The columns of a spine in memory, and after them the features."""
     schema = result_schema(selections, spine.schema)
-    check_request(selections, spine.schema)
+    require_columns(selections, spine.schema)
     computed = read_for(selections)
     rows = SpineRows(spine.schema, len(spine), lambda columns: iter([spine.select(columns)]))
     surveyed = survey(computed, rows)
@@ -52,7 +69,7 @@ def history_file(
         )
     rows = spine_file(spine, storage_options)
     schema = result_schema(selections, rows.schema)
-    check_request(selections, rows.schema)
+    require_columns(selections, rows.schema)
     computed = read_for(selections)
     surveyed = survey(computed, rows)
     streams = [_Stream(features(narrowed(selection), rows, surveyed)) for selection in computed]

@@ -33,12 +33,15 @@ def spine_file(path: str, storage_options: Mapping[str, str]) -> SpineRows:
     Raises:
         ConfigurationError: there is no such file, or it is no Parquet.
     """
-    filesystem, name = located(path, storage_options)
+    filesystem, name = _located("spine", path, storage_options)
     try:
         with pq.ParquetFile(name, filesystem=filesystem) as file:
             schema, count = file.schema_arrow, file.metadata.num_rows
     except FileNotFoundError as error:
-        raise ConfigurationError(f"there is no spine {path!r}") from error
+        raise ConfigurationError(
+            f"there is no spine {path!r}",
+            hint="name a Parquet file by its path from here, or by its URL",
+        ) from error
     except (pa.ArrowInvalid, OSError) as error:
         raise ConfigurationError(
             f"the spine {path!r} can't be read: {first_line(error)}",
@@ -91,7 +94,7 @@ def result_file(
     Raises:
         ConfigurationError: the folder does not exist or can't be written to.
     """
-    filesystem, name = located(path, storage_options)
+    filesystem, name = _located("result", path, storage_options)
     if filesystem.get_file_info(name).type == fs.FileType.Directory:
         raise ConfigurationError(f"the result {path!r} is a folder", hint="name a file in it")
     folder, _, file = name.rpartition("/")
@@ -111,3 +114,13 @@ def result_file(
         with suppress(OSError):
             filesystem.delete_file(unfinished)
         raise
+
+
+def _located(what: str, place: str, options: Mapping[str, str]) -> tuple[fs.FileSystem, str]:
+    try:
+        return located(place, options)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ConfigurationError(
+            f"the {what} {place!r} can't be reached: {first_line(error)}",
+            hint="name a file by its path, or by a URL such as s3://bucket/folder/file.parquet",
+        ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +22,7 @@ from headrace_schemas.reasons import Reason
 EVENT_TIME = "event_time"
 #: The position of a row in its spine; no column of a source begins with an underscore.
 ROW = "__row"
+Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +96,31 @@ def row_columns(view: FeatureView, spine: pa.Schema) -> dict[str, str]:
         if pt.is_null(found):
             continue  # a column without a single value, such as pandas gives an empty frame
         if name == EVENT_TIME:
-            fitting = pt.is_integer(found) or pt.is_timestamp(found)
-            expected = "integer milliseconds UTC or a timestamp"
-        else:
-            fitting = _can_be_key(found)
-            expected = str(ARROW_TYPES[source.column(column).type])
-        if not fitting:
+            require_times(name, found)
+            continue
+        expected = ARROW_TYPES[source.column(column).type]
+        if not _can_be_key(found, expected):
             raise ConfigurationError(
-                f"column {name!r} of the spine is {found}, expected {expected}",
+                f"column {name!r} of the spine is {found}, expected {expected} as in the events"
+                f" of {source.name}",
                 hint="convert it before",
             )
     return columns
+
+
+def require_times(name: str, found: pa.DataType) -> None:
+    """See that a column of a spine is of a type that times may have.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    # A column without a single value is of the type null.
+    if not (pt.is_integer(found) or pt.is_timestamp(found) or pt.is_null(found)):
+        raise ConfigurationError(
+            f"column {name!r} of the spine is {found}, expected integer milliseconds UTC or a"
+            " timestamp",
+            hint="convert it before",
+        )
 
 
 def row_schema(view: FeatureView, spine: pa.Schema) -> pa.Schema:
@@ -124,22 +140,49 @@ def checked_rows(view: FeatureView, spine: pa.Table, first_row: int) -> pa.Table
     Raises:
         BadRecordError: a key or time is null, or none; the message names the row, counted from 0.
     """
-    columns = {ROW: pa.array(np.arange(first_row, first_row + len(spine)))}
+    rows = np.arange(first_row, first_row + len(spine))
+    columns = {ROW: pa.array(rows)}
     for column, name in row_columns(view, spine.schema).items():
         values = spine[name]
-        if values.null_count and column != view.source.dedup_key:
-            row = first_row + pc.index(values.is_null(), True).as_py()
-            raise BadRecordError(
-                Reason.NULL_KEY if name != EVENT_TIME else Reason.NULL_VALUE,
-                f"row {row} of the spine has no {name}",
-                field=name,
-                hint="give it one, or leave the row out",
-            )
         if name == EVENT_TIME:
-            columns[column] = _checked_times(values, first_row)
-        else:
-            columns[column] = _as_key(name, values, ARROW_TYPES[view.source.column(column).type])
+            columns[column] = checked_times(values, rows)
+            continue
+        if column != view.source.dedup_key:
+            _require_values(name, values, rows, Reason.NULL_KEY)
+        columns[column] = _as_key(name, values, ARROW_TYPES[view.source.column(column).type])
     return pa.table(columns)
+
+
+def checked_times(values: pa.ChunkedArray, rows: Array) -> pa.ChunkedArray:
+    """The times of some rows of a spine, as milliseconds UTC.
+
+    Args:
+        values: of a type that `require_times` lets pass.
+        rows: the position of each in the whole spine.
+
+    Raises:
+        BadRecordError: one is null, or no plausible time; the message names its row.
+    """
+    _require_values(EVENT_TIME, values, rows, Reason.NULL_VALUE)
+    if pt.is_timestamp(values.type):
+        times_ms = _in_ms(values)
+    elif values.type == pa.uint64():
+        times_ms = pc.min_element_wise(values, pa.scalar(2**63 - 1, pa.uint64())).cast(pa.int64())
+    else:
+        times_ms = values.cast(pa.int64())
+    wrong = pc.or_(
+        pc.less(times_ms, PLAUSIBLE.earliest_ms), pc.greater_equal(times_ms, PLAUSIBLE.latest_ms)
+    )
+    place = pc.index(wrong, True).as_py()
+    if place >= 0:
+        problem = time_problem(times_ms[place].as_py())
+        if problem is not None:
+            raise BadRecordError(
+                problem.reason,
+                f"row {rows[place]} of the spine: event_time {problem.message}",
+                field=EVENT_TIME,
+            )
+    return times_ms
 
 
 def survey(selections: Iterable[Selection], spine: SpineRows) -> Survey:
@@ -167,10 +210,27 @@ def rows_of(view: FeatureView, spine: SpineRows) -> Iterator[pa.Table]:
         row += len(table)
 
 
-def _can_be_key(found: pa.DataType) -> bool:
+def _can_be_key(found: pa.DataType, wanted: pa.DataType) -> bool:
+    """Whether keys are of the kind that the events have: a number and its text are two keys.
+
+    Made one of the other, 7 and "7" would be the same, and "07" an entity that nobody knows.
+    """
     if pt.is_dictionary(found):
         found = found.value_type
-    return bool(pt.is_string(found) or pt.is_large_string(found) or pt.is_integer(found))
+    if pt.is_integer(wanted):
+        return bool(pt.is_integer(found))
+    return bool(pt.is_string(found) or pt.is_large_string(found))
+
+
+def _require_values(name: str, values: pa.ChunkedArray, rows: Array, reason: Reason) -> None:
+    if values.null_count:
+        row = rows[pc.index(values.is_null(), True).as_py()]
+        raise BadRecordError(
+            reason,
+            f"row {row} of the spine has no {name}",
+            field=name,
+            hint="give it one, or leave the row out",
+        )
 
 
 def _as_key(name: str, values: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
@@ -184,28 +244,6 @@ def _as_key(name: str, values: pa.ChunkedArray, wanted: pa.DataType) -> pa.Chunk
             f"column {name!r} of the spine is {values.type} and can't be made {wanted}: {error}",
             field=name,
         ) from error
-
-
-def _checked_times(values: pa.ChunkedArray, first_row: int) -> pa.ChunkedArray:
-    if pt.is_timestamp(values.type):
-        times_ms = _in_ms(values)
-    elif values.type == pa.uint64():
-        times_ms = pc.min_element_wise(values, pa.scalar(2**63 - 1, pa.uint64())).cast(pa.int64())
-    else:
-        times_ms = values.cast(pa.int64())
-    wrong = pc.or_(
-        pc.less(times_ms, PLAUSIBLE.earliest_ms), pc.greater_equal(times_ms, PLAUSIBLE.latest_ms)
-    )
-    row = pc.index(wrong, True).as_py()
-    if row >= 0:
-        problem = time_problem(times_ms[row].as_py())
-        if problem is not None:
-            raise BadRecordError(
-                problem.reason,
-                f"row {first_row + row} of the spine: event_time {problem.message}",
-                field=EVENT_TIME,
-            )
-    return times_ms
 
 
 def _in_ms(values: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _LONGEST_NAME = 40
+#: Columns of what is no terminal, and says of no width of its own: no row is broken there.
+_UNBROKEN = 10_000
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 
@@ -52,7 +55,10 @@ def print_json(value: Any) -> None:
 def print_table(
     title: str | None, columns: Sequence[str], rows: Iterable[Sequence[object]]
 ) -> None:
-    """A table; numbers are set right."""
+    """A table; numbers are set right.
+
+    A terminal has it as wide as it is; elsewhere a row is a line, unless COLUMNS says how wide.
+    """
     from rich.table import Table
 
     shown = [list(row) for row in rows]
@@ -68,7 +74,10 @@ def print_table(
         )
     for row in shown:
         table.add_row(*(spelled(value) for value in row))
-    console().print(table)
+    told = console()
+    if not (told.is_terminal or os.environ.get("COLUMNS", "").isdigit()):
+        told.width = _UNBROKEN
+    told.print(table)
 
 
 class Branch(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -107,6 +108,19 @@ def test_an_entity_without_events_has_the_values_of_an_empty_window(
     found = engine.history([card_activity.select("count_30d", "amount_minor_mean_30d")], unknown)
     assert found["card_activity__count_30d"].to_pylist() == [0]
     assert found["card_activity__amount_minor_mean_30d"].to_pylist() == [None]
+
+
+def test_a_key_of_another_type_than_the_events_have_is_refused(
+    engine: Engine, spine: pa.Table, tmp_path: Path
+) -> None:
+    numbers = spine.set_column(1, "card_id", pa.array(range(41)))
+    pq.write_table(numbers, tmp_path / "spine.parquet")
+    out = tmp_path / "out.parquet"
+    with pytest.raises(ConfigurationError, match=r"'card_id' .* is int64, expected string") as of:
+        engine.history_file(fraud.selections, str(tmp_path / "spine.parquet"), str(out))
+    assert not out.exists()
+    with pytest.raises(ConfigurationError, match=re.escape(of.value.message)):
+        engine.history(fraud.selections, numbers)
 
 
 def test_the_event_that_a_row_decides_is_left_out_where_the_spine_names_it(

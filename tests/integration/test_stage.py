@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -25,16 +26,23 @@ from headrace_batch.staging.splits import SplitRule
 from headrace_batch.staging.target import Target
 from headrace_batch.staging.verifying import verify
 from headrace_batch.warehouse import Warehouse
-from headrace_features.fraud.definitions import fraud, fraud_scoring
+from headrace_features.fraud.definitions import card_activity, fraud, fraud_scoring
 from headrace_features.leases import LeaseHeldError
 from headrace_features.project import load_project
-from headrace_schemas.errors import ConfigurationError, GateError, RetryableError
+from headrace_schemas.errors import (
+    BadRecordError,
+    ConfigurationError,
+    GateError,
+    RetryableError,
+)
 from headrace_schemas.settings import Settings
 from headrace_schemas.shard_kinds import Kind
 from headrace_shards import Loader
 from lakes import settings_in, write_events
 from programs import started
-from staged_sets import manifest_at, request_for, rows_of, staged
+from staged_sets import LABEL, manifest_at, request_for, rows_of, staged
+
+T0 = 1_524_000_000_000
 
 # Is about to publish at a place, until it is killed.
 PUBLISHING = """
@@ -50,6 +58,12 @@ with publishing(Warehouse.of(settings), out):
     print("publishing", flush=True)
     signal.pause()
 """
+
+
+def with_column(spine: Path, name: str, values: pa.Array) -> pa.Table:
+    """As many of the first rows of a spine, with other values of a column."""
+    table = pq.read_table(spine).slice(0, len(values))
+    return table.set_column(table.schema.get_field_index(name), name, values)
 
 
 @pytest.fixture
@@ -124,6 +138,7 @@ def test_the_same_request_does_nothing_and_another_one_takes_its_place(
     first = staged(lake, request_for(spine, tmp_path / "set"))
     again = staged(lake, request_for(spine, tmp_path / "set"))
     assert (first.was_there, again.was_there, again.set_id) == (False, True, first.set_id)
+    assert list(first.rows) == list(again.rows) == ["train", "valid", "test", "holdout"]
     former = Loader(tmp_path / "set", batch_size=64)
     reading = iter(former)
     next(reading)
@@ -208,6 +223,54 @@ def test_features_of_a_later_time_than_the_label_are_refused(
     assert not (tmp_path / "set").exists()
 
 
+@pytest.mark.parametrize("name", ["event_time", "card_id"])
+def test_a_spine_that_lacks_what_features_need_is_told_by_its_own_columns(
+    name: str, lake: Settings, spine: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "lacking.parquet"
+    table = pq.read_table(spine, columns=["card_id", "event_time", "is_fraud"]).drop([name])
+    pq.write_table(table, place)
+    others = ", ".join(table.column_names)
+    selections = [card_activity.select("count_1d")]
+    with pytest.raises(
+        ConfigurationError,
+        match=rf"^the spine has no column '{name}', which feature view card_activity needs;"
+        rf" it has {others} \(a row is an entity's key and an event_time\)$",
+    ):
+        staged(lake, StageRequest("fraud", selections, str(place), str(tmp_path / "set"), LABEL))
+
+
+@pytest.mark.parametrize("label", [Label(), LABEL])
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [
+        (pa.array(["2018-04-01"] * 3), "^column 'event_time' of the spine is string, expected int"),
+        (pa.array([17_000] * 3, pa.date32()), "^column 'event_time' of the spine is date32"),
+        (pa.array([T0, None, T0]), r"^row 1 of the spine has no event_time"),
+        (pa.array([T0, T0, T0 * 1_000_000]), "^row 2 .* event_time .* looks like nanoseconds"),
+    ],
+)
+def test_what_is_no_time_of_a_row_is_told_with_and_without_a_time_of_its_label(  # noqa: PLR0913, PLR0917 - fixtures and cases
+    label: Label, times: pa.Array, said: str, lake: Settings, spine: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "times.parquet"
+    pq.write_table(with_column(spine, "event_time", times), place)
+    with pytest.raises((ConfigurationError, BadRecordError), match=said):
+        staged(lake, StageRequest("fraud", fraud.asked, str(place), str(tmp_path / "set"), label))
+
+
+def test_a_time_of_labels_that_is_of_another_type_is_told(
+    lake: Settings, spine: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "times.parquet"
+    pq.write_table(with_column(spine, "reported_at", pa.array(["2018-04-01"] * 3)), place)
+    request = StageRequest("fraud", fraud.asked, str(place), str(tmp_path / "set"), LABEL)
+    with pytest.raises(
+        ConfigurationError, match=r"^column 'reported_at' of the spine is string, expected integer"
+    ):
+        staged(lake, request)
+
+
 def test_a_table_is_a_spine_and_is_read_as_it_was(tmp_path: Path, lake: Settings) -> None:
     request = StageRequest("fraud", fraud.asked, "bronze.transactions", str(tmp_path / "set"))
     report = staged(lake, request)
@@ -273,17 +336,30 @@ def test_what_does_not_fit_is_refused(lake: Settings, spine: Path, tmp_path: Pat
     (tmp_path / "other/file").write_text("mine")
     for options, said in (
         ({"out": str(tmp_path / "other")}, "has other files, such as file"),
-        ({"spine": str(tmp_path / "none.parquet")}, "there is no spine"),
+        ({"spine": str(tmp_path / "none.parquet")}, "there is no spine .* by its path from here"),
+        ({"spine": "nosuch://lake/x.parquet"}, "the spine 'nosuch://.* by a URL such as s3://"),
+        ({"out": "nosuch://lake/set"}, "nosuch://lake/set can't be reached: .* such as s3://"),
         ({"spine": "bronze.none"}, "there is no table bronze.none"),
-        ({"label": Label(("fraudulent",))}, "unknown column of the spine 'fraudulent'"),
+        (
+            {"label": Label(("fraudulent",))},
+            r"unknown column of the spine 'fraudulent'.*\(--label ",
+        ),
+        (
+            {"label": Label(("is_fraud",), "reported")},
+            r"unknown column of the spine 'reported', did you mean 'reported_at'.*\(--label-time ",
+        ),
         (
             {"split": SplitRule(holdout=0.2, entity="nobody")},
-            "unknown column of the spine 'nobody'",
+            r"unknown column of the spine 'nobody'.*\(.*--entity",
         ),
-        ({"left_out": ("nothing",)}, "unknown column of the training set 'nothing'"),
+        (
+            {"left_out": ("nothing",)},
+            r"unknown column of the training set 'nothing'.*\(--leave-out ",
+        ),
     ):
-        with pytest.raises(ConfigurationError, match=said):
+        with pytest.raises(ConfigurationError) as caught:
             staged(lake, request_for(spine, tmp_path / "set", **options))
+        assert re.search(said, str(caught.value)), str(caught.value)
     empty = tmp_path / "empty.parquet"
     pq.write_table(pq.read_table(spine).slice(0, 0), empty)
     with pytest.raises(ConfigurationError, match="the spine has no rows"):

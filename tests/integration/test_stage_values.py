@@ -92,6 +92,50 @@ def test_rows_without_a_label_are_refused_unless_it_is_said_what_becomes_of_them
     assert sorted(batch["ids"][is_null, 0].tolist()) == [4, 9]
 
 
+def test_a_label_is_none_where_nothing_says_since_when_it_is_known(
+    either: str, lake: Settings, spine: Path, tmp_path: Path
+) -> None:
+    known = pq.read_table(spine, columns=["reported_at"])[0].slice(0, 300).to_pylist()
+    known[4] = known[9] = known[11] = None
+    place = with_columns(
+        spine,
+        tmp_path,
+        reported_at=pa.array(known, pa.int64()),
+        is_fraud=labels(row_4=True, row_9=False, row_11=None, row_20=None),
+    )
+    with pytest.raises(
+        GateError,
+        match=r"^4 of 300 rows .* no label, such as row 4: reported_at is null, so that nothing",
+    ) as caught:
+        staged(lake, whole_set(place, tmp_path / "refused"), either)
+    assert "--unlabelled leave-out" in str(caught.value.hint)
+
+    left_out = Label(("is_fraud",), "reported_at", Unlabelled.LEAVE_OUT)
+    report = staged(lake, whole_set(place, tmp_path / "left_out", label=left_out), either)
+    assert (report.rows, report.rows_left_out) == ({"train": 296}, {"unlabelled": 4})
+    found = rows_of(tmp_path / "left_out")["train"]
+    assert sorted(found) == [row for row in range(300) if row not in {4, 9, 11, 20}]
+    assert problems(lake, tmp_path / "left_out") == ()
+
+    kept = Label(("is_fraud",), "reported_at", Unlabelled.KEEP)
+    report = staged(lake, whole_set(place, tmp_path / "kept", label=kept), either)
+    assert (report.rows, report.rows_left_out) == ({"train": 300}, {"unlabelled": 0})
+    found = rows_of(tmp_path / "kept")["train"]
+    assert [row for row in range(300) if found[row]["is_fraud"] is None] == [4, 9, 11, 20]
+    assert problems(lake, tmp_path / "kept") == ()
+
+
+def test_a_spine_none_of_whose_labels_is_known_since_some_time_is_refused(
+    lake: Settings, spine: Path, tmp_path: Path
+) -> None:
+    place = with_columns(spine, tmp_path, reported_at=pa.nulls(300, pa.int64()))
+    label = Label(("is_fraud",), "reported_at", Unlabelled.LEAVE_OUT)
+    with pytest.raises(
+        ConfigurationError, match=r"none of 300 rows .* such as row 0: reported_at is null"
+    ):
+        staged(lake, whole_set(place, tmp_path / "set", label=label))
+
+
 def test_a_label_that_is_nan_is_none(lake: Settings, spine: Path, tmp_path: Path) -> None:
     score = np.ones(300)
     score[[3, 5]] = np.nan, np.inf

@@ -56,9 +56,14 @@ def layout_of(schema: pa.Schema, roles: Roles, precision: Precision) -> Layout:
     Raises:
         ConfigurationError: a column is missing, or of a type that shards don't have.
     """
-    for name in [*roles.labels, *roles.payloads, *roles.left_out]:
-        if name not in schema.names:
-            raise ConfigurationError.unknown("column of the training set", name, schema.names)
+    told = dict.fromkeys(roles.labels, "--label names what is to be foretold")
+    told |= dict.fromkeys(roles.payloads, "--payload names bytes or texts of the spine")
+    told |= dict.fromkeys(roles.left_out, "--leave-out names a column not to keep")
+    # The number of a row is ours: nobody can ask for it or leave it out.
+    known = [name for name in schema.names if name != ROW]
+    for name, hint in told.items():
+        if name not in known:
+            raise ConfigurationError.unknown("column of the training set", name, known, hint=hint)
     found: dict[str, list[str]] = {"ids": [ROW], "x": [], _CODES: []}
     for field in schema:
         if field.name not in {ROW, *roles.labels, *roles.payloads, *roles.left_out}:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pyarrow.types as pt
 
-from headrace_batch.history_spine import EVENT_TIME
+from headrace_batch.history_spine import EVENT_TIME, checked_times, require_times
 from headrace_batch.staging.columns import ROW
 from headrace_batch.staging.spine import Unlabelled
 from headrace_batch.staging.times import in_ms
@@ -35,12 +35,13 @@ def numbered(spine: Spine, label: Label, out: IO[bytes]) -> int:
 
     Raises:
         GateError: features of a row are of a later time than its label, or it has none.
-        ConfigurationError: a column is missing, or all rows are left out.
+        BadRecordError: a row that is not left out has no time.
+        ConfigurationError: a column is missing or of a wrong type, or all rows are left out.
     """
     _require_columns(spine.rows.schema, label)
     schema = pa.schema([pa.field(one.name, _plain_type(one.type)) for one in spine.rows.schema])
     unlabelled, leaks = _Found(), _Found()
-    first = 0
+    first, why = 0, ""
     with pq.ParquetWriter(
         out, schema.append(pa.field(ROW, pa.int64())), compression="zstd"
     ) as file:
@@ -48,19 +49,24 @@ def numbered(spine: Spine, label: Label, out: IO[bytes]) -> int:
             numbers = np.arange(first, first + len(piece))
             first += len(piece)
             table = _plain(piece, schema).append_column(ROW, pa.array(numbers))
+            given, table = table, label.known(table)
             if label.unlabelled is not Unlabelled.KEEP:
                 lacking = _lacking(table, label.columns)
+                if not unlabelled.count and lacking.any():
+                    why = _why(given.slice(int(lacking.argmax()), 1), label)
                 unlabelled.add(numbers[lacking])
                 table = table.filter(pa.array(~lacking))
+            # Before they are compared: of what is no time nobody can say that it is too late.
+            times_ms = checked_times(table[EVENT_TIME], table[ROW].to_numpy())
             if label.known_at is not None:
-                late = _known_ms(table[EVENT_TIME]) > _known_ms(table[label.known_at])
+                late = times_ms.to_numpy() > _known_ms(table[label.known_at])
                 leaks.add(table[ROW].to_numpy()[late])
             file.write_table(table)
     names = ", ".join(label.columns)
     if unlabelled.count and label.unlabelled is Unlabelled.REFUSE:
         raise GateError(
             f"{unlabelled.count:,} of {first:,} rows of the spine have no label, such as row"
-            f" {unlabelled.example}: {names} is null or not finite",
+            f" {unlabelled.example}: {why}",
             hint="take them out, or say what becomes of them: --unlabelled leave-out, or keep",
         )
     if leaks.count:
@@ -71,7 +77,8 @@ def numbered(spine: Spine, label: Label, out: IO[bytes]) -> int:
         )
     if first and unlabelled.count == first:
         raise ConfigurationError(
-            f"none of {first:,} rows of the spine has a label: {names} is null or not finite",
+            f"none of {first:,} rows of the spine has a label, such as row"
+            f" {unlabelled.example}: {why}",
             hint="name a spine of which some have one",
         )
     return unlabelled.count
@@ -91,9 +98,20 @@ class _Found:
 
 
 def _require_columns(schema: pa.Schema, label: Label) -> None:
-    for name in (EVENT_TIME, *label.columns, *([label.known_at] if label.known_at else [])):
+    if EVENT_TIME not in schema.names:
+        raise ConfigurationError(
+            f"the spine has no column {EVENT_TIME!r}, which every spine needs; it has"
+            f" {', '.join(schema.names) or 'none'}",
+            hint="features are as of the time of a row: rename the column that has it",
+        )
+    told = dict.fromkeys(label.columns, "--label names what is to be foretold")
+    if label.known_at is not None:
+        told[label.known_at] = "--label-time names the column since when the label is known"
+    for name, hint in told.items():
         if name not in schema.names:
-            raise ConfigurationError.unknown("column of the spine", name, schema.names)
+            raise ConfigurationError.unknown("column of the spine", name, schema.names, hint=hint)
+    for name in (EVENT_TIME, *([label.known_at] if label.known_at else [])):
+        require_times(name, schema.field(name).type)
     if ROW in schema.names:
         raise ConfigurationError(
             f"the spine has a column {ROW!r}, which is what shards call the number of a row",
@@ -129,6 +147,14 @@ def _lacking(table: pa.Table, labels: Sequence[str]) -> Array:
             known = pc.fill_null(pc.is_finite(column.cast(pa.float64())), fill_value=False)
         found |= ~known.to_numpy()
     return found
+
+
+def _why(row: pa.Table, label: Label) -> str:
+    """Why a row of a spine has no label."""
+    names = ", ".join(label.columns)
+    if _lacking(row, label.columns).any():
+        return f"{names} is null or not finite"
+    return f"{label.known_at} is null, so that nothing says since when {names} is known"
 
 
 def _known_ms(column: pa.ChunkedArray) -> Array:

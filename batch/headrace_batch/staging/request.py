@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from headrace_features.definitions.on_demand import AnySelection
 
 #: Raised when the same request would give other files.
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)

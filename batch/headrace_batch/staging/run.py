@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from headrace_batch.history_assembly import require_columns
 from headrace_batch.history_scratch import Scratch, scratch
 from headrace_batch.staging.numbering import numbered
 from headrace_batch.staging.places import name_of
@@ -24,6 +25,7 @@ from headrace_batch.staging.publication import (
 from headrace_batch.staging.set_rows import rows_of_file
 from headrace_batch.staging.sharding import MadeOf, sharded
 from headrace_batch.staging.spine import UNLABELLED, Label, Spine
+from headrace_batch.staging.splits import in_order
 from headrace_batch.staging.target import Target
 from headrace_batch.staging.told import events_told, shards_outcome, shards_work, spine_told
 from headrace_batch.table_lease import held
@@ -146,6 +148,8 @@ def features_of(  # noqa: PLR0913, PLR0917 - each of another kind
         GateError: the spine has a leak, or rows have no label.
         ConfigurationError: a column is missing or wrong.
     """
+    # As it was given: numbered, it has a column of ours, of which no error should tell.
+    require_columns(selections, spine.rows.schema)
     with folder.filesystem.open_output_stream(folder.path(SPINE)) as out:
         unlabelled = numbered(spine, label, out)
     load_engine(engine, settings).history_file(
@@ -172,7 +176,7 @@ def report_of(manifest: Manifest, out: str, seconds: float, *, was_there: bool) 
     return StageReport(
         set_id=manifest.set_id,
         out=out,
-        rows={name: manifest.rows(name) for name in manifest.splits},
+        rows={name: manifest.rows(name) for name in in_order(manifest.splits)},
         # Sets of older releases left none out.
         rows_left_out=manifest.made_of.get("rows_left_out", {}),
         shards=len(shards),

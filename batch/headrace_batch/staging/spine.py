@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as pa_ds
 
 from headrace_batch.history_files import rows_at_once, spine_file
@@ -72,12 +73,26 @@ class Label:
     Attributes:
         columns: of the spine.
         known_at: the column that says since when it is known; None where it is known at once.
-        unlabelled: what becomes of rows of which one of these columns is null, NaN or infinite.
+        unlabelled: what becomes of rows of which one of these columns is null, NaN or infinite, or
+            of which it isn't known since when they are.
     """
 
     columns: tuple[str, ...] = ()
     known_at: str | None = None
     unlabelled: Unlabelled = Unlabelled.REFUSE
+
+    def known(self, rows: pa.Table) -> pa.Table:
+        """Rows of a spine whose labels are null where nothing says since when they are known.
+
+        Nobody can tell whether the features of such a row are of a later time than its label.
+        """
+        if self.known_at is None or not rows[self.known_at].null_count:
+            return rows
+        is_known = rows[self.known_at].is_valid()
+        for name in self.columns:
+            place, nothing = rows.schema.get_field_index(name), pa.scalar(None, rows[name].type)
+            rows = rows.set_column(place, name, pc.if_else(is_known, rows[name], nothing))
+        return rows
 
 
 def _of_table(warehouse: Warehouse, name: str) -> tuple[SpineRows, Mapping[str, Any]]:

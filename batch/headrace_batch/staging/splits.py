@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -14,13 +15,14 @@ from headrace_batch.staging.times import in_ms
 from headrace_schemas.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 TRAIN, VALID, TEST, HOLDOUT = "train", "valid", "test", "holdout"
 #: Splits in the order of their numbers.
 SPLITS = (TRAIN, VALID, TEST, HOLDOUT)
 _U64 = 2**64
 Array = np.ndarray[Any, Any]
+Value = TypeVar("Value")
 #: Of splitmix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, OOPSLA 2014).
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
@@ -50,12 +52,18 @@ class SplitRule:
         """Check bounds."""
         if not 0 <= self.holdout < 1:
             raise ConfigurationError(
-                f"{self.holdout} of the entities held out, expected a share from 0 to below 1"
+                f"{self.holdout} of the entities held out, expected a share from 0 to below 1",
+                hint="such as --hold-out 0.1",
             )
         if self.holdout and self.entity is None:
             raise ConfigurationError("to hold entities out the column of theirs has to be named")
-        if None not in {self.valid_from, self.test_from} and self.valid_from > self.test_from:  # type: ignore[operator] # neither is None
-            raise ConfigurationError("the rows for tests begin before those for validation")
+        valid, test = self.valid_from, self.test_from
+        if valid is not None and test is not None and valid > test:
+            raise ConfigurationError(
+                f"the rows for tests begin at {_utc(test)}, before those for validation, at"
+                f" {_utc(valid)}",
+                hint="--test-from is the day of --valid-from or a later one",
+            )
         if not 0 <= self.seed < _U64:
             raise ConfigurationError(f"the seed {self.seed}, expected a number from 0 of 64 bits")
 
@@ -66,7 +74,12 @@ class SplitRule:
             ConfigurationError: it has no column of the entities.
         """
         if self.entity is not None and self.entity not in columns:
-            raise ConfigurationError.unknown("column of the spine", self.entity, columns)
+            raise ConfigurationError.unknown(
+                "column of the spine",
+                self.entity,
+                columns,
+                hint="entities are held out by a column of their keys: --entity names it",
+            )
 
     def of(self, table: pa.Table) -> Array:
         """The split of each row of a set, as its place in `SPLITS`."""
@@ -101,6 +114,11 @@ class SplitRule:
         return found
 
 
+def in_order(splits: Mapping[str, Value]) -> dict[str, Value]:
+    """What there is by split, in the order of their numbers; files have it in that of names."""
+    return {split: splits[split] for split in sorted(splits, key=SPLITS.index)}
+
+
 def places(rows: Array, seed: int) -> Array:
     """Where rows come in the order of their split: a number of 64 bits that looks random.
 
@@ -120,6 +138,10 @@ def shard_of(place: Array, shards: int) -> Array:
     upper = (place >> np.uint64(32)) * np.uint64(shards)
     found: Array = (upper >> np.uint64(32)).astype(np.int64)
     return found
+
+
+def _utc(time_ms: int) -> str:
+    return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _hash(text: str | None, seed: int) -> int:

@@ -159,5 +159,8 @@ class Target:
                 return ArrowFSWrapper(system), root.rstrip("/")
             system, root = fsspec.core.url_to_fs(self.place)
         except (ImportError, ValueError) as error:
-            raise ConfigurationError(f"{self.place} can't be written to: {error}") from error
+            raise ConfigurationError(
+                f"{self.place} can't be reached: {error}",
+                hint="name a folder by its path, or by a URL such as s3://bucket/folder",
+            ) from error
         return system, root.rstrip("/")

@@ -14,7 +14,7 @@ from headrace_batch.staging.columns import ROW
 from headrace_batch.staging.packing import Packing
 from headrace_batch.staging.publication import published
 from headrace_batch.staging.shard_formats import Format, index_for
-from headrace_batch.staging.spine import Spine
+from headrace_batch.staging.spine import Label, Spine
 from headrace_batch.warehouse import Warehouse
 from headrace_features.definitions.fingerprint import fingerprint
 from headrace_features.engines import load_engine
@@ -155,7 +155,8 @@ def _of_sample(
     told = manifest.made_of
     numbers = sampled["ids"][:, 0]
     try:
-        spine = _spine_rows(settings, told, numbers)
+        label = Label(tuple(told["label"]["columns"]), told["label"]["known_at"])
+        spine = label.known(_spine_rows(settings, told, numbers))
         computed = load_engine("local", settings).history(
             _selections(project, told),
             spine,

@@ -66,16 +66,18 @@ def verify(
 @app.command()
 def show(place: Place, digest: Digest = None, as_json: JsonOption = False) -> None:
     """Show what a set holds and what it was made of."""
+    from headrace_batch.staging.splits import in_order
+
     settings, _ = current_project()
     _, manifest = _published(settings, place, digest)
-    made = manifest.made_of
+    made, splits = manifest.made_of, in_order(manifest.splits)
     if as_json:
         print_json(
             {
                 "set_id": manifest.set_id,
                 "digest": manifest.digest,
                 "kept": manifest.kept,
-                "splits": {name: manifest.rows(name) for name in manifest.splits},
+                "splits": {name: manifest.rows(name) for name in splits},
                 "columns": {part.name: part.columns for part in manifest.layout.parts},
                 "statistics": manifest.statistics,
                 "made_of": made,
@@ -85,7 +87,7 @@ def show(place: Place, digest: Digest = None, as_json: JsonOption = False) -> No
     print_table(
         f"set {manifest.set_id}, digest {manifest.digest[:12]}",
         ("split", "rows", "shards"),
-        [(name, manifest.rows(name), len(found)) for name, found in manifest.splits.items()],
+        [(name, manifest.rows(name), len(found)) for name, found in splits.items()],
     )
     print_table(
         None,
@@ -97,7 +99,7 @@ def show(place: Place, digest: Digest = None, as_json: JsonOption = False) -> No
                 *(one.get(key, 0) for key in _COUNTED.values()),
                 *(_short(one[key]) for key in _MOMENTS),
             )
-            for split, columns in manifest.statistics.items()
+            for split, columns in in_order(manifest.statistics).items()
             for name, one in columns.items()
         ],
     )

@@ -45,8 +45,8 @@ UnlabelledOption = Annotated[
     str,
     typer.Option(
         "--unlabelled",
-        help="refuse, leave-out or keep: what becomes of rows that have no label. Kept, a label is"
-        " 0 and told by the mask.",
+        help="refuse, leave-out or keep: what becomes of rows that have no label, or no time of"
+        " it. Kept, a label is 0 and told by the mask.",
     ),
 ]
 ValidFrom = Annotated[

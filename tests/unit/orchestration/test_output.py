@@ -19,6 +19,18 @@ def test_names_of_rows_are_not_broken_where_a_table_is_wide(
     assert max(map(len, told.splitlines())) <= 80
 
 
+def test_a_row_is_a_line_where_no_terminal_says_how_wide_it_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    name = "card_activity__longitude_last_30d_excluding_current"
+    print_table("title", ("column", *"abcdefgh"), [(name, *[1_234_567] * 8), ("x", *[1] * 8)])
+    told = capsys.readouterr().out.splitlines()
+    assert len(told) == 7
+    assert [part.strip() for part in told[4].split("│")[1:-1]] == [name, *["1,234,567"] * 8]
+    assert max(map(len, told)) == len(told[4]) < 160
+
+
 def test_all_of_a_path_is_there_though_it_is_longer_than_a_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from headrace_batch.staging.splits import SPLITS, SplitRule, places, shard_of
+from headrace_batch.staging.splits import SPLITS, SplitRule, in_order, places, shard_of
 from headrace_schemas.errors import ConfigurationError
 
 
@@ -22,6 +22,20 @@ def test_rows_are_divided_by_time() -> None:
     assert named(rule, [0, 9, 10, 19, 20, 99]) == ["train"] * 2 + ["valid"] * 2 + ["test"] * 2
     assert named(SplitRule(), [0, 99]) == ["train", "train"]
     assert named(SplitRule(test_from=10), [9, 10]) == ["train", "test"]
+
+
+def test_tests_before_validation_are_refused_with_both_times() -> None:
+    day_ms = 86_400_000
+    with pytest.raises(
+        ConfigurationError, match=r"begin at 1970-01-02 00:00 UTC, .* validation, at 1970-01-03 00:"
+    ) as caught:
+        SplitRule(valid_from=2 * day_ms, test_from=day_ms)
+    assert "--test-from" in str(caught.value)
+
+
+def test_splits_are_told_in_one_order_whatever_that_of_a_file_is() -> None:
+    assert list(in_order({"holdout": 1, "test": 2, "train": 3, "valid": 4})) == list(SPLITS)
+    assert in_order({"test": 2, "train": 3}) == {"train": 3, "test": 2}
 
 
 def test_all_rows_of_an_entity_are_held_out_or_none() -> None:
@@ -52,7 +66,7 @@ def test_every_row_has_a_place_of_its_own_that_looks_random() -> None:
 
 def test_rules_that_make_no_sense_are_refused() -> None:
     for options, said in (
-        ({"valid_from": 9, "test_from": 8}, "begin before those for validation"),
+        ({"valid_from": 9, "test_from": 8}, "for tests begin at .*, before those for validation"),
         ({"holdout": 1.0, "entity": "card_id"}, "a share from 0 to below 1"),
         ({"holdout": 0.1}, "the column of theirs has to be named"),
         ({"seed": -1}, "the seed -1"),
