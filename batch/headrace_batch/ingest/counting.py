@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 import pyarrow.compute as pc
 
+from headrace_batch.ingest.appending import times_set_aside
 from headrace_batch.ingest.contract import Contract
 from headrace_batch.ingest.report import SourceReport
-from headrace_batch.quarantine.kept_rows import released_rows
+from headrace_batch.quarantine.kept_rows import released_rows, set_aside_waits
 from headrace_batch.quarantine.row_names import row_id
 from headrace_batch.warehouse import Warehouse
 
@@ -53,6 +54,13 @@ def source_report(
         rejected=total.rejected,
         already_ingested=total.already_ingested,
         already_rejected=dict(before - Counter(total.rejected)),
+        set_aside_waits=(
+            total.already_ingested > 0
+            and not total.ingested
+            # Where no day was ever set aside the quarantine needs no look.
+            and times_set_aside(warehouse.find(contract.source.table)) > 0
+            and set_aside_waits(warehouse, contract.source)
+        ),
     )
 
 

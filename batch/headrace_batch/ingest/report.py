@@ -30,6 +30,8 @@ class SourceReport:
             the name of a rule.
         already_ingested: rows that an earlier or a concurrent run has dealt with.
         already_rejected: those of them that were rejected then, by their first reason.
+        set_aside_waits: whether nothing came in of files that were taken in before, while rows of
+            files that were set aside wait.
     """
 
     source: str
@@ -43,6 +45,7 @@ class SourceReport:
     rejected: Mapping[str, int]
     already_ingested: int
     already_rejected: Mapping[str, int]
+    set_aside_waits: bool = False
 
     @property
     def rejected_rows(self) -> int:

@@ -49,6 +49,7 @@ def ingest(  # noqa: PLR0913 - all but the first three have defaults and are nam
     file_format: str | None = None,
     source: str | None = None,
     arrived_ms: int | None = None,
+    again: bool = False,
     on_progress: Progress | None = None,
     clock: Callable[[], float] = time.monotonic,
     wall: Callable[[], float] = time.time,
@@ -68,6 +69,8 @@ def ingest(  # noqa: PLR0913 - all but the first three have defaults and are nam
         file_format: parquet, csv, jsonl or handbook; by default the suffix of each file decides.
         source: the source that the files feed; may be left out where the project has one.
         arrived_ms: when the files have arrived, ms UTC, for rules on that; None: nothing tells.
+        again: take files in though they were before: rows of theirs that were set aside since come
+            in. What is done of that is recorded until a day of the source is set aside once more.
         on_progress: is told how far it is.
         clock: seconds that never go back.
         wall: seconds since 1970, UTC.
@@ -104,7 +107,7 @@ def ingest(  # noqa: PLR0913 - all but the first three have defaults and are nam
         rows = 0
         for file in files:
             told = _later(on_progress, rows, total)
-            rows += _ingest_file(file, file_format or file.kind, targets, told)
+            rows += _ingest_file(file, file_format or file.kind, targets, told, again=again)
         report = IngestReport(
             files=tuple(file.url for file in files),
             format=file_format or ", ".join(sorted({file.kind for file in files})),
@@ -122,11 +125,15 @@ def _ingest_file(
     file_format: str,
     targets: Sequence[_Target],
     on_rows: Callable[[int], None],
+    *,
+    again: bool,
 ) -> int:
     """Take one file in; the number of its rows."""
     content = file.content_hash()
     begun = [
-        one.tables.begin(IngestOf(one.feed.contract.ingest_id(file_format, content), file.url))
+        one.tables.begin(
+            IngestOf(one.feed.contract.ingest_id(file_format, content), file.url), again=again
+        )
         for one in targets
     ]
     last = after = min(begun)

@@ -25,6 +25,7 @@ def ingest_files(  # noqa: PLR0913 - all but the first three are named
     engine: str | None,
     quiet: bool,
     arrived_ms: int | None = None,
+    again: bool = False,
 ) -> IngestReport:
     """Take files into the tables of their sources; a stream that lacks them is noted.
 
@@ -47,6 +48,7 @@ def ingest_files(  # noqa: PLR0913 - all but the first three are named
                 file_format=file_format,
                 source=source,
                 arrived_ms=arrived_ms,
+                again=again,
             )
         elif chosen == "local":
             from headrace_batch.ingest.run import ingest as ingest_here
@@ -58,6 +60,7 @@ def ingest_files(  # noqa: PLR0913 - all but the first three are named
                 file_format=file_format,
                 source=source,
                 arrived_ms=arrived_ms,
+                again=again,
                 on_progress=lambda done, _: advance(done),
             )
         else:
@@ -100,6 +103,12 @@ def show(report: IngestReport, project: Project) -> None:
                 f" {source.quarantine_table_uri}",
                 soft_wrap=True,
             )
+        if source.set_aside_waits:
+            out.print(
+                f"rows of {source.source} that were set aside wait in quarantine: files that were"
+                " taken in before bring theirs back by headrace ingest --again",
+                soft_wrap=True,
+            )
     out.print(f"{counted(report.rows, 'row')} in {report.seconds:.1f} s")
 
 
@@ -122,6 +131,7 @@ def described(report: IngestReport) -> dict[str, Any]:
                 "rejected": dict(source.rejected),
                 "already_ingested": source.already_ingested,
                 "already_rejected": dict(source.already_rejected),
+                "set_aside_waits": source.set_aside_waits,
             }
             for source in report.sources
         ],
