@@ -34,6 +34,7 @@ from ingestion import (
 )
 
 DAY_MS = 86_400_000
+ROWS = transactions(0, 9)
 
 
 @pytest.fixture
@@ -268,6 +269,41 @@ def test_types_that_hold_the_same_values_are_taken(tmp_path: Path, settings: Set
     assert bronze(settings) == expected_rows([row])
 
 
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "jsonl"])
+def test_columns_that_the_contract_does_not_have_are_told_whenever_their_file_comes(
+    tmp_path: Path, settings: Settings, suffix: str
+) -> None:
+    write = {"parquet": write_parquet, "csv": write_csv, "jsonl": write_json_lines}[suffix]
+    rows = [row | {"merchant_city": "Ulm", "": number} for number, row in enumerate(ROWS)]
+    write(tmp_path / f"rows.{suffix}", rows)
+    for _ in range(2):
+        report = take_all(settings, tmp_path / f"rows.{suffix}", source="transactions")
+        assert report.ignored_columns == ("merchant_city", '""')
+        assert report.sources[0].ignored_columns == report.ignored_columns
+    assert bronze(settings) == expected_rows(ROWS)
+    write(tmp_path / f"known.{suffix}", ROWS)
+    known = take_all(settings, tmp_path / f"known.{suffix}", source="transactions")
+    assert known.ignored_columns == ()
+
+
+@pytest.mark.parametrize("raw", [b"", b"\n \n", b"[1]\n", b"\xff{", b'{"amount'])
+def test_lines_that_are_no_objects_have_no_columns_to_ignore(
+    tmp_path: Path, settings: Settings, raw: bytes
+) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_bytes(raw)
+    assert take_all(settings, file, source="transactions").ignored_columns == ()
+
+
+def test_the_first_object_is_looked_at_for_keys_behind_a_byte_order_mark_and_blank_lines(
+    tmp_path: Path, settings: Settings
+) -> None:
+    file = tmp_path / "rows.jsonl"
+    line = json.dumps(transaction(1) | {"new": [1, {}]}).encode()
+    file.write_bytes(b"\xef\xbb\xbf\n\n" + line)
+    assert take_all(settings, file, source="transactions").ignored_columns == ("new",)
+
+
 @pytest.mark.parametrize(("name", "raw"), [("a.csv", b""), ("a.jsonl", b""), ("a.jsonl", b"\n")])
 def test_an_empty_file_has_no_rows_and_is_no_failure(
     tmp_path: Path, settings: Settings, name: str, raw: bytes
@@ -328,6 +364,8 @@ def test_the_handbook_format_feeds_transactions_and_labels(
         {Reason.WRONG_TYPE: 1},
     )
     assert labels_report.ingested == 2
+    # What one of the two sources takes is not ignored by the other.
+    assert (transactions_report.ignored_columns, labels_report.ignored_columns) == ((), ())
     assert [row[:5] for row in bronze(settings)] == [("0", "596", "3156", 1_522_540_831_000, 5716)]
     assert [row[3:6] for row in stored(settings, "bronze.transaction_labels")] == [
         (1_522_540_831_000, False, 1_522_540_831_000 + 7 * DAY_MS),

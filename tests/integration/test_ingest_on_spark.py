@@ -468,6 +468,7 @@ def test_rows_that_break_a_rule_are_kept_aside_as_in_process(tmp_path: Path) -> 
             "high": 4,
             "ratio": 0.5,
             "unit": "kg" if number % 4 else "K9",
+            "operator": "o",
         }
         for number in range(20)
     ]
@@ -485,6 +486,7 @@ def test_rows_that_break_a_rule_are_kept_aside_as_in_process(tmp_path: Path) -> 
             arrived_ms=ruled_readings.NOON_MS,
         ).sources
         assert sum(report.rejected.values()) == 18
+        assert report.ignored_columns == ("operator",)
     for table in ("bronze.readings", "quarantine.readings"):
         assert stored(homes[1], table) == stored(homes[0], table)
     broken = {reason for row in stored(homes[0], "quarantine.readings") for reason in row[3]}

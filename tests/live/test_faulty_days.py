@@ -296,9 +296,12 @@ def test_a_wrong_unit_of_time_is_stopped_repaired_and_released(
     assert shop.contents() == clean
 
 
-def test_a_new_column_is_left_out(shop: Shop, clean: dict[str, Any]) -> None:
+def test_a_new_column_is_left_out_and_told(
+    shop: Shop, clean: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
     shop.land(3, [row | {"loyalty": 7} for row in rows_of(3)])
     shop.run(3)
+    assert "\nignored columns: loyalty\n" in capsys.readouterr().out
     assert shop.contents() == clean
 
 

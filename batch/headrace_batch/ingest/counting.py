@@ -37,9 +37,16 @@ class Counts:
 
 
 def source_report(
-    contract: Contract, warehouse: Warehouse, ingest_ids: Sequence[str], counts: Iterable[Counts]
+    contract: Contract,
+    warehouse: Warehouse,
+    ingest_ids: Sequence[str],
+    counts: Iterable[Counts],
+    ignored: Sequence[str] = (),
 ) -> SourceReport:
-    """The report on one source, whose files are known by the ids of their ingests."""
+    """The report on one source, whose files are known by the ids of their ingests.
+
+    `ignored` are columns of the files that nobody has read.
+    """
     total = sum(counts, Counts())
     before = _rejected(contract, warehouse, ingest_ids) if total.already_ingested else Counter()
     return SourceReport(
@@ -54,6 +61,7 @@ def source_report(
         rejected=total.rejected,
         already_ingested=total.already_ingested,
         already_rejected=dict(before - Counter(total.rejected)),
+        ignored_columns=tuple(ignored),
         set_aside_waits=(
             total.already_ingested > 0
             and not total.ingested

@@ -84,8 +84,7 @@ def ingest(  # noqa: PLR0913 - all but the first three have defaults and are nam
     start = clock()
     files = find_files(place, file_format, settings.warehouse.storage_options)
     feeds = feeds_of(project, file_format, source)
-    for file in files:
-        require_columns(file, feeds)
+    ignored = require_columns(files, feeds)
     sources = [feed.contract.source for feed in feeds]
     works = files_work(settings, sources, (file.url for file in files))
     with recorded(settings, works) as runs:
@@ -113,7 +112,7 @@ def ingest(  # noqa: PLR0913 - all but the first three have defaults and are nam
             format=file_format or ", ".join(sorted({file.kind for file in files})),
             rows=rows,
             seconds=clock() - start,
-            sources=tuple(target.tables.report() for target in targets),
+            sources=tuple(target.tables.report(ignored) for target in targets),
         )
         for one, work, done in zip(sources, works, report.sources, strict=True):
             runs.end(work.job, partial(files_outcome, settings, one, work, done))

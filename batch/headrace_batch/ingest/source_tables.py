@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -109,9 +110,9 @@ class SourceTables:
         )
         self._done = upto
 
-    def report(self) -> SourceReport:
-        """What became of the rows of all files so far."""
-        return source_report(self.contract, self._warehouse, self._ids, self._counts)
+    def report(self, ignored: Sequence[str] = ()) -> SourceReport:
+        """What became of the rows of all files so far; `ignored` columns of theirs are told."""
+        return source_report(self.contract, self._warehouse, self._ids, self._counts, ignored)
 
 
 class _NewEvents:

@@ -74,8 +74,7 @@ def ingest_on_spark(  # noqa: PLR0913 - all but the first three have defaults an
     start = clock()
     files = find_files(place, file_format, settings.warehouse.storage_options)
     feeds = feeds_of(project, file_format, source)
-    for file in files:
-        require_columns(file, feeds)
+    ignored = require_columns(files, feeds)
     sources = [feed.contract.source for feed in feeds]
     works = files_work(settings, sources, (file.url for file in files))
     with recorded(settings, works) as runs:
@@ -110,7 +109,7 @@ def ingest_on_spark(  # noqa: PLR0913 - all but the first three have defaults an
             rows=rows,
             seconds=clock() - start,
             sources=tuple(
-                source_report(writer.contract, warehouse, writer.ids, writer.counts)
+                source_report(writer.contract, warehouse, writer.ids, writer.counts, ignored)
                 for writer in writers
             ),
         )

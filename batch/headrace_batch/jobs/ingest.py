@@ -48,6 +48,8 @@ def ingest(arguments: argparse.Namespace, settings: Settings, project: Project) 
             f"ingested, {sum(source.already_rejected.values())} of them rejected, "
             f"in {report.seconds:.1f} s → {source.table_uri}\n"
         )
+    if report.ignored_columns:
+        sys.stdout.write(f"ignored columns: {', '.join(report.ignored_columns)}\n")
     failure = report.failure()
     if failure is not None:
         raise failure

@@ -109,6 +109,8 @@ def show(report: IngestReport, project: Project) -> None:
                 " taken in before bring theirs back by headrace ingest --again",
                 soft_wrap=True,
             )
+    if report.ignored_columns:
+        out.print(f"ignored columns: {', '.join(report.ignored_columns)}", soft_wrap=True)
     out.print(f"{counted(report.rows, 'row')} in {report.seconds:.1f} s")
 
 
@@ -131,6 +133,7 @@ def described(report: IngestReport) -> dict[str, Any]:
                 "rejected": dict(source.rejected),
                 "already_ingested": source.already_ingested,
                 "already_rejected": dict(source.already_rejected),
+                "ignored_columns": list(source.ignored_columns),
                 "set_aside_waits": source.set_aside_waits,
             }
             for source in report.sources
