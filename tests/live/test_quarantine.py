@@ -484,6 +484,30 @@ def test_a_mended_file_that_came_before_its_day_was_set_aside_comes_in_again_whe
         assert source["already_ingested"] == source["rows"]
 
 
+def test_where_nothing_but_duplicates_came_it_is_told_how_rows_are_changed(shop: Shop) -> None:
+    told = "duplicates have keys that bronze.transactions or earlier rows have"
+    asked = ("ingest", "--source", "transactions", "--file")
+
+    def taken(rows: list[Row], name: str) -> str:
+        return shop.run(*asked, str(write_json_lines(shop.folder / name, rows)))[0]
+
+    assert told not in taken(clean(4), "first.jsonl")
+    assert told not in taken(clean(6), "more.jsonl")
+    (line,) = (
+        line
+        for line in taken([row | {"amount_minor": 7} for row in clean(6)], "other.jsonl").split(
+            "\n"
+        )
+        if line.startswith(told)
+    )
+    assert line.endswith(
+        "to change rows of a day: headrace quarantine day transactions --date D, then headrace"
+        " ingest --again with mended files alone"
+    )
+    # What is left out as it was taken in before is no duplicate.
+    assert told not in taken(clean(6), "more.jsonl")
+
+
 def test_topics_are_not_taken_in_again(shop: Shop) -> None:
     asked = ("--date", "2018-04-01", "--source", "transactions")
     with (shop.folder / "headrace.toml").open("a") as settings:

@@ -103,6 +103,14 @@ def show(report: IngestReport, project: Project) -> None:
                 f" {source.quarantine_table_uri}",
                 soft_wrap=True,
             )
+        if source.duplicates and not source.ingested:
+            # Whether they are like what is there nobody has looked: only keys are read.
+            out.print(
+                f"duplicates have keys that {source.table} or earlier rows have: what came first"
+                " stays, whatever else they say; to change rows of a day: headrace quarantine day"
+                f" {source.source} --date D, then headrace ingest --again with mended files alone",
+                soft_wrap=True,
+            )
         if source.set_aside_waits:
             out.print(
                 f"rows of {source.source} that were set aside wait in quarantine: files that were"
