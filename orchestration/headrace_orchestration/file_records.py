@@ -57,8 +57,7 @@ def file_records(
     """
     files = find_files(place, file_format, settings.warehouse.storage_options)
     feeds = feeds_of(project, file_format, source)
-    for file in files:
-        require_columns(file, feeds)
+    require_columns(files, feeds)
     good: list[list[pa.Table]] = [[] for _ in feeds]
     rejected: list[Counter[Reason]] = [Counter() for _ in feeds]
     for file in files:

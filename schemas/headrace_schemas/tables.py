@@ -21,6 +21,8 @@ VERDICTS = "quality.verdicts"
 #: The tables of values at every event, and those of tiles.
 FEATURES = "features"
 TILES = "tiles"
+#: Those of declared training sets.
+TRAINING = "training"
 
 #: All names before the dot, but of tables that sources name themselves.
 SCHEMAS = (
@@ -32,7 +34,7 @@ SCHEMAS = (
     "spines",
     "staged",
     TILES,
-    "training",
+    TRAINING,
 )
 
 # Shorter than what any catalogue or file system allows; no dot, slash or `..` can get through.
@@ -66,7 +68,7 @@ def tiles_table(view: str, version: int) -> str:
 
 def training_table(name: str) -> str:
     """Where the rows of a declared training set are kept, with their features."""
-    return _joined("training", name)
+    return _joined(TRAINING, name)
 
 
 def spine_table(name: str) -> str:

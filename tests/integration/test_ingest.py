@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest
 from deltalake import DeltaTable
 
 from headrace_batch.ingest import run
+from headrace_batch.ingest.appending import Appender
 from headrace_batch.ingest.report import IngestReport, SourceReport
 from headrace_batch.ingest.run import ingest
+from headrace_batch.quarantine.setting_aside import set_aside
 from headrace_batch.warehouse import Warehouse
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.reasons import Reason
@@ -31,6 +34,7 @@ from ingestion import (
 )
 
 DAY_MS = 86_400_000
+ROWS = transactions(0, 9)
 
 
 @pytest.fixture
@@ -265,6 +269,41 @@ def test_types_that_hold_the_same_values_are_taken(tmp_path: Path, settings: Set
     assert bronze(settings) == expected_rows([row])
 
 
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "jsonl"])
+def test_columns_that_the_contract_does_not_have_are_told_whenever_their_file_comes(
+    tmp_path: Path, settings: Settings, suffix: str
+) -> None:
+    write = {"parquet": write_parquet, "csv": write_csv, "jsonl": write_json_lines}[suffix]
+    rows = [row | {"merchant_city": "Ulm", "": number} for number, row in enumerate(ROWS)]
+    write(tmp_path / f"rows.{suffix}", rows)
+    for _ in range(2):
+        report = take_all(settings, tmp_path / f"rows.{suffix}", source="transactions")
+        assert report.ignored_columns == ("merchant_city", '""')
+        assert report.sources[0].ignored_columns == report.ignored_columns
+    assert bronze(settings) == expected_rows(ROWS)
+    write(tmp_path / f"known.{suffix}", ROWS)
+    known = take_all(settings, tmp_path / f"known.{suffix}", source="transactions")
+    assert known.ignored_columns == ()
+
+
+@pytest.mark.parametrize("raw", [b"", b"\n \n", b"[1]\n", b"\xff{", b'{"amount'])
+def test_lines_that_are_no_objects_have_no_columns_to_ignore(
+    tmp_path: Path, settings: Settings, raw: bytes
+) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_bytes(raw)
+    assert take_all(settings, file, source="transactions").ignored_columns == ()
+
+
+def test_the_first_object_is_looked_at_for_keys_behind_a_byte_order_mark_and_blank_lines(
+    tmp_path: Path, settings: Settings
+) -> None:
+    file = tmp_path / "rows.jsonl"
+    line = json.dumps(transaction(1) | {"new": [1, {}]}).encode()
+    file.write_bytes(b"\xef\xbb\xbf\n\n" + line)
+    assert take_all(settings, file, source="transactions").ignored_columns == ("new",)
+
+
 @pytest.mark.parametrize(("name", "raw"), [("a.csv", b""), ("a.jsonl", b""), ("a.jsonl", b"\n")])
 def test_an_empty_file_has_no_rows_and_is_no_failure(
     tmp_path: Path, settings: Settings, name: str, raw: bytes
@@ -325,6 +364,8 @@ def test_the_handbook_format_feeds_transactions_and_labels(
         {Reason.WRONG_TYPE: 1},
     )
     assert labels_report.ingested == 2
+    # What one of the two sources takes is not ignored by the other.
+    assert (transactions_report.ignored_columns, labels_report.ignored_columns) == ((), ())
     assert [row[:5] for row in bronze(settings)] == [("0", "596", "3156", 1_522_540_831_000, 5716)]
     assert [row[3:6] for row in stored(settings, "bronze.transaction_labels")] == [
         (1_522_540_831_000, False, 1_522_540_831_000 + 7 * DAY_MS),
@@ -421,3 +462,98 @@ def test_many_rejected_rows_do_not_wait_for_a_whole_chunk(
     take(settings, write_parquet(tmp_path / "rows.parquet", rows))
     assert len(rejected(settings)) == 12
     assert DeltaTable(Warehouse.of(settings).uri("quarantine.transactions")).version() == 3
+
+
+def out(settings: Settings, day: date) -> int:
+    """Take a day out of the table; how many rows it had."""
+    source = fraud_project(settings).source("transactions")
+    return set_aside(Warehouse.of(settings), source, day)
+
+
+FIRST_DAY = date(2018, 4, 1)
+
+
+def test_a_file_comes_in_again_once_for_each_day_that_was_set_aside(
+    tmp_path: Path, settings: Settings
+) -> None:
+    file = write_parquet(tmp_path / "rows.parquet", transactions(0, 30))
+    take(settings, file)
+    before = bronze(settings)
+    # Nothing was set aside yet.
+    assert take(settings, file, again=True).already_ingested == 30
+    for _ in range(2):
+        assert out(settings, FIRST_DAY) == 24
+        # By itself it stays out, however it came in before.
+        assert take(settings, file).already_ingested == 30
+        report = take(settings, file, again=True)
+        assert (report.ingested, report.duplicates) == (24, 6)
+        assert take(settings, file, again=True).already_ingested == 30
+        assert bronze(settings) == before
+
+
+def test_a_file_that_is_new_when_it_is_taken_in_again_stays_out_by_itself_as_well(
+    tmp_path: Path, settings: Settings
+) -> None:
+    take(settings, write_parquet(tmp_path / "bad.parquet", transactions(0, 30, amount_minor=7)))
+    out(settings, FIRST_DAY)
+    mended = write_parquet(tmp_path / "mended.parquet", transactions(0, 24))
+    assert take(settings, mended, again=True).ingested == 24
+    out(settings, FIRST_DAY)
+    assert take(settings, mended).already_ingested == 24
+    assert take(settings, mended, again=True).ingested == 24
+
+
+def test_a_row_that_is_rejected_again_is_kept_once(tmp_path: Path, settings: Settings) -> None:
+    rows = [*transactions(0, 9), transaction(9, card_id="")]
+    file = write_parquet(tmp_path / "rows.parquet", rows)
+    take(settings, file)
+    out(settings, FIRST_DAY)
+    before = rejected(settings)
+    assert take(settings, file, again=True).rejected == {Reason.NULL_KEY: 1}
+    assert rejected(settings) == before
+    assert take(settings, file).already_rejected == {Reason.NULL_KEY: 1}
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("fatal", [1, 2, 3])
+def test_taking_in_again_goes_on_where_it_was_killed(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, fatal: int
+) -> None:
+    file = write_parquet(tmp_path / "rows.parquet", transactions(0, 12))
+    take(settings, file)
+    before = bronze(settings)
+    out(settings, FIRST_DAY)
+    commit, commits = Appender._commit, 0
+
+    def dying(*arguments: Any) -> None:
+        nonlocal commits
+        commits += 1
+        if commits == fatal:
+            raise KeyboardInterrupt
+        commit(*arguments)
+
+    with monkeypatch.context() as killed:
+        killed.setattr(Appender, "_commit", dying)
+        with pytest.raises(KeyboardInterrupt):
+            take(settings, file, again=True)
+    done = len(bronze(settings))
+    report = take(settings, file, again=True)
+    assert (report.already_ingested, report.ingested) == (done, 12 - done)
+    assert bronze(settings) == before
+
+
+def test_rows_that_were_set_aside_wait_until_they_are_there_again(
+    tmp_path: Path, settings: Settings
+) -> None:
+    one = write_parquet(tmp_path / "one.parquet", transactions(0, 9))
+    two = write_parquet(tmp_path / "two.parquet", transactions(9, 12))
+    for file in (one, two):
+        assert not take(settings, file).set_aside_waits
+    assert not take(settings, one).set_aside_waits
+    out(settings, FIRST_DAY)
+    assert take(settings, one).set_aside_waits
+    take(settings, one, again=True)
+    # The other's rows are still out.
+    assert take(settings, one).set_aside_waits
+    take(settings, two, again=True)
+    assert not take(settings, one).set_aside_waits

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,6 +30,8 @@ from headrace_batch.ingest.run import ingest
 from headrace_batch.ingest.sent_feed import SentFeed
 from headrace_batch.ingest.spark_rows import Piece, _pieces
 from headrace_batch.ingest.spark_run import ingest_on_spark
+from headrace_batch.quarantine.setting_aside import set_aside
+from headrace_batch.warehouse import Warehouse
 from headrace_features.definitions.row_rules import TimelyRule
 from headrace_features.definitions.sources import EventSource
 from headrace_features.java import java_home
@@ -398,6 +401,63 @@ def test_a_feed_arrives_on_a_worker_with_the_same_contract() -> None:
     assert msgspec.structs.asdict(event) == msgspec.structs.asdict(contract.codec.decode(line))
 
 
+@pytest.mark.parametrize("first", [ingest, ingest_on_spark])
+def test_a_file_comes_in_again_as_in_process_once_a_day_was_set_aside(
+    tmp_path: Path, first: Callable[..., IngestReport]
+) -> None:
+    settings = settings_in(tmp_path)
+    project, warehouse = fraud_project(settings), Warehouse.of(settings)
+    source = project.source("transactions")
+    rows = [*transactions(0, 30), transaction(30, card_id="")]
+    file = write_parquet(tmp_path / "rows.parquet", rows)
+
+    def took(take: Callable[..., IngestReport], *, again: bool) -> tuple[int, int, int]:
+        (report,) = take(settings, project, str(file), source=source.name, again=again).sources
+        return report.ingested, report.duplicates, report.already_ingested
+
+    assert took(first, again=True) == (30, 0, 0)
+    before = stored(settings, source.table)
+    for _ in range(2):
+        assert set_aside(warehouse, source, date(2018, 4, 1)) == 24
+        assert took(ingest_on_spark, again=False) == (0, 0, 31)
+        assert took(ingest_on_spark, again=True) == (24, 6, 0)
+        assert took(ingest, again=False) == took(ingest, again=True) == (0, 0, 31)
+        assert took(ingest_on_spark, again=True) == (0, 0, 31)
+        assert stored(settings, source.table) == before
+    kept = warehouse.read("quarantine.transactions", ["reasons"])["reasons"].to_pylist()
+    assert kept.count(["null_key"]) == 1
+
+
+def test_a_new_file_that_was_taken_in_again_stays_out_by_itself_on_both_engines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_in(tmp_path)
+    project, warehouse = fraud_project(settings), Warehouse.of(settings)
+    source = project.source("transactions")
+    bad = write_parquet(tmp_path / "bad.parquet", transactions(0, 24, amount_minor=7))
+    ingest(settings, project, str(bad), source=source.name)
+    set_aside(warehouse, source, date(2018, 4, 1))
+    mended = write_parquet(tmp_path / "mended.parquet", transactions(0, 24))
+
+    def took(take: Callable[..., IngestReport], *, again: bool) -> tuple[int, int]:
+        (report,) = take(settings, project, str(mended), source=source.name, again=again).sources
+        return report.ingested, report.already_ingested
+
+    # Killed before it is known as taken in, it is known when that is done again.
+    with monkeypatch.context() as killed:
+        killed.setattr(spark_run._Writer, "_record_once", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            took(ingest_on_spark, again=True)
+    assert took(ingest_on_spark, again=True) == (0, 24)
+    set_aside(warehouse, source, date(2018, 4, 1))
+    assert took(ingest, again=False) == took(ingest_on_spark, again=False) == (0, 24)
+    assert took(ingest_on_spark, again=True) == (24, 0)
+
+
+def _killed(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_rows_that_break_a_rule_are_kept_aside_as_in_process(tmp_path: Path) -> None:
     rows = [
         {
@@ -408,6 +468,7 @@ def test_rows_that_break_a_rule_are_kept_aside_as_in_process(tmp_path: Path) -> 
             "high": 4,
             "ratio": 0.5,
             "unit": "kg" if number % 4 else "K9",
+            "operator": "o",
         }
         for number in range(20)
     ]
@@ -425,6 +486,7 @@ def test_rows_that_break_a_rule_are_kept_aside_as_in_process(tmp_path: Path) -> 
             arrived_ms=ruled_readings.NOON_MS,
         ).sources
         assert sum(report.rejected.values()) == 18
+        assert report.ignored_columns == ("operator",)
     for table in ("bronze.readings", "quarantine.readings"):
         assert stored(homes[1], table) == stored(homes[0], table)
     broken = {reason for row in stored(homes[0], "quarantine.readings") for reason in row[3]}

@@ -191,7 +191,7 @@ def test_a_day_whose_events_have_not_come_may_be_run_later(
     assert headrace(home, where, "run", "daily", "--date", DAYS[-1])[0] == 0
 
 
-def test_rows_that_a_day_rejects_are_told_with_its_ingest_and_at_the_end(
+def test_rows_and_columns_that_a_day_does_not_take_in_are_told_with_its_ingest(
     home: Path, landing: tuple[Path, str], tmp_path: Path
 ) -> None:
     late = tmp_path / "landing"
@@ -200,6 +200,7 @@ def test_rows_that_a_day_rejects_are_told_with_its_ingest_and_at_the_end(
     rows = pq.read_table(day / "transactions.parquet").to_pylist()
     rows[0]["card_id"] = rows[1]["card_id"] = None
     rows[2]["amount_minor"] = None
+    rows = [row | {"merchant_city": "Ulm"} for row in rows]
     pq.write_table(pa.Table.from_pylist(rows), day / "transactions.parquet")
     where = landing[1].replace(str(landing[0]), str(late))
     told = "3 rows rejected into quarantine (by first reason: null_key 2, "
@@ -209,6 +210,7 @@ def test_rows_that_a_day_rejects_are_told_with_its_ingest_and_at_the_end(
         assert status == 0, error
         step, end = (line for line in error.splitlines() if told in line)
         assert step.startswith("✓ ingest_transactions (")
+        assert step.endswith("; ignored columns: merchant_city")
         assert end.startswith(f"transactions: {told}")
         assert end.endswith("; see headrace quarantine list transactions")
         assert end == error.splitlines()[-1]

@@ -265,6 +265,25 @@ def test_shifted_amounts_are_stopped_and_the_day_is_set_aside_and_mended(
     assert shop.contents() == clean
 
 
+def test_a_mended_file_that_came_too_early_comes_in_again_once_the_day_is_set_aside(
+    shop: Shop, clean: dict[str, Any]
+) -> None:
+    rows = rows_of(3)
+    shop.land(3, [row | {"amount_minor": row["amount_minor"] + 5000} for row in rows], "bad")
+    told = stopped(shop)
+    assert f"wrong rows go first: headrace quarantine day transactions --date {DAYS[3]}" in told
+    # The table has its keys already.
+    shop.land(3, rows, "mended")
+    assert "drift(amount_minor, usual) is" in stopped(shop)
+    shop.headrace("quarantine", "day", "transactions", "--date", DAYS[3])
+    # By itself neither of the files comes back.
+    assert f"no rows of {DAYS[3]} have come" in stopped(shop)
+    (shop.folder / "landing" / DAYS[3] / "bad.parquet").unlink()
+    shop.headrace("ingest", "--date", DAYS[3], "--source", "transactions", "--again")
+    shop.run(3)
+    assert shop.contents() == clean
+
+
 def test_a_wrong_unit_of_time_is_stopped_repaired_and_released(
     shop: Shop, clean: dict[str, Any]
 ) -> None:
@@ -277,9 +296,12 @@ def test_a_wrong_unit_of_time_is_stopped_repaired_and_released(
     assert shop.contents() == clean
 
 
-def test_a_new_column_is_left_out(shop: Shop, clean: dict[str, Any]) -> None:
+def test_a_new_column_is_left_out_and_told(
+    shop: Shop, clean: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
     shop.land(3, [row | {"loyalty": 7} for row in rows_of(3)])
     shop.run(3)
+    assert "\nignored columns: loyalty\n" in capsys.readouterr().out
     assert shop.contents() == clean
 
 

@@ -445,9 +445,10 @@ def test_a_day_is_set_aside_once_wherever_that_is_killed(
     told, _ = shop.run("quarantine", "day", "transactions", "--date", "2018-04-02")
     assert told == (
         "16 rows of 2018-04-02 moved into quarantine, out of bronze.transactions; to bring the day"
-        " back: headrace ingest with mended files, or headrace quarantine repair transactions and"
-        " headrace quarantine release transactions, each with --reason set_aside; it is judged"
-        " again by headrace run daily --date 2018-04-02\n"
+        " back: headrace ingest --again --source transactions --file FILE with mended files alone,"
+        " or headrace quarantine repair transactions and headrace quarantine release transactions,"
+        " each with --reason set_aside; it is judged again by headrace run daily --date"
+        " 2018-04-02\n"
     )
     assert len(shop.rows("--all")) == 16
     assert [row[0] for row in shop.events()] == [row[0] for row in before if row[-1] != day]
@@ -459,6 +460,72 @@ def test_a_day_is_set_aside_once_wherever_that_is_killed(
     )
     shop.run("quarantine", "release", "transactions")
     assert shop.events() == before
+
+
+def test_a_mended_file_that_came_before_its_day_was_set_aside_comes_in_again_when_told(
+    shop: Shop,
+) -> None:
+    bad = [row | {"amount_minor": 7} for row in clean(4)]
+    shop.take(bad, "bad.jsonl")
+    # Two of its rows come in, the others have keys of bad ones.
+    shop.take(clean(6), "mended.jsonl")
+    shop.run("quarantine", "day", "transactions", "--date", "2018-04-01")
+    assert shop.events() == []
+    files = {name: ("--file", str(shop.folder / f"{name}.jsonl")) for name in ("bad", "mended")}
+    asked = ("ingest", "--source", "transactions")
+    told, _ = shop.run(*asked, *files["mended"])
+    assert (
+        "rows of transactions that were set aside wait in quarantine: files that were taken in"
+        " before bring theirs back by headrace ingest --again\n"
+    ) in told
+    assert shop.events() == []
+
+    for ingested in (6, 0):
+        told, _ = shop.run(*asked, *files["mended"], "--again", "--json")
+        (source,) = json.loads(told)["sources"]
+        assert (source["ingested"], source["already_ingested"]) == (ingested, 6 - ingested)
+        assert not source["set_aside_waits"]
+    assert [row[4] for row in shop.events()] == [row["amount_minor"] for row in clean(6)]
+    assert shop.rows() == []
+    # What is scanned as on every day leaves both files where they are.
+    for file in files.values():
+        told, _ = shop.run(*asked, *file, "--json")
+        (source,) = json.loads(told)["sources"]
+        assert source["already_ingested"] == source["rows"]
+
+
+def test_where_nothing_but_duplicates_came_it_is_told_how_rows_are_changed(shop: Shop) -> None:
+    told = "duplicates have keys that bronze.transactions or earlier rows have"
+    asked = ("ingest", "--source", "transactions", "--file")
+
+    def taken(rows: list[Row], name: str) -> str:
+        return shop.run(*asked, str(write_json_lines(shop.folder / name, rows)))[0]
+
+    assert told not in taken(clean(4), "first.jsonl")
+    assert told not in taken(clean(6), "more.jsonl")
+    (line,) = (
+        line
+        for line in taken([row | {"amount_minor": 7} for row in clean(6)], "other.jsonl").split(
+            "\n"
+        )
+        if line.startswith(told)
+    )
+    assert line.endswith(
+        "to change rows of a day: headrace quarantine day transactions --date D, then headrace"
+        " ingest --again with mended files alone"
+    )
+    # What is left out as it was taken in before is no duplicate.
+    assert told not in taken(clean(6), "more.jsonl")
+
+
+def test_topics_are_not_taken_in_again(shop: Shop) -> None:
+    asked = ("--date", "2018-04-01", "--source", "transactions")
+    with (shop.folder / "headrace.toml").open("a") as settings:
+        settings.write('[ingest]\ntransactions = "kafka"\n')
+    for options in (("--from-kafka",), asked):
+        _, told = shop.run("ingest", *options, "--again", status=78)
+        assert told.startswith("headrace: --again can't go with --")
+        assert "come back by headrace quarantine release" in told
 
 
 def test_a_day_that_is_set_aside_again_loses_nothing(shop: Shop) -> None:

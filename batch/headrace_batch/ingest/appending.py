@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
@@ -26,6 +26,7 @@ from headrace_schemas.errors import ConfigurationError, RetryableError
 ATTEMPTS = 50
 
 _APPLICATION = "headrace.ingest"
+_SET_ASIDE = "headrace.set_aside"
 
 
 def this_process() -> str:
@@ -33,17 +34,53 @@ def this_process() -> str:
     return f"{os.getpid()} on {socket.gethostname()}"
 
 
+def times_set_aside(table: DeltaTable | None) -> int:
+    """How often a day was taken out of a table into quarantine."""
+    return (table.transaction_version(_SET_ASIDE) or 0) if table is not None else 0
+
+
+def set_aside_once_more(table: DeltaTable) -> Transaction:
+    """What the commit records that takes a day out: kept with the table, longer than its log."""
+    return Transaction(_SET_ASIDE, times_set_aside(table) + 1)
+
+
 @dataclass(frozen=True, slots=True)
 class IngestOf:
-    """Which content an ingest takes in, and the name of its file for people."""
+    """Which content an ingest takes in, and the name of its file for people.
+
+    `after` is how often a day had been set aside when the content is to come in though it did
+    before: the progress of that is its own, until a day is set aside once more. 0: it comes once.
+    """
 
     ingest_id: str
     file: str
+    after: int = 0
 
     @property
     def application(self) -> str:
         """The application id of its transactions."""
-        return f"{_APPLICATION}:{self.ingest_id}"
+        again = f":after:{self.after}" if self.after else ""
+        return f"{_APPLICATION}:{self.ingest_id}{again}"
+
+    @property
+    def once(self) -> IngestOf:
+        """The ingest of the same content that takes it in but once."""
+        return replace(self, after=0)
+
+    def again(self, table: DeltaTable) -> IngestOf:
+        """The ingest that takes it in though it was in the table before days were set aside."""
+        return replace(self, after=times_set_aside(table))
+
+    def recorded(self, table: DeltaTable, upto: int) -> list[Transaction]:
+        """The transactions that say that it has dealt with all rows up to number `upto`.
+
+        What came in again is known as taken in as well: by itself it is not to come once more.
+        """
+        found = [Transaction(self.application, upto)]
+        if self.after:
+            known = max(upto, self.once.progress(table))
+            found.append(Transaction(self.once.application, known))
+        return found
 
     def progress(self, table: DeltaTable | None) -> int:
         """The number of the last row that a table already reflects; 0 for none."""
@@ -115,8 +152,7 @@ class Appender:
             done = min(ingest.progress(table), upto)
             if done >= upto:
                 return None
-            recorded = [Transaction(ingest.application, upto)]
-            return Addition(rows_of(table, done), ingest.told(), recorded)
+            return Addition(rows_of(table, done), ingest.told(), ingest.recorded(table, upto))
 
         table = self.append_next(made)
         return Appended(table, done)

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 import pyarrow.compute as pc
 
+from headrace_batch.ingest.appending import times_set_aside
 from headrace_batch.ingest.contract import Contract
 from headrace_batch.ingest.report import SourceReport
-from headrace_batch.quarantine.kept_rows import released_rows
+from headrace_batch.quarantine.kept_rows import released_rows, set_aside_waits
 from headrace_batch.quarantine.row_names import row_id
 from headrace_batch.warehouse import Warehouse
 
@@ -36,9 +37,16 @@ class Counts:
 
 
 def source_report(
-    contract: Contract, warehouse: Warehouse, ingest_ids: Sequence[str], counts: Iterable[Counts]
+    contract: Contract,
+    warehouse: Warehouse,
+    ingest_ids: Sequence[str],
+    counts: Iterable[Counts],
+    ignored: Sequence[str] = (),
 ) -> SourceReport:
-    """The report on one source, whose files are known by the ids of their ingests."""
+    """The report on one source, whose files are known by the ids of their ingests.
+
+    `ignored` are columns of the files that nobody has read.
+    """
     total = sum(counts, Counts())
     before = _rejected(contract, warehouse, ingest_ids) if total.already_ingested else Counter()
     return SourceReport(
@@ -53,6 +61,14 @@ def source_report(
         rejected=total.rejected,
         already_ingested=total.already_ingested,
         already_rejected=dict(before - Counter(total.rejected)),
+        ignored_columns=tuple(ignored),
+        set_aside_waits=(
+            total.already_ingested > 0
+            and not total.ingested
+            # Where no day was ever set aside the quarantine needs no look.
+            and times_set_aside(warehouse.find(contract.source.table)) > 0
+            and set_aside_waits(warehouse, contract.source)
+        ),
     )
 
 

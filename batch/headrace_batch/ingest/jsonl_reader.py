@@ -6,6 +6,7 @@ are told, not the first alone.
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
@@ -41,6 +42,22 @@ def read_json_lines(file: InputFile, contract: Contract, after: int) -> Iterator
             if number > after:
                 skipped = max(0, after - (number - len(lines)))
                 yield reader.rows(lines[skipped:], number - len(lines) + skipped + 1)
+
+
+def first_keys(file: InputFile) -> list[str]:
+    """The keys of the first line; none where it is no JSON object.
+
+    Raises ConfigurationError where the file can't be read.
+    """
+    with explaining(file.url), file.open() as stream:
+        lines = io.BufferedReader(stream)
+        line = b"\n"
+        while line and not line.strip():
+            line = lines.readline(_LONGEST_LINE_BYTES).removeprefix(_BYTE_ORDER_MARK)
+    try:
+        return list(msgspec.json.decode(line, type=dict[str, msgspec.Raw]))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return []
 
 
 def _blocks(stream: pa.NativeFile, url: str) -> Iterator[bytes]:

@@ -9,8 +9,8 @@ import pyarrow as pa
 from headrace_batch.ingest.csv_reader import csv_schema, read_csv
 from headrace_batch.ingest.feeds import Feed, plain_feed
 from headrace_batch.ingest.handbook import handbook_feeds
-from headrace_batch.ingest.input_files import HANDBOOK, FileKind, InputFile, explaining
-from headrace_batch.ingest.jsonl_reader import read_json_lines
+from headrace_batch.ingest.input_files import HANDBOOK, FileKind, InputFile
+from headrace_batch.ingest.jsonl_reader import first_keys, read_json_lines
 from headrace_batch.ingest.parquet_reader import parquet_schema, read_parquet, row_group_rows
 from headrace_batch.ingest.raw_rows import RawRows
 from headrace_features.project import Project
@@ -42,18 +42,30 @@ def feeds_of(project: Project, file_format: str | None, source: str | None) -> t
     return (plain_feed(next(iter(project.sources.values()))),)
 
 
-def require_columns(file: InputFile, feeds: Sequence[Feed]) -> None:
-    """Raise ConfigurationError where a file can't be read, or lacks what its feeds need.
+def require_columns(files: Sequence[InputFile], feeds: Sequence[Feed]) -> tuple[str, ...]:
+    """See that files have what their feeds need; the columns that no feed reads.
 
-    An empty file and lines of JSON have no columns to look at; there, each row is judged.
+    An empty file and lines of JSON have no columns to look at; there, each row is judged. Of lines
+    of JSON the keys of the first one are told: later ones may have others, which nobody looks for.
+
+    Raises:
+        ConfigurationError: a file can't be read, or lacks a column.
     """
-    if file.kind is FileKind.JSON_LINES:
-        with explaining(file.url), file.open():
-            return
-    schema = _schema(file)
-    for feed in feeds:
-        if schema.names:
-            feed.require(schema, file.url)
+    ignored: dict[str, None] = {}
+    for file in files:
+        if file.kind is FileKind.JSON_LINES:
+            names = first_keys(file)
+            read = {column.name for feed in feeds for column in feed.contract.columns}
+        else:
+            schema = _schema(file)
+            for feed in feeds:
+                if schema.names:
+                    feed.require(schema, file.url)
+            names = schema.names
+            read = {name for feed in feeds for name in feed.columns_in(schema)}
+        # A column without a name, such as an index, is told as CSV would write it.
+        ignored |= dict.fromkeys(name or '""' for name in names if name not in read)
+    return tuple(ignored)
 
 
 def rows_in(files: Sequence[InputFile]) -> int | None:

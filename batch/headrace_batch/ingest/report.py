@@ -30,6 +30,10 @@ class SourceReport:
             the name of a rule.
         already_ingested: rows that an earlier or a concurrent run has dealt with.
         already_rejected: those of them that were rejected then, by their first reason.
+        ignored_columns: columns of the files that no source has which they feed; of lines of JSON
+            those of the first one.
+        set_aside_waits: whether nothing came in of files that were taken in before, while rows of
+            files that were set aside wait.
     """
 
     source: str
@@ -43,6 +47,8 @@ class SourceReport:
     rejected: Mapping[str, int]
     already_ingested: int
     already_rejected: Mapping[str, int]
+    ignored_columns: tuple[str, ...] = ()
+    set_aside_waits: bool = False
 
     @property
     def rejected_rows(self) -> int:
@@ -72,6 +78,11 @@ class IngestReport:
     def rows_per_s(self) -> float:
         """Rows of the files per second, all steps included."""
         return self.rows / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def ignored_columns(self) -> tuple[str, ...]:
+        """Columns of the files that no source has which they feed."""
+        return tuple(dict.fromkeys(name for one in self.sources for name in one.ignored_columns))
 
     def failure(self) -> BadRecordError | None:
         """The error to end with where a source took none of the rows, as with a wrong file.

@@ -49,6 +49,7 @@ def ingest(  # noqa: PLR0913 - all but the first three have defaults and are nam
     file_format: str | None = None,
     source: str | None = None,
     arrived_ms: int | None = None,
+    again: bool = False,
     on_progress: Progress | None = None,
     clock: Callable[[], float] = time.monotonic,
     wall: Callable[[], float] = time.time,
@@ -68,6 +69,8 @@ def ingest(  # noqa: PLR0913 - all but the first three have defaults and are nam
         file_format: parquet, csv, jsonl or handbook; by default the suffix of each file decides.
         source: the source that the files feed; may be left out where the project has one.
         arrived_ms: when the files have arrived, ms UTC, for rules on that; None: nothing tells.
+        again: take files in though they were before: rows of theirs that were set aside since come
+            in. What is done of that is recorded until a day of the source is set aside once more.
         on_progress: is told how far it is.
         clock: seconds that never go back.
         wall: seconds since 1970, UTC.
@@ -81,8 +84,7 @@ def ingest(  # noqa: PLR0913 - all but the first three have defaults and are nam
     start = clock()
     files = find_files(place, file_format, settings.warehouse.storage_options)
     feeds = feeds_of(project, file_format, source)
-    for file in files:
-        require_columns(file, feeds)
+    ignored = require_columns(files, feeds)
     sources = [feed.contract.source for feed in feeds]
     works = files_work(settings, sources, (file.url for file in files))
     with recorded(settings, works) as runs:
@@ -104,13 +106,13 @@ def ingest(  # noqa: PLR0913 - all but the first three have defaults and are nam
         rows = 0
         for file in files:
             told = _later(on_progress, rows, total)
-            rows += _ingest_file(file, file_format or file.kind, targets, told)
+            rows += _ingest_file(file, file_format or file.kind, targets, told, again=again)
         report = IngestReport(
             files=tuple(file.url for file in files),
             format=file_format or ", ".join(sorted({file.kind for file in files})),
             rows=rows,
             seconds=clock() - start,
-            sources=tuple(target.tables.report() for target in targets),
+            sources=tuple(target.tables.report(ignored) for target in targets),
         )
         for one, work, done in zip(sources, works, report.sources, strict=True):
             runs.end(work.job, partial(files_outcome, settings, one, work, done))
@@ -122,11 +124,15 @@ def _ingest_file(
     file_format: str,
     targets: Sequence[_Target],
     on_rows: Callable[[int], None],
+    *,
+    again: bool,
 ) -> int:
     """Take one file in; the number of its rows."""
     content = file.content_hash()
     begun = [
-        one.tables.begin(IngestOf(one.feed.contract.ingest_id(file_format, content), file.url))
+        one.tables.begin(
+            IngestOf(one.feed.contract.ingest_id(file_format, content), file.url), again=again
+        )
         for one in targets
     ]
     last = after = min(begun)

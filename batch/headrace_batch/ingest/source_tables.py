@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -46,11 +47,15 @@ class SourceTables:
         self._ids: list[str] = []
         self._counts: list[Counts] = []
 
-    def begin(self, ingest: IngestOf) -> int:
-        """Start with a file; the number of the last of its rows that is already dealt with."""
-        self._ingest = ingest
+    def begin(self, ingest: IngestOf, *, again: bool = False) -> int:
+        """Start with a file; the number of the last of its rows that is already dealt with.
+
+        With `again` that is since a day was set aside last.
+        """
+        table = self._bronze.opened()
+        self._ingest = ingest.again(table) if again else ingest
         self._ids.append(ingest.ingest_id)
-        self._done = ingest.progress(self._bronze.opened())
+        self._done = self._ingest.progress(table)
         self._counts.append(Counts(rows=self._done, already_ingested=self._done))
         return self._done
 
@@ -82,7 +87,8 @@ class SourceTables:
         refused = self._refused
         if refused:
             stored = quarantined(refused, self._ingest.ingest_id, self._ingest.file)
-            keep_rejected(self._rejected, self._ingest, stored, upto)
+            # A row that is rejected again is the one that is kept from the first time.
+            keep_rejected(self._rejected, self._ingest.once, stored, upto)
         good = pa.concat_tables([self._bronze.schema.empty_table(), *self._good])
         numbers = np.concatenate([np.empty(0, np.int64), *self._numbers])
         self._good, self._numbers, self._refused = [], [], []
@@ -104,9 +110,9 @@ class SourceTables:
         )
         self._done = upto
 
-    def report(self) -> SourceReport:
-        """What became of the rows of all files so far."""
-        return source_report(self.contract, self._warehouse, self._ids, self._counts)
+    def report(self, ignored: Sequence[str] = ()) -> SourceReport:
+        """What became of the rows of all files so far; `ignored` columns of theirs are told."""
+        return source_report(self.contract, self._warehouse, self._ids, self._counts, ignored)
 
 
 class _NewEvents:

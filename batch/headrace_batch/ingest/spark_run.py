@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import Window
 from pyspark.sql import functions as F  # noqa: N812 - the name it has everywhere
 
-from headrace_batch.ingest.appending import Appender, IngestOf
+from headrace_batch.ingest.appending import Addition, Appender, IngestOf
 from headrace_batch.ingest.checks import Circumstances
 from headrace_batch.ingest.contract import QUARANTINE_SCHEMA, Contract
 from headrace_batch.ingest.counting import Counts, source_report
@@ -38,6 +38,7 @@ from headrace_schemas.settings import Settings
 from headrace_schemas.tables import EVENT_DATE
 
 if TYPE_CHECKING:
+    from deltalake import DeltaTable
     from pyspark.sql import DataFrame, SparkSession
 
 #: How often rows are written anew because somebody else has committed first.
@@ -54,6 +55,7 @@ def ingest_on_spark(  # noqa: PLR0913 - all but the first three have defaults an
     file_format: str | None = None,
     source: str | None = None,
     arrived_ms: int | None = None,
+    again: bool = False,
     clock: Callable[[], float] = time.monotonic,
     wall: Callable[[], float] = time.time,
 ) -> IngestReport:
@@ -72,8 +74,7 @@ def ingest_on_spark(  # noqa: PLR0913 - all but the first three have defaults an
     start = clock()
     files = find_files(place, file_format, settings.warehouse.storage_options)
     feeds = feeds_of(project, file_format, source)
-    for file in files:
-        require_columns(file, feeds)
+    ignored = require_columns(files, feeds)
     sources = [feed.contract.source for feed in feeds]
     works = files_work(settings, sources, (file.url for file in files))
     with recorded(settings, works) as runs:
@@ -98,14 +99,17 @@ def ingest_on_spark(  # noqa: PLR0913 - all but the first three have defaults an
         rows = 0
         for file in files:
             content = file.content_hash()
-            rows += max(writer.take(file, file_format or file.kind, content) for writer in writers)
+            rows += max(
+                writer.take(file, file_format or file.kind, content, again=again)
+                for writer in writers
+            )
         report = IngestReport(
             files=tuple(file.url for file in files),
             format=file_format or ", ".join(sorted({file.kind for file in files})),
             rows=rows,
             seconds=clock() - start,
             sources=tuple(
-                source_report(writer.contract, warehouse, writer.ids, writer.counts)
+                source_report(writer.contract, warehouse, writer.ids, writer.counts, ignored)
                 for writer in writers
             ),
         )
@@ -136,18 +140,24 @@ class _Writer:
         self.ids: list[str] = []
         self.counts: list[Counts] = []
 
-    def take(self, file: InputFile, file_format: str, content: str) -> int:
+    def take(self, file: InputFile, file_format: str, content: str, *, again: bool) -> int:
         """Take one file in; the number of its rows."""
         ingest = IngestOf(self.contract.ingest_id(file_format, content), file.url)
-        done = ingest.progress(self._bronze.opened())
+        table = self._bronze.opened()
+        if again:
+            ingest = ingest.again(table)
+        done = ingest.progress(table)
         counts = Counts(rows=done, already_ingested=done)
         rows = FileOnSpark(self._spark, file, self._feed, self._feeds, self._circumstances)
         with spark_errors(f"ingest of {file.url}"):
             judged = rows.judged(done)
             if judged.rejected:
-                self._keep_rejected(rows, ingest, judged, done)
+                # A row that is rejected again is the one that is kept from the first time.
+                self._keep_rejected(rows, ingest.once, judged, done)
             if judged.last:
                 counts = self._append(rows, ingest, judged, done)
+        if ingest.after:
+            self._record_once(ingest, counts.rows)
         self.ids.append(ingest.ingest_id)
         self.counts.append(counts)
         return counts.rows
@@ -197,6 +207,17 @@ class _Writer:
                     already_ingested=done,
                 )
         return Counts(rows=upto, already_ingested=upto)
+
+    def _record_once(self, ingest: IngestOf, upto: int) -> None:
+        """Have a content that came in again known as taken in: Spark records one transaction."""
+
+        def made(table: DeltaTable) -> Addition | None:
+            if ingest.once.progress(table) >= upto:
+                return None
+            none = self._bronze.schema.empty_table()
+            return Addition(none, ingest.told(), ingest.recorded(table, upto))
+
+        self._bronze.append_next(made)
 
     def _new_events(self, events: DataFrame) -> DataFrame:
         """The events whose keys are neither earlier in the file nor in the table."""

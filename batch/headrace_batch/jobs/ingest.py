@@ -23,13 +23,23 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument("--format", help=f"{', '.join(FORMATS)} (default: by the suffix)")
     options.add_argument("--source", help="an event source (default: the only one)")
+    options.add_argument(
+        "--again",
+        action="store_true",
+        help="take files in though they were before, for rows that were set aside since",
+    )
     return options
 
 
 def ingest(arguments: argparse.Namespace, settings: Settings, project: Project) -> None:
     """Ingest the files, and say what became of their rows."""
     report = ingest_on_spark(
-        settings, project, arguments.file, file_format=arguments.format, source=arguments.source
+        settings,
+        project,
+        arguments.file,
+        file_format=arguments.format,
+        source=arguments.source,
+        again=arguments.again,
     )
     for source in report.sources:
         sys.stdout.write(
@@ -38,6 +48,8 @@ def ingest(arguments: argparse.Namespace, settings: Settings, project: Project) 
             f"ingested, {sum(source.already_rejected.values())} of them rejected, "
             f"in {report.seconds:.1f} s → {source.table_uri}\n"
         )
+    if report.ignored_columns:
+        sys.stdout.write(f"ignored columns: {', '.join(report.ignored_columns)}\n")
     failure = report.failure()
     if failure is not None:
         raise failure

@@ -20,7 +20,7 @@ from headrace_features.definitions.gates import Drift
 from headrace_features.definitions.sources import EventSource
 from headrace_features.lineage.recording import recorded
 from headrace_schemas.errors import ConfigurationError, GateError
-from headrace_schemas.tables import VERDICTS
+from headrace_schemas.tables import FEATURES, TRAINING, VERDICTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from headrace_features.definitions.gates import Gate
     from headrace_schemas.settings import Settings
 
+_MADE_OF_EVENTS = frozenset({FEATURES, TRAINING})
 _RULES = pa.struct(
     [
         ("rule", pa.string()),
@@ -116,9 +117,15 @@ class Verdict:
                 f"no rows of {self.day} have come into {self.table}, which fails its gate: {told}",
                 hint=f"bring them in and run it again, or {accepting}",
             )
+        # Rows of features come from events: they are mended there.
+        out = (
+            f" (wrong rows go first: headrace quarantine day {self.of} --date {self.day})"
+            if self.table.partition(".")[0] not in _MADE_OF_EVENTS
+            else ""
+        )
         return GateError(
             f"{self.table} of {self.day} fails its gate: {told}",
-            hint=f"mend the data and run it again, or {accepting}",
+            hint=f"mend the data{out} and run it again, or {accepting}",
         )
 
 

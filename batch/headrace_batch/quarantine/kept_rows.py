@@ -180,6 +180,32 @@ def released_rows(warehouse: Warehouse, source: EventSource) -> frozenset[str]:
     return _dispositions(warehouse, source)[1]
 
 
+def set_aside_waits(warehouse: Warehouse, source: EventSource) -> bool:
+    """Whether any row of a file that was set aside is neither released nor there again.
+
+    No more of them are read than it takes to find one.
+
+    Raises:
+        ConfigurationError: a table is damaged.
+    """
+    table = quarantine_table(source.name)
+    if not warehouse.exists(table):
+        return False
+    released = released_rows(warehouse, source)
+    # What came in a file was set aside as a row of the table, what came in a topic as its record.
+    of_files = pc.field("file") == source.table
+    columns = ["ingest_id", "row_number", "event"]
+    with warehouse.explaining(table):
+        for batch in warehouse.dataset(table).to_batches(columns=columns, filter=of_files):
+            events = (
+                _object(row["event"]) for row in batch.to_pylist() if row_id(row) not in released
+            )
+            asked = {(_key(event, source) or "", _day(event, source)) for event in events}
+            if {key for key, _ in asked} - _keys_there(warehouse, source, asked):
+                return True
+    return False
+
+
 class _Repair(NamedTuple):
     """What a row was changed to, and its place among all repairs: the last one of a row holds."""
 
@@ -217,9 +243,9 @@ def _with_arrived(
 ) -> list[KeptRow]:
     """The rows, with those told whose keys the bronze table has."""
     asked = {
-        place: (key, _day(row, source))
+        place: (key, _day(row.event, source))
         for place, row in enumerate(rows)
-        if row.state.is_open and (key := _key(row, source))
+        if row.state.is_open and (key := _key(row.event, source))
     }
     there = _keys_there(warehouse, source, asked.values())
     found = list(rows)
@@ -243,13 +269,13 @@ def _keys_there(
     return set(found.column(0).to_pylist())
 
 
-def _key(row: KeptRow, source: EventSource) -> str | None:
-    key = None if row.event is None else row.event.get(source.dedup_key)
+def _key(event: Mapping[str, Any] | None, source: EventSource) -> str | None:
+    key = None if event is None else event.get(source.dedup_key)
     return key if isinstance(key, str) and key else None
 
 
-def _day(row: KeptRow, source: EventSource) -> date | None:
-    at = None if row.event is None else row.event.get(source.event_time)
+def _day(event: Mapping[str, Any] | None, source: EventSource) -> date | None:
+    at = None if event is None else event.get(source.event_time)
     if not isinstance(at, int) or not PLAUSIBLE.earliest_ms <= at < PLAUSIBLE.latest_ms:
         return None
     return day_of(at)

@@ -12,7 +12,13 @@ import pyarrow.compute as pc
 from deltalake import CommitProperties
 from deltalake.exceptions import CommitFailedError
 
-from headrace_batch.ingest.appending import ATTEMPTS, Appender, IngestOf, this_process
+from headrace_batch.ingest.appending import (
+    ATTEMPTS,
+    Appender,
+    IngestOf,
+    set_aside_once_more,
+    this_process,
+)
 from headrace_batch.ingest.contract import POSITION_SCHEMA, QUARANTINE_SCHEMA, contract_of
 from headrace_batch.warehouse import Warehouse, dataset_of
 from headrace_schemas.errors import RetryableError
@@ -69,6 +75,7 @@ def set_aside(warehouse: Warehouse, source: EventSource, day: date) -> int:
                             "headrace.file": f"{quarantine_table(source.name)}: {day}",
                             "headrace.process": this_process(),
                         },
+                        app_transactions=[set_aside_once_more(table)],
                     ),
                 )
             except CommitFailedError:

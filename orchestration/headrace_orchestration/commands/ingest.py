@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from headrace_orchestration.commands.backfill import EngineName
-from headrace_orchestration.commands.ingest_day import ingest_day
+from headrace_orchestration.commands.ingest_day import ingest_day, not_again_of_topics
 from headrace_orchestration.commands.ingest_files import described, ingest_files, show
 from headrace_orchestration.commands.ingest_kafka import ingest_kafka
 from headrace_orchestration.output import JsonOption, print_json
@@ -23,6 +23,14 @@ FromKafka = Annotated[
 Day = Annotated[
     str | None,
     typer.Option("--date", help=r"A day that is over, UTC: its events, as \[ingest] says."),
+]
+Again = Annotated[
+    bool,
+    typer.Option(
+        "--again",
+        help="Take files in though they were before: rows of theirs that were set aside since then"
+        " come in, those that are there are duplicates.",
+    ),
 ]
 SkipLost = Annotated[
     bool,
@@ -47,6 +55,7 @@ def ingest(  # noqa: PLR0913, PLR0917 - one for each option
     format: Format = None,  # noqa: A002 - the option's name
     source: Source = None,
     engine: EngineName = None,
+    again: Again = False,
     skip_lost: SkipLost = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -56,10 +65,12 @@ def ingest(  # noqa: PLR0913, PLR0917 - one for each option
     """
     if date is not None:
         _refuse_with_date(file=file, from_kafka=from_kafka, format=format, skip_lost=skip_lost)
-        ingest_day(date, source, engine=engine, as_json=as_json)
+        ingest_day(date, source, engine=engine, again=again, as_json=as_json)
         return
     if from_kafka:
         _refuse_with_kafka(file=file, format=format, engine=engine)
+        if again:
+            raise not_again_of_topics("--from-kafka")
         ingest_kafka(source, skip_lost=skip_lost, as_json=as_json)
         return
     if file is None or skip_lost:
@@ -76,6 +87,7 @@ def ingest(  # noqa: PLR0913, PLR0917 - one for each option
         source=source,
         engine=engine,
         quiet=as_json,
+        again=again,
     )
     if as_json:
         print_json(described(report))

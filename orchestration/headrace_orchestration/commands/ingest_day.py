@@ -10,10 +10,15 @@ from headrace_orchestration.commands.ingest_kafka import described_topics, show_
 from headrace_orchestration.output import print_json
 from headrace_orchestration.session import current_project
 from headrace_schemas.days import parse_ended_day
+from headrace_schemas.errors import ConfigurationError
 
 
-def ingest_day(text: str, source: str | None, *, engine: str | None, as_json: bool) -> None:
+def ingest_day(
+    text: str, source: str | None, *, engine: str | None, again: bool, as_json: bool
+) -> None:
     """Take the events of a day into the table of one source, or of all, and say what was done.
+
+    With `again` files are taken in though they were before; topics go on where they stand.
 
     Raises:
         ConfigurationError: it is no day that is over, or nothing says where its events are.
@@ -37,6 +42,8 @@ def ingest_day(text: str, source: str | None, *, engine: str | None, as_json: bo
     )
     # What is set wrongly is told before the first one is taken in.
     places = {name: place_of_day(settings, project, name, day) for name in names}
+    if again and not any(places.values()):
+        raise not_again_of_topics(f"--date {day}, whose events come in topics")
     told: list[dict[str, Any]] = []
     try:
         for name, place in places.items():
@@ -56,6 +63,7 @@ def ingest_day(text: str, source: str | None, *, engine: str | None, as_json: bo
                 source=name,
                 engine=engine,
                 quiet=as_json,
+                again=again,
                 # By rules on that, a file of a day was to be there when the day ended. Of one that
                 # is there on every day nothing tells.
                 arrived_ms=(
@@ -72,3 +80,11 @@ def ingest_day(text: str, source: str | None, *, engine: str | None, as_json: bo
         # Also where the day isn't whole yet: what was taken in is read, and told, but once.
         if as_json and told:
             print_json({"date": day, "sources": told})
+
+
+def not_again_of_topics(asked: str) -> ConfigurationError:
+    """The error of an ingest of topics alone that is asked to take files in again."""
+    return ConfigurationError(
+        f"--again can't go with {asked}: it takes files in again",
+        hint="records of a topic that were set aside come back by headrace quarantine release",
+    )

@@ -25,6 +25,7 @@ def ingest_files(  # noqa: PLR0913 - all but the first three are named
     engine: str | None,
     quiet: bool,
     arrived_ms: int | None = None,
+    again: bool = False,
 ) -> IngestReport:
     """Take files into the tables of their sources; a stream that lacks them is noted.
 
@@ -47,6 +48,7 @@ def ingest_files(  # noqa: PLR0913 - all but the first three are named
                 file_format=file_format,
                 source=source,
                 arrived_ms=arrived_ms,
+                again=again,
             )
         elif chosen == "local":
             from headrace_batch.ingest.run import ingest as ingest_here
@@ -58,6 +60,7 @@ def ingest_files(  # noqa: PLR0913 - all but the first three are named
                 file_format=file_format,
                 source=source,
                 arrived_ms=arrived_ms,
+                again=again,
                 on_progress=lambda done, _: advance(done),
             )
         else:
@@ -100,6 +103,22 @@ def show(report: IngestReport, project: Project) -> None:
                 f" {source.quarantine_table_uri}",
                 soft_wrap=True,
             )
+        if source.duplicates and not source.ingested:
+            # Whether they are like what is there nobody has looked: only keys are read.
+            out.print(
+                f"duplicates have keys that {source.table} or earlier rows have: what came first"
+                " stays, whatever else they say; to change rows of a day: headrace quarantine day"
+                f" {source.source} --date D, then headrace ingest --again with mended files alone",
+                soft_wrap=True,
+            )
+        if source.set_aside_waits:
+            out.print(
+                f"rows of {source.source} that were set aside wait in quarantine: files that were"
+                " taken in before bring theirs back by headrace ingest --again",
+                soft_wrap=True,
+            )
+    if report.ignored_columns:
+        out.print(f"ignored columns: {', '.join(report.ignored_columns)}", soft_wrap=True)
     out.print(f"{counted(report.rows, 'row')} in {report.seconds:.1f} s")
 
 
@@ -122,6 +141,8 @@ def described(report: IngestReport) -> dict[str, Any]:
                 "rejected": dict(source.rejected),
                 "already_ingested": source.already_ingested,
                 "already_rejected": dict(source.already_rejected),
+                "ignored_columns": list(source.ignored_columns),
+                "set_aside_waits": source.set_aside_waits,
             }
             for source in report.sources
         ],

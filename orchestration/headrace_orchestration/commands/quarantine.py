@@ -188,7 +188,8 @@ def release(
 def day(source: Source, date: Day, as_json: JsonOption = False) -> None:
     """Take a day out of the table of a source into quarantine, as when its gate has stopped it.
 
-    Then mended files of the day can be ingested, or the rows be repaired and released.
+    Then mended files of the day can come in by headrace ingest --again, or the rows be repaired
+    and released.
     """
     from headrace_batch.days import days_with_events
     from headrace_batch.quarantine.setting_aside import set_aside
@@ -211,9 +212,10 @@ def day(source: Source, date: Day, as_json: JsonOption = False) -> None:
     else:
         console().print(
             f"{counted(count, 'row')} of {asked} moved into quarantine, out of {declared.table}; to"
-            " bring the day back: headrace ingest with mended files, or headrace quarantine repair"
-            f" {source} and headrace quarantine release {source}, each with --reason set_aside; it"
-            f" is judged again by headrace run daily --date {asked}",
+            f" bring the day back: headrace ingest --again --source {source} --file FILE with"
+            f" mended files alone, or headrace quarantine repair {source} and headrace quarantine"
+            f" release {source}, each with --reason set_aside; it is judged again by headrace run"
+            f" daily --date {asked}",
             soft_wrap=True,
         )
 

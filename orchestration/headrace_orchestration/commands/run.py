@@ -135,7 +135,9 @@ def _of_day(command: str, graph: Graph, day: dt.date, logs: Path, *, as_json: bo
             done.append(one)
             if not as_json and not one.status:
                 aside = f": {_in_quarantine(one)}" if one.set_aside else ""
-                say(f"✓ {one.task} ({one.seconds:.1f} s){aside}")
+                ignored = ", ".join(one.ignored_columns)
+                without = f"; ignored columns: {ignored}" if ignored else ""
+                say(f"✓ {one.task} ({one.seconds:.1f} s){aside}{without}")
     if not as_json:
         _tell_set_aside(done)
     return _DayDone(day, log, done)

@@ -41,6 +41,7 @@ class Done:
             files, by it or when they came before; or those of its topic.
         topic: the topic that these came from, "" of files. An ingest reads a record but once: they
             are of what has come since the one before, of whatever day.
+        ignored_columns: columns of its files that its source doesn't have.
     """
 
     task: str
@@ -49,6 +50,7 @@ class Done:
     told: str
     set_aside: Mapping[str, int]
     topic: str
+    ignored_columns: tuple[str, ...]
 
 
 def done_one_by_one(
@@ -87,6 +89,9 @@ def done_one_by_one(
             told=_error(status, lines),
             set_aside=_set_aside(sources),
             topic=next((one["topic"] for one in sources if "topic" in one), ""),
+            ignored_columns=tuple(
+                column for one in sources for column in one.get("ignored_columns", ())
+            ),
         )
         if status:
             return
