@@ -58,6 +58,7 @@ def test_it_comes_up_with_the_dags_of_the_project_and_their_pool(
             "daily_features",
             "kappa_replay",
             "maintenance",
+            "training_set",
         }
         told = services.run("airflow", "airflow", "pools", "get", "headrace", "--output", "json")
         assert json.loads(told[told.index("[{") :])[0]["slots"] != "0"
