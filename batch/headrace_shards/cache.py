@@ -140,7 +140,7 @@ class ShardFiles:
                     _require_size(shard.path(self.split), file.tell(), shard.raw.size)
                     _require_hash(shard.path(self.split), sha256_of(part), shard.raw.sha256)
                     # Who adds up what the folder holds finds it by one of its names.
-                    with _locked(path.with_name("lock")):
+                    with _locked(path.with_name(_LOCK)):
                         part.replace(path)
             except DamagedShardError:
                 if attempt == _FETCHES:

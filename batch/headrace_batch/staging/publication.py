@@ -138,9 +138,8 @@ def publish(
     """
     former = published(target)
     if former is not None:
-        for one in (former, *_kept_sets(target, former.kept)):
-            if one.digest == manifest.digest:
-                manifest = replace(manifest, splits=_with_files_of(one, manifest, target))
+        for one in _same_rows(target, former, manifest.digest):
+            manifest = replace(manifest, splits=_with_files_of(one, manifest, target))
         kept = dict.fromkeys([former.digest, *former.kept])
         kept.pop(manifest.digest, None)
         manifest = replace(manifest, kept=tuple(kept)[:keep])
@@ -165,6 +164,14 @@ def is_whole(target: Target, manifest: Manifest) -> bool:
 def _is_whole_shard(target: Target, split: str, shard: Shard) -> bool:
     content = target.read(shard.path(split))
     return content is not None and File.holding(shard.stored.name, content) == shard.stored
+
+
+def _same_rows(target: Target, current: Manifest, digest: str) -> Iterator[Manifest]:
+    """The set of a digest that a place has; others that it keeps aren't looked at."""
+    if current.digest == digest:
+        yield current
+    elif digest in current.kept:
+        yield from _kept_sets(target, [digest])
 
 
 def _with_files_of(

@@ -78,7 +78,8 @@ def verify_shards(
     """Do the same for shards of which nothing may be published yet."""
     problems: list[str] = []
     seen: list[Array] = []
-    chosen, place = _chosen(manifest, sample), 0
+    total = sum(manifest.rows(split) for split in manifest.splits)
+    chosen, place = _chosen(manifest, total, sample), 0
     found: list[Rows] = []
     for split, shards in manifest.splits.items():
         for shard in shards:
@@ -93,7 +94,7 @@ def verify_shards(
             seen.append(numbers.copy())
             if len(mine):
                 found.append(rows[mine])
-    problems += _of_numbers(seen, sum(manifest.rows(split) for split in manifest.splits))
+    problems += _of_numbers(seen, total)
     compared = 0
     if found and not problems:
         sampled = np.concatenate(found)
@@ -104,9 +105,8 @@ def verify_shards(
     return VerifyReport(shards_in_all, sum(map(len, seen)), compared, tuple(problems))
 
 
-def _chosen(manifest: Manifest, sample: int) -> Array:
+def _chosen(manifest: Manifest, total: int, sample: int) -> Array:
     """The places of some rows in the shards one after another, others for each set."""
-    total = sum(manifest.rows(split) for split in manifest.splits)
     seed = int(manifest.digest[:16], 16)
     return np.random.default_rng(seed).choice(total, min(sample, total), replace=False)
 
