@@ -64,12 +64,18 @@ def histories(settings: Settings, views: Sequence[FeatureView] = MADE) -> dict[s
 
 
 def online(
-    settings: Settings, day: date, views: Sequence[FeatureView] = MADE
+    settings: Settings,
+    day: date,
+    views: Sequence[FeatureView] = MADE,
+    entities: Sequence[str | int] | None = None,
 ) -> dict[str, dict[str | int, list[object]]]:
-    """What readers get of each entity that has events, at the end of a day and some time later."""
+    """What readers get at the end of a day and some time later.
+
+    Of some entities, else of each that has events in the lake.
+    """
     found = {}
     for view in views:
-        keys = keys_in(settings, view)
+        keys = keys_in(settings, view) if entities is None else entities
         for after_ms in (-1, 7 * DAY_MS):
             time_ms = begins_ms(day + timedelta(1)) + after_ms
             found[f"{view.name} {after_ms}"] = served(settings, view, keys, time_ms)

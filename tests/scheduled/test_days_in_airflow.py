@@ -31,7 +31,7 @@ from headrace_features.fraud.definitions import card_activity
 from headrace_features.project import load_project
 from headrace_schemas.settings import Settings
 from lakes import FEW, settings_in
-from landings import histories, in_one_go, land, online, require_the_same
+from landings import histories, in_one_go, keys_in, land, online, require_the_same
 from scheduled import killed_headrace
 from scheduled.airflows import DAILY, Airflow, killed_at_first
 
@@ -208,7 +208,9 @@ def test_half_a_day_is_stopped_by_its_gate_until_all_of_it_has_come(
     pq.write_table(whole.slice(0, len(whole) // 2), landed / "transactions.parquet")
     airflow = gated(prepared[0], tmp_path, landed.parent)
     settings = settings_in(airflow.home)
-    served = online(settings, day, [card_activity])
+    # Half of a day may be the first that comes of a card.
+    cards = keys_in(settings, card_activity)
+    served = online(settings, day, [card_activity], cards)
     history = histories(settings, [card_activity])
     told = airflow.test_failing(day)
     assert f"bronze.transactions of {day} fails its gate: volume is 0." in told
@@ -220,7 +222,7 @@ def test_half_a_day_is_stopped_by_its_gate_until_all_of_it_has_come(
         ("probe_card_activity", "upstream_failed"),
     ):
         assert f"'{task}': ('{state}', " in told, told[-4000:]
-    assert online(settings, day, [card_activity]) == served
+    assert online(settings, day, [card_activity], cards) == served
     assert histories(settings, [card_activity]) == history
 
     pq.write_table(whole, landed / "transactions.parquet")
