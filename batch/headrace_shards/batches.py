@@ -24,19 +24,20 @@ class Last(StrEnum):
     PAD = "pad"
 
 
-def whole_size(size: object) -> int:
-    """The rows of a batch, as whoever asks for one may write them: numpy's numbers are whole too.
+def whole(name: str, number: object) -> int:
+    """A number as whoever gives one may write it: numpy's are whole too, and a state keeps none.
+
+    Args:
+        name: of what it is, as an error has it.
+        number: as it was given.
 
     Raises:
-        ConfigurationError: it is no whole number of at least one.
+        ConfigurationError: it isn't whole.
     """
     # To Python a truth value is a number.
-    if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
-        raise ConfigurationError(
-            f"a batch of {size!r} rows, expected a whole number of at least one",
-            hint="batch_size counts the rows of all ranks together",
-        )
-    return int(size)
+    if isinstance(number, bool) or not isinstance(number, Integral):
+        raise ConfigurationError(f"{name} is {number!r}, expected a whole number")
+    return int(number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,11 @@ class Batches:
 
     def __post_init__(self) -> None:
         """Check that there are batches."""
-        whole_size(self.size)
+        if self.size < 1:
+            raise ConfigurationError(
+                f"a batch of {self.size} rows, expected at least one",
+                hint="batch_size counts the rows of all ranks together",
+            )
         if self.last is Last.DROP and self.rows < self.size:
             raise ConfigurationError(
                 f"{self.rows:,} rows make no batch of {self.size:,}",

@@ -13,7 +13,7 @@ import numpy as np
 from headrace_schemas.errors import ConfigurationError
 from headrace_schemas.shard_kinds import Kind
 from headrace_shards.ahead import ahead
-from headrace_shards.batches import Batches, Last, Share, whole_size
+from headrace_shards.batches import Batches, Last, Share, whole
 from headrace_shards.buffers import Pool
 from headrace_shards.cache import ShardFiles
 from headrace_shards.downloads import Downloads
@@ -124,12 +124,14 @@ class Loader:
         named = [one if isinstance(one, Source) else Source(one) for one in sources]
         if not named:
             raise ConfigurationError("a loader needs a training set")
+        size, seed = whole("batch_size", batch_size), whole("seed", seed)
+        block_rows = whole("block_rows", block_rows)
+        threads, prefetch = whole("threads", threads), whole("prefetch", prefetch)
         if threads < 1 or prefetch < 0:
             raise ConfigurationError(
                 f"{threads} threads that read {prefetch} batches ahead, expected at least one"
                 " thread, and no batch or more"
             )
-        size = whole_size(batch_size)
         self._way_back = partial(_way_back, named)
         sets = [
             _mapped(one, wanted)

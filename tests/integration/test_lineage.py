@@ -133,6 +133,23 @@ def test_of_a_topic_that_the_lake_has_nothing_of_just_that_is_told(tmp_path: Pat
     assert topic.endswith("; declared, nothing of it is in the lake)")
 
 
+def test_of_many_files_it_says_how_many_more_there_are(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    project = fraud_project(settings)
+    settings.home.mkdir()
+    for number in range(12):
+        rows = transactions(number, number + 1)
+        file = write_json_lines(settings.home / f"{number}.jsonl", rows)
+        ingest(settings, project, str(file), source="transactions")
+    view = project.view("card_activity")
+    load_engine("local", settings).backfill(view, date(2018, 4, 1), date(2018, 4, 2))
+    materialize_view(settings, view, date(2018, 4, 1), unwatched)
+    shown = headrace(settings.home, "lineage", "card_activity:count_30d").stdout
+    told = [line for line in shown.splitlines() if "batch: " in line]
+    assert len([line for line in told if "batch: file " in line]) == 10
+    assert any(line.endswith("batch: and 2 files more: --json has all") for line in told)
+
+
 @pytest.mark.usefixtures("spark")
 class TestLineage:
     """All of it is told of one story."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import tracemalloc
@@ -226,16 +227,21 @@ def test_a_position_counts_rows_whatever_the_size_of_batches_and_the_number_of_r
     assert one.state_dict()["position"] == 96
 
 
-def test_the_rows_of_a_batch_are_a_whole_number(place: Path) -> None:
+@pytest.mark.parametrize("name", ["batch_size", "block_rows", "prefetch", "seed", "threads"])
+def test_numbers_are_whole_and_kept_as_those_of_python(place: Path, name: str) -> None:
     both = (Source(place, weight=0.5), Source(place, "valid", weight=0.5))
-    for size in (2.5, 8.0, "8", None, True, False, 0, -8, np.bool_(True)):  # noqa: FBT003 - cases
+    for number in (2.5, 8.0, "8", None, True, False, np.bool_(True)):  # noqa: FBT003 - cases
         for sources in ((place,), both):
             with pytest.raises(
                 ConfigurationError,
-                match=rf"a batch of {re.escape(repr(size))} rows, expected a whole number",
+                match=rf"{name} is {re.escape(repr(number))}, expected a whole number",
             ):
-                Loader(*sources, batch_size=size)  # type: ignore[arg-type] # as some would give it
-    assert len(Loader(place, batch_size=np.int64(32))) == ROWS // 32  # type: ignore[arg-type] # likewise
+                Loader(*sources, **{"batch_size": 32, name: number})  # type: ignore[arg-type] # as some would give it
+    options = {"batch_size": 32, "block_rows": 64}
+    one = Loader(place, **{**options, name: np.int64(32)})  # type: ignore[arg-type] # likewise
+    other = Loader(place, **{**options, name: 32})  # type: ignore[arg-type] # likewise
+    assert json.dumps(one.state_dict()) == json.dumps(other.state_dict())
+    assert epoch_of(one) == epoch_of(other)
 
 
 def test_a_training_goes_on_with_its_set_after_others_took_its_place(tmp_path: Path) -> None:
@@ -322,6 +328,7 @@ def test_arrays_are_used_again_once_nobody_holds_them(place: Path) -> None:
 def test_what_does_not_fit_is_refused(place: Path, tmp_path: Path) -> None:
     for options, said in (
         ({"batch_size": 0}, "a batch of 0 rows"),
+        ({"batch_size": -8}, "a batch of -8 rows"),
         ({"batch_size": ROWS + 1}, "make no batch"),
         ({"batch_size": 8, "last": "twice"}, "unknown policy for the last batch 'twice'"),
         ({"batch_size": 8, "rank": 1}, "go together"),
