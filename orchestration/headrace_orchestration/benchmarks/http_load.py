@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from headrace_orchestration.benchmarks.latency import Schedule, percentile
 
@@ -22,7 +22,10 @@ _HALVINGS = 3
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """How a server did at a rate; milliseconds from when a request was due to its answer."""
+    """How a server did at a rate; milliseconds from when a request was due to its answer.
+
+    The rate is 0 where a server held none, not even the one of which the times are.
+    """
 
     rate: float
     p50_ms: float
@@ -59,7 +62,8 @@ def measure(port: int, made: Callable[[], bytes], rate: float, seconds: float) -
 def highest(at: Callable[[float], Held], first: float, most_ms: float) -> Held:
     """The highest rate that was seen to have a p99 within a limit, beginning with a low one.
 
-    The rate rises by half until one doesn't hold, then the step is halved.
+    The rate rises by half until one doesn't hold, then the step is halved. Where the first doesn't
+    hold none does.
     """
 
     def best(rate: float) -> Held:
@@ -68,6 +72,8 @@ def highest(at: Callable[[float], Held], first: float, most_ms: float) -> Held:
         return one if one.p99_ms <= most_ms else min(one, at(rate), key=lambda held: held.p99_ms)
 
     held, failed = best(first), math.inf
+    if held.p99_ms > most_ms:
+        return replace(held, rate=0.0)
     for _ in range(_MOST_STEPS):
         one = best(held.rate * _STEP)
         if one.p99_ms > most_ms:
