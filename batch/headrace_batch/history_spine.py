@@ -153,17 +153,18 @@ def checked_rows(view: FeatureView, spine: pa.Table, first_row: int) -> pa.Table
     return pa.table(columns)
 
 
-def checked_times(values: pa.ChunkedArray, rows: Array) -> pa.ChunkedArray:
+def checked_times(values: pa.ChunkedArray, rows: Array, name: str = EVENT_TIME) -> pa.ChunkedArray:
     """The times of some rows of a spine, as milliseconds UTC.
 
     Args:
         values: of a type that `require_times` lets pass.
         rows: the position of each in the whole spine.
+        name: of their column.
 
     Raises:
         BadRecordError: one is null, or no plausible time; the message names its row.
     """
-    _require_values(EVENT_TIME, values, rows, Reason.NULL_VALUE)
+    _require_values(name, values, rows, Reason.NULL_VALUE)
     if pt.is_timestamp(values.type):
         times_ms = _in_ms(values)
     elif values.type == pa.uint64():
@@ -179,8 +180,8 @@ def checked_times(values: pa.ChunkedArray, rows: Array) -> pa.ChunkedArray:
         if problem is not None:
             raise BadRecordError(
                 problem.reason,
-                f"row {rows[place]} of the spine: event_time {problem.message}",
-                field=EVENT_TIME,
+                f"row {rows[place]} of the spine: {name} {problem.message}",
+                field=name,
             )
     return times_ms
 

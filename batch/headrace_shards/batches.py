@@ -113,6 +113,11 @@ class Batches:
         if not self.rows:
             raise ConfigurationError("a split without rows has no batches")
 
+    @property
+    def handed(self) -> int:
+        """How many rows of an epoch are handed out, whether they come once or twice."""
+        return self.left(0) * self.size if self.last is Last.DROP else self.rows
+
     def left(self, position: int) -> int:
         """How many come from a position on."""
         rest = max(self.rows - position, 0)

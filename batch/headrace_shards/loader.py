@@ -143,7 +143,11 @@ class Loader:
             Split(tuple(shard.rows for shard in one.manifest.split(name.split)), seed, block_rows)
             for one, name in zip(sets, named, strict=True)
         ]
-        sequence = _sequence(splits, named, size, seed, epoch_rows)
+        try:
+            self._batches = Batches(_rows(splits, epoch_rows), size, Last(last))
+        except ValueError:
+            raise ConfigurationError.unknown("policy for the last batch", str(last), Last) from None
+        sequence = _sequence(splits, named, self._batches, seed)
         self._reader = Reader(
             self._layout,
             sequence,
@@ -161,10 +165,6 @@ class Loader:
                 for one, name in zip(sets, named, strict=True)
             ],
         )
-        try:
-            self._batches = Batches(sequence.rows, size, Last(last))
-        except ValueError:
-            raise ConfigurationError.unknown("policy for the last batch", str(last), Last) from None
         self._share = Share.of(rank, world_size)
         for split in self._reader.splits:
             split.prepare()
@@ -345,17 +345,22 @@ def _only_layout(sets: Sequence[StagedSet]) -> Layout:
     return first.manifest.layout
 
 
+def _rows(splits: Sequence[Split], wanted: int | None) -> int:
+    """Of an epoch."""
+    if wanted is None:
+        return sum(split.rows for split in splits)
+    if len(splits) == 1:
+        raise ConfigurationError("epoch_rows is for several sets that are mixed")
+    rows = whole("epoch_rows", wanted)
+    if rows < 1:
+        raise ConfigurationError(f"an epoch of {rows} rows, expected at least one")
+    return rows
+
+
 def _sequence(
-    splits: Sequence[Split], sources: Sequence[Source], size: int, seed: int, rows: int | None
+    splits: Sequence[Split], sources: Sequence[Source], batches: Batches, seed: int
 ) -> RowSequence:
     if len(splits) == 1:
-        if rows is not None:
-            raise ConfigurationError("epoch_rows is for several sets that are mixed")
         return splits[0]
-    return Mixture(
-        tuple(splits),
-        tuple(source.weight for source in sources),
-        size,
-        rows or sum(split.rows for split in splits),
-        seed,
-    )
+    weights = tuple(source.weight for source in sources)
+    return Mixture(tuple(splits), weights, batches.size, batches.handed, seed)

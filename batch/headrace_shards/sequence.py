@@ -6,6 +6,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property, lru_cache
 from heapq import merge
 from itertools import count, takewhile
@@ -112,15 +113,18 @@ class Split:
 class Mixture:
     """Rows of several splits in given shares.
 
-    After n steps a split with the weight w has given floor(n size w) rows, the one with the highest
-    weight the others. The rows of a step come in an order of its own. Each split goes through its
-    own epochs, however often the mixture needs it.
+    A step has what a global batch has, the last one of an epoch perhaps less. After n rows that
+    were handed out, over all epochs, the first split has given floor(n w) of them, w being its
+    weight; the next ones their shares of those that are left, in the same way, and the last one the
+    others. The rows of a step come in an order of its own. Each split goes through its own epochs,
+    however often the mixture needs it.
 
     Attributes:
         splits: each with its own order.
         weights: their shares, which sum to 1.
-        size: rows of a step, which is what a global batch has.
-        rows: of an epoch of the mixture.
+        size: rows of a step.
+        rows: of an epoch of the mixture that are handed out: of what isn't the splits keep theirs
+            for the next one.
         seed: of the order within a step.
     """
 
@@ -131,7 +135,7 @@ class Mixture:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Check the weights, and that each step can have its share of each split."""
+        """Check the weights, and that each split has rows."""
         if len(self.splits) != len(self.weights) or not self.splits:
             raise ConfigurationError(
                 f"{len(self.weights)} weights for {len(self.splits)} sets, expected one each"
@@ -141,12 +145,12 @@ class Mixture:
                 f"the weights {self.weights} are no shares",
                 hint="give shares above 0 that sum to 1",
             )
-        if self.size * max(self.weights) < len(self.splits):
+        if not all(split.rows for split in self.splits):
             raise ConfigurationError(
-                f"a batch of {self.size} rows is too small for {len(self.splits)} sets"
+                f"the sets that are mixed have {', '.join(str(one.rows) for one in self.splits)}"
+                " rows, expected some of each",
+                hint="leave out those that have none",
             )
-        if self.rows < 1:
-            raise ConfigurationError(f"an epoch of {self.rows} rows, expected at least one")
 
     def wanted(self, epoch: int, start: int, stop: int) -> list[Wanted]:
         """The rows from one position to another, the second excluded."""
@@ -173,26 +177,40 @@ class Mixture:
         }
 
     @cached_property
-    def _steps_of_epoch(self) -> int:
-        return -(-self.rows // self.size)
+    def _shares(self) -> list[tuple[int, int]]:
+        """Of what the splits before it leave, the share of each: a fraction, as it was written."""
+        parts = [Fraction(str(weight)) for weight in self.weights]
+        return [(part / sum(parts[place:])).as_integer_ratio() for place, part in enumerate(parts)]
 
-    def _steps(self, epoch: int, start: int, stop: int) -> list[tuple[int, int, int, int]]:
-        """The steps of some positions: where each comes, its number, and which of its rows."""
+    def _steps(self, epoch: int, start: int, stop: int) -> list[tuple[int, _Step, int, int]]:
+        """The steps of some positions: where each comes, which it is, and which of its rows."""
         found = []
         position = start
         while position < stop:
-            number, begin = divmod(position, self.size)
-            end = min(begin + stop - position, self.size)
-            found.append((position - start, epoch * self._steps_of_epoch + number, begin, end))
+            step = self._step(epoch, position)
+            begin = epoch * self.rows + position - step.first
+            end = min(begin + stop - position, step.rows)
+            found.append((position - start, step, begin, end))
             position += end - begin
         return found
 
-    def _of_step(self, step: int, begin: int, end: int, at: int) -> list[Wanted]:
+    def _step(self, epoch: int, position: int) -> _Step:
+        """The one that has a position of an epoch."""
+        number = position // self.size
+        of_epoch = -(-self.rows // self.size)
+        return _Step(
+            epoch * of_epoch + number,
+            epoch * self.rows + number * self.size,
+            min(self.size, self.rows - number * self.size),
+        )
+
+    def _of_step(self, step: _Step, begin: int, end: int, at: int) -> list[Wanted]:
         """Some of the rows of a step, the first of which comes at a place."""
-        order = permutation(self.size, self.seed, MIXED, step, 0)[begin:end].astype(np.int64)
+        order = permutation(step.rows, self.seed, MIXED, step.number, 0)[begin:end].astype(np.int64)
         found = []
         before = 0
-        for place, (first, last) in enumerate(self._given(step)):
+        given = zip(self._before(step.first), self._before(step.first + step.rows), strict=True)
+        for place, (first, last) in enumerate(given):
             within = np.flatnonzero((order >= before) & (order < before + last - first))
             numbers = first + order[within] - before
             for its, low, high in _epochs(self.splits[place].rows, first, last):
@@ -207,38 +225,50 @@ class Mixture:
 
     def _needed_of(self, place: int, epoch: int, start: int) -> Iterator[Needed]:
         """The shards of one split from a position of an epoch on."""
-        first = epoch * self._steps_of_epoch
+        first = epoch * self.rows
         rows = self.splits[place].rows
-        its, low = divmod(self._before(first + start // self.size)[place], rows)
+        its, low = divmod(self._before(self._step(epoch, start).first)[place], rows)
         uses = (
             Use(
                 use.shard,
-                (self._step_of(place, number * rows + use.begin) - first) * self.size,
-                (self._step_of(place, number * rows + use.end - 1) + 1 - first) * self.size,
+                self._step_with(place, number * rows + use.begin).first - first,
+                self._step_with(place, number * rows + use.end - 1).end - first,
             )
             for number in count(its)
             for _, use in self.splits[place].needed(number, low if number == its else 0)
         )
         return (Needed(place, use) for use in takewhile(lambda use: use.begin < self.rows, uses))
 
-    def _step_of(self, place: int, row: int) -> int:
+    def _step_with(self, place: int, row: int) -> _Step:
         """The step that has a row of a split, counted over all epochs."""
-        # Of rounding the split of the highest weight may lack a row for each other one.
-        most = (row + len(self.splits)) / (self.size * self.weights[place])
-        steps = range(math.ceil(most) + 2)
-        return bisect_right(steps, row, key=lambda step: self._before(step)[place]) - 1
+        # Of its share a split lacks less than a row.
+        most = math.ceil((row + 2) / self.weights[place]) + 2
+        handed = bisect_right(range(most), row, key=lambda rows: self._before(rows)[place]) - 1
+        return self._step(*divmod(handed, self.rows))
 
-    def _given(self, step: int) -> list[tuple[int, int]]:
-        """Which rows of each split a step has, counted over all epochs."""
-        begins, ends = self._before(step), self._before(step + 1)
-        return list(zip(begins, ends, strict=True))
-
-    def _before(self, step: int) -> list[int]:
-        """How many rows of each split come before a step."""
-        given = [math.floor(step * self.size * weight) for weight in self.weights]
-        most = self.weights.index(max(self.weights))
-        given[most] = step * self.size - sum(given) + given[most]
+    def _before(self, handed: int) -> list[int]:
+        """How many of the rows that were handed out, over all epochs, are of each split."""
+        given = []
+        for share, whole in self._shares:
+            given.append(handed * share // whole)
+            handed -= given[-1]
         return given
+
+
+class _Step(NamedTuple):
+    """What the order of rows goes by: its number, its first row, and how many it has.
+
+    Both count over all epochs.
+    """
+
+    number: int
+    first: int
+    rows: int
+
+    @property
+    def end(self) -> int:
+        """The first row of the next one."""
+        return self.first + self.rows
 
 
 def _epochs(rows: int, first: int, last: int) -> list[tuple[int, int, int]]:

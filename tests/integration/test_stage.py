@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from headrace_batch.staging.publication import kept_set
 from headrace_batch.staging.request import StageRequest
 from headrace_batch.staging.run import stage
 from headrace_batch.staging.shard_formats import Format
-from headrace_batch.staging.spine import Label
+from headrace_batch.staging.spine import Label, Unlabelled
 from headrace_batch.staging.splits import SplitRule
 from headrace_batch.staging.target import Target
 from headrace_batch.staging.verifying import verify
@@ -259,15 +260,24 @@ def test_what_is_no_time_of_a_row_is_told_with_and_without_a_time_of_its_label( 
         staged(lake, StageRequest("fraud", fraud.asked, str(place), str(tmp_path / "set"), label))
 
 
-def test_a_time_of_labels_that_is_of_another_type_is_told(
-    lake: Settings, spine: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [
+        (pa.array(["2018-04-01"] * 3), "^column 'reported_at' of the spine is string, expected in"),
+        # As microseconds they are later than any event: a leak would pass.
+        (pa.array([None, (T0 - 1) * 1_000, T0]), "^row 1 .* reported_at .* looks like microsec"),
+        (pa.array([T0, T0, T0 // 1_000]), "^row 2 .* reported_at .* looks like seconds"),
+        (pa.array([T0, 2**64 - 1, T0], pa.uint64()), "^row 1 of the spine: reported_at "),
+    ],
+)
+def test_what_is_no_time_of_a_label_is_told(
+    times: pa.Array, said: str, lake: Settings, spine: Path, tmp_path: Path
 ) -> None:
     place = tmp_path / "times.parquet"
-    pq.write_table(with_column(spine, "reported_at", pa.array(["2018-04-01"] * 3)), place)
-    request = StageRequest("fraud", fraud.asked, str(place), str(tmp_path / "set"), LABEL)
-    with pytest.raises(
-        ConfigurationError, match=r"^column 'reported_at' of the spine is string, expected integer"
-    ):
+    pq.write_table(with_column(spine, "reported_at", times), place)
+    label = replace(LABEL, unlabelled=Unlabelled.KEEP)
+    request = StageRequest("fraud", fraud.asked, str(place), str(tmp_path / "set"), label)
+    with pytest.raises((ConfigurationError, BadRecordError), match=said):
         staged(lake, request)
 
 

@@ -13,7 +13,6 @@ import pyarrow.types as pt
 from headrace_batch.history_spine import EVENT_TIME, checked_times, require_times
 from headrace_batch.staging.columns import ROW
 from headrace_batch.staging.spine import Unlabelled
-from headrace_batch.staging.times import in_ms
 from headrace_schemas.errors import ConfigurationError, GateError
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def numbered(spine: Spine, label: Label, out: IO[bytes]) -> int:
 
     Raises:
         GateError: features of a row are of a later time than its label, or it has none.
-        BadRecordError: a row that is not left out has no time.
+        BadRecordError: a row that is not left out has no time, or a time is not plausible.
         ConfigurationError: a column is missing or of a wrong type, or all rows are left out.
     """
     _require_columns(spine.rows.schema, label)
@@ -59,7 +58,7 @@ def numbered(spine: Spine, label: Label, out: IO[bytes]) -> int:
             # Before they are compared: of what is no time nobody can say that it is too late.
             times_ms = checked_times(table[EVENT_TIME], table[ROW].to_numpy())
             if label.known_at is not None:
-                late = times_ms.to_numpy() > _known_ms(table[label.known_at])
+                late = times_ms.to_numpy() > _known_ms(table, label.known_at)
                 leaks.add(table[ROW].to_numpy()[late])
             file.write_table(table)
     names = ", ".join(label.columns)
@@ -157,7 +156,10 @@ def _why(row: pa.Table, label: Label) -> str:
     return f"{label.known_at} is null, so that nothing says since when {names} is known"
 
 
-def _known_ms(column: pa.ChunkedArray) -> Array:
-    """Times as ms UTC; a null is later than any."""
-    found: Array = pc.fill_null(in_ms(column), np.iinfo(np.int64).max).to_numpy()
+def _known_ms(table: pa.Table, name: str) -> Array:
+    """Since when the label of each row is known, as ms UTC; a null is later than any."""
+    told = table[name].is_valid()
+    there, rows = told.to_numpy(), table[ROW].to_numpy()
+    found = np.full(len(table), np.iinfo(np.int64).max)
+    found[there] = checked_times(table[name].filter(told), rows[there], name).to_numpy()
     return found

@@ -53,6 +53,60 @@ def test_shares_that_are_no_whole_rows_are_kept_over_steps(sources: list[Source]
     assert total == {0: 350, 1: 210, 2: 140}
 
 
+@pytest.mark.parametrize("last", ["drop", "short", "pad"])
+def test_what_an_epoch_has_besides_whole_batches_skips_and_repeats_nothing(
+    tmp_path: Path, last: str
+) -> None:
+    for number in range(2):
+        written(tmp_path / str(number), {"train": [60, 40]}, first=1000 * number)
+    sources = [Source(tmp_path / str(number), weight=0.5) for number in range(2)]
+    loader = Loader(*sources, batch_size=64, block_rows=16, last=last)
+    batches = of_epochs(loader, 6)
+    for batch in batches:
+        of_first = sum(row < 1000 for row in batch)
+        assert abs(of_first - len(batch) / 2) <= 1
+    handed = chain.from_iterable(batches)
+    if last == "pad":
+        # What fills a batch up are rows of the epoch that come twice.
+        handed = chain.from_iterable(
+            batch[:8] if n % 4 == 3 else batch for n, batch in enumerate(batches)
+        )
+    counts = Counter(handed)
+    assert len(counts) == 200
+    assert max(counts.values()) - min(counts.values()) <= (1 if last == "drop" else 0)
+
+
+def test_batches_of_fewer_rows_than_there_are_sets_have_their_shares_over_steps(
+    sources: list[Source],
+) -> None:
+    batches = of_epochs(Loader(*sources, batch_size=2, block_rows=16, epoch_rows=400), 3)
+    handed: Counter[int] = Counter()
+    for number, batch in enumerate(batches, 1):
+        handed.update(row // 1000 for row in batch)
+        for place, weight in enumerate((0.5, 0.3, 0.2)):
+            assert abs(handed[place] - 2 * number * weight) < 2
+    for place, rows in ((0, FIRST), (1, SECOND), (2, THIRD)):
+        counts = Counter(row for batch in batches for row in batch if row // 1000 == place)
+        assert len(counts) == rows
+        assert max(counts.values()) - min(counts.values()) <= 1
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [(0, "an epoch of 0 rows"), (-5, "an epoch of -5 rows"), (2.5, "epoch_rows is 2.5, expected")],
+)
+def test_an_epoch_of_no_rows_is_refused(sources: list[Source], wanted: int, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        Loader(*sources, batch_size=20, epoch_rows=wanted)
+
+
+def test_a_set_without_rows_is_not_mixed(sources: list[Source], tmp_path: Path) -> None:
+    written(tmp_path / "none", {"train": [0]})
+    mixed = [replace(sources[0], weight=0.5), Source(tmp_path / "none", weight=0.5)]
+    with pytest.raises(ConfigurationError, match="have 200, 0 rows, expected some of each"):
+        Loader(*mixed, batch_size=20)
+
+
 def test_ranks_and_resumption_change_nothing(sources: list[Source]) -> None:
     def loader(rank: int, world_size: int) -> Loader:
         return Loader(
@@ -78,8 +132,6 @@ def test_weights_that_are_no_shares_are_refused(sources: list[Source]) -> None:
     with pytest.raises(ConfigurationError, match=r"\(1\.0, 1\.0\) are no shares .*sum to 1"):
         Loader(*alone, batch_size=20)
     assert len(Loader(alone[0], batch_size=20)) == FIRST // 20
-    with pytest.raises(ConfigurationError, match="too small for 3 sets"):
-        Loader(*sources, batch_size=5)
 
 
 def test_sets_whose_codes_mean_other_texts_are_not_mixed(tmp_path: Path) -> None:
