@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -62,7 +63,7 @@ class Share:
         world_size: int | None = None,
         environ: Mapping[str, str] = os.environ,
     ) -> Share:
-        """What is given, else what torchrun has set, else the only one.
+        """What is given, else what torch.distributed says, torchrun has set, or the only one.
 
         Raises:
             ConfigurationError: one of the two is missing, or they don't go together.
@@ -71,13 +72,24 @@ class Share:
             raise ConfigurationError("rank and world_size go together: one of them is missing")
         if rank is not None and world_size is not None:
             return cls(rank, world_size)
-        try:
-            return cls(int(environ.get("RANK", "0")), int(environ.get("WORLD_SIZE", "1")))
-        except ValueError as error:
+        # Who has met others by it has imported it.
+        met = sys.modules.get("torch.distributed")
+        if met is not None and met.is_available() and met.is_initialized():
+            return cls(met.get_rank(), met.get_world_size())
+        told = {name: environ[name] for name in ("RANK", "WORLD_SIZE") if name in environ}
+        if not told:
+            return cls()
+        shown = " and ".join(f"{name}={number}" for name, number in told.items())
+        if len(told) == 1:
             raise ConfigurationError(
-                f"RANK={environ.get('RANK')} and WORLD_SIZE={environ.get('WORLD_SIZE')} in the"
-                " environment are no numbers"
-            ) from error
+                f"{shown} in the environment, expected RANK and WORLD_SIZE or none of them",
+                hint="give rank and world_size, or make the loader when torch.distributed has been"
+                " initialized",
+            )
+        try:
+            return cls(int(told["RANK"]), int(told["WORLD_SIZE"]))
+        except ValueError as error:
+            raise ConfigurationError(f"{shown} in the environment are no numbers") from error
 
     def within(self, rows: int) -> tuple[int, int]:
         """The part of a batch of some rows that this rank gets, the second excluded."""

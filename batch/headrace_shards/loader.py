@@ -103,8 +103,8 @@ class Loader:
             block_rows: how many rows are permuted with each other; 0 leaves all as they are.
             columns: those that batches have; None for all.
             last: what becomes of rows that fill no batch: ``drop``, ``short`` or ``pad``.
-            rank, world_size: of this process; by default those that torchrun has set, else the
-                only one.
+            rank, world_size: of this process; by default what torch.distributed says where it is
+                initialized, else those that torchrun has set, else the only one.
             prefetch: how many batches are read ahead; 0 reads each when it is asked for, and
                 fetches no shard sooner.
             threads: that read.
@@ -165,7 +165,7 @@ class Loader:
                 for one, name in zip(sets, named, strict=True)
             ],
         )
-        self._share = Share.of(rank, world_size)
+        self._share, self._is_share_told = Share.of(rank, world_size), rank is not None
         for split in self._reader.splits:
             split.prepare()
         self._prefetch, self._threads, self._cache_limit = prefetch, threads, cache_limit
@@ -230,6 +230,7 @@ class Loader:
         Args:
             make: takes which rows of the epoch this rank gets, for `read`.
         """
+        self._require_share()
         if not self._is_resumed:
             self._state = replace(self._state, position=0)
         self._is_resumed = False
@@ -267,6 +268,18 @@ class Loader:
         """
         self._state = self._state.moved_to(state_dict, self._batches.rows, self._way_back)
         self._is_resumed = True
+
+    def _require_share(self) -> None:
+        """See that this is still the rank that it was: a process may meet others later."""
+        if self._is_share_told or (now := Share.of()) == self._share:
+            return
+        mine = self._share
+        raise ConfigurationError(
+            f"a loader of rank {mine.rank} of {mine.world_size} is read by rank {now.rank} of"
+            f" {now.world_size}",
+            hint="make it when torch.distributed has been initialized (in Lightning in"
+            " train_dataloader), or give rank and world_size",
+        )
 
     def _span(self, epoch: int, start: int, stop: int) -> Span:
         low, high = self._share.within(stop - start)

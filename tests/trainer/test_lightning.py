@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from headrace_shards.torch import ShardDataset
 from training_sets import written
 
 STEPS = 12
+PROGRAM = Path(__file__).with_name("lightning_ranks.py")
 
 
 class Rows(lightning.LightningDataModule):  # type: ignore[misc] # its environment has the types
@@ -75,3 +79,34 @@ def test_a_training_that_goes_on_sees_the_rows_that_are_left(tmp_path: Path) -> 
     second, _ = fitted(tmp_path, STEPS, tmp_path / "five.ckpt")
     assert first.seen + second.seen == whole.seen
     assert torch.equal(second.layer.weight, whole.layer.weight)
+
+
+def ranks(folder: Path, when: str) -> subprocess.CompletedProcess[str]:
+    """A training in two processes that Lightning starts, with a loader that is made some time."""
+    (folder / "seen").mkdir()
+    return subprocess.run(
+        [sys.executable, PROGRAM, folder / "set", folder / "seen", when],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+    )
+
+
+def test_processes_that_it_starts_have_each_their_part_of_every_batch(tmp_path: Path) -> None:
+    written(tmp_path / "set", {"train": [500, 300, 400]})
+    done = ranks(tmp_path, "meanwhile")
+    assert done.returncode == 0, done.stderr
+    seen = [json.loads((tmp_path / f"seen/{rank}.json").read_text()) for rank in range(2)]
+    whole = [
+        batch["ids"][:, 0].tolist() for batch in Loader(tmp_path / "set", batch_size=64, seed=3)
+    ]
+    assert [one + other for one, other in zip(*seen, strict=True)] == whole
+
+
+def test_a_loader_that_was_made_before_there_were_others_is_refused(tmp_path: Path) -> None:
+    written(tmp_path / "set", {"train": [500, 300, 400]})
+    done = ranks(tmp_path, "before")
+    assert done.returncode != 0
+    assert "make it when torch.distributed has been initialized" in done.stderr
+    assert not list((tmp_path / "seen").glob("*.json"))

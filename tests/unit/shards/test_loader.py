@@ -134,9 +134,21 @@ def test_ranks_are_those_that_torchrun_sets(place: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "4")
     assert epoch_of(Loader(place, batch_size=32)) == expected
+    made = Loader(place, batch_size=32)
     monkeypatch.setenv("RANK", "one")
     with pytest.raises(ConfigurationError, match="RANK=one and WORLD_SIZE=4"):
         Loader(place, batch_size=32)
+    # As a launcher has it that tells ranks by torch.distributed alone: all would be the first.
+    monkeypatch.delenv("RANK")
+    with pytest.raises(ConfigurationError, match=r"^WORLD_SIZE=4 in the environment, expected"):
+        Loader(place, batch_size=32)
+    told = Loader(place, batch_size=32, rank=1, world_size=4)
+    monkeypatch.delenv("WORLD_SIZE")
+    with pytest.raises(
+        ConfigurationError, match=r"a loader of rank 1 of 4 is read by rank 0 of 1 .*train_data"
+    ):
+        next(iter(made))
+    assert epoch_of(told) == expected
 
 
 def test_global_batches_are_the_same_whatever_ranks_come_and_go(place: Path) -> None:
