@@ -122,15 +122,19 @@ class Manifest:
 
     @cached_property
     def digest(self) -> str:
-        """Identifies the rows and their order, whatever is told of them besides.
+        """Identifies the rows, their order and whether they are compressed, whatever else is told.
 
-        A set that was copied has the same one; one with any other row has another.
+        A set that was copied has the same one; one with any other row has another. Those of one
+        digest can have their files in common.
         """
         told = {
             "layout": self.layout.described(),
             "dictionaries": {name: list(texts) for name, texts in self.dictionaries.items()},
             "splits": {
-                name: [[one.rows, one.raw.sha256] for one in shards]
+                name: [
+                    [one.rows, one.raw.sha256, *([] if one.compressed is None else ["zstd"])]
+                    for one in shards
+                ]
                 for name, shards in sorted(self.splits.items())
             },
         }

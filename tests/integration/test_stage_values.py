@@ -225,6 +225,20 @@ def test_times_in_nanoseconds_are_kept_to_the_microsecond(
     assert micros.to_pylist() == (ns // 1_000).tolist()
 
 
+def test_half_floats_are_the_same_numbers(
+    either: str, lake: Settings, spine: Path, tmp_path: Path
+) -> None:
+    halves = (np.arange(300) / 8).astype(np.float16)
+    is_null = np.arange(300) % 9 == 0
+    place = with_columns(spine, tmp_path, half=pa.array(halves, mask=is_null))
+    out = tmp_path / "set"
+    staged(lake, whole_set(place, out), either)
+    found = rows_of(out)["train"]
+    expected = [None if is_null[row] else row / 8 for row in range(300)]
+    assert [found[row]["half"] for row in range(300)] == expected
+    assert problems(lake, out) == ()
+
+
 def test_texts_and_payloads_that_are_coded_are_those_that_the_codes_stand_for(
     either: str, lake: Settings, spine: Path, tmp_path: Path
 ) -> None:

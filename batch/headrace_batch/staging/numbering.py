@@ -119,9 +119,11 @@ def _require_columns(schema: pa.Schema, label: Label) -> None:
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:
-    """What stands for a type of which Spark knows nothing: of texts by dictionary, and of ns."""
+    """What stands for a type that Spark doesn't have: texts by dictionary, ns, half floats."""
     if pt.is_dictionary(kind):
         return _plain_type(kind.value_type)
+    if pt.is_float16(kind):
+        return pa.float32()
     if pt.is_timestamp(kind) and kind.unit == "ns":
         return pa.timestamp("us", kind.tz)
     return kind

@@ -180,10 +180,7 @@ def _with_files_of(
     """The shards of a set with those files of another one of the same rows that are whole."""
     return {
         split: tuple(
-            theirs
-            if (theirs.compressed is None) == (ours.compressed is None)
-            and _is_whole_shard(target, split, theirs)
-            else ours
+            theirs if _is_whole_shard(target, split, theirs) else ours
             for ours, theirs in zip(shards, there.splits[split], strict=True)
         )
         for split, shards in manifest.splits.items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from headrace_batch.staging.publication import is_whole, publish, published, req
 from headrace_batch.staging.target import Target
 from headrace_schemas.errors import ConfigurationError, RetryableError
 from headrace_shards import Loader, Source
-from headrace_shards.manifest import File, Manifest, Shard
+from headrace_shards.compression import compressed
+from headrace_shards.manifest import COMPRESSED, File, Manifest, Shard
 from headrace_shards.mds import write_shard
 from training_sets import LAYOUT, rows_from
 
@@ -89,6 +91,25 @@ def test_a_reader_goes_on_while_the_same_rows_are_published_again_and_again(
     found = sorted(row for batch in reading for row in batch["ids"][:, 0].tolist())
     assert found == list(range(1_000, 1_000 + ROWS))
     assert len(list(tmp_path.glob("train/shard.*"))) == len(set(numbers))
+
+
+def test_a_reader_goes_on_while_the_same_rows_are_published_compressed(tmp_path: Path) -> None:
+    first = publish_at(tmp_path, 1)
+    reading = iter(Loader(tmp_path, batch_size=10, prefetch=0))
+    plain = made(tmp_path, 1, attempt=7)
+    (shard,) = plain.splits["train"]
+    content = compressed((tmp_path / shard.path("train")).read_bytes())
+    small = replace(shard, compressed=File.holding(f"{shard.raw.name}{COMPRESSED}", content))
+    target = Target(str(tmp_path))
+    target.write(small.path("train"), content)
+    second = publish(target, replace(plain, splits={"train": (small,)}), 1, lambda: None)
+    assert second.kept == (first.digest,)
+    assert is_whole(target, second)
+    found = sorted(row for batch in reading for row in batch["ids"][:, 0].tolist())
+    assert found == list(range(1_000, 1_000 + ROWS))
+    state = Loader(tmp_path, batch_size=10, digest=first.digest).state_dict()
+    assert state["digests"] == [first.digest]
+    assert rows_of(Loader(tmp_path, batch_size=10, cache=tmp_path / "cache")) == found
 
 
 def test_of_a_set_that_is_published_again_whole_shards_stay_and_damaged_ones_do_not(
