@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -112,15 +113,8 @@ def agreed(digest: str) -> str:
     return told[0]
 
 
-def save(place: Path, state: dict[str, object]) -> None:
-    """Write a checkpoint, which takes the place of the former one as a whole."""
-    unfinished = place.with_name(f"{place.name}.new")
-    torch.save(state, unfinished)
-    unfinished.replace(place)
-
-
-def main() -> None:
-    """Train."""
+def options() -> argparse.Namespace:
+    """What it was called with."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("set", help="what headrace stage has published")
     parser.add_argument("--checkpoint", type=Path, required=True, help="a file")
@@ -129,64 +123,89 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=1_024, help="of all processes together")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    options = parser.parse_args()
+    return parser.parse_args()
 
-    device = joined(torch.device(options.device))
-    is_first = not distributed.is_initialized() or distributed.get_rank() == 0
-    torch.manual_seed(options.seed)
-    held = None
-    if options.checkpoint.exists():
-        held = torch.load(options.checkpoint, map_location=device, weights_only=True)
-    # Another set may have been published by now: it goes on with the one that it began with.
-    (began,) = held["loader"]["digests"] if held else (None,)
-    digest = agreed(StagedSet.open(options.set, digest=began).manifest.digest)
-    found = StagedSet.open(options.set, digest=digest)
-    loader = Loader(options.set, batch_size=options.batch_size, seed=options.seed, digest=digest)
-    batches = ShardDataset(loader, device)
-    inputs = loader.columns["x"]
-    model = FraudModel(*normalisation(found, inputs)).to(device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    # What is never null has the last bit of the mask, which is nobody's.
+
+def bits_of(loader: Loader, names: Sequence[str], device: torch.device) -> torch.Tensor:
+    """Which bit of the mask each column has; what is never null has the last, which is nobody's."""
     nullable, last = loader.layout.nullable, 8 * loader.layout.part("mask").size - 1
-    bits, label_bit = (
-        torch.tensor(
-            [nullable.index(name) if name in nullable else last for name in names],
-            device=device,
-        )
-        for names in (inputs, loader.columns["y"])
-    )
-    step = 0
-    if held:
-        model.load_state_dict(held["model"])
-        optimizer.load_state_dict(held["optimizer"])
-        batches.load_state_dict(held["loader"])
-        step = held["step"]
-    while loader.epoch < options.epochs:
-        for batch in batches:
-            odds = model(batch["x"], nulls(batch["mask"], bits))
-            loss = loss_of(odds, batch["y"], nulls(batch["mask"], label_bit)[:, 0])
-            optimizer.zero_grad()
-            loss.backward()
-            for weights in model.parameters():
-                if weights.grad is not None:
-                    added_up(weights.grad)
-            optimizer.step()
-            step += 1
-            whole = added_up(loss.detach()).item()
+    bits = [nullable.index(name) if name in nullable else last for name in names]
+    return torch.tensor(bits, device=device)
+
+
+class Training:
+    """A model, what changes it, and the rows that it is trained with."""
+
+    def __init__(self, asked: argparse.Namespace, device: torch.device) -> None:
+        """Begin, or go on where a checkpoint is."""
+        held = None
+        if asked.checkpoint.exists():
+            held = torch.load(asked.checkpoint, map_location=device, weights_only=True)
+        # Another set may have been published by now: it goes on with the one that it began with.
+        (began,) = held["loader"]["digests"] if held else (None,)
+        digest = agreed(StagedSet.open(asked.set, digest=began).manifest.digest)
+        found = StagedSet.open(asked.set, digest=digest)
+        self.loader = Loader(asked.set, batch_size=asked.batch_size, seed=asked.seed, digest=digest)
+        self.batches = ShardDataset(self.loader, device)
+        inputs, labels = self.loader.columns["x"], self.loader.columns["y"]
+        self.bits = bits_of(self.loader, inputs, device)
+        self.label_bit = bits_of(self.loader, labels, device)
+        self.model = FraudModel(*normalisation(found, inputs)).to(device)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-3)
+        self.step = 0
+        if held:
+            self.model.load_state_dict(held["model"])
+            self.optimizer.load_state_dict(held["optimizer"])
+            self.batches.load_state_dict(held["loader"])
+            self.step = held["step"]
+        self.saved = self.step
+
+    def learn(self, batch: Mapping[str, torch.Tensor]) -> float:
+        """Take a step; its loss, of the rows of all processes."""
+        mask = batch["mask"]
+        odds = self.model(batch["x"], nulls(mask, self.bits))
+        loss = loss_of(odds, batch["y"], nulls(mask, self.label_bit)[:, 0])
+        self.optimizer.zero_grad()
+        loss.backward()
+        for weights in self.model.parameters():
+            if weights.grad is not None:
+                added_up(weights.grad)
+        self.optimizer.step()
+        self.step += 1
+        return added_up(loss.detach()).item()
+
+    def save(self, place: Path) -> None:
+        """Write a checkpoint, which takes the place of the former one as a whole."""
+        state = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "loader": self.batches.state_dict(),
+            "step": self.step,
+        }
+        unfinished = place.with_name(f"{place.name}.new")
+        torch.save(state, unfinished)
+        unfinished.replace(place)
+        self.saved = self.step
+
+
+def main() -> None:
+    """Train."""
+    asked = options()
+    device = joined(torch.device(asked.device))
+    is_first = not distributed.is_initialized() or distributed.get_rank() == 0
+    torch.manual_seed(asked.seed)
+    training = Training(asked, device)
+    while training.loader.epoch < asked.epochs:
+        for batch in training.batches:
+            loss = training.learn(batch)
             if not is_first:
                 continue
-            sys.stdout.write(json.dumps({"step": step, "loss": whole}) + "\n")
+            sys.stdout.write(json.dumps({"step": training.step, "loss": loss}) + "\n")
             sys.stdout.flush()
-            if step % options.every == 0:
-                save(
-                    options.checkpoint,
-                    {
-                        "model": model.state_dict(),
-                        "optimizer": optimizer.state_dict(),
-                        "loader": batches.state_dict(),
-                        "step": step,
-                    },
-                )
+            if training.step % asked.every == 0:
+                training.save(asked.checkpoint)
+    if is_first and training.step > training.saved:
+        training.save(asked.checkpoint)
     if distributed.is_initialized():
         distributed.destroy_process_group()
 

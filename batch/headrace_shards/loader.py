@@ -85,7 +85,7 @@ class Loader:
         last: Last | str = Last.DROP,
         rank: int | None = None,
         world_size: int | None = None,
-        prefetch: int = 2,
+        prefetch: int = 4,
         threads: int = 1,
         cache: str | Path | None = None,
         cache_limit: int = _CACHE_LIMIT,
@@ -106,7 +106,8 @@ class Loader:
             rank, world_size: of this process; by default what torch.distributed says where it is
                 initialized, else those that torchrun has set, else the only one.
             prefetch: how many batches are read ahead; 0 reads each when it is asked for, and
-                fetches no shard sooner.
+                fetches no shard sooner. There is memory for one more, which the step has, and one
+                for each thread.
             threads: that read.
             cache: a folder for the shards of remote or compressed sets, which need one; it is made
                 if it isn't there.

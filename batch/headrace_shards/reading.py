@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _MAPPED = 64
 #: How often a file is looked for that others who share the folder delete right before it is opened.
 _ATTEMPTS = 8
+#: How much is taken out of a shard at once.
+_TAKEN_BYTES = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -105,13 +107,17 @@ class Reader:
             done += count
 
     def _gather(self, epoch: int, start: int, stop: int, out: Rows) -> None:
+        step = max(_TAKEN_BYTES // out.itemsize, 1)
         for place, (shard, rows, at) in self.sequence.wanted(epoch, start, stop):
             found = self.mapped(place, shard)
             if at is None:
                 # Positions are within the shard: to clip spares numpy a buffer for errors.
                 np.take(found, rows, out=out, mode="clip")
             else:
-                out[at] = found[rows]
+                # Piece by piece: what numpy takes out on the way is no second batch.
+                for begin in range(0, len(rows), step):
+                    end = begin + step
+                    out[at[begin:end]] = found[rows[begin:end]]
 
     def mapped(self, place: int, shard: int) -> Rows:
         """The rows of a shard, which is fetched if it has to be.

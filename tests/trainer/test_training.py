@@ -117,6 +117,16 @@ def test_a_killed_training_goes_on_with_the_same_losses(tmp_path: Path) -> None:
     assert all(found[step] == again[step] for step in found.keys() & again.keys())
 
 
+def test_a_training_that_has_ended_is_kept_to_its_last_step(tmp_path: Path) -> None:
+    written(tmp_path / "set", {"train": [500, 300, 400]})
+    seldom = [*line(tmp_path, "model.pt"), "--every", "17"]
+    first = subprocess.run(seldom, env=environ(), check=True, capture_output=True, text=True)
+    assert len(losses(first.stdout)) == 36
+    assert torch.load(tmp_path / "model.pt", weights_only=True)["step"] == 36
+    again = subprocess.run(seldom, env=environ(), check=True, capture_output=True, text=True)
+    assert again.stdout == ""
+
+
 @contextmanager
 def together(folder: Path, checkpoint: str) -> Iterator[list[subprocess.Popen[str]]]:
     """Two processes that train one model, as torchrun starts them, until they end or are killed."""

@@ -118,6 +118,8 @@ def _array(column: pa.ChunkedArray) -> pa.Array:
         column = in_ms(column)
     elif pt.is_boolean(column.type):
         column = column.cast(pa.uint8())
+    elif pt.is_float16(column.type):
+        column = column.cast(pa.float32())
     found = column.combine_chunks()
     return found if isinstance(found, pa.Array) else pa.concat_arrays(found.chunks)
 
