@@ -172,7 +172,7 @@ class Training:
                 added_up(weights.grad)
         self.optimizer.step()
         self.step += 1
-        return added_up(loss.detach()).item()
+        return float(added_up(loss.detach()).item())
 
     def save(self, place: Path) -> None:
         """Write a checkpoint, which takes the place of the former one as a whole."""
