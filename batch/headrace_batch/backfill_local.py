@@ -27,7 +27,7 @@ def backfill(  # noqa: PLR0913, PLR0917 - see `Engine.backfill`
     view: FeatureView,
     first: date,
     last: date,
-    asked: Callable[[], None],
+    asked: Callable[[int], None],
 ) -> int:
     """Write the features at every event of some days; returns the number of rows.
 
@@ -36,7 +36,7 @@ def backfill(  # noqa: PLR0913, PLR0917 - see `Engine.backfill`
         workspace: how much is in memory at once, and how many rows in a commit.
         view: the definition.
         first, last: the days, both included.
-        asked: whether these events may come into the history.
+        asked: whether the events of a version of their table may come into the history.
 
     Raises:
         RetryableError: another process writes the table, or has taken it over.
@@ -46,7 +46,7 @@ def backfill(  # noqa: PLR0913, PLR0917 - see `Engine.backfill`
     span = Span(None if before_ms is None else first_ms - before_ms, last_ms)
     with FeatureTable.held(warehouse, view) as table:
         events = Events(warehouse, view.source)
-        asked()
+        asked(events.version)
         parts = workspace.parts(events.most(span))
         groups = _groups_of_days(events, Span(first_ms, last_ms), first, last, workspace.rows)
         schema = pa.schema([events.schema.field(name) for name in view.input_columns])

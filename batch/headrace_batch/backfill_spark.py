@@ -32,7 +32,7 @@ def backfill(  # noqa: PLR0913, PLR0917 - see `Engine.backfill`
     view: FeatureView,
     first: date,
     last: date,
-    asked: Callable[[], None],
+    asked: Callable[[int], None],
 ) -> int:
     """Write the features at every event of some days; returns the number of rows.
 
@@ -41,7 +41,7 @@ def backfill(  # noqa: PLR0913, PLR0917 - see `Engine.backfill`
         warehouse: where events and features are.
         view: the definition.
         first, last: the days, both included.
-        asked: whether these events may come into the history.
+        asked: whether the events of a version of their table may come into the history.
 
     Raises:
         RetryableError: another process writes the table, or has taken it over.
@@ -54,7 +54,7 @@ def backfill(  # noqa: PLR0913, PLR0917 - see `Engine.backfill`
         version = warehouse.open(view.source.table).version()
         # Spark would read what the table has by the time that it gets to it.
         fixed = replace(warehouse, versions={view.source.table: version})
-        asked()
+        asked(version)
         # Only now: what can't be done needs no session.
         spark = spark_session(settings)
         partitions = partitions_for(spark, fixed, view.source, span)

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pa_ds
 
+from headrace_batch.commits import actions_of
 from headrace_batch.warehouse import Warehouse, dataset_of
 from headrace_schemas.tables import EVENT_DATE
 
@@ -83,10 +84,8 @@ class EventFiles:
         found: dict[str, File] = {}
         with self._warehouse.explaining(self.name):
             for number in range(version + 1, self.version + 1):
-                try:
-                    with self._files.open_input_stream(f"_delta_log/{number:020d}.json") as log:
-                        actions = [json.loads(line) for line in log.read().splitlines() if line]
-                except FileNotFoundError:
+                actions = actions_of(self._files, number)
+                if actions is None:
                     return None
                 for action in actions:
                     gone, came = action.get("remove"), action.get("add")

@@ -36,6 +36,9 @@ class Span:
 class Events:
     """The events of a source, as its table was when this was made, or at one of its versions.
 
+    Attributes:
+        version: of the table.
+
     Raises:
         ConfigurationError: there is no such table or version, or it is damaged.
     """
@@ -49,6 +52,7 @@ class Events:
         if version is not None:
             with warehouse.explaining(source.table):
                 self._table.load_as_version(version)
+        self.version = self._table.version()
         self.schema = pa.schema([(c.name, ARROW_TYPES[c.type]) for c in source.columns])
 
     def covered(self) -> Mapping[int, int]:

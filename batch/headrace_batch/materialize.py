@@ -157,7 +157,7 @@ def _materialize(  # noqa: PLR0913 - see `materialize_view`
         filled = maker.fill(layer, tiles, lambda done: advance(tiled + done))
         if healing is not None and _is_served(store, view):
             healing.record(warehouse, store, generation, read_ms)
-    gates.require(until)
+    gates.require(until, tiles.seen)
     store.publish(generation, had)
     return MaterializeReport(
         view=view.name,

@@ -62,7 +62,7 @@ class SparkEngine:
         view: FeatureView,
         first: date,
         last: date,
-        asked: Callable[[], None] = nothing_asked,
+        asked: Callable[[int], None] = nothing_asked,
     ) -> BackfillReport:
         """Write the features at every event of some days, in place of what was there."""
         return recorded_steps.backfill(

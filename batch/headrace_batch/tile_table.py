@@ -113,7 +113,10 @@ class TileTable:
         warehouse: where the table is.
         name: of the table.
         taken: what the table has taken in; None for nothing.
+        seen: the version of the table of events that `update` has read; None before that.
     """
+
+    seen: int | None
 
     def __init__(self, warehouse: Warehouse, view: FeatureView) -> None:
         """Open the table, which is made where there is none.
@@ -124,6 +127,7 @@ class TileTable:
         self.warehouse = warehouse
         self.view = view
         self.name = tiles_table(view.name, view.version)
+        self.seen = None
         self._open()
 
     def _open(self) -> None:
@@ -159,6 +163,7 @@ class TileTable:
             RetryableError: another generation has been begun since.
         """
         bronze = EventFiles(self.warehouse, self.view.source)
+        self.seen = bronze.version
         came = intake(
             self.view,
             bronze,

@@ -24,8 +24,7 @@ from deltalake.exceptions import CommitFailedError
 from headrace_batch.event_files import EventFiles
 from headrace_batch.history_increment import held_by
 from headrace_batch.ingest.appending import this_process
-from headrace_batch.quality.measures import TableDays
-from headrace_batch.quality.verdicts import carry_over, kept_verdicts
+from headrace_batch.quality.verdicts import carry_over
 from headrace_batch.table_files import deletable, lake_tables, log_files
 from headrace_batch.table_lease import held
 from headrace_batch.tile_table import taken_by
@@ -89,13 +88,12 @@ def keep_up(
     for name in lake_tables(warehouse, by_table):
         source = by_table.get(name)
         waiting = frozenset[date]() if source is None else _waiting(warehouse, source, views)
-        yield _kept_up(warehouse, name, source, waiting, dry_run=dry_run)
+        yield _kept_up(warehouse, name, waiting, dry_run=dry_run)
 
 
 def _kept_up(
     warehouse: Warehouse,
     name: str,
-    source: EventSource | None,
     waiting: frozenset[date],
     *,
     dry_run: bool,
@@ -106,10 +104,11 @@ def _kept_up(
     put_together = sum(there.values())
     if there and not dry_run:
         with _alone(warehouse, name):
-            before = _judged_days(warehouse, name)
             put_together = _put_together(warehouse, name, there)
-            if before is not None:
-                carry_over(warehouse, name, before, _changed(warehouse, source, before))
+    if not dry_run:
+        # Also where nothing was small: an upkeep that was killed has left it to this one. Commits
+        # that tell of it may go below.
+        carry_over(warehouse, name)
     unneeded = deletable(warehouse, name)
     commits = log_files(warehouse, name).since_checkpoint
     if not dry_run:
@@ -128,21 +127,6 @@ def _kept_up(
         deleted_bytes=sum(unneeded.values()),
         commits=commits,
     )
-
-
-def _judged_days(warehouse: Warehouse, name: str) -> TableDays | None:
-    """The days of a table that some gate has judged; None of one that none has."""
-    return TableDays.of(warehouse.open(name)) if kept_verdicts(warehouse, name) else None
-
-
-def _changed(
-    warehouse: Warehouse, source: EventSource | None, before: TableDays
-) -> frozenset[date]:
-    """The days of events of which some have come or gone since; of features none has."""
-    if source is None:
-        return frozenset()
-    came = EventFiles(warehouse, source).since(before.table.version())
-    return frozenset(before.rows) if came is None else frozenset(file.day for file in came)
 
 
 def _waiting(

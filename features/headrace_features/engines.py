@@ -88,8 +88,9 @@ def unwatched(done: int) -> None:
     del done
 
 
-def nothing_asked() -> None:
+def nothing_asked(version: int) -> None:
     """What is written whatever it is made of."""
+    del version
 
 
 class Engine(Protocol):
@@ -127,15 +128,15 @@ class Engine(Protocol):
         view: FeatureView,
         first: date,
         last: date,
-        asked: Callable[[], None] = nothing_asked,
+        asked: Callable[[int], None] = nothing_asked,
     ) -> BackfillReport:
         """Write the value of every feature at every event of some days, in place of what was there.
 
         Args:
             view: the definition.
             first, last: the days in UTC, both included.
-            asked: whether that may be; called before anything is written, and not before it is
-                settled of which events it is made. What it raises ends it.
+            asked: whether that may be; called before anything is written, with the version of the
+                table of events of which it is made. What it raises ends it.
         """
 
     def materialize(

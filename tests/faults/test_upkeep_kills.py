@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from datetime import date
 from pathlib import Path
 from subprocess import PIPE
 
@@ -10,9 +11,14 @@ import pytest
 
 from headrace_batch.local_engine import LocalEngine
 from headrace_batch.materialize import materialize_view
+from headrace_batch.quality.measures import TableDays
+from headrace_batch.quality.verdicts import kept_verdicts, require_day, validate
+from headrace_batch.table_files import lake_tables
 from headrace_batch.upkeep import keep_up
 from headrace_batch.warehouse import Warehouse
+from headrace_features import Gate, Volume
 from headrace_features.fraud.definitions import card_activity, transactions
+from headrace_schemas.errors import GateError
 from headrace_schemas.settings import Settings
 from headrace_schemas.tables import features_table, tiles_table
 from lakes import unwatched
@@ -99,3 +105,46 @@ def test_killed_at_a_step_the_next_one_does_the_rest(what: tuple[str, str], lake
     assert not report.anew
     assert tiles_of(settings, card_activity)
     assert fields_of(settings, card_activity, keys_of(lake, card_activity))
+
+
+#: A rule that no day keeps which has others before it.
+TOO_MUCH = Gate(transactions, [Volume(at_least=50, at_most=100)])
+
+
+@pytest.fixture
+def let_pass(lake: Lake) -> date:
+    """A day that fails and that somebody lets pass, killed once its files were put together."""
+    day, name = DAYS[1], transactions.table
+    warehouse = Warehouse.of(lake.settings)
+    assert validate(lake.settings, TOO_MUCH, day, 1, "a holiday").broken
+    before = TableDays.of(warehouse.open(name)).content(day)
+    call = str(lake_tables(warehouse, [name]).index(name) + 1)
+    with started(CHILD, lake.settings.home, "carry_over", call, stderr=PIPE) as child:
+        assert child.wait() == -signal.SIGKILL, child.communicate()
+    assert TableDays.of(warehouse.open(name)).content(day) != before
+    (kept,) = kept_verdicts(warehouse, name)
+    assert kept.content == before
+    return day
+
+
+def test_what_people_let_pass_passes_if_killed_before_it_was_noted_of_which_files_it_is(
+    lake: Lake, let_pass: date
+) -> None:
+    require_day(lake.settings, TOO_MUCH, let_pass, 2)
+
+
+def test_the_next_one_notes_of_which_files_a_day_is_that_was_let_pass_though_none_is_small(
+    lake: Lake, let_pass: date
+) -> None:
+    warehouse = Warehouse.of(lake.settings)
+    table = warehouse.open(transactions.table)
+    # So that nothing can be told from the log any more.
+    table.alter.set_table_properties({"delta.logRetentionDuration": "interval 0 seconds"})
+    done = {one.table: one for one in keep_up(warehouse, [transactions], [card_activity])}
+    assert done[transactions.table].put_together == 0
+    now = TableDays.of(warehouse.open(transactions.table))
+    (kept,) = kept_verdicts(warehouse, transactions.table)
+    assert kept.content == now.content(let_pass)
+    require_day(lake.settings, TOO_MUCH, let_pass, 2)
+    with pytest.raises(GateError, match="volume is"):
+        require_day(lake.settings, TOO_MUCH, DAYS[2], 2)

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pytest
 from deltalake import CommitProperties, write_deltalake
 
+from headrace_batch import upkeep
 from headrace_batch.event_files import EventFiles
 from headrace_batch.history_increment import bring_up_to
 from headrace_batch.ingest import parquet_reader, run
@@ -23,17 +24,20 @@ from headrace_batch.local_engine import LocalEngine
 from headrace_batch.local_spill import workspace_of
 from headrace_batch.materialize import materialize_view
 from headrace_batch.materialize_local import InProcess
+from headrace_batch.quality.verdicts import carry_over, require_day, validate
 from headrace_batch.tile_intake import Intake
 from headrace_batch.tile_table import TileTable
 from headrace_batch.upkeep import TableUpkeep, keep_up
 from headrace_batch.warehouse import Warehouse
-from headrace_features import FeatureView
+from headrace_features import FeatureView, Gate, Volume
 from headrace_features.fraud.definitions import card_activity, terminal_risk
+from headrace_features.fraud.definitions import transactions as events
+from headrace_schemas.errors import GateError
 from headrace_schemas.settings import Settings
 from headrace_schemas.tables import features_table, tiles_table
 from ingestion import fraud_project, stored, transactions, write_parquet
 from ingestion import settings_in as settings_for_ingest
-from lakes import unwatched
+from lakes import unwatched, write_events
 from late_lakes import DAYS, Lake, account_of, fields_of, keys_of, tiles_of
 
 VIEWS = (card_activity, terminal_risk)
@@ -244,3 +248,22 @@ def test_who_materializes_at_the_time_is_not_in_the_way_and_does_not_begin_anew(
     maker = Beside(lake.settings)
     report = materialize_view(lake.settings, card_activity, DAYS[3], unwatched, maker=maker)
     assert (report.anew, report.tiled > 0) == (False, True)
+
+
+def test_what_was_said_of_a_day_is_not_said_of_rows_that_come_once_its_files_were_put_together(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, day, gate = lake.settings, DAYS[2], Gate(events, [Volume(0.1, 2.0)])
+    assert validate(settings, gate, day, 1).passes
+    rows = Warehouse.of(settings).read(BRONZE, where=pc.field("event_date") == pa.scalar(day))
+    again = pa.concat_tables([rows.drop_columns(["event_date"])] * 9)
+
+    def beside(warehouse: Warehouse, table: str) -> None:
+        if table == BRONZE:
+            write_events(settings, BRONZE, again)
+        carry_over(warehouse, table)
+
+    monkeypatch.setattr(upkeep, "carry_over", beside)
+    assert looked_after(settings)[BRONZE].put_together > 0
+    with pytest.raises(GateError, match="volume is"):
+        require_day(settings, gate, day, 2)

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from headrace_batch import backfill_local, backfill_spark
 from headrace_batch.local_engine import LocalEngine
 from headrace_batch.materialize_local import InProcess
 from headrace_batch.spark_engine import SparkEngine
@@ -390,17 +391,70 @@ def test_rows_that_come_while_a_layer_is_made_are_not_published_unjudged(
     shop.land(3, rows_of(3))
     shop.headrace("ingest", "--date", DAYS[3])
     served = shop.online()
-    fill = InProcess.fill
-
-    def meanwhile(*arguments: Any) -> Any:
-        shop.land(3, doubled(3), "more")
-        shop.headrace("ingest", "--date", DAYS[3])
-        return fill(*arguments)
-
-    monkeypatch.setattr(InProcess, "fill", meanwhile)
+    spoil_before(TileTable, "update", shop, monkeypatch)
     with pytest.raises(HeadraceError, match="2018-04-04 fails its gate: volume is 2 times"):
         shop.headrace("materialize", "--date", DAYS[3])
     assert shop.online() == served
+
+
+def spoil_before(owner: Any, name: str, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have rows that spoil the fourth day come before a function does what it does."""
+    real = getattr(owner, name)
+
+    def meanwhile(*arguments: Any, **options: Any) -> Any:
+        shop.land(3, doubled(3), "more")
+        shop.headrace("ingest", "--date", DAYS[3])
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(owner, name, meanwhile)
+
+
+def mend_after(owner: Any, name: str, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the fourth day mended once a function has done what it does."""
+    real = getattr(owner, name)
+
+    def meanwhile(*arguments: Any, **options: Any) -> Any:
+        done = real(*arguments, **options)
+        shop.headrace("quarantine", "day", "transactions", "--date", DAYS[3])
+        shop.land(3, rows_of(3)[::-1], "mended")
+        shop.headrace("ingest", "--date", DAYS[3])
+        return done
+
+    monkeypatch.setattr(owner, name, meanwhile)
+
+
+def test_rows_of_which_a_layer_was_made_are_judged_though_they_have_gone_meanwhile(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.land(3, rows_of(3))
+    shop.headrace("ingest", "--date", DAYS[3])
+    served = shop.online()
+    spoil_before(TileTable, "update", shop, monkeypatch)
+    mend_after(InProcess, "fill", shop, monkeypatch)
+    with pytest.raises(HeadraceError, match="2018-04-04 fails its gate: volume is 2 times"):
+        shop.headrace("materialize", "--date", DAYS[3])
+    assert shop.online() == served
+
+
+@pytest.mark.parametrize(
+    ("engine", "fixed"),
+    [(LocalEngine, (backfill_local, "Events")), (SparkEngine, (backfill_spark, "replace"))],
+)
+def test_rows_that_a_history_is_made_of_are_judged_though_they_have_gone_meanwhile(
+    engine: type[LocalEngine | SparkEngine],
+    fixed: tuple[Any, str],
+    shop: Shop,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shop.land(3, rows_of(3))
+    shop.headrace("ingest", "--date", DAYS[3])
+    history = stored(shop.settings, "features.spent_v1")
+    spoil_before(engine, "backfill", shop, monkeypatch)
+    mend_after(*fixed, shop, monkeypatch)
+    name = "local" if engine is LocalEngine else "spark"
+    with pytest.raises(HeadraceError, match="2018-04-04 fails its gate: volume is 2 times"):
+        shop.headrace("backfill", "--date", DAYS[3], "--engine", name)
+    assert stored(shop.settings, "features.spent_v1") == history
 
 
 @pytest.mark.usefixtures("spark")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
@@ -119,8 +119,12 @@ class TableDays:
 
     def content(self, day: date) -> str:
         """See `Day`."""
-        listed = "\n".join(sorted(self.files.get(day, ())))
-        return hashlib.sha256(listed.encode()).hexdigest()
+        return content_of(self.files.get(day, ()))
+
+
+def content_of(files: Iterable[str]) -> str:
+    """What tells a day in some files from one in others."""
+    return hashlib.sha256("\n".join(sorted(files)).encode()).hexdigest()
 
 
 def measure(warehouse: Warehouse, gate: Gate, table: DeltaTable, day: Day) -> list[Measure]:

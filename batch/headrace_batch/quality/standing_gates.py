@@ -32,7 +32,8 @@ class StandingGates:
     `seen` tells which events something was made of already. Of tables of which `versions` has one
     days are as they were then.
 
-    Ask before anything is written, and again before it is published: events may come meanwhile.
+    Ask before anything is written, and again before it is published, of the version of the table
+    of events that was read: some may have come, or gone, meanwhile.
     """
 
     settings: Settings
@@ -41,7 +42,7 @@ class StandingGates:
     seen: Held | None
     versions: Mapping[str, int] = field(default_factory=dict)
 
-    def require(self, last: date) -> None:
+    def require(self, last: date, version: int | None = None) -> None:
         """Have all days pass that come in up to a day.
 
         Those are the days of events that nothing was made of yet, days without any among them, and
@@ -49,20 +50,25 @@ class StandingGates:
         day and these. Of events that don't come day by day the last day is the newest one that has
         any.
 
+        Args:
+            last: the day.
+            version: of the table of events, as it was read.
+
         Raises:
             GateError: a day doesn't pass.
             ConfigurationError: a table or a baseline is missing or damaged.
         """
         if not self.gates:
             return
-        warehouse = replace(Warehouse.of(self.settings), versions=self.versions)
+        read = {} if version is None else {self.source.table: version}
+        versions = {**self.versions, **read}
+        warehouse = replace(Warehouse.of(self.settings), versions=versions)
         came = self._came(warehouse, last)
         for gate in self.gates:
             # Features are held to theirs where some were computed.
             table, now_ms = gated_table(gate), time.time_ns() // 1_000_000
             if isinstance(gate.of, EventSource) or warehouse.exists(table):
-                version = self.versions.get(table)
-                require_passing(self.settings, gate, came, last, now_ms, version)
+                require_passing(self.settings, gate, came, last, now_ms, versions.get(table))
 
     def _came(self, warehouse: Warehouse, last: date) -> set[date]:
         events = EventFiles(warehouse, self.source)
@@ -94,11 +100,13 @@ def before_layer(
     return replace(standing, versions=versions or {})
 
 
-def require_history_gate(settings: Settings, view: FeatureView, last: date) -> None:
+def require_history_gate(
+    settings: Settings, view: FeatureView, last: date, version: int | None = None
+) -> None:
     """Have the days of events pass that are to come into the history of a view, up to one.
 
-    Ask before anything is done, and again once it is settled which events come in: some may have
-    come meanwhile.
+    Ask before anything is done, and again once it is settled of which version of their table
+    events come in: some may have come, or gone, meanwhile.
 
     Raises:
         GateError: a day doesn't pass.
@@ -106,7 +114,7 @@ def require_history_gate(settings: Settings, view: FeatureView, last: date) -> N
     """
     held = held_by(Warehouse.of(settings), view)
     until = last if held is None else max(last, held.until)
-    _standing(settings, view.source, (view.source.name,), held).require(until)
+    _standing(settings, view.source, (view.source.name,), held).require(until, version)
 
 
 def _standing(

@@ -14,6 +14,7 @@ from headrace_batch.lineage import gate_outcome, gate_work
 from headrace_batch.quality.baselines import baselines
 from headrace_batch.quality.checkpoint import judge, shown
 from headrace_batch.quality.measures import Day, Measure, TableDays, bounds, measure, spelled
+from headrace_batch.quality.same_rows import as_now
 from headrace_batch.quality.tables import gated_table, replace_rows
 from headrace_batch.warehouse import Warehouse
 from headrace_features.definitions.gates import Drift
@@ -156,7 +157,8 @@ class _Gated:
         self.name = gated_table(gate)
         self.days = _days_of(settings, self.name, version)
         self.declared = _declared(self.warehouse, gate)
-        self.kept = _said(self.warehouse, self.name)
+        with self.warehouse.explaining(self.name):
+            self.kept = as_now(self.days, _said(self.warehouse, self.name))
 
     def said(self, found: Day) -> Verdict | None:
         """What was said of a day, if that was on the rules that there are, and the rows."""
@@ -217,7 +219,11 @@ def _validate(gated: _Gated, day: date, now_ms: int, accepted: str) -> Verdict:
         judged_ms=now_ms,
         docs=judged.docs,
     )
-    (kept,) = _keep(gated.warehouse, gated.name, lambda said: [_accepted(verdict, said.get(day))])
+
+    def held(said: Mapping[date, Verdict]) -> list[Verdict]:
+        return [_accepted(verdict, as_now(gated.days, said).get(day))]
+
+    (kept,) = _keep(gated.warehouse, gated.name, held)
     return kept
 
 
@@ -288,28 +294,26 @@ def _require(gated: _Gated, day: date, now_ms: int) -> None:
         raise failure
 
 
-def carry_over(
-    warehouse: Warehouse, table: str, before: TableDays, changed: AbstractSet[date]
-) -> None:
-    """Have what was said of days hold whose rows have come into other files.
+def carry_over(warehouse: Warehouse, table: str) -> None:
+    """Note of which files days are by now whose rows have come into others.
+
+    What was said of them holds without that as well, but only as long as the log tells.
 
     Args:
         warehouse: where the tables are.
-        table: the name of the gated one.
-        before: its days before that.
-        changed: those of which rows have come or gone since.
+        table: the name of one, whether any gate is before it or not.
     """
-    now = TableDays.of(warehouse.open(table))
+    if not _said(warehouse, table):
+        return
+    days = TableDays.of(warehouse.open(table))
 
     def moved(said: Mapping[date, Verdict]) -> list[Verdict]:
-        return [
-            replace(one, content=now.content(day))
-            for day, one in said.items()
-            if day not in changed and before.content(day) == one.content != now.content(day)
-        ]
+        now = as_now(days, said)
+        return [one for day, one in now.items() if one is not said[day]]
 
-    if moved(_said(warehouse, table)):
-        _keep(warehouse, table, moved)
+    with warehouse.explaining(table):
+        if moved(_said(warehouse, table)):
+            _keep(warehouse, table, moved)
 
 
 def _declared(warehouse: Warehouse, gate: Gate) -> str:

@@ -126,7 +126,8 @@ class Gate:
     layer of the online store; of a training set whose newest day fails no shards are published.
 
     Raises:
-        ConfigurationError: no rule or two of one name, an unknown column, a share that is none.
+        ConfigurationError: no rule or two of one name, an unknown column, a share that is none, or
+            a rule on how much of a day there is for events that become known later.
     """
 
     of: EventSource | FeatureView | TrainingSet
@@ -142,7 +143,10 @@ class Gate:
             if names.count(name) > 1:
                 raise ConfigurationError(f"the gate of {self.name} has two rules {name}")
         for rule in self.rules:
-            _check(f"the gate of {self.name}, {rule.name}", rule, self.columns)
+            where = f"the gate of {self.name}, {rule.name}"
+            _check(where, rule, self.columns)
+            if isinstance(rule, Volume | Fresh):
+                _require_known_at_once(where, self.of)
 
     @property
     def name(self) -> str:
@@ -199,6 +203,15 @@ def _check_volume(where: str, rule: Volume) -> None:
         raise ConfigurationError(
             f"{where}: from {rule.at_least} to {rule.at_most} of the last {rule.of_last} days,"
             " expected multiples of which the first is the lower one, and at least one day"
+        )
+
+
+def _require_known_at_once(where: str, of: EventSource | FeatureView | TrainingSet) -> None:
+    if isinstance(of, EventSource) and of.available_at is not None:
+        raise ConfigurationError(
+            f"{where}: events of {of.name} become known later than they were, by {of.available_at},"
+            " so a day that has just ended lacks them; expected rules on the rows that are there",
+            hint="leave it out: Unique, Nulls and Drift look at a day once it has rows",
         )
 
 

@@ -105,7 +105,7 @@ def switch(  # noqa: PLR0913 - what it needs
             change_versions(store, lambda held: _served(held, begun))
             told(f"readers get {spelled(namespace)}")
             _keep_warm(settings, old, environ, told)
-            change_versions(store, lambda held: held.switches(None))
+            change_versions(store, lambda held: _ended(held, begun))
         return Promotion(namespace, begun.former)
 
 
@@ -142,6 +142,11 @@ def _served(versions: Versions, begun: Switch) -> Versions:
             hint="headrace versions list shows what is served",
         )
     return versions.serves(begun.to, back=begun.back)
+
+
+def _ended(versions: Versions, begun: Switch) -> Versions:
+    """What was begun as ended; what another command has begun meanwhile goes on."""
+    return versions.switches(None) if versions.switch == begun else versions
 
 
 def former_of(settings: Settings, view: str) -> str:

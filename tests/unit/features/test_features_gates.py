@@ -6,7 +6,7 @@ import pytest
 
 from headrace_features import Drift, Fresh, Gate, Nulls, Unique, Volume
 from headrace_features.definitions.gates import TableRule
-from headrace_features.fraud.definitions import card_activity, transactions
+from headrace_features.fraud.definitions import card_activity, labels, transactions
 from headrace_features.project import collect
 from headrace_schemas.errors import ConfigurationError
 
@@ -37,6 +37,21 @@ def test_a_gate_that_can_not_be_is_refused_where_it_is_declared(
     with pytest.raises(ConfigurationError) as refused:
         Gate(transactions, rules)
     assert str(refused.value).startswith(told)
+
+
+@pytest.mark.parametrize("rule", [Volume(), Fresh("2h")])
+def test_events_that_become_known_later_have_no_rule_on_how_much_of_a_day_is_there(
+    rule: Volume | Fresh,
+) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        Gate(labels, [rule])
+    assert str(refused.value) == (
+        f"the gate of transaction_labels, {rule.name}: events of transaction_labels become known"
+        " later than they were, by reported_at, so a day that has just ended lacks them; expected"
+        " rules on the rows that are there (leave it out: Unique, Nulls and Drift look at a day"
+        " once it has rows)"
+    )
+    assert Gate(labels, [Unique(["transaction_id"])]).rules
 
 
 def test_a_baseline_has_a_name_of_lower_case_words() -> None:

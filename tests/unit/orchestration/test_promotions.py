@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -13,6 +14,7 @@ from headrace_features.project import load_project
 from headrace_orchestration.versions.comparison import accepted_features
 from headrace_orchestration.versions.promotion import (
     _begun,
+    _ended,
     _served,
     former_of,
     require_declared,
@@ -23,6 +25,10 @@ from headrace_schemas.errors import ConfigurationError, RetryableError
 from headrace_schemas.settings import Settings
 
 PROMOTING, TAKING_BACK = Switch("v2", "", back=False), Switch("", "v2", back=True)
+
+
+def _instead(versions: Versions, _: Versions) -> Versions:
+    return versions
 
 
 def former(settings: Settings, versions: Versions) -> str:
@@ -73,6 +79,19 @@ def test_a_promotion_that_stood_still_is_not_served_once_it_was_taken_back_from_
     # One that another command has finished, or is about to finish, is.
     for held in (begun, begun.serves("v2"), begun.serves("v2").switches(None)):
         assert _served(held, PROMOTING).serving == "v2"
+
+
+def test_a_promotion_that_stood_still_leaves_what_was_begun_elsewhere_meanwhile(
+    settings: Settings,
+) -> None:
+    store = open_store(settings)
+    served = Versions(serving="", switch=PROMOTING).serves("v2")
+    for meanwhile in (TAKING_BACK, Switch("v3", "v2", back=False), None):
+        begun = served.switches(meanwhile)
+        change_versions(store, partial(_instead, begun))
+        change_versions(store, lambda held: _ended(held, PROMOTING))
+        assert read_versions(store)[1] == begun
+    assert _ended(served, PROMOTING).switch is None
 
 
 def test_one_that_is_served_is_told_what_to_keep_warm() -> None:
