@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from itertools import islice
 from pathlib import Path
@@ -13,34 +12,8 @@ from headrace_batch.staging.publication import is_whole, publish, published, req
 from headrace_batch.staging.target import Target
 from headrace_schemas.errors import ConfigurationError, RetryableError
 from headrace_shards import Loader, Source
-from headrace_shards.manifest import File, Manifest, Shard
-from headrace_shards.mds import write_shard
-from training_sets import LAYOUT, rows_from
-
-ROWS = 90
-
-
-def made(place: Path, number: int, *splits: str, attempt: int = 0) -> Manifest:
-    """A set whose shards are there, as an attempt has written them."""
-    out = io.BytesIO()
-    write_shard(out, LAYOUT, rows_from(number * 1_000, ROWS))
-    file = File.holding(f"shard.00000-{attempt:04}{number:04}.mds", out.getvalue())
-    for split in splits or ("train",):
-        Target(str(place)).write(f"{split}/{file.name}", out.getvalue())
-    shards = {split: (Shard(ROWS, file),) for split in splits or ("train",)}
-    return Manifest(f"set{number}", LAYOUT, shards, {"country": ("AT", "DE", "FR")})
-
-
-def publish_at(place: Path, number: int, *splits: str, keep: int = 2) -> Manifest:
-    return publish(Target(str(place)), made(place, number, *splits), keep, lambda: None)
-
-
-def rows_of(loader: Loader) -> list[int]:
-    return sorted(row for batch in loader for row in batch["ids"][:, 0].tolist())
-
-
-def files_of(place: Path) -> list[str]:
-    return sorted(str(one.relative_to(place)) for one in place.rglob("*") if one.is_file())
+from headrace_shards.manifest import Manifest
+from published_sets import ROWS, files_of, made, publish_at, rows_of
 
 
 def test_as_many_former_sets_stay_as_are_kept_and_older_ones_go(tmp_path: Path) -> None:
@@ -53,6 +26,7 @@ def test_as_many_former_sets_stay_as_are_kept_and_older_ones_go(tmp_path: Path) 
     assert files_of(tmp_path) == sorted(
         [
             "manifest.json",
+            "manifest.copy.json",
             "train/index.json",
             *(f"manifests/{sets[number].digest}.json" for number in (1, 2)),
             *(f"train/shard.00000-{number:08}.mds" for number in (1, 2, 3)),
