@@ -107,6 +107,8 @@ class Manifest:
         made_of: where all comes from.
         kind: what the shards are; of tars and Parquet the layout tells which columns are for what.
         kept: the digests of former sets that are still there beside this one, the newest first.
+        spared: where files are that have the same rows compressed, or not compressed, from when
+            this set was published so: whoever reads them goes on.
     """
 
     set_id: str
@@ -119,22 +121,19 @@ class Manifest:
     made_of: Mapping[str, Any] = field(default_factory=dict)
     kind: Kind = Kind.MDS
     kept: tuple[str, ...] = ()
+    spared: tuple[str, ...] = ()
 
     @cached_property
     def digest(self) -> str:
-        """Identifies the rows, their order and whether they are compressed, whatever else is told.
+        """Identifies the rows and their order, whatever is told of them besides.
 
-        A set that was copied has the same one; one with any other row has another. Those of one
-        digest can have their files in common.
+        A set that was copied has the same one; one with any other row has another.
         """
         told = {
             "layout": self.layout.described(),
             "dictionaries": {name: list(texts) for name, texts in self.dictionaries.items()},
             "splits": {
-                name: [
-                    [one.rows, one.raw.sha256, *([] if one.compressed is None else ["zstd"])]
-                    for one in shards
-                ]
+                name: [[one.rows, one.raw.sha256] for one in shards]
                 for name, shards in sorted(self.splits.items())
             },
         }
@@ -194,6 +193,7 @@ class Manifest:
             "statistics": self.statistics,
             "made_of": self.made_of,
             "kept": list(self.kept),
+            "spared": list(self.spared),
         }
         told["checksum"] = _checksum(told)
         return json.dumps(told, indent=1, sort_keys=True, allow_nan=False).encode() + b"\n"
@@ -229,6 +229,7 @@ class Manifest:
                 kind=Kind(told["kind"]),
                 # Sets that were staged before any were kept say nothing of them.
                 kept=tuple(told.get("kept", ())),
+                spared=tuple(told.get("spared", ())),
             )
             digest = str(told["digest"])
             # Sets that were staged before any had one have none.

@@ -49,6 +49,11 @@ def test_the_folder_has_the_runs_of_the_project(dags: Dags) -> None:
         "checkpoints": set(),
         "report": {"lake", "topics", "checkpoints"},
     }
+    assert upstream(dags["training_set"]) == {
+        "spine_fraud_training": set(),
+        "features_fraud_training": {"spine_fraud_training"},
+        "shards_fraud_training": {"features_fraud_training"},
+    }
 
 
 def test_airflow_needs_no_engine_and_nothing_of_headrace(dags: Dags) -> None:

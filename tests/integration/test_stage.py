@@ -25,7 +25,7 @@ from headrace_batch.staging.shard_formats import Format
 from headrace_batch.staging.spine import Label, Unlabelled
 from headrace_batch.staging.splits import SplitRule
 from headrace_batch.staging.target import Target
-from headrace_batch.staging.verifying import verify
+from headrace_batch.staging.verifying import verify, verify_shards
 from headrace_batch.warehouse import Warehouse
 from headrace_features.fraud.definitions import card_activity, fraud, fraud_scoring
 from headrace_features.leases import LeaseHeldError
@@ -318,6 +318,11 @@ def test_whatever_is_wrong_with_a_set_is_told(lake: Settings, spine: Path, tmp_p
         return "; ".join(verify(lake, load_project(lake), Target(str(out)), manifest, 10).problems)
 
     assert not problems()
+    # A manifest that lacks a split is whole by what it says itself.
+    fewer = replace(manifest, splits={"train": manifest.split("train")})
+    told = verify_shards(lake, load_project(lake), Target(str(out)), fewer, 10).problems
+    lacking = sum(manifest.rows(name) for name in manifest.splits if name != "train")
+    assert told == (f"{lacking:,} of {pq.read_metadata(spine).num_rows:,} rows are missing",)
     path = out / "train" / manifest.split("train")[0].raw.name
     whole = path.read_bytes()
     path.write_bytes(whole[:-8])

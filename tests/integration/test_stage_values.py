@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from headrace_batch.staging.shard_formats import Format
 from headrace_batch.staging.spine import Label, Unlabelled
 from headrace_batch.staging.splits import SplitRule
 from headrace_batch.staging.target import Target
-from headrace_batch.staging.verifying import verify
+from headrace_batch.staging.verifying import verify, verify_shards
 from headrace_features.project import load_project
 from headrace_schemas.errors import ConfigurationError, GateError
 from headrace_schemas.settings import Settings
@@ -83,6 +84,10 @@ def test_rows_without_a_label_are_refused_unless_it_is_said_what_becomes_of_them
     # A sample is one of the rows that there are.
     assert verify(lake, load_project(lake), target, manifest, 298).compared == 298
     assert problems(lake, tmp_path / "left_out") == ()
+    # It is held to the rows of the spine that have a label, whatever a manifest has of shards.
+    fewer = replace(manifest, splits={"train": ()})
+    told = verify_shards(lake, load_project(lake), target, fewer, 298).problems
+    assert told == ("298 of 298 rows are missing",)
 
     kept = Label(("is_fraud",), unlabelled=Unlabelled.KEEP)
     staged(lake, whole_set(place, tmp_path / "kept", label=kept))

@@ -133,6 +133,29 @@ def test_no_set_is_published_whose_rows_are_not_those_of_history(
     assert manifest_at(place) == before
 
 
+def test_no_set_is_published_that_lacks_rows_of_its_spine(own_lake: Settings) -> None:
+    settings = own_lake
+    labelled = expected_spine(settings)["transaction_id"].to_pylist()[:3]
+    names = ", ".join(f"'{name}'" for name in labelled)
+    Warehouse.of(settings).open("bronze.transaction_labels").delete(f"transaction_id IN ({names})")
+    # Of events without a label a set says how many there are: they are none of its spine.
+    made(settings, DAY)
+    place = place_of(settings, "fraud_training")
+    before = manifest_at(place)
+    assert before.made_of["rows_left_out"]["unlabelled"] == 3
+    project = load_project(settings)
+    following = DAY + timedelta(1)
+    write_spine(settings, project, fraud_training, following)
+    rows = write_set(settings, fraud_training, following, "local").rows
+    # Somebody deletes rows by hand; what the table says that it was made of stays.
+    Warehouse.of(settings).open("training.fraud_training").delete("row < 5")
+    with pytest.raises(
+        GateError, match=rf": 5 of {rows:,} rows are missing .*\(nothing was published"
+    ):
+        stage_set(settings, project, fraud_training, following, "local", lambda _: None)
+    assert manifest_at(place) == before
+
+
 def test_spark_makes_the_same_rows_and_shards(lake: Settings, spark: object) -> None:
     del spark
     made(lake, DAY)

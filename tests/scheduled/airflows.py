@@ -134,9 +134,9 @@ class Airflow:
             assert told.returncode
         assert told.returncode == 0, (arguments, told.stdout[-4000:], told.stderr[-4000:])
 
-    def test(self, days: Sequence[date]) -> None:
-        """Run days one by one, by `dag.test`, which end well."""
-        done = self._ended(str(_BIN / "python"), str(_DAYS), DAILY, *map(str, days))
+    def test(self, days: Sequence[date], name: str = DAILY) -> None:
+        """Run days of a DAG one by one, by `dag.test`, which end well."""
+        done = self._ended(str(_BIN / "python"), str(_DAYS), name, *map(str, days))
         assert done.returncode == 0, (done.stdout[-4000:], done.stderr[-4000:])
 
     def test_failing(self, day: date) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from headrace_batch.staging.shard_writing import WrittenShard
     from headrace_batch.staging.target import Target
 
+#: The manifest of the current set once more. Who was paused, and has replaced that of a later set,
+#: gives back this one.
+COPY = "manifest.copy.json"
 #: How the manifest of a former set is called.
 _KEPT_NAME = re.compile(r"[0-9a-f]{64}\.json")
 
@@ -30,6 +33,10 @@ class IncompleteSetError(HeadraceError):
     """Shards that were written are not all rows of a set, each once: a mistake of ours."""
 
     exit_code = 70
+
+
+class _ShardsChangedError(RetryableError):
+    """Shards are not as they were written; what else is retryable says nothing of them."""
 
 
 def published(target: Target) -> Manifest | None:
@@ -136,10 +143,11 @@ def publish(
         RetryableError: somebody else does, shards are not as they were written, or the store is
             away.
     """
-    former = published(target)
+    former = _former(target)
     if former is not None:
         for one in _same_rows(target, former, manifest.digest):
             manifest = replace(manifest, splits=_with_files_of(one, manifest, target))
+            manifest = replace(manifest, spared=_other_files_of(one, manifest, target))
         kept = dict.fromkeys([former.digest, *former.kept])
         kept.pop(manifest.digest, None)
         manifest = replace(manifest, kept=tuple(kept)[:keep])
@@ -147,9 +155,57 @@ def publish(
     still_ours()
     if former is not None and former.digest in manifest.kept:
         target.write(kept_file(former.digest), former.encoded())
-    target.write(FILE, manifest.encoded())
+    _make_current(target, manifest, still_ours)
     settle(target, manifest, still_ours)
     return manifest
+
+
+def _former(target: Target) -> Manifest | None:
+    """The set that readers have so far, or should have: see `_make_current`."""
+    found = published(target)
+    copy = target.read(COPY)
+    if found is None or copy is None or _has_shards(target, found):
+        return found
+    overtaken_by = Manifest.decoded(copy, f"{target.place}/{COPY}")
+    return overtaken_by if _has_shards(target, overtaken_by) else found
+
+
+def _make_current(target: Target, manifest: Manifest, still_ours: Callable[[], object]) -> None:
+    """Replace the manifest by which readers go.
+
+    No store refuses that of somebody who was paused for longer than a lease right before. Whoever
+    overtook it may have deleted its shards, so that it looks again, and gives back what was there.
+    """
+    before = target.read(COPY)
+    still_ours()
+    target.write(FILE, manifest.encoded())
+    try:
+        still_ours()
+    except HeadraceError:
+        _give_back(target, manifest, before)
+        raise
+
+
+def _give_back(target: Target, manifest: Manifest, before: bytes | None) -> None:
+    """Have readers get the set that has overtaken one; none has where that is whole as it was.
+
+    Args:
+        target: where both are.
+        manifest: of the one that was overtaken.
+        before: the copy of the current one's manifest, as it was before.
+    """
+    written, copy = manifest.encoded(), target.read(COPY)
+    if copy == before and _has_shards(target, manifest):
+        return
+    # Again where another one overtakes that as well.
+    while copy is not None and copy != written and target.read(FILE) == written:
+        target.write(FILE, copy)
+        written, copy = copy, target.read(COPY)
+
+
+def _is_current(target: Target, manifest: Manifest) -> bool:
+    found = published(target)
+    return found is not None and found.encoded() == manifest.encoded()
 
 
 def is_whole(target: Target, manifest: Manifest) -> bool:
@@ -180,18 +236,34 @@ def _with_files_of(
     """The shards of a set with those files of another one of the same rows that are whole."""
     return {
         split: tuple(
-            theirs if _is_whole_shard(target, split, theirs) else ours
+            theirs
+            if (theirs.compressed is None) == (ours.compressed is None)
+            and _is_whole_shard(target, split, theirs)
+            else ours
             for ours, theirs in zip(shards, there.splits[split], strict=True)
         )
         for split, shards in manifest.splits.items()
     }
 
 
+def _other_files_of(there: Manifest, manifest: Manifest, target: Target) -> tuple[str, ...]:
+    """Where the whole files of another set of the same rows are that a set has none of."""
+    named = {shard.path(split) for split, shards in manifest.splits.items() for shard in shards}
+    whole = (
+        shard.path(split)
+        for split, shards in there.splits.items()
+        for shard in shards
+        if shard.path(split) not in named and _is_whole_shard(target, split, shard)
+    )
+    return tuple(dict.fromkeys([*whole, *(path for path in there.spared if path not in named)]))
+
+
 def settle(target: Target, manifest: Manifest, still_ours: Callable[[], object]) -> None:
     """Do what is left to do once a manifest is published; that may be done again at any time.
 
     Indexes become those of the set, then files are deleted that neither it nor a former one which
-    is kept names: those of killed attempts and of older sets.
+    is kept names: those of killed attempts and of older sets. Should one of these attempts go on,
+    and have readers get what is deleted, they get this set again.
 
     Args:
         target: where the set is.
@@ -203,9 +275,17 @@ def settle(target: Target, manifest: Manifest, still_ours: Callable[[], object])
         index = _index(manifest, split)
         if index is not None and target.read(f"{split}/{INDEX}") != index:
             target.write(f"{split}/{INDEX}", index)
-    former = list(_kept_sets(target, manifest.kept))
+    if target.read(COPY) != manifest.encoded():
+        target.write(COPY, manifest.encoded())
+    # Listed before: should this one be paused right after, it deletes nothing of a later one.
+    others = _others(target, [manifest, *_kept_sets(target, manifest.kept)])
     still_ours()
-    _delete_others(target, [manifest, *former])
+    if not _is_current(target, manifest):
+        _make_current(target, manifest, still_ours)
+    for paths in others:
+        target.delete(paths)
+    if not _is_current(target, manifest):
+        _make_current(target, manifest, still_ours)
 
 
 def _kept_sets(target: Target, digests: Iterable[str]) -> Iterator[Manifest]:
@@ -218,24 +298,23 @@ def _kept_sets(target: Target, digests: Iterable[str]) -> Iterator[Manifest]:
                 yield found
 
 
-def _delete_others(target: Target, kept: Sequence[Manifest]) -> None:
-    """Delete what none of the sets names that are kept, the current one first."""
+def _others(target: Target, kept: Sequence[Manifest]) -> list[list[str]]:
+    """The files that none of the sets names that are kept, the current one first; by folder."""
     named = {kept_file(one.digest) for one in kept[1:]}
     # Manifests go first: a set that can be opened has its shards.
-    target.delete(
-        path
-        for path in (f"{KEPT}/{name}" for name in target.files(KEPT))
-        if path not in named and _is_ours(path)
-    )
+    found = [_unnamed(target, KEPT, named)]
     for split in SPLITS:
-        named = {shard.stored.name for one in kept for shard in one.splits.get(split, ())}
+        named = {shard.path(split) for one in kept for shard in one.splits.get(split, ())}
+        named.update(path for one in kept for path in one.spared)
         if _index(kept[0], split) is not None:
-            named.add(INDEX)
-        target.delete(
-            f"{split}/{name}"
-            for name in target.files(split)
-            if name not in named and _is_ours(f"{split}/{name}")
-        )
+            named.add(f"{split}/{INDEX}")
+        found.append(_unnamed(target, split, named))
+    return found
+
+
+def _unnamed(target: Target, folder: str, named: Collection[str]) -> list[str]:
+    paths = (f"{folder}/{name}" for name in target.files(folder))
+    return [path for path in paths if path not in named and _is_ours(path)]
 
 
 def _require_shards(target: Target, manifest: Manifest) -> None:
@@ -250,11 +329,19 @@ def _require_shards(target: Target, manifest: Manifest) -> None:
             if sizes.get(file.name) != file.size:
                 size = sizes.get(file.name)
                 found = "is not there" if size is None else f"has {size:,} bytes"
-                raise RetryableError(
+                raise _ShardsChangedError(
                     f"the shard {target.place}/{split}/{file.name} {found}, and {file.size:,} bytes"
                     " of it were written: something else changes files there",
                     hint="nothing was published: see what that is, and run it again",
                 )
+
+
+def _has_shards(target: Target, manifest: Manifest) -> bool:
+    try:
+        _require_shards(target, manifest)
+    except _ShardsChangedError:
+        return False
+    return True
 
 
 def _index(manifest: Manifest, split: str) -> bytes | None:
@@ -280,7 +367,7 @@ def require_free(target: Target) -> None:
     """
     if target.read(FILE) is not None:
         return
-    known = {FILE, f"{FILE}{UNFINISHED}", KEPT, *SPLITS}
+    known = {FILE, f"{FILE}{UNFINISHED}", COPY, f"{COPY}{UNFINISHED}", KEPT, *SPLITS}
     others = [name for name in target.files("") if name not in known]
     for folder in (KEPT, *SPLITS):
         paths = (f"{folder}/{name}" for name in target.files(folder))

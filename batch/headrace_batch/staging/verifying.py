@@ -14,7 +14,7 @@ from headrace_batch.staging.columns import ROW
 from headrace_batch.staging.packing import Packing
 from headrace_batch.staging.publication import published
 from headrace_batch.staging.shard_formats import Format, index_for
-from headrace_batch.staging.spine import Label, Spine
+from headrace_batch.staging.spine import UNLABELLED, Label, Spine, Unlabelled
 from headrace_batch.warehouse import Warehouse
 from headrace_features.definitions.fingerprint import fingerprint
 from headrace_features.engines import load_engine
@@ -94,7 +94,7 @@ def verify_shards(
             seen.append(numbers.copy())
             if len(mine):
                 found.append(rows[mine])
-    problems += _of_numbers(seen, total)
+    problems += _of_numbers(seen, _expected(manifest))
     compared = 0
     if found and not problems:
         sampled = np.concatenate(found)
@@ -137,15 +137,26 @@ def _rows(target: Target, manifest: Manifest, split: str, shard: Shard) -> Rows:
     return Format(manifest.kind).decoded(raw, name, shard.rows, packing)
 
 
-def _of_numbers(seen: Sequence[Array], total: int) -> Iterator[str]:
+def _expected(manifest: Manifest) -> int:
+    """How many rows the set has to have, whatever it says of its shards: those of its spine."""
+    told = manifest.made_of
+    rows: int = told["spine"]["rows"]
+    # Events without a label are in no spine of a declared set, though it says how many there are.
+    if told["label"].get("unlabelled") == Unlabelled.LEAVE_OUT:
+        rows -= told["rows_left_out"][UNLABELLED]
+    return rows
+
+
+def _of_numbers(seen: Sequence[Array], expected: int) -> Iterator[str]:
     """See that each row of the spine is there, once."""
     numbers = np.sort(np.concatenate(seen)) if seen else np.empty(0, np.int64)
-    twice = len(numbers) - len(np.unique(numbers))
-    if twice:
-        yield f"{twice:,} rows are there twice"
-    missing = total - (len(numbers) - twice)
-    if missing:
-        yield f"{missing:,} of {total:,} rows are missing"
+    found = len(np.unique(numbers))
+    if found < len(numbers):
+        yield f"{len(numbers) - found:,} rows are there twice"
+    if found < expected:
+        yield f"{expected - found:,} of {expected:,} rows are missing"
+    if found > expected:
+        yield f"{found:,} rows are there, and the spine has {expected:,}"
 
 
 def _of_sample(
