@@ -57,11 +57,11 @@ def backfill(  # noqa: PLR0913, PLR0917 - see `Engine.backfill`
         asked(version)
         # Only now: what can't be done needs no session.
         spark = spark_session(settings)
-        partitions = partitions_for(spark, fixed, view.source, span)
         with (
             table.lease.publishing_by_spark() as said,
             spark_errors(f"backfill of {view.name}", conflict=table.lease.conflict),
         ):
+            partitions = partitions_for(spark, fixed, view.source, span)
             features = by_entity(
                 spark_events(spark, fixed, view.source, view.input_columns, span),
                 view,
@@ -80,4 +80,4 @@ def backfill(  # noqa: PLR0913, PLR0917 - see `Engine.backfill`
                 .options(**said)
                 .save(table.uri)
             )
-    return int(counted.get["rows"])
+            return int(counted.get["rows"])

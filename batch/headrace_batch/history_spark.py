@@ -54,9 +54,9 @@ def features(
         ) as writer:
             for table in rows_of(view, spine):
                 writer.write_table(table)
-        rows = spark.read.schema(spark_schema(schema)).parquet(folder.uri("rows.parquet"))
-        events = spark_events(spark, warehouse, view.source, view.input_columns, span)
         with spark_errors(f"history of {view.name}"):
+            rows = spark.read.schema(spark_schema(schema)).parquet(folder.uri("rows.parquet"))
+            events = spark_events(spark, warehouse, view.source, view.input_columns, span)
             (
                 by_entity(
                     events.unionByName(rows, allowMissingColumns=True),

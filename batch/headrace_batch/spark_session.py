@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socketserver
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -12,13 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pyspark import SparkConf, SparkContext
-from pyspark.errors import PySparkException
+from py4j.protocol import Py4JNetworkError
+from pyspark import SparkConf, SparkContext, accumulators
 from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
 
 from headrace_batch.first_line import first_line
 from headrace_batch.jars import SPARK
+from headrace_batch.spark_errors import RAISED, passing
 from headrace_batch.spark_lineage import CLASS, listener_conf, listener_jars
 from headrace_features.java import java_home
 from headrace_schemas.errors import ConfigurationError
@@ -73,6 +75,7 @@ def spark_session(settings: Settings) -> SparkSession:
 
     Raises:
         ConfigurationError: no Java that Spark runs on, or Spark does not start.
+        RetryableError: its master can't be reached, or its JVM was killed.
     """
     active = SparkSession.getActiveSession()
     if active is not None:
@@ -86,7 +89,10 @@ def spark_session(settings: Settings) -> SparkSession:
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     try:
         return _below_spark_submit(settings) if submitted else _embedded(settings)
-    except PySparkException as error:
+    except RAISED as error:
+        later = passing("Spark does not start", error)
+        if later is not None:
+            raise later from error
         raise ConfigurationError(
             f"Spark does not start: {first_line(error)}",
             hint="see [spark] in headrace.toml" if submitted else f"see {_log(settings)}",
@@ -104,7 +110,9 @@ def _embedded(settings: Settings) -> SparkSession:
     }
     conf = SparkConf(loadDefaults=False).setAppName("headrace")
     conf.setAll(list({**_defaults(chosen["spark.master"]), **chosen}.items()))
-    logging.getLogger().addFilter(_is_no_interrupt)
+    logging.getLogger().addFilter(_is_of_use)
+    for server in (accumulators.AccumulatorTCPServer, accumulators.AccumulatorUnixServer):
+        server.handle_error = _handle_error  # type: ignore[method-assign, assignment]
     with _interrupts_later():
         _launch(settings, conf)
         return SparkSession.builder.config(conf=conf).getOrCreate()
@@ -143,9 +151,16 @@ def _interrupts_later() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-def _is_no_interrupt(record: logging.LogRecord) -> bool:
-    """Pass over what py4j logs of a Ctrl-C: a stack trace that nobody has a use for."""
-    return record.exc_info is None or record.exc_info[0] is not KeyboardInterrupt
+def _is_of_use(record: logging.LogRecord) -> bool:
+    """Pass over the stack traces that py4j logs of a Ctrl-C, and of a JVM that has gone."""
+    raised = record.exc_info[0] if record.exc_info else None
+    return raised is None or not issubclass(raised, (KeyboardInterrupt, Py4JNetworkError))
+
+
+def _handle_error(server: socketserver.BaseServer, request: Any, client_address: Any) -> None:
+    """Pass over the stack trace that pyspark's thread for accumulators prints likewise."""
+    if not isinstance(sys.exc_info()[1], EOFError):
+        socketserver.BaseServer.handle_error(server, request, client_address)
 
 
 def _below_spark_submit(settings: Settings) -> SparkSession:

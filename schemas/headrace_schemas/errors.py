@@ -95,7 +95,7 @@ class UnsupportedError(HeadraceError):
 
 
 class RetryableError(HeadraceError):
-    """Another writer or a lock was in the way: the same call may succeed later."""
+    """Another writer, a lock or a lost service was in the way: the same call may succeed later."""
 
     exit_code: ClassVar[int] = 75
 

@@ -48,8 +48,16 @@ def test_any_other_error_fails_for_good_with_its_line(status: int, script: Scrip
 def test_a_report_is_the_result_though_it_is_to_be_judged(script: Script) -> None:
     command = script("""echo '{'; echo '}'; echo 'headrace: it differs' >&2; exit 1""")
     assert operator(command, reports=True).execute({"params": {}}) == "{\n}"
-    with pytest.raises(AirflowFailException):
-        operator(script("exit 78"), reports=True).execute({"params": {}})
+
+
+def test_a_report_that_fails_does_so_with_the_last_line_of_its_errors(script: Script) -> None:
+    # More than a pipe holds, on either side.
+    told = (
+        "head -c 300000 /dev/zero | tr '\\0' x; head -c 300000 /dev/zero | tr '\\0' y >&2; echo >&2"
+    )
+    command = script(f"{told}; echo 'headrace: no such view' >&2; exit 78")
+    with pytest.raises(AirflowFailException, match=r"^headrace: no such view$"):
+        operator(command, reports=True).execute({"params": {}})
 
 
 def test_a_list_becomes_an_option_for_each_value(script: Script, tmp_path: Path) -> None:

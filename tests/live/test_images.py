@@ -18,7 +18,7 @@ import pytest
 from headrace_schemas.events import Transaction
 from headrace_streaming.services import broker, redis
 from headrace_streaming.services.embedded import free_ports
-from images import HOST, Machine, Services
+from images import HOST, LOCKS, ROOT, Machine, Services, compose, described
 from live_run import until
 from servers import Server
 
@@ -78,7 +78,7 @@ def services(machine: Machine, tmp_path: Path, ports: Mapping[str, int]) -> Serv
             },
             "flink-jobmanager": {**flink, "9249": at["jobmanager"]},
             "flink-taskmanager": {**flink, "9249": at["taskmanager"]},
-            "stream": flink,
+            **dict.fromkeys(("register", "stream"), flink),
             "spark-master": {"8080": at["master-page"]},
             "spark-worker": {"8081": at["worker-page"]},
         },
@@ -134,6 +134,22 @@ def page(port: int, path: str) -> str:
     with urllib.request.urlopen(f"http://{HOST}:{port}{path}", timeout=10) as answer:
         text: str = answer.read().decode()
         return text
+
+
+def test_the_image_that_applies_definitions_has_all_that_a_change_of_them_takes() -> None:
+    asked = compose(SECRETS)["services"]
+    applying = [one for one in asked.values() if "apply" in one.get("command", ())]
+    assert applying
+    for one in applying:
+        # Where a stream serves a view that has changed, history is replayed by Flink.
+        target = one["build"]["target"]
+        lock = (ROOT / "requirements" / f"{LOCKS.get(target, target)}.txt").read_text()
+        packages = {line.partition("==")[0] for line in lock.splitlines()}
+        assert {"apache-flink", "confluent-kafka", "feast", "redis"} <= packages
+        environ = described(one).environ
+        assert {"JAVA_HOME", "FLINK_CONF_DIR"} <= environ.keys()
+        # A project may compute on Spark by its own settings.
+        assert environ["HEADRACE_ENGINE_DEFAULT"] == "local" or "pyspark" in packages
 
 
 def test_what_is_pushed_to_the_server_comes_back_from_it_as_features(

@@ -274,6 +274,6 @@ def _conflict_ignored(table: str, attempt: int) -> Iterator[None]:
     try:
         with spark_errors(f"ingest into {table}", conflict=busy):
             yield
-    except RetryableError:
-        if attempt == ATTEMPTS:
+    except RetryableError as error:
+        if error is not busy or attempt == ATTEMPTS:
             raise

@@ -94,6 +94,7 @@ def ingest_topics(  # noqa: PLR0913 - all but the first three have defaults and 
     return report
 
 
+@spark_errors("ingest of topics")
 def _ingest(  # noqa: PLR0913, PLR0917 - see `ingest_topics`
     settings: Settings,
     project: Project,

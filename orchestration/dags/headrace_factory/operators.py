@@ -7,7 +7,8 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -76,22 +77,34 @@ class HeadraceOperator(BaseOperator):  # type: ignore[misc] # its environment ha
             env={**environment(os.environ), **run_above(context)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=None if self.reports else subprocess.STDOUT,
+            stderr=subprocess.PIPE if self.reports else subprocess.STDOUT,
             start_new_session=True,
         )
         told: list[str] = []
-        for line in process.stdout or ():
-            said = line.decode(errors="replace").rstrip()
-            if self.reports:
-                told.append(said)
-            elif said:
-                self.log.info("%s", said)
-                told = [said]
+        report = ""
+        if self.reports:
+            # Both at once, as a pipe that nobody reads holds the command up. Where this task is
+            # ended amid it, nothing may wait for the thread: the command is ended only then.
+            beside = threading.Thread(target=self._log, args=(process.stderr, told), daemon=True)
+            beside.start()
+            lines = (line.decode(errors="replace").rstrip() for line in process.stdout or ())
+            report = "\n".join(lines)
+            beside.join()
+        else:
+            self._log(process.stdout, told)
         status = process.wait()
         if self.reports and status in {0, _JUDGED}:
-            return "\n".join(told)
+            return report
         require_success(status, told[-1] if told else f"status {status}")
         return None
+
+    def _log(self, lines: Iterable[bytes] | None, told: list[str]) -> None:
+        """Log what a command says, line by line, and keep its last line."""
+        for line in lines or ():
+            said = line.decode(errors="replace").rstrip()
+            if said:
+                self.log.info("%s", said)
+                told[:] = [said]
 
     def _options(self, argument: str, params: Mapping[str, Any]) -> list[str]:
         name = self.lists.get(argument)
