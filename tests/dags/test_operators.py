@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +15,18 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from headrace_factory.operators import HeadraceOperator, spark_operator
 
+ROOT = Path(__file__).parents[2]
+BIN = ROOT / ".venv" / "bin"
+#: The rows of a feature table, as an environment that can read it prints them.
+ROWS = """
+import os
+from pathlib import Path
+from headrace_batch.warehouse import Warehouse
+from headrace_schemas.settings import load
+
+table = Warehouse.of(load(Path.cwd(), os.environ)).read("features.card_activity_v1")
+print(table.sort_by("transaction_id").to_pylist())
+"""
 Script = Callable[[str], str]
 
 
@@ -129,3 +143,58 @@ def test_a_command_on_spark_is_judged_by_its_status_as_well(
     told = (tmp_path / "told").read_text()
     assert told.startswith("/python --master spark://head")
     assert told.endswith(f"/submitted.py backfill --view a {project}\n")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a project with events in its lake, and a Spark on this machine."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    # All are put back afterwards.
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", "/of/airflow")
+    monkeypatch.setenv("JAVA_HOME", str(ROOT / ".venv" / "jdk"))
+    connection = {"conn_type": "spark", "host": "local[2]"}
+    monkeypatch.setenv("AIRFLOW_CONN_SPARK_DEFAULT", json.dumps(connection))
+    monkeypatch.setenv("HEADRACE_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("HEADRACE_FOLDER", raising=False)
+    done(folder, "headrace", "simulate", "--rows", "300", "--out", "events")
+    source = ("--source", "transactions")
+    done(folder, "headrace", "ingest", "--file", "events/transactions.parquet", *source)
+    return folder
+
+
+def done(folder: Path, program: str, *arguments: str) -> str:
+    """What a program of Headrace's environment says that does something in a folder."""
+    told = subprocess.run(
+        [str(BIN / program), *arguments], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert told.returncode == 0, told.stdout + told.stderr
+    return told.stdout
+
+
+def submitting(project: Path, *arguments: str) -> Any:
+    """A task as DAGs have it, on Headrace's own Spark."""
+    return spark_operator()(
+        task_id="task",
+        folder=str(project),
+        application=str(ROOT / "orchestration" / "headrace_orchestration" / "submitted.py"),
+        application_args=list(arguments),
+        spark_binary=str(BIN / "spark-submit"),
+        name="task",
+        env_vars={"PYSPARK_PYTHON": str(BIN / "python")},
+    )
+
+
+def test_a_command_that_is_submitted_does_what_it_does_in_a_process(project: Path) -> None:
+    arguments = ("backfill", "--view", "card_activity", "--engine")
+    submitting(project, *arguments, "spark").execute({"params": {}})
+    submitted = done(project, "python", "-c", ROWS)
+    assert submitted.count("transaction_id") == 300
+    done(project, "headrace", *arguments, "local")
+    assert done(project, "python", "-c", ROWS) == submitted
+
+
+def test_a_mistake_in_a_command_that_is_submitted_fails_for_good(project: Path) -> None:
+    with pytest.raises(AirflowFailException, match=r"Error code is: 78\b"):
+        submitting(project, "backfill", "--view", "no_such_view").execute({"params": {}})
