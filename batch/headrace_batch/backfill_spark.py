@@ -80,4 +80,7 @@ def backfill(  # noqa: PLR0913, PLR0917 - see `Engine.backfill`
                 .options(**said)
                 .save(table.uri)
             )
-            return int(counted.get["rows"])
+    # Not before the lease is known to be ours: of a write that Delta passes over, as another
+    # process has taken the table over, nothing is ever counted.
+    with spark_errors(f"backfill of {view.name}"):
+        return int(counted.get["rows"])
